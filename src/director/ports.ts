@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IpAddress } from '../lib/ip-address.ts';
+import type { VirtualRouter } from '../model/virtual-router.ts';
+
+// What the director's parts need from the outside. platform/linux implements these for real, test/support on
+// simulated time and network.
+
+export interface ReceivedAdvertisement {
+  /** The interface it came in on. */
+  readonly interface: string;
+  /** From the IP header. */
+  readonly source: IpAddress;
+  readonly destination: IpAddress;
+  /** TTL or hop limit. */
+  readonly ttl: number;
+  /** The VRRP message, without IP header. Valid only during the call. */
+  readonly message: Uint8Array;
+}
+
+/** Multicast VRRP on the interfaces of the configured virtual routers. */
+export interface VrrpTransport {
+  /** Joins the group on an interface and gives its primary address. Throws a sentence when that cannot be done. */
+  open(interfaceName: string, family: VirtualRouter['family']): IpAddress;
+  /** Sends with TTL 255 from the primary address. `onSent` is called once the kernel has taken it, or with an error. */
+  send(
+    interfaceName: string,
+    family: VirtualRouter['family'],
+    message: Uint8Array,
+    onSent: (error?: Error) => void,
+  ): void;
+  onReceive(listener: (advertisement: ReceivedAdvertisement) => void): void;
+  close(): void;
+}
+
+/** Puts addresses on interfaces and takes them off (rtnetlink). Adding one that is there, or removing one that is not, is fine. */
+export interface AddressKeeper {
+  add(address: IpAddress, prefixLength: number, interfaceName: string): void;
+  remove(address: IpAddress, prefixLength: number, interfaceName: string): void;
+}
+
+/** Tells the segment that an address lives here: gratuitous ARP, or an unsolicited neighbour advertisement. */
+export interface Announcer {
+  announce(address: IpAddress, interfaceName: string): void;
+}
+
+/** The lease array, one slot per virtual router. */
+export interface LeaseWriter {
+  /** `untilMs` on the monotonic clock. */
+  grant(slot: number, untilMs: number): void;
+  revoke(slot: number): void;
+}
+
+/** One datagram socket for connection synchronisation. */
+export interface SyncTransport {
+  /** Best effort, never blocks; failures are counted by the transport. */
+  send(datagram: Uint8Array): void;
+  /** The bytes are valid only during the call. */
+  onReceive(listener: (datagram: Uint8Array, source: IpAddress) => void): void;
+  close(): void;
+}
+
+/** Opens a TCP connection and closes it again. Resolves with true when it was established within the timeout. */
+export interface TcpConnector {
+  connect(address: IpAddress, port: number, timeoutMs: number): Promise<boolean>;
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IpAddress } from '../lib/ip-address.ts';
+import type { CompiledService } from '../model/selector.ts';
+import type { ProtocolTimeouts } from '../model/timeouts.ts';
+
+/** An address that the engine speaks for, and the lease it does so under. */
+export interface EngineAddress {
+  readonly address: IpAddress;
+  readonly interface: string;
+  /** Slot of the virtual router that holds the address in the lease array; -1 for an endless lease. */
+  readonly leaseSlot: number;
+  /**
+   * The engine answers ARP, ND and ICMP echo for it. False for an address that the kernel holds: the engine then only
+   * gates forwarding by its lease.
+   */
+  readonly answer: boolean;
+}
+
+export interface EngineConfiguration {
+  readonly addresses: readonly EngineAddress[];
+  readonly services: readonly CompiledService[];
+  readonly timeouts: ProtocolTimeouts;
+  /** How long after a takeover an unknown mid-stream TCP packet is dropped silently. */
+  readonly gracePeriodMs: number;
+}
+
+/** Per virtual service and per real server. Bytes are those of whole frames without the Ethernet header. */
+export interface TrafficCounters {
+  readonly connections: number;
+  readonly packetsIn: number;
+  readonly bytesIn: number;
+  /** Masquerade only: in direct-route the replies do not pass. */
+  readonly packetsOut: number;
+  readonly bytesOut: number;
+}
+
+export interface RealServerCounters extends TrafficCounters {
+  readonly address: IpAddress;
+  readonly port: number;
+  /** Established entries. */
+  readonly activeConnections: number;
+  /** All others: half-open and closing. */
+  readonly inactiveConnections: number;
+}
+
+export interface ServiceCounters extends TrafficCounters {
+  /** `virtualServiceName` of the service. */
+  readonly name: string;
+  readonly realServers: readonly RealServerCounters[];
+}
+
+/** Why a packet was dropped, refused or not forwarded: one counter each, the same in every engine. */
+export const dropReasons = [
+  'truncated',
+  'malformedHeader',
+  'badChecksum',
+  'noLease',
+  'graceUnknownConnection',
+  'unknownConnection',
+  'noRealServer',
+  'tableFull',
+  'noRoute',
+  'neighbourUnresolved',
+  'neighbourQueueFull',
+  'ttlExceeded',
+  'fragment',
+  'tooBig',
+  'vlanTagged',
+  'transmitFailed',
+  'receiveOverrun',
+] as const;
+export type DropReason = (typeof dropReasons)[number];
+
+export interface EngineCounters {
+  readonly services: readonly ServiceCounters[];
+  readonly drops: Readonly<Record<DropReason, number>>;
+  readonly halfOpenConnections: number;
+  readonly establishedConnections: number;
+  readonly halfOpenEvictions: number;
+  readonly arpReplies: number;
+  readonly echoReplies: number;
+  readonly resetsSent: number;
+  readonly unreachablesSent: number;
+  /** Connection events that were lost because nobody read them in time; the table itself is the truth. */
+  readonly eventOverruns: number;
+}
+
+export interface ImportOutcome {
+  readonly applied: number;
+  /** Records about connections that this director forwards itself. */
+  readonly refusedLocal: number;
+  /** Records whose virtual service or real server is not configured here. */
+  readonly refusedUnknown: number;
+  readonly refusedFull: number;
+}
+
+export interface ExportPage {
+  /** Packed records, see model/connection-batch.ts. */
+  readonly batch: Int32Array;
+  /** Where the next page starts; undefined after the last. */
+  readonly next: number | undefined;
+}
+
+/**
+ * Connections as sync sees them: the engine owns the table, sync reads events and pages and writes records. The three
+ * calls may be made from another thread than the one that controls the engine.
+ */
+export interface ConnectionPort {
+  /**
+   * `listener` gets each batch of events (upsert, refresh, remove) of local connections, at most 1 ms after the first
+   * of them. A slow listener makes the engine lose events, never wait; they are counted as `eventOverruns`.
+   */
+  onEvents(listener: (batch: Int32Array) => void): void;
+  /** All entries of both tables, local and learnt, in pages of at most `recordsMax` records. `cursor` 0 starts. */
+  exportPage(cursor: number, recordsMax: number): Promise<ExportPage>;
+  /** Applies records learnt from a peer. */
+  importBatch(batch: Int32Array): Promise<ImportOutcome>;
+}
+
+/** A forwarding engine. One contract suite holds for all of them. */
+export interface Engine extends ConnectionPort {
+  readonly kind: 'xdp' | 'portable';
+  /** Replaces the configuration as a whole. Entries keep their real server; those of removed services expire. */
+  configure(configuration: EngineConfiguration): Promise<void>;
+  counters(): Promise<EngineCounters>;
+  /** Stops forwarding and frees every resource. */
+  close(): Promise<void>;
+}
+
+/** The lease array as a data path reads it. The vrrp process writes it. */
+export interface LeaseReader {
+  /** Monotonic milliseconds; 0 when there is none. */
+  validUntilMs(slot: number): number;
+}

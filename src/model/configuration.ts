@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IpAddress } from '../lib/ip-address.ts';
+import type { ProtocolTimeouts } from './timeouts.ts';
+import type { VirtualRouter } from './virtual-router.ts';
+import type { RealServer, VirtualService } from './virtual-service.ts';
+
+/** `lvs_sync_daemon`: where and how the connection table is replicated. */
+export interface SyncSettings {
+  readonly interface: string;
+  /** The vrrp_instance named with it, if any. */
+  readonly instance: string | undefined;
+  /** 0..255. Defaults to the instance's VRID, else 0. */
+  readonly syncId: number;
+  /** Largest datagram body in bytes, 1..65507. */
+  readonly maxLength: number;
+  readonly port: number;
+  readonly ttl: number;
+  readonly group: IpAddress;
+}
+
+export interface TcpCheck {
+  readonly kind: 'tcp';
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly connectTimeoutMs: number;
+  /** Further attempts after a failed one before the real server is taken out. */
+  readonly retry: number;
+  readonly delayBeforeRetryMs: number;
+  /** Between two checks. */
+  readonly delayLoopMs: number;
+}
+export type HealthCheck = TcpCheck;
+
+export interface CheckedRealServer extends RealServer {
+  readonly checks: readonly HealthCheck[];
+}
+
+export interface ConfiguredService extends VirtualService {
+  readonly realServers: readonly CheckedRealServer[];
+}
+
+/** All that one director is told to be. */
+export interface Configuration {
+  readonly routerId: string;
+  readonly virtualRouters: readonly VirtualRouter[];
+  readonly services: readonly ConfiguredService[];
+  /** Without `lvs_sync_daemon` nothing is replicated. */
+  readonly sync: SyncSettings | undefined;
+  readonly timeouts: ProtocolTimeouts;
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { VirtualService } from './virtual-service.ts';
+
+/** In a `hash` selector: a slot that no real server holds. */
+export const emptySlot = 0xffff;
+
+/**
+ * What a scheduler compiles a virtual service into, and all that a data path has to execute. Slots hold indexes into
+ * `VirtualService.realServers`.
+ */
+export type Selector =
+  /** Walked by a counter that survives recompilation: rr, wrr. An empty table means that no real server is available. */
+  | { readonly shape: 'sequence'; readonly slots: Uint16Array }
+  /** Indexed by `hashWords(client address words [, client port], seed) % slots.length`: sh, mh. May hold `emptySlot`. */
+  | {
+      readonly shape: 'hash';
+      readonly slots: Uint16Array;
+      readonly seed: number;
+      readonly hashPort: boolean;
+    }
+  /** Scanned for the lowest cost, ties to the first: lc, wlc. */
+  | { readonly shape: 'least'; readonly candidates: readonly LeastCandidate[] };
+
+export interface LeastCandidate {
+  /** Index into `VirtualService.realServers`. */
+  readonly realServer: number;
+  /** Cost is `(active × 256 + inactive) / divisor` (ip_vs_lc.c, ip_vs_wlc.c): 1 for lc, the weight for wlc. */
+  readonly divisor: number;
+}
+
+export interface CompiledService {
+  readonly service: VirtualService;
+  readonly selector: Selector;
+}

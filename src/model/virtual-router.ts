@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Family, IpAddress } from '../lib/ip-address.ts';
+
+export interface VirtualAddress {
+  readonly address: IpAddress;
+  readonly prefixLength: number;
+  /** The interface that carries it. */
+  readonly interface: string;
+}
+
+/** When and how often a takeover is announced by gratuitous ARP. keepalived's defaults: 5 at once, 5 more after 5 s. */
+export interface AnnouncementPolicy {
+  /** garp_master_repeat: how many at once. */
+  readonly repeat: number;
+  /** garp_master_delay: after how long the second set goes out; 0 for none. */
+  readonly delayMs: number;
+  /** garp_master_refresh: the period of repeated announcements while active; 0 for none. */
+  readonly refreshMs: number;
+  /** garp_master_refresh_repeat. */
+  readonly refreshRepeat: number;
+  /** garp_interval: the gap between two announcements on one interface. */
+  readonly intervalMs: number;
+}
+
+/** One `vrrp_instance`: a director's configuration of one virtual router. */
+export interface VirtualRouter {
+  readonly name: string;
+  readonly interface: string;
+  readonly family: Family;
+  /** 1..255. */
+  readonly vrid: number;
+  readonly version: 2 | 3;
+  /** 1..255; 255 is the address owner. */
+  readonly priority: number;
+  /** Milliseconds; a multiple of 10 in version 3 (centiseconds on the wire), of 1000 in version 2. */
+  readonly advertIntervalMs: number;
+  readonly startAs: 'active' | 'backup';
+  readonly preempt: boolean;
+  readonly preemptDelayMs: number;
+  readonly addresses: readonly VirtualAddress[];
+  readonly announcement: AnnouncementPolicy;
+}
+
+/** RFC 9568 section 6.4 and keepalived's FAULT. */
+export type VirtualRouterState = 'initialize' | 'backup' | 'active' | 'fault';
+
+/** What stands in the `state` column for people who know keepalived. */
+export const keepalivedStateNames = {
+  initialize: 'INIT',
+  backup: 'BACKUP',
+  active: 'MASTER',
+  fault: 'FAULT',
+} as const satisfies Record<VirtualRouterState, string>;
