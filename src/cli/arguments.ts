@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+
+/** Wrong usage: printed as it is, exit code 2. */
+export class UsageError extends Error {}
+
+export const ExitCode = { done: 0, failed: 1, usage: 2 } as const;
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+/** Strict option parsing; what does not fit becomes a `UsageError` that names the command's help. */
+export function parseOptions<const Given extends Options>(command: string, args: readonly string[], options: Given) {
+  try {
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`baton ${command}: ${text.split('. ')[0]}; see baton --help`);
+  }
+}

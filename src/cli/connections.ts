@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+import { once } from 'node:events';
+import { defaultRunDirectory, fetchConnections } from '../control/client.ts';
+import type { ConnectionEntry } from '../model/connection.ts';
+import { endpointName } from '../model/virtual-service.ts';
+import { ExitCode, parseOptions } from './arguments.ts';
+
+/** `baton connections`: the connection table, streamed, so that a million entries need no memory here either. */
+export async function connectionsCommand(args: readonly string[]): Promise<ExitCode> {
+  const options = parseOptions('connections', args, {
+    'run-dir': { type: 'string', default: defaultRunDirectory },
+    json: { type: 'boolean', default: false },
+  });
+  if (!options.json) await write('pro expire state       source                  virtual                 destination             owner\n');
+  for await (const entry of fetchConnections(options['run-dir'])) {
+    await write(options.json ? `${JSON.stringify(entry)}\n` : describeConnection(entry));
+  }
+  return ExitCode.done;
+}
+
+/** One line in the order of `ipvsadm -Lc`. */
+export function describeConnection(entry: ConnectionEntry): string {
+  const seconds = Math.ceil(entry.expiresInMs / 1000);
+  const expire = `${String(Math.floor(seconds / 60)).padStart(2, '0')}:${String(seconds % 60).padStart(2, '0')}`;
+  const columns = [
+    entry.protocol.toUpperCase().padEnd(3),
+    expire.padEnd(6),
+    entry.state.padEnd(11),
+    endpointName({ address: entry.clientAddress, port: entry.clientPort }).padEnd(23),
+    endpointName({ address: entry.virtualAddress, port: entry.virtualPort }).padEnd(23),
+    endpointName({ address: entry.realAddress, port: entry.realPort }).padEnd(23),
+    entry.local ? 'here' : 'learnt',
+  ];
+  return `${columns.join(' ')}\n`;
+}
+
+async function write(text: string): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain');
+}

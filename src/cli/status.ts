@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import { defaultRunDirectory, fetchStatus } from '../control/client.ts';
+import type { DirectorStatus, ServiceStatus, VirtualRouterStatus } from '../director/status.ts';
+import { endpointName } from '../model/virtual-service.ts';
+import { keepalivedStateNames } from '../model/virtual-router.ts';
+import { ExitCode, parseOptions } from './arguments.ts';
+import { formatTable } from './table.ts';
+
+/** `baton status`: what the running director is and does. */
+export async function statusCommand(args: readonly string[]): Promise<ExitCode> {
+  const options = parseOptions('status', args, {
+    'run-dir': { type: 'string', default: defaultRunDirectory },
+    json: { type: 'boolean', default: false },
+  });
+  const status = await fetchStatus(options['run-dir']);
+  process.stdout.write(options.json ? `${JSON.stringify(status, undefined, 2)}\n` : describeStatus(status));
+  return ExitCode.done;
+}
+
+/** The status as text for a person, with keepalived's and ipvsadm's words where they have them. */
+export function describeStatus(status: DirectorStatus): string {
+  return [
+    `baton ${status.version}, ${status.routerId}, ${status.engine.kind} engine, up ${formatAge(status.uptimeMs)}, pid ${status.processId}`,
+    '',
+    ...describeRouters(status.virtualRouters),
+    ...describeSync(status),
+    '',
+    ...status.services.flatMap(describeService),
+    ...describeDrops(status),
+    '',
+  ].join('\n');
+}
+
+function describeRouters(routers: readonly VirtualRouterStatus[]): string[] {
+  if (routers.length === 0) return ['no virtual routers: every virtual address is served without election'];
+  const rows = routers.map((router) => [
+    router.name,
+    String(router.vrid),
+    router.interface,
+    keepalivedStateNames[router.state],
+    formatAge(router.stateAgeMs),
+    String(router.priority),
+    router.activeRouter ?? '-',
+    router.addresses.join(' '),
+  ]);
+  return formatTable(['virtual router', 'vrid', 'interface', 'state', 'since', 'priority', 'active', 'addresses'], rows);
+}
+
+function describeSync({ sync }: DirectorStatus): string[] {
+  if (sync.state === 'off') return ['', 'sync: off (no lvs_sync_daemon): a failover breaks established sessions'];
+  const names = { alone: 'alone, nobody to sync with', joining: 'joining, copying the table', inSync: 'in sync' } as const;
+  const peers = sync.peers.map(
+    (peer) => `  peer ${peer.address}: ${peer.inSync ? 'in sync' : 'not in sync'}, heard ${formatAge(peer.lastHeardMs)} ago`,
+  );
+  return ['', `sync: ${names[sync.state]}`, ...peers];
+}
+
+function describeService(service: ServiceStatus): string[] {
+  const rows = service.realServers.map((server) => [
+    `-> ${endpointName(server)}`,
+    server.forwardingMethod,
+    server.alive ? String(server.weight) : `${server.weight} (down)`,
+    String(server.activeConnections),
+    String(server.inactiveConnections),
+    String(server.connections),
+    String(server.packetsIn),
+    String(server.packetsOut),
+  ]);
+  const header = [`${service.name} ${service.scheduler}`, 'forward', 'weight', 'active', 'inactive', 'conns', 'in', 'out'];
+  return [...formatTable(header, rows), ''];
+}
+
+function describeDrops({ engine }: DirectorStatus): string[] {
+  const drops = Object.entries(engine.drops).filter(([, count]) => count > 0);
+  const table = `connections: ${engine.establishedConnections} established, ${engine.halfOpenConnections} half-open`;
+  if (drops.length === 0) return [table, 'nothing dropped'];
+  return [table, `dropped: ${drops.map(([reason, count]) => `${reason} ${count}`).join(', ')}`];
+}
+
+function formatAge(ms: number): string {
+  if (ms < 10_000) return `${(ms / 1000).toFixed(1)}s`;
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 120) return `${seconds}s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)}m${seconds % 60}s`;
+  return `${Math.floor(seconds / 3600)}h${Math.floor((seconds % 3600) / 60)}m`;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type IncomingMessage, request } from 'node:http';
+import { createInterface } from 'node:readline';
+import { join } from 'node:path';
+import type { ConnectionEntry } from '../model/connection.ts';
+import type { DirectorStatus } from '../director/status.ts';
+
+export const defaultRunDirectory = '/run/baton';
+const timeoutMs = 10_000;
+
+/** Thrown when no director answers; the message is a sentence for the person who asked. */
+export class ControlError extends Error {}
+
+export function controlSocketPath(runDirectory: string): string {
+  return join(runDirectory, 'control.sock');
+}
+
+export async function fetchStatus(runDirectory: string): Promise<DirectorStatus> {
+  return (await readJson(await call(runDirectory, 'GET', '/status'))) as DirectorStatus;
+}
+
+export async function requestFailover(runDirectory: string): Promise<readonly string[]> {
+  const body = (await readJson(await call(runDirectory, 'POST', '/failover'))) as { handedOver: readonly string[] };
+  return body.handedOver;
+}
+
+/** Yields the connection table entry by entry, as the director streams it. */
+export async function* fetchConnections(runDirectory: string): AsyncGenerator<ConnectionEntry> {
+  const response = await call(runDirectory, 'GET', '/connections');
+  for await (const line of createInterface({ input: response })) yield JSON.parse(line) as ConnectionEntry;
+}
+
+function call(runDirectory: string, method: string, path: string): Promise<IncomingMessage> {
+  const socketPath = controlSocketPath(runDirectory);
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath, method, path, timeout: timeoutMs });
+    outgoing.on('response', resolve);
+    outgoing.on('timeout', () => {
+      outgoing.destroy(new ControlError(`the director behind ${socketPath} does not answer within ${timeoutMs} ms`));
+    });
+    outgoing.on('error', (error: NodeJS.ErrnoException) => reject(explain(error, socketPath)));
+    outgoing.end();
+  });
+}
+
+function explain(error: NodeJS.ErrnoException, socketPath: string): Error {
+  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
+    return new ControlError(
+      `no director is running with ${socketPath}; start one with "baton run", or name its run-dir with --run-dir`,
+    );
+  }
+  if (error.code === 'EACCES') return new ControlError(`${socketPath} belongs to another user; ask as that user, or as root`);
+  return error;
+}
+
+async function readJson(response: IncomingMessage): Promise<unknown> {
+  let text = '';
+  response.setEncoding('utf8');
+  for await (const chunk of response) text += chunk;
+  const body = JSON.parse(text) as unknown;
+  if (response.statusCode === 200) return body;
+  throw new ControlError((body as { error?: string }).error ?? `the director answered ${response.statusCode}`);
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { EngineCounters, RealServerCounters, TrafficCounters } from '../engine/engine.ts';
+import type { IpAddress } from '../lib/ip-address.ts';
+import type { ForwardingMethod, SchedulerName } from '../model/virtual-service.ts';
+import type { VirtualRouterState } from '../model/virtual-router.ts';
+
+// What a running director says of itself: the JSON of `GET /status` and of `baton status --json`. Scripts rely on it:
+// fields are added, never renamed.
+
+export interface VirtualRouterStatus {
+  readonly name: string;
+  readonly vrid: number;
+  readonly interface: string;
+  readonly state: VirtualRouterState;
+  /** Milliseconds since the state was entered. */
+  readonly stateAgeMs: number;
+  readonly priority: number;
+  readonly addresses: readonly IpAddress[];
+  /** The director that was last heard as active, while this one is a backup. */
+  readonly activeRouter: IpAddress | undefined;
+  readonly transitions: number;
+  readonly advertisementsSent: number;
+  readonly advertisementsReceived: number;
+  /** One counter per rung of the receive ladder. */
+  readonly rejected: Readonly<Record<string, number>>;
+}
+
+export interface SyncPeerStatus {
+  readonly address: IpAddress;
+  readonly lastHeardMs: number;
+  readonly inSync: boolean;
+}
+
+export interface SyncStatus {
+  /** `off` without `lvs_sync_daemon`. */
+  readonly state: 'off' | 'alone' | 'joining' | 'inSync';
+  readonly peers: readonly SyncPeerStatus[];
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+export interface RealServerStatus extends RealServerCounters {
+  readonly forwardingMethod: ForwardingMethod;
+  /** As configured. */
+  readonly weight: number;
+  /** False while a checker holds it out. */
+  readonly alive: boolean;
+}
+
+export interface ServiceStatus extends TrafficCounters {
+  readonly name: string;
+  readonly scheduler: SchedulerName;
+  readonly realServers: readonly RealServerStatus[];
+}
+
+export interface EngineStatus extends Omit<EngineCounters, 'services'> {
+  readonly kind: 'xdp' | 'portable';
+}
+
+export interface DirectorStatus {
+  readonly version: string;
+  readonly routerId: string;
+  readonly processId: number;
+  readonly uptimeMs: number;
+  readonly configurationFile: string;
+  readonly virtualRouters: readonly VirtualRouterStatus[];
+  readonly sync: SyncStatus;
+  readonly services: readonly ServiceStatus[];
+  readonly engine: EngineStatus;
+}
