@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { EngineAddress } from '../engine/engine.ts';
+import type { IpAddress } from '../lib/ip-address.ts';
+import type { Configuration } from '../model/configuration.ts';
+import type { VirtualRouter } from '../model/virtual-router.ts';
+
+/** A virtual router with what this director needs to run it. */
+export interface RouterAssignment {
+  readonly router: VirtualRouter;
+  /** Index into the lease array. */
+  readonly leaseSlot: number;
+  /**
+   * Addresses that go onto an interface while active. The engine answers for the others itself: were they on an
+   * interface, the kernel would reset their connections.
+   */
+  readonly installed: ReadonlySet<IpAddress>;
+}
+
+export interface AddressPlan {
+  readonly routers: readonly RouterAssignment[];
+  readonly addresses: readonly EngineAddress[];
+  /** Every interface that the engine has to receive from. */
+  readonly interfaces: readonly string[];
+}
+
+/** How the host reaches an address: the interface of its route, and whether the host holds the address itself. */
+export type Locate = (address: IpAddress) => { readonly interface: string; readonly held: boolean } | undefined;
+
+/** Slots of the lease array (LeaseMemory's size). */
+export const leaseSlotsMax = 255;
+
+/**
+ * Decides who speaks for each virtual address. `previous` keeps the lease slots of virtual routers that stay, so that a
+ * reload never moves a lease.
+ */
+export function planAddresses(configuration: Configuration, previous: ReadonlyMap<string, number>, locate: Locate): AddressPlan {
+  const served = new Set(configuration.services.map((service) => service.address));
+  const slots = assignSlots(configuration.virtualRouters, previous);
+  const routers = configuration.virtualRouters.map((router) => ({
+    router,
+    leaseSlot: slots.get(routerIdentity(router)) ?? -1,
+    installed: new Set(router.addresses.map(({ address }) => address).filter((address) => !served.has(address))),
+  }));
+  const elected = routers.flatMap(({ router, leaseSlot }) =>
+    router.addresses
+      .filter(({ address }) => served.has(address))
+      .map((address) => ({ address: address.address, interface: address.interface, leaseSlot, answer: true })),
+  );
+  const unelected = [...served]
+    .filter((address) => !elected.some((one) => one.address === address))
+    .map((address) => planUnelected(address, locate));
+  const addresses = [...elected, ...unelected];
+  return { routers, addresses, interfaces: collectInterfaces(configuration, addresses, locate) };
+}
+
+/** Two configurations speak of the same virtual router when this is equal. */
+export function routerIdentity(router: Pick<VirtualRouter, 'interface' | 'family' | 'vrid'>): string {
+  return `${router.interface} ${router.family} ${router.vrid}`;
+}
+
+function assignSlots(routers: readonly VirtualRouter[], previous: ReadonlyMap<string, number>): Map<string, number> {
+  const slots = new Map<string, number>();
+  for (const router of routers) {
+    const slot = previous.get(routerIdentity(router));
+    if (slot !== undefined) slots.set(routerIdentity(router), slot);
+  }
+  const taken = new Set(slots.values());
+  let free = 0;
+  for (const router of routers) {
+    if (slots.has(routerIdentity(router))) continue;
+    while (taken.has(free)) free += 1;
+    if (free >= leaseSlotsMax) throw new Error(`there are more than ${leaseSlotsMax} vrrp_instances; remove some`);
+    taken.add(free);
+    slots.set(routerIdentity(router), free);
+  }
+  return slots;
+}
+
+function planUnelected(address: IpAddress, locate: Locate): EngineAddress {
+  const place = locate(address);
+  if (place === undefined) {
+    throw new Error(`no interface has a route to virtual_server ${address}; put the address into a vrrp_instance`);
+  }
+  if (place.held) {
+    throw new Error(
+      `virtual_server ${address} is an address of ${place.interface}, whose kernel would reset its connections; ` +
+        'take it off the interface and put it into a vrrp_instance',
+    );
+  }
+  return { address, interface: place.interface, leaseSlot: -1, answer: true };
+}
+
+function collectInterfaces(configuration: Configuration, addresses: readonly EngineAddress[], locate: Locate): string[] {
+  const names = new Set(addresses.map((address) => address.interface));
+  for (const service of configuration.services) {
+    for (const server of service.realServers) {
+      const place = locate(server.address);
+      if (place?.held) {
+        throw new Error(
+          `real_server ${server.address} is an address of this director itself (${place.interface}); ` +
+            'the portable engine does not deliver to its own host yet',
+        );
+      }
+      if (place !== undefined) names.add(place.interface);
+    }
+  }
+  return [...names].sort();
+}
