@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IpAddress } from '../src/lib/ip-address.ts';
+
+/** When and how often the addresses are announced (keepalived's garp_master_* and garp_interval). */
+export interface AnnouncementPolicy {
+  /** How many times each address is announced at once. */
+  readonly repeat: number;
+  /** After how long the second set goes out; 0 for none. */
+  readonly delayMs: number;
+  /** The period of repeated announcements while active; 0 for none. */
+  readonly refreshMs: number;
+  readonly refreshRepeat: number;
+  /** The gap between two announcements; 0 sends a set in one go. */
+  readonly intervalMs: number;
+}
+
+/** What remains to be announced, and when. Deadlines are absolute milliseconds. */
+export interface AnnouncementSchedule {
+  /** Still to go out in the running set, in order; the first one is due at `nextAtMs`. */
+  readonly queue: readonly IpAddress[];
+  readonly nextAtMs: number;
+  readonly secondSetAtMs: number | undefined;
+  readonly refreshAtMs: number | undefined;
+}
+
+export const noAnnouncements: AnnouncementSchedule = {
+  queue: [],
+  nextAtMs: Number.POSITIVE_INFINITY,
+  secondSetAtMs: undefined,
+  refreshAtMs: undefined,
+};
+
+/** A takeover: one set now, one after the delay, then refreshes counted from there (keepalived's vrrp.c). */
+export function startAnnouncing(
+  addresses: readonly IpAddress[],
+  policy: AnnouncementPolicy,
+  nowMs: number,
+): AnnouncementSchedule {
+  return {
+    queue: repeated(addresses, policy.repeat),
+    nextAtMs: nowMs,
+    secondSetAtMs: policy.delayMs > 0 ? nowMs + policy.delayMs : undefined,
+    refreshAtMs: policy.refreshMs > 0 ? nowMs + policy.delayMs + policy.refreshMs : undefined,
+  };
+}
+
+/** Takes out what is due: the addresses to announce now, in order, and what is left for later. */
+export function dueAnnouncements(
+  schedule: AnnouncementSchedule,
+  addresses: readonly IpAddress[],
+  policy: AnnouncementPolicy,
+  nowMs: number,
+): { readonly due: readonly IpAddress[]; readonly schedule: AnnouncementSchedule } {
+  let { queue, nextAtMs, secondSetAtMs, refreshAtMs } = schedule;
+  if (secondSetAtMs !== undefined && secondSetAtMs <= nowMs) {
+    if (queue.length === 0) nextAtMs = nowMs;
+    queue = repeated(addresses, policy.repeat);
+    secondSetAtMs = undefined;
+  }
+  if (refreshAtMs !== undefined && refreshAtMs <= nowMs) {
+    if (queue.length === 0) {
+      queue = repeated(addresses, policy.refreshRepeat);
+      nextAtMs = nowMs;
+    }
+    // On the cadence, yet not several at once after a pause.
+    refreshAtMs = Math.max(refreshAtMs + policy.refreshMs, nowMs + policy.refreshMs / 2);
+  }
+  if (queue.length === 0 || nextAtMs > nowMs) {
+    return { due: [], schedule: { queue, nextAtMs, secondSetAtMs, refreshAtMs } };
+  }
+  const due = policy.intervalMs > 0 ? queue.slice(0, 1) : queue;
+  const left = queue.slice(due.length);
+  return { due, schedule: { queue: left, nextAtMs: nowMs + policy.intervalMs, secondSetAtMs, refreshAtMs } };
+}
+
+export function nextAnnouncementMs(schedule: AnnouncementSchedule): number {
+  return Math.min(
+    schedule.queue.length > 0 ? schedule.nextAtMs : Number.POSITIVE_INFINITY,
+    schedule.secondSetAtMs ?? Number.POSITIVE_INFINITY,
+    schedule.refreshAtMs ?? Number.POSITIVE_INFINITY,
+  );
+}
+
+function repeated(addresses: readonly IpAddress[], times: number): IpAddress[] {
+  return Array.from({ length: times }, () => addresses).flat();
+}

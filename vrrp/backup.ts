@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BackupState, Heard, RouterEvent, Step } from './state.ts';
+import { activeDownIntervalMs, skewTimeMs } from './timers.ts';
+import { adoptedIntervalMs, becomeActive, becomeFault, becomeInitialize, ownerPriority } from './transitions.ts';
+
+/** Beyond this a timer did not just fire late: the process stood still, and advertisements may lie unread. */
+const latenessMaxMs = 5;
+/** Enough for one turn of the event loop, which reads them. */
+const recheckMs = 2;
+
+type Received = Extract<RouterEvent, { kind: 'advertisementReceived' }>;
+
+/** RFC 9568 section 6.4.2. */
+export function stepBackup(state: BackupState, event: RouterEvent, nowMs: number): Step {
+  switch (event.kind) {
+    case 'shutdown':
+      return becomeInitialize(state, nowMs);
+    case 'interfaceDown':
+      return becomeFault(state, nowMs);
+    case 'advertisementReceived':
+      return event.priority === 0 ? hearResignation(state, event, nowMs) : hearActive(state, event, nowMs);
+    case 'timer':
+      return nowMs < state.downAtMs ? { state, actions: [] } : activeDown(state, nowMs);
+    case 'configurationChanged': {
+      const { config } = event;
+      const activeIntervalMs = adoptedIntervalMs(config, state.heard?.intervalMs ?? config.intervalMs);
+      // A priority that somebody has just set is meant to decide: it ends a hold.
+      const heldOff = state.heldOff && config.priority === state.config.priority;
+      return { state: { ...state, config, activeIntervalMs, heldOff }, actions: [] };
+    }
+    default:
+      // `startup` and `interfaceUp` are true already; nothing is held that could be handed over.
+      return { state, actions: [] };
+  }
+}
+
+function hearActive(state: BackupState, event: Received, nowMs: number): Step {
+  const { config } = state;
+  const heard: Heard = {
+    source: event.source,
+    priority: event.priority,
+    intervalMs: event.intervalMs,
+    atMs: nowMs,
+    resigned: false,
+  };
+  const lower = event.priority < config.priority;
+  // keepalived's preempt_delay runs from the first lower-priority advertisement; a better active router stops it.
+  const startsDelay = lower && config.preemptDelayMs > 0 && state.preemptAfterMs === undefined;
+  const preemptAfterMs = startsDelay ? nowMs + config.preemptDelayMs : lower ? state.preemptAfterMs : undefined;
+  const next: BackupState = { ...state, heard, preemptAfterMs, rechecking: false };
+  // Ignored: the timer is left to run out, and then this router takes over.
+  if (lower && mayPreempt(next, nowMs)) return { state: next, actions: [] };
+  const activeIntervalMs = adoptedIntervalMs(config, event.intervalMs);
+  const downAtMs = nowMs + activeDownIntervalMs(config.priority, activeIntervalMs);
+  return {
+    state: { ...next, activeIntervalMs, downAtMs },
+    actions: startsDelay ? [{ kind: 'note', note: 'preempt-delayed' }] : [],
+  };
+}
+
+/**
+ * The timer becomes the skew time. A router that resigns although another one is heard to be active (it lost a split
+ * brain, or is stepping aside) leaves no gap to fill.
+ */
+function hearResignation(state: BackupState, event: Received, nowMs: number): Step {
+  const { config, heard } = state;
+  if (heard !== undefined && heard.source !== event.source && isAlive(state, nowMs)) {
+    return { state, actions: [{ kind: 'note', note: 'rival-ignored' }] };
+  }
+  // A backup about to preempt has not adopted the farewell's interval, yet may use it just as well.
+  const advertisedMs = adoptedIntervalMs(config, event.intervalMs);
+  const skewMs = skewTimeMs(config.priority, Math.min(state.activeIntervalMs, advertisedMs));
+  const resigned: Heard = {
+    source: event.source,
+    priority: 0,
+    intervalMs: event.intervalMs,
+    atMs: nowMs,
+    resigned: true,
+  };
+  return { state: { ...state, heard: resigned, downAtMs: nowMs + skewMs, rechecking: false }, actions: [] };
+}
+
+function activeDown(state: BackupState, nowMs: number): Step {
+  if (!state.rechecking && nowMs - state.downAtMs > latenessMaxMs) {
+    return {
+      state: { ...state, downAtMs: nowMs + recheckMs, rechecking: true },
+      actions: [{ kind: 'note', note: 'late-timer' }],
+    };
+  }
+  const { heard, config } = state;
+  if (heard === undefined || !isAlive(state, nowMs)) {
+    return becomeActive(state, nowMs, heard?.resigned === true ? 'active-resigned' : 'active-down');
+  }
+  // The gate may have closed while the timer of a coming preemption ran.
+  if (!mayPreempt(state, nowMs)) {
+    const downAtMs = heard.atMs + activeDownIntervalMs(config.priority, adoptedIntervalMs(config, heard.intervalMs));
+    return { state: { ...state, downAtMs, rechecking: false }, actions: [] };
+  }
+  return becomeActive(state, nowMs, 'preempting', { rival: heard });
+}
+
+/** Someone else holds the addresses: an advertisement came within its own active down interval, and no resignation. */
+function isAlive(state: BackupState, nowMs: number): boolean {
+  const { heard, config } = state;
+  if (heard === undefined || heard.resigned) return false;
+  const intervalMs = adoptedIntervalMs(config, heard.intervalMs);
+  return nowMs < heard.atMs + activeDownIntervalMs(config.priority, intervalMs);
+}
+
+/** RFC 9568 section 6.1: the owner preempts whatever Preempt_Mode says. Nobody does with an unproven table (P3). */
+function mayPreempt(state: BackupState, nowMs: number): boolean {
+  const { config, gateOpen, heldOff, preemptAfterMs } = state;
+  if (!gateOpen || heldOff) return false;
+  if (config.priority === ownerPriority) return true;
+  return config.preempt && (preemptAfterMs === undefined || nowMs >= preemptAfterMs);
+}

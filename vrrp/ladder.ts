@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Family, familyOf, type IpAddress } from '../src/lib/ip-address.ts';
+import { accept, type Result, reject } from '../src/lib/result.ts';
+import {
+  type Advertisement,
+  groupAddresses,
+  type PacketRejection,
+  packetRejections,
+  parseAdvertisement,
+} from './packet.ts';
+
+/** A VRRP message with what its IP header said. */
+export interface Datagram {
+  readonly source: IpAddress;
+  readonly destination: IpAddress;
+  /** TTL or hop limit. */
+  readonly ttl: number;
+  readonly message: Uint8Array;
+}
+
+/** What the ladder must know of a local virtual router. */
+export interface Listener {
+  readonly version: 2 | 3;
+  readonly intervalMs: number;
+  readonly primaryAddress: IpAddress;
+  readonly addresses: readonly IpAddress[];
+}
+
+export interface Admitted<Router extends Listener> {
+  readonly router: Router;
+  readonly advertisement: Advertisement;
+  /** The sender has other addresses configured than we. Worth a log line: RFC 9568 section 7.1. */
+  readonly addressListDiffers: boolean;
+}
+
+/**
+ * The rungs, from the first to the last. A datagram is discarded at the first one it fails, and counted there.
+ *
+ *  1 family-mixed         source and destination of different families
+ *  2 not-a-peer           sent to something else than the group, and no unicast peers exist
+ *  3 ttl                  other than 255                                    RFC 9568 5.1.1.3, 5.1.2.3, 7.1; RFC 3768 7.1
+ *  4 too-short            less than the fixed fields                        RFC 9568 7.1
+ *  5 version-unsupported  neither 2 nor 3                                   RFC 9568 7.1
+ *  6 type-unknown         other than advertisement                          RFC 9568 5.2.2, 7.1
+ *  7 incomplete           fewer addresses than it says                      RFC 9568 7.1
+ *  8 trailing-bytes       more than it says
+ *  9 checksum             in neither form                                   RFC 9568 5.2.8, 7.1
+ * 10 vrid-unknown         not configured on this interface and family       RFC 9568 7.1 (with erratum 8298)
+ * 11 version-mismatch     the virtual router speaks the other version       RFC 9568 7.1
+ * 12 looped-back          our own, come back
+ * 13 address-count        no addresses                                      RFC 9568 5.2.5 (with erratum 8299)
+ * 14 authentication       version 2 with any type but none                  RFC 3768 5.3.6, 7.1
+ * 15 interval-zero        version 3                                         RFC 9568 7.1 (with erratum 8301)
+ * 16 interval-mismatch    version 2                                         RFC 3768 7.1
+ * 17 address-list         version 2, differs and not from the owner         RFC 3768 7.1
+ *
+ * In version 3 a different address list is admitted and only reported (RFC 9568 section 7.1 says MAY verify, SHOULD
+ * log): two directors of which one has reloaded its configuration already must go on hearing each other.
+ */
+export const rejectionReasons = [
+  'family-mixed',
+  'not-a-peer',
+  'ttl',
+  ...packetRejections,
+  'vrid-unknown',
+  'version-mismatch',
+  'looped-back',
+  'address-count',
+  'authentication',
+  'interval-zero',
+  'interval-mismatch',
+  'address-list',
+] as const;
+export type RejectionReason = (typeof rejectionReasons)[number];
+export type RejectionCounters = Record<RejectionReason, number>;
+
+const requiredTtl = 255;
+const ownerPriority = 255;
+
+/** Climbs every rung. `find` gives the virtual router with a VRID on the receiving interface, if there is one. */
+export function climbLadder<Router extends Listener>(
+  datagram: Datagram,
+  find: (vrid: number, family: Family) => Router | undefined,
+): Result<Admitted<Router>, RejectionReason> {
+  const family = familyOf(datagram.source);
+  if (familyOf(datagram.destination) !== family) return reject('family-mixed');
+  if (datagram.destination !== groupAddresses[family]) return reject('not-a-peer');
+  if (datagram.ttl !== requiredTtl) return reject('ttl');
+  const parsed: Result<Advertisement, PacketRejection> = parseAdvertisement(datagram.message, datagram);
+  if (!parsed.ok) return parsed;
+  const router = find(parsed.value.vrid, family);
+  if (router === undefined) return reject('vrid-unknown');
+  return admit(parsed.value, datagram.source, router);
+}
+
+export function zeroRejections(): RejectionCounters {
+  return Object.fromEntries(rejectionReasons.map((reason) => [reason, 0])) as RejectionCounters;
+}
+
+function admit<Router extends Listener>(
+  advertisement: Advertisement,
+  source: IpAddress,
+  router: Router,
+): Result<Admitted<Router>, RejectionReason> {
+  const { version, intervalMs, priority } = advertisement;
+  if (version !== router.version) return reject('version-mismatch');
+  if (source === router.primaryAddress) return reject('looped-back');
+  if (advertisement.addresses.length === 0) return reject('address-count');
+  if (version === 2 && advertisement.authenticationType !== 0) return reject('authentication');
+  if (version === 3 && intervalMs === 0) return reject('interval-zero');
+  if (version === 2 && intervalMs !== router.intervalMs) return reject('interval-mismatch');
+  const addressListDiffers = !sameAddresses(advertisement.addresses, router.addresses);
+  if (version === 2 && addressListDiffers && priority !== ownerPriority) return reject('address-list');
+  return accept({ router, advertisement, addressListDiffers });
+}
+
+/** The order says nothing about agreement. */
+function sameAddresses(left: readonly IpAddress[], right: readonly IpAddress[]): boolean {
+  return left.length === right.length && left.every((address) => right.includes(address));
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IpAddress } from '../src/lib/ip-address.ts';
+import type { AnnouncementPolicy, AnnouncementSchedule } from './announcement.ts';
+
+/** What one virtual router is told to be. Its identity (interface, family, VRID) is the driver's business. */
+export interface RouterConfiguration {
+  readonly version: 2 | 3;
+  /** 1..255; 255 owns the addresses. */
+  readonly priority: number;
+  readonly intervalMs: number;
+  /** The sender address of its advertisements: decides between equal priorities. */
+  readonly primaryAddress: IpAddress;
+  readonly addresses: readonly IpAddress[];
+  readonly startAs: 'active' | 'backup';
+  readonly preempt: boolean;
+  /** How long a lower-priority active router is obeyed after it was first heard. */
+  readonly preemptDelayMs: number;
+  readonly announcement: AnnouncementPolicy;
+}
+
+/** All times are absolute, in milliseconds of the caller's monotonic clock. */
+interface Common {
+  readonly config: RouterConfiguration;
+  /** Open while the connection table is a proven copy: only then is an active router preempted. */
+  readonly gateOpen: boolean;
+  /** Handed over on purpose: does not preempt until it has been active again, or is released. */
+  readonly heldOff: boolean;
+  readonly sinceMs: number;
+}
+
+export interface InitializeState extends Common {
+  readonly kind: 'initialize';
+}
+
+/** The last advertisement of the router that holds the addresses. */
+export interface Heard {
+  readonly source: IpAddress;
+  readonly priority: number;
+  readonly intervalMs: number;
+  readonly atMs: number;
+  readonly resigned: boolean;
+}
+
+export interface BackupState extends Common {
+  readonly kind: 'backup';
+  /** The active down timer. */
+  readonly downAtMs: number;
+  /** Version 3: the interval the active router advertises (Active_Adver_Interval); version 2: one's own. */
+  readonly activeIntervalMs: number;
+  readonly heard: Heard | undefined;
+  /** Until then a lower-priority active router is obeyed; set when it is first heard. */
+  readonly preemptAfterMs: number | undefined;
+  /** The timer fired late and was given a moment, so that advertisements waiting in the socket are read first. */
+  readonly rechecking: boolean;
+}
+
+/** Advertising already, not holding the addresses yet: the router that is being preempted gets time to step down. */
+export interface Settling {
+  readonly untilMs: number;
+  /** However often the other one is heard, settling ends here. */
+  readonly limitMs: number;
+  /** Whose resignation ends it early; undefined when nobody has been heard. */
+  readonly rival: IpAddress | undefined;
+  /** Further advertisements within the settle time: one lost on the way must not leave two routers active. */
+  readonly repeatsLeft: number;
+}
+
+export interface ActiveState extends Common {
+  readonly kind: 'active';
+  readonly advertiseAtMs: number;
+  /** When the lease ends. Before the first sent advertisement: when one must have been sent. */
+  readonly voiceUntilMs: number;
+  /** When the last advertisement known to have left was handed to the network, and the interval it named. */
+  readonly voiced: { readonly atMs: number; readonly intervalMs: number } | undefined;
+  readonly settling: Settling | undefined;
+  /** The lease is granted, the addresses acquired. */
+  readonly holding: boolean;
+  readonly announcements: AnnouncementSchedule;
+}
+
+export interface FaultState extends Common {
+  readonly kind: 'fault';
+}
+
+export type RouterState = InitializeState | BackupState | ActiveState | FaultState;
+
+export type RouterEvent =
+  | { readonly kind: 'startup'; readonly interfaceUp: boolean }
+  | { readonly kind: 'shutdown' }
+  | {
+      readonly kind: 'advertisementReceived';
+      readonly source: IpAddress;
+      readonly priority: number;
+      readonly intervalMs: number;
+    }
+  /**
+   * An advertisement has left. `sentAtMs` is when it was handed to the network, not when that was confirmed: a process
+   * frozen between the two must not gain a lease from an advertisement that its peers have forgotten.
+   */
+  | {
+      readonly kind: 'advertisementSent';
+      readonly sentAtMs: number;
+      readonly priority: number;
+      readonly intervalMs: number;
+    }
+  | { readonly kind: 'timer' }
+  | { readonly kind: 'interfaceDown' }
+  | { readonly kind: 'interfaceUp' }
+  | { readonly kind: 'gateOpened' }
+  | { readonly kind: 'gateClosed' }
+  | { readonly kind: 'handoverRequested' }
+  /** Ends what a handover on purpose began: preemption is possible again. */
+  | { readonly kind: 'holdReleased' }
+  | { readonly kind: 'configurationChanged'; readonly config: RouterConfiguration };
+
+/** Why a state was entered. */
+export type TransitionReason =
+  | 'startup'
+  | 'shutdown'
+  | 'owner'
+  | 'active-down'
+  | 'active-resigned'
+  | 'preempting'
+  | 'outranked'
+  | 'lapsed'
+  | 'handover'
+  | 'interface-down'
+  | 'interface-up';
+
+/** Worth a line in a log, without a transition. */
+export type Note =
+  | 'acquired'
+  | 'settling-extended'
+  | 'rival-answered'
+  | 'rival-ignored'
+  | 'late-timer'
+  | 'preempt-delayed';
+
+/** Executed in this order (takeover: lease, addresses, announcement last; stepping down: the lease first). */
+export type RouterAction =
+  | { readonly kind: 'sendAdvertisement'; readonly priority: number; readonly intervalMs: number }
+  | { readonly kind: 'grantLease'; readonly untilMs: number }
+  | { readonly kind: 'revokeLease' }
+  | { readonly kind: 'acquireAddresses'; readonly addresses: readonly IpAddress[] }
+  | { readonly kind: 'releaseAddresses'; readonly addresses: readonly IpAddress[] }
+  /** One announcement for each element, in order; an address may come several times. */
+  | { readonly kind: 'announce'; readonly addresses: readonly IpAddress[] }
+  | {
+      readonly kind: 'notify';
+      readonly from: RouterState['kind'];
+      readonly to: RouterState['kind'];
+      readonly reason: TransitionReason;
+    }
+  | { readonly kind: 'note'; readonly note: Note };
+
+export interface Step {
+  readonly state: RouterState;
+  readonly actions: readonly RouterAction[];
+}
