@@ -54,6 +54,8 @@ export const dropReasons = [
   'truncated',
   'malformedHeader',
   'badChecksum',
+  /** A source address that no host may send from, or that is a virtual address of this director. */
+  'martianSource',
   'noLease',
   'graceUnknownConnection',
   'unknownConnection',
@@ -64,6 +66,8 @@ export const dropReasons = [
   'neighbourQueueFull',
   'ttlExceeded',
   'fragment',
+  /** An ICMP error for a virtual address. */
+  'icmpError',
   'tooBig',
   'vlanTagged',
   'transmitFailed',
