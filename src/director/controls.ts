@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { SyncSettings } from '../model/configuration.ts';
+import type { RouterAssignment } from './address-plan.ts';
+import type { SyncStatus, VirtualRouterStatus } from './status.ts';
+
+// The director's handles on what runs in other processes and threads. None of these calls waits for the other side
+// unless it returns a promise.
+
+/** The election, which runs in the vrrp process. */
+export interface ElectionControl {
+  /** Resolves when every virtual router has its sockets; rejects with a sentence when one cannot. */
+  configure(assignments: readonly RouterAssignment[]): Promise<void>;
+  /** Open while the connection table is a proven copy of the peers'. */
+  setGate(open: boolean): void;
+  /** Resigns all that is active; gives the names of the virtual routers. */
+  handOver(): Promise<readonly string[]>;
+  status(): Promise<readonly VirtualRouterStatus[]>;
+  /** Resigns, removes the addresses and ends the process. */
+  stop(): Promise<void>;
+}
+
+/** Connection synchronisation, which runs in the sync thread. */
+export interface ReplicationControl {
+  /** Without settings nothing is replicated and the gate stays open. `fingerprint` digests the virtual services. */
+  configure(settings: SyncSettings | undefined, fingerprint: number): Promise<void>;
+  /** Called at once with the present state, and on every change. */
+  onGate(listener: (open: boolean) => void): void;
+  status(): Promise<SyncStatus>;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Engine, EngineConfiguration, ExportPage } from '../engine/engine.ts';
+import { hashWords } from '../lib/hash.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
+import type { Configuration } from '../model/configuration.ts';
+import { endpointName, type VirtualService, virtualServiceName } from '../model/virtual-service.ts';
+import { compileService } from '../scheduler/compile.ts';
+import { type AddressPlan, type Locate, planAddresses, routerIdentity } from './address-plan.ts';
+import type { ElectionControl, ReplicationControl } from './controls.ts';
+import type { HealthControl } from './health-control.ts';
+import { describeServices } from './service-status.ts';
+import type { DirectorStatus } from './status.ts';
+import type { DirectorView } from './view.ts';
+
+export interface DirectorParts {
+  readonly engine: Engine;
+  readonly election: ElectionControl;
+  readonly replication: ReplicationControl;
+  readonly health: HealthControl;
+  readonly locate: Locate;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly version: string;
+  readonly processId: number;
+  readonly configurationFile: string;
+}
+
+/** How long after a takeover a stray mid-stream packet may wait for its table entry instead of being reset. */
+const gracePeriodMs = 10_000;
+
+/**
+ * Holds what the configuration and the checkers want against what engine, election and replication have. It owns no
+ * packet, no socket and no clock of its own.
+ */
+export class Director implements DirectorView {
+  readonly #parts: DirectorParts;
+  readonly #startedAtMs: number;
+  #configuration: Configuration | undefined;
+  #plan: AddressPlan | undefined;
+  #changes: Promise<void> = Promise.resolve();
+
+  constructor(parts: DirectorParts) {
+    this.#parts = parts;
+    this.#startedAtMs = parts.clock.nowMs();
+    parts.replication.onGate((open) => parts.election.setGate(open));
+    parts.health.onChange((change) => {
+      parts.log(change.alive ? 'info' : 'warn', `real server ${change.realServer} is ${change.alive ? 'up' : 'down'}`, {
+        service: change.service,
+        reason: change.reason,
+      });
+      this.#queue(() => this.#configureEngine());
+    });
+  }
+
+  /**
+   * Starts with a configuration, or changes to another one while running. The data path comes first, so that whatever
+   * the election then brings finds it ready. Rejects with a sentence and leaves the former configuration in place when
+   * the addresses cannot be planned.
+   */
+  apply(configuration: Configuration): Promise<void> {
+    return this.#queue(async () => {
+      const { election, replication, health, locate } = this.#parts;
+      const plan = planAddresses(configuration, this.#leaseSlots(), locate);
+      this.#configuration = configuration;
+      this.#plan = plan;
+      health.configure(configuration.services);
+      await this.#configureEngine();
+      await replication.configure(configuration.sync, fingerprintServices(configuration.services));
+      await election.configure(plan.routers);
+    });
+  }
+
+  async handOver(): Promise<readonly string[]> {
+    const names = await this.#parts.election.handOver();
+    if (names.length > 0) this.#parts.log('info', 'handed over on request', { virtualRouters: names });
+    return names;
+  }
+
+  connections(cursor: number, recordsMax: number): Promise<ExportPage> {
+    return this.#parts.engine.exportPage(cursor, recordsMax);
+  }
+
+  async status(): Promise<DirectorStatus> {
+    const { engine, election, replication, health, clock, version, processId, configurationFile } = this.#parts;
+    const [{ services, ...counters }, virtualRouters, sync] = await Promise.all([
+      engine.counters(),
+      election.status(),
+      replication.status(),
+    ]);
+    return {
+      version,
+      routerId: this.#configuration?.routerId ?? '',
+      processId,
+      uptimeMs: Math.round(clock.nowMs() - this.#startedAtMs),
+      configurationFile,
+      virtualRouters,
+      sync,
+      services: describeServices(this.#configuration?.services ?? [], services, (service, server) =>
+        health.isAlive(service, server),
+      ),
+      engine: { kind: engine.kind, ...counters },
+    };
+  }
+
+  /** Resigns first, so that the peer is told while everything still works; then stops the rest. */
+  async stop(): Promise<void> {
+    const { engine, election, replication, health } = this.#parts;
+    await election.stop();
+    health.stop();
+    await replication.stop();
+    await engine.close();
+  }
+
+  /** Changes run one after the other: a checker's verdict never overtakes a reload. */
+  #queue(change: () => Promise<void>): Promise<void> {
+    const done = this.#changes.then(change);
+    this.#changes = done.catch(() => undefined);
+    return done;
+  }
+
+  async #configureEngine(): Promise<void> {
+    const { engine, health } = this.#parts;
+    if (this.#configuration === undefined || this.#plan === undefined) return;
+    const { services, timeouts } = this.#configuration;
+    const engineConfiguration: EngineConfiguration = {
+      addresses: this.#plan.addresses,
+      services: services.map((service) =>
+        compileService(service, (index) => {
+          const server = service.realServers[index];
+          return server !== undefined && health.isAlive(virtualServiceName(service), endpointName(server));
+        }),
+      ),
+      timeouts,
+      gracePeriodMs,
+    };
+    await engine.configure(engineConfiguration);
+  }
+
+  #leaseSlots(): Map<string, number> {
+    return new Map(this.#plan?.routers.map(({ router, leaseSlot }) => [routerIdentity(router), leaseSlot]) ?? []);
+  }
+}
+
+/** The same for two directors exactly when their virtual services and real servers are the same, in any order. */
+export function fingerprintServices(services: readonly VirtualService[]): number {
+  let sum = 0;
+  for (const service of services) {
+    const servers = service.realServers
+      .map((server) => `${endpointName(server)} ${server.weight} ${server.forwardingMethod}`)
+      .sort();
+    sum = (sum + hashText([virtualServiceName(service), service.scheduler.name, ...servers].join('\n'))) >>> 0;
+  }
+  return sum;
+}
+
+function hashText(text: string): number {
+  return hashWords(new TextEncoder().encode(text));
+}
