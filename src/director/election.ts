@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+import { climbLadder, type RejectionCounters, type RejectionReason, zeroRejections } from '../../vrrp/ladder.ts';
+import { nextDeadline, step } from '../../vrrp/machine.ts';
+import { type Advertisement, advertisementLength, emitAdvertisement, groupAddresses } from '../../vrrp/packet.ts';
+import type { RouterAction, RouterEvent, TransitionReason } from '../../vrrp/state.ts';
+import type { Clock } from '../lib/clock.ts';
+import { type Family, familyOf, type IpAddress } from '../lib/ip-address.ts';
+import { type ElectionLog, noteSentence, rejectionSentence, transitionSentence } from './election-log.ts';
+import {
+  adoptConfiguration,
+  createRunningRouter,
+  type ElectedAddress,
+  type ElectedRouter,
+  type ElectedRouterView,
+  identityOf,
+  listenerKey,
+  type RunningRouter,
+  viewRouter,
+} from './election-router.ts';
+import type { AddressKeeper, Announcer, LeaseWriter, ReceivedAdvertisement, VrrpTransport } from './ports.ts';
+
+export interface ElectionPorts {
+  readonly clock: Clock;
+  readonly transport: VrrpTransport;
+  readonly addressKeeper: AddressKeeper;
+  readonly announcer: Announcer;
+  readonly leaseWriter: LeaseWriter;
+  readonly log: ElectionLog;
+  /** After every transition, and when a router that became active has acquired its addresses. */
+  readonly onChange: (router: ElectedRouterView, change: ElectionChange) => void;
+}
+
+export type ElectionChange =
+  | { readonly kind: 'transition'; readonly from: ElectedRouterView['state']; readonly reason: TransitionReason }
+  | { readonly kind: 'acquired' };
+
+export interface ElectionView {
+  readonly gateOpen: boolean;
+  readonly routers: readonly ElectedRouterView[];
+  /** Advertisements discarded before a virtual router was known to be meant. */
+  readonly unattributed: readonly {
+    readonly interface: string;
+    readonly family: Family;
+    readonly rejections: Readonly<RejectionCounters>;
+  }[];
+}
+
+/** A virtual router whose interface cannot be used yet: it stands in fault until the link comes up. */
+export interface ElectionFailure {
+  readonly router: string;
+  /** A sentence: what happened, what to do. */
+  readonly sentence: string;
+}
+
+interface Segment {
+  readonly interface: string;
+  readonly family: Family;
+  up: boolean;
+  /** Undefined until the transport could be opened. */
+  primaryAddress: IpAddress | undefined;
+  readonly rejections: RejectionCounters;
+}
+
+const unknownAddress = { ipv4: '0.0.0.0' as IpAddress, ipv6: '::' as IpAddress } as const;
+
+/**
+ * Runs any number of virtual routers on one clock: gives their machines events, executes the actions in order, and
+ * keeps one timer for the earliest deadline. All entry points may be called from within callbacks; events queue up.
+ */
+export class Election {
+  readonly #ports: ElectionPorts;
+  readonly #segments = new Map<string, Segment>();
+  /** By identity, in the order of the configuration. */
+  #routers = new Map<string, RunningRouter>();
+  readonly #listeners = new Map<string, RunningRouter>();
+  readonly #queue: { readonly router: RunningRouter; readonly event: RouterEvent }[] = [];
+  #draining = false;
+  #gateOpen = false;
+  #disarm: (() => void) | undefined;
+  #sendsPending = 0;
+  #onIdle: (() => void)[] = [];
+
+  constructor(ports: ElectionPorts) {
+    this.#ports = ports;
+    ports.transport.onReceive((advertisement) => this.#receive(advertisement));
+  }
+
+  /**
+   * Makes these the virtual routers. One whose identity (interface, family, VRID, version) is running already keeps
+   * its state and takes the changes in place; one that is gone resigns; a further one starts.
+   */
+  configure(routers: readonly ElectedRouter[]): readonly ElectionFailure[] {
+    const wanted = new Map(routers.map((router) => [identityOf(router), router]));
+    for (const [identity, running] of this.#routers) {
+      if (!wanted.has(identity)) this.#remove(identity, running);
+    }
+    const failures: ElectionFailure[] = [];
+    const next = new Map<string, RunningRouter>();
+    for (const [identity, configured] of wanted) {
+      const running = this.#routers.get(identity);
+      if (running === undefined) next.set(identity, this.#add(configured, failures));
+      else {
+        this.#reconfigure(running, configured);
+        next.set(identity, running);
+      }
+    }
+    this.#routers = next;
+    this.#drain();
+    return failures;
+  }
+
+  /** Open: the connection table is a proven copy, so an active router may be preempted (P3). Closed at first. */
+  setGate(open: boolean): void {
+    if (open === this.#gateOpen) return;
+    this.#gateOpen = open;
+    for (const router of this.#routers.values()) this.#enqueue(router, { kind: open ? 'gateOpened' : 'gateClosed' });
+    this.#drain();
+  }
+
+  /** Every active virtual router gives its role away, and does not preempt until it has been active again. */
+  handOver(): void {
+    for (const router of this.#routers.values()) this.#enqueue(router, { kind: 'handoverRequested' });
+    this.#drain();
+  }
+
+  /** Takes `handOver` back: preemption is possible again. */
+  releaseHold(): void {
+    for (const router of this.#routers.values()) this.#enqueue(router, { kind: 'holdReleased' });
+    this.#drain();
+  }
+
+  linkChanged(interfaceName: string, up: boolean): void {
+    for (const segment of this.#segments.values()) {
+      if (segment.interface === interfaceName) segment.up = up;
+    }
+    for (const router of this.#routers.values()) {
+      if (router.configured.interface !== interfaceName) continue;
+      if (up) this.#open(router.configured, []);
+      this.#enqueue(router, { kind: up && this.#usable(router.configured) ? 'interfaceUp' : 'interfaceDown' });
+    }
+    this.#drain();
+  }
+
+  /** Resigns everything. Resolves when the last advertisement has left or failed; the transport is the caller's. */
+  stop(): Promise<void> {
+    this.configure([]);
+    this.#disarm?.();
+    this.#disarm = undefined;
+    return new Promise((resolve) => {
+      if (this.#sendsPending === 0) resolve();
+      else this.#onIdle.push(resolve);
+    });
+  }
+
+  view(): ElectionView {
+    return {
+      gateOpen: this.#gateOpen,
+      routers: [...this.#routers.values()].map(viewRouter),
+      unattributed: [...this.#segments.values()].map(({ interface: name, family, rejections }) => ({
+        interface: name,
+        family,
+        rejections: { ...rejections },
+      })),
+    };
+  }
+
+  #add(configured: ElectedRouter, failures: ElectionFailure[]): RunningRouter {
+    const segment = this.#open(configured, failures);
+    const address = segment.primaryAddress ?? unknownAddress[configured.family];
+    const router = createRunningRouter(configured, address, this.#ports.clock.nowMs());
+    this.#listeners.set(listenerKey(configured.interface, configured.family, configured.vrid), router);
+    // A predecessor that was killed may have left these behind; until elected, nothing is forwarded or answered.
+    this.#ports.leaseWriter.revoke(configured.leaseSlot);
+    for (const each of configured.addresses) this.#uninstall(router, each);
+    if (this.#gateOpen) this.#enqueue(router, { kind: 'gateOpened' });
+    this.#enqueue(router, { kind: 'startup', interfaceUp: this.#usable(configured) });
+    return router;
+  }
+
+  #remove(identity: string, router: RunningRouter): void {
+    this.#enqueue(router, { kind: 'shutdown' });
+    this.#drain();
+    const { interface: name, family, vrid } = router.configured;
+    this.#listeners.delete(listenerKey(name, family, vrid));
+    this.#routers.delete(identity);
+  }
+
+  #reconfigure(router: RunningRouter, configured: ElectedRouter): void {
+    const before = router.configured;
+    const config = adoptConfiguration(router, configured);
+    if (before.leaseSlot !== configured.leaseSlot) this.#moveLease(router, before.leaseSlot);
+    this.#enqueue(router, { kind: 'configurationChanged', config });
+    this.#drain();
+    if (router.state.kind !== 'active' || !router.state.holding) return;
+    // The machine has acquired what came and released what went. What stayed may have another prefix or place.
+    for (const address of configured.addresses) {
+      const installed = router.installed.get(address.address);
+      if (installed !== undefined && !samePlace(installed, address)) this.#uninstall(router, installed);
+      if (address.install && !router.installed.has(address.address)) this.#install(router, address);
+    }
+  }
+
+  #moveLease(router: RunningRouter, formerSlot: number): void {
+    const { leaseWriter } = this.#ports;
+    leaseWriter.revoke(formerSlot);
+    const { state } = router;
+    if (state.kind === 'active' && state.holding) leaseWriter.grant(router.configured.leaseSlot, state.voiceUntilMs);
+  }
+
+  #open(configured: ElectedRouter, failures: ElectionFailure[]): Segment {
+    const { interface: name, family } = configured;
+    const key = `${name} ${family}`;
+    let segment = this.#segments.get(key);
+    if (segment === undefined) {
+      segment = { interface: name, family, up: true, primaryAddress: undefined, rejections: zeroRejections() };
+      this.#segments.set(key, segment);
+    }
+    if (segment.primaryAddress !== undefined) return segment;
+    try {
+      segment.primaryAddress = this.#ports.transport.open(name, family);
+      this.#learnPrimaryAddress(segment, segment.primaryAddress);
+    } catch (error) {
+      const sentence = error instanceof Error ? error.message : String(error);
+      failures.push({ router: configured.name, sentence });
+      this.#ports.log('error', `cannot take part in the election: ${sentence}`, configured.name);
+    }
+    return segment;
+  }
+
+  /** For routers that had to start in fault, before the interface could be opened. */
+  #learnPrimaryAddress(segment: Segment, primaryAddress: IpAddress): void {
+    for (const router of this.#routers.values()) {
+      if (router.configured.interface !== segment.interface || router.configured.family !== segment.family) continue;
+      router.primaryAddress = primaryAddress;
+      this.#enqueue(router, { kind: 'configurationChanged', config: adoptConfiguration(router, router.configured) });
+    }
+  }
+
+  #usable({ interface: name, family }: ElectedRouter): boolean {
+    const segment = this.#segments.get(`${name} ${family}`);
+    return segment?.primaryAddress !== undefined && segment.up;
+  }
+
+  #receive(received: ReceivedAdvertisement): void {
+    let meant: RunningRouter | undefined;
+    const result = climbLadder(received, (vrid, family) => {
+      meant = this.#listeners.get(listenerKey(received.interface, family, vrid));
+      return meant;
+    });
+    if (!result.ok) {
+      this.#countRejection(result.reason, received, meant);
+      return;
+    }
+    const { router, advertisement, addressListDiffers } = result.value;
+    router.advertisementsReceived += 1;
+    if (addressListDiffers) router.addressListMismatches += 1;
+    if (addressListDiffers && !router.addressListDiffers) {
+      const sentence = `${received.source} advertises other addresses than configured here; make them the same`;
+      this.#ports.log('warn', sentence, router.configured.name);
+    }
+    router.addressListDiffers = addressListDiffers;
+    const { priority, intervalMs } = advertisement;
+    this.#enqueue(router, { kind: 'advertisementReceived', source: received.source, priority, intervalMs });
+    this.#drain();
+  }
+
+  #countRejection(reason: RejectionReason, received: ReceivedAdvertisement, meant: RunningRouter | undefined): void {
+    const segment = this.#segments.get(`${received.interface} ${familyOf(received.source)}`);
+    const counters = meant?.rejections ?? segment?.rejections;
+    if (counters === undefined) return;
+    counters[reason] += 1;
+    // One's own advertisements coming back are the network's business, not worth a line.
+    if (counters[reason] > 1 || reason === 'looped-back') return;
+    this.#ports.log('warn', rejectionSentence(reason, received.source, received.interface), meant?.configured.name);
+  }
+
+  #enqueue(router: RunningRouter, event: RouterEvent): void {
+    this.#queue.push({ router, event });
+  }
+
+  /** One event after the other, however deep the callbacks of their actions reach; then the timer is set anew. */
+  #drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        const { state, actions } = step(next.router.state, next.event, this.#ports.clock.nowMs());
+        next.router.state = state;
+        for (const action of actions) this.#execute(next.router, action);
+      }
+    } finally {
+      this.#draining = false;
+    }
+    this.#arm();
+  }
+
+  #arm(): void {
+    this.#disarm?.();
+    this.#disarm = undefined;
+    let earliestMs = Number.POSITIVE_INFINITY;
+    for (const { state } of this.#routers.values()) {
+      earliestMs = Math.min(earliestMs, nextDeadline(state) ?? Number.POSITIVE_INFINITY);
+    }
+    if (earliestMs === Number.POSITIVE_INFINITY) return;
+    this.#disarm = this.#ports.clock.callAt(earliestMs, () => this.#timer());
+  }
+
+  #timer(): void {
+    const nowMs = this.#ports.clock.nowMs();
+    for (const router of this.#routers.values()) {
+      const dueMs = nextDeadline(router.state);
+      if (dueMs !== undefined && dueMs <= nowMs) this.#enqueue(router, { kind: 'timer' });
+    }
+    this.#drain();
+  }
+
+  #execute(router: RunningRouter, action: RouterAction): void {
+    const { announcer, leaseWriter, log, onChange } = this.#ports;
+    const { configured } = router;
+    switch (action.kind) {
+      case 'sendAdvertisement':
+        return this.#send(router, action.priority, action.intervalMs);
+      case 'grantLease':
+        return leaseWriter.grant(configured.leaseSlot, action.untilMs);
+      case 'revokeLease':
+        return leaseWriter.revoke(configured.leaseSlot);
+      case 'acquireAddresses':
+        for (const address of configured.addresses) {
+          if (address.install && action.addresses.includes(address.address)) this.#install(router, address);
+        }
+        return;
+      case 'releaseAddresses':
+        for (const address of action.addresses) {
+          const installed = router.installed.get(address);
+          if (installed !== undefined) this.#uninstall(router, installed);
+        }
+        return;
+      case 'announce':
+        for (const address of action.addresses) {
+          const place = configured.addresses.find((each) => each.address === address)?.interface;
+          this.#attempt(router, () => announcer.announce(address, place ?? configured.interface));
+        }
+        return;
+      case 'notify':
+        router.reason = action.reason;
+        router.transitions += 1;
+        if (action.to === 'active') router.becameActive += 1;
+        log('info', transitionSentence(action.to, action.reason), configured.name);
+        return onChange(viewRouter(router), { kind: 'transition', from: action.from, reason: action.reason });
+      case 'note': {
+        const [level, sentence] = noteSentence(action.note);
+        log(level, sentence, configured.name);
+        if (action.note === 'acquired') onChange(viewRouter(router), { kind: 'acquired' });
+        return;
+      }
+    }
+  }
+
+  #send(router: RunningRouter, priority: number, intervalMs: number): void {
+    const { interface: name, family, vrid, version } = router.configured;
+    const { addresses, primaryAddress: source } = router;
+    const advertisement: Advertisement = { version, vrid, priority, intervalMs, authenticationType: 0, addresses };
+    const message = new Uint8Array(advertisementLength(advertisement));
+    emitAdvertisement(advertisement, { source, destination: groupAddresses[family] }, message);
+    const sentAtMs = this.#ports.clock.nowMs();
+    this.#sendsPending += 1;
+    this.#ports.transport.send(name, family, message, (error) => {
+      this.#sendsPending -= 1;
+      if (error === undefined) {
+        router.advertisementsSent += 1;
+        router.mute = false;
+        this.#enqueue(router, { kind: 'advertisementSent', sentAtMs, priority, intervalMs });
+      } else this.#sendFailed(router, error);
+      this.#drain();
+      if (this.#sendsPending > 0) return;
+      for (const resolve of this.#onIdle.splice(0)) resolve();
+    });
+  }
+
+  #sendFailed(router: RunningRouter, error: Error): void {
+    router.sendErrors += 1;
+    if (router.mute) return;
+    router.mute = true;
+    this.#ports.log('error', `cannot send its advertisement: ${error.message}`, router.configured.name);
+  }
+
+  #install(router: RunningRouter, address: ElectedAddress): void {
+    router.installed.set(address.address, address);
+    this.#attempt(router, () =>
+      this.#ports.addressKeeper.add(address.address, address.prefixLength, address.interface),
+    );
+  }
+
+  #uninstall(router: RunningRouter, address: ElectedAddress): void {
+    router.installed.delete(address.address);
+    this.#attempt(router, () =>
+      this.#ports.addressKeeper.remove(address.address, address.prefixLength, address.interface),
+    );
+  }
+
+  /** A failing address or announcement must not keep the election from going on (P6). */
+  #attempt(router: RunningRouter, task: () => void): void {
+    try {
+      task();
+    } catch (error) {
+      this.#ports.log('error', error instanceof Error ? error.message : String(error), router.configured.name);
+    }
+  }
+}
+
+function samePlace(left: ElectedAddress, right: ElectedAddress): boolean {
+  return (
+    left.install === right.install && left.prefixLength === right.prefixLength && left.interface === right.interface
+  );
+}
