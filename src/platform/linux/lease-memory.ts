@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+import { fstatSync } from 'node:fs';
+import type { LeaseWriter } from '../../director/ports.ts';
+import type { LeaseReader } from '../../engine/engine.ts';
+import { checked, close, fcntl, ftruncate, MAP_SHARED, memfd_create, memoryAt, mmap } from './libc.ts';
+
+/** How many virtual routers can hold a lease. */
+export const leaseSlots = 256;
+
+// A u64 of CLOCK_MONOTONIC nanoseconds per slot.
+const bytesPerSlot = 8;
+const length = leaseSlots * bytesPerSlot;
+
+// linux/memfd.h, linux/fcntl.h
+const MFD_CLOEXEC = 1;
+const MFD_ALLOW_SEALING = 2;
+const F_ADD_SEALS = 1033;
+const F_GET_SEALS = 1034;
+const F_SEAL_SEAL = 1;
+const F_SEAL_SHRINK = 2;
+const F_SEAL_GROW = 4;
+
+const nsMax = (1n << 63n) - 1n;
+
+/**
+ * The lease array in memory shared by processes: the director creates it, the vrrp process (given the descriptor) and
+ * the engine thread attach to it. It lives as long as someone holds the descriptor or a mapping; mappings are never
+ * undone, since a view of unmapped memory kills the process that touches it.
+ */
+export class LeaseMemory implements LeaseWriter, LeaseReader {
+  readonly fd: number;
+  readonly #untilNs: BigInt64Array;
+  /** The same slots as pairs of (low, high) words: a read makes no BigInt. */
+  readonly #words: Int32Array;
+
+  private constructor(fd: number) {
+    this.fd = fd;
+    const memory = memoryAt(mmap(0, length, MAP_SHARED, fd, 'map the lease memory'), length);
+    this.#untilNs = new BigInt64Array(memory);
+    this.#words = new Int32Array(memory);
+  }
+
+  static create(): LeaseMemory {
+    const purpose = 'create the lease memory';
+    const fd = checked('memfd_create', memfd_create('baton-lease', MFD_CLOEXEC | MFD_ALLOW_SEALING), purpose);
+    checked('ftruncate', ftruncate(fd, length), purpose);
+    // A file that shrinks under a mapping turns reads into SIGBUS.
+    checked('fcntl', fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), purpose);
+    return new LeaseMemory(fd);
+  }
+
+  /** Over a descriptor that was inherited. Throws a sentence when it is no lease memory. */
+  static attach(fd: number): LeaseMemory {
+    const seals = fcntl(fd, F_GET_SEALS, 0);
+    if (seals === -1 || (seals & F_SEAL_SHRINK) === 0 || fstatSync(fd).size !== length) {
+      throw new Error(`descriptor ${fd} is not the lease memory; the director passes it when it starts the process`);
+    }
+    return new LeaseMemory(fd);
+  }
+
+  grant(slot: number, untilMs: number): void {
+    const ns = untilMs >= 9e12 ? nsMax : BigInt(Math.max(0, Math.floor(untilMs * 1e6)));
+    Atomics.store(this.#untilNs, checkedSlot(slot), ns);
+  }
+
+  revoke(slot: number): void {
+    Atomics.store(this.#untilNs, checkedSlot(slot), 0n);
+  }
+
+  /**
+   * Reads the halves apart, the high one twice: a mixture can only come of a revocation and a grant between the two
+   * reads, and then it is shorter than the granted lease, never longer.
+   */
+  validUntilMs(slot: number): number {
+    if (slot < 0 || slot >= leaseSlots) return 0;
+    const words = this.#words;
+    for (;;) {
+      const high = Atomics.load(words, 2 * slot + 1);
+      const low = Atomics.load(words, 2 * slot) >>> 0;
+      if (Atomics.load(words, 2 * slot + 1) === high) return (high * 0x1_0000_0000 + low) / 1e6;
+    }
+  }
+
+  /** Closes the descriptor. The mapping stays until the process ends. */
+  close(): void {
+    close(this.fd);
+  }
+}
+
+function checkedSlot(slot: number): number {
+  if (!Number.isInteger(slot) || slot < 0 || slot >= leaseSlots) {
+    throw new RangeError(`lease slot ${slot} is not within 0..${leaseSlots - 1}`);
+  }
+  return slot;
+}
