@@ -6,6 +6,8 @@ import { createRouter } from '../../vrrp/machine.ts';
 import type { RouterConfiguration, RouterState, TransitionReason } from '../../vrrp/state.ts';
 import type { Family, IpAddress } from '../lib/ip-address.ts';
 import type { VirtualAddress, VirtualRouter, VirtualRouterState } from '../model/virtual-router.ts';
+import type { RouterAssignment } from './address-plan.ts';
+import type { VirtualRouterStatus } from './status.ts';
 
 export interface ElectedAddress extends VirtualAddress {
   /** Put on the interface while held. False where the engine answers for it: then it is only announced. */
@@ -32,6 +34,7 @@ export interface ElectedRouterView {
   readonly reason: TransitionReason | undefined;
   readonly priority: number;
   readonly advertIntervalMs: number;
+  readonly addresses: readonly IpAddress[];
   /** Active, and past the settle time: the lease is granted and the addresses are acquired. */
   readonly holding: boolean;
   /** End of the lease while holding. */
@@ -133,6 +136,30 @@ export function machineConfiguration(configured: ElectedRouter, primaryAddress: 
   };
 }
 
+/** The plan's view of a virtual router as the election takes it. */
+export function electRouter({ router, leaseSlot, installed }: RouterAssignment): ElectedRouter {
+  const addresses = router.addresses.map((address) => ({ ...address, install: installed.has(address.address) }));
+  return { ...router, addresses, leaseSlot };
+}
+
+/** The line of `baton status` for a virtual router. */
+export function routerStatus(view: ElectedRouterView, nowMs: number): VirtualRouterStatus {
+  return {
+    name: view.name,
+    vrid: view.vrid,
+    interface: view.interface,
+    state: view.state,
+    stateAgeMs: nowMs - view.sinceMs,
+    priority: view.priority,
+    addresses: view.addresses,
+    activeRouter: view.state === 'active' ? undefined : view.activeAddress,
+    transitions: view.transitions,
+    advertisementsSent: view.advertisementsSent,
+    advertisementsReceived: view.advertisementsReceived,
+    rejected: view.rejections,
+  };
+}
+
 export function viewRouter(router: RunningRouter): ElectedRouterView {
   const { configured, state } = router;
   const holding = state.kind === 'active' && state.holding;
@@ -147,6 +174,7 @@ export function viewRouter(router: RunningRouter): ElectedRouterView {
     reason: router.reason,
     priority: configured.priority,
     advertIntervalMs: configured.advertIntervalMs,
+    addresses: router.addresses,
     holding,
     leaseUntilMs: holding ? state.voiceUntilMs : undefined,
     heldOff: state.heldOff,

@@ -117,10 +117,15 @@ export class Election {
     this.#drain();
   }
 
-  /** Every active virtual router gives its role away, and does not preempt until it has been active again. */
-  handOver(): void {
-    for (const router of this.#routers.values()) this.#enqueue(router, { kind: 'handoverRequested' });
+  /**
+   * Every active virtual router gives its role away, and does not preempt until it has been active again. Gives their
+   * names. With nobody to take it, VRRP cannot know: the router takes its role back after an active down interval.
+   */
+  handOver(): readonly string[] {
+    const active = [...this.#routers.values()].filter(({ state }) => state.kind === 'active');
+    for (const router of active) this.#enqueue(router, { kind: 'handoverRequested' });
     this.#drain();
+    return active.map(({ configured }) => configured.name);
   }
 
   /** Takes `handOver` back: preemption is possible again. */
@@ -315,45 +320,58 @@ export class Election {
   }
 
   #execute(router: RunningRouter, action: RouterAction): void {
-    const { announcer, leaseWriter, log, onChange } = this.#ports;
+    const { leaseWriter } = this.#ports;
     const { configured } = router;
     switch (action.kind) {
       case 'sendAdvertisement':
-        return this.#send(router, action.priority, action.intervalMs);
+        this.#send(router, action.priority, action.intervalMs);
+        break;
       case 'grantLease':
-        return leaseWriter.grant(configured.leaseSlot, action.untilMs);
+        leaseWriter.grant(configured.leaseSlot, action.untilMs);
+        break;
       case 'revokeLease':
-        return leaseWriter.revoke(configured.leaseSlot);
+        leaseWriter.revoke(configured.leaseSlot);
+        break;
       case 'acquireAddresses':
         for (const address of configured.addresses) {
           if (address.install && action.addresses.includes(address.address)) this.#install(router, address);
         }
-        return;
+        break;
       case 'releaseAddresses':
         for (const address of action.addresses) {
           const installed = router.installed.get(address);
           if (installed !== undefined) this.#uninstall(router, installed);
         }
-        return;
+        break;
       case 'announce':
-        for (const address of action.addresses) {
-          const place = configured.addresses.find((each) => each.address === address)?.interface;
-          this.#attempt(router, () => announcer.announce(address, place ?? configured.interface));
-        }
-        return;
+        for (const address of action.addresses) this.#announce(router, address);
+        break;
       case 'notify':
-        router.reason = action.reason;
-        router.transitions += 1;
-        if (action.to === 'active') router.becameActive += 1;
-        log('info', transitionSentence(action.to, action.reason), configured.name);
-        return onChange(viewRouter(router), { kind: 'transition', from: action.from, reason: action.reason });
-      case 'note': {
-        const [level, sentence] = noteSentence(action.note);
-        log(level, sentence, configured.name);
-        if (action.note === 'acquired') onChange(viewRouter(router), { kind: 'acquired' });
-        return;
-      }
+      case 'note':
+        this.#report(router, action);
+        break;
     }
+  }
+
+  #report(router: RunningRouter, action: Extract<RouterAction, { kind: 'notify' | 'note' }>): void {
+    const { log, onChange } = this.#ports;
+    const { name } = router.configured;
+    if (action.kind === 'note') {
+      const [level, sentence] = noteSentence(action.note);
+      log(level, sentence, name);
+      if (action.note === 'acquired') onChange(viewRouter(router), { kind: 'acquired' });
+      return;
+    }
+    router.reason = action.reason;
+    router.transitions += 1;
+    if (action.to === 'active') router.becameActive += 1;
+    log('info', transitionSentence(action.to, action.reason), name);
+    onChange(viewRouter(router), { kind: 'transition', from: action.from, reason: action.reason });
+  }
+
+  #announce(router: RunningRouter, address: IpAddress): void {
+    const place = router.configured.addresses.find((each) => each.address === address);
+    if (place !== undefined) this.#attempt(router, () => this.#ports.announcer.announce(address, place.interface));
   }
 
   #send(router: RunningRouter, priority: number, intervalMs: number): void {
