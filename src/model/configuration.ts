@@ -28,6 +28,8 @@ export interface TcpCheck {
   readonly delayBeforeRetryMs: number;
   /** Between two checks. */
   readonly delayLoopMs: number;
+  /** The first check comes at a random time within it, so that not all start at once. Without it: `delayLoopMs`. */
+  readonly warmupMs?: number;
 }
 export type HealthCheck = TcpCheck;
 

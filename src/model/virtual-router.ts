@@ -6,6 +6,12 @@ export interface VirtualAddress {
   readonly prefixLength: number;
   /** The interface that carries it. */
   readonly interface: string;
+  /** `brd`: IFA_BROADCAST. */
+  readonly broadcast?: IpAddress;
+  /** `scope`: the number of rt_scopes, 0 for global. */
+  readonly scope?: number;
+  /** `label`: IFA_LABEL, at most 15 characters. */
+  readonly label?: string;
 }
 
 /** When and how often a takeover is announced by gratuitous ARP. keepalived's defaults: 5 at once, 5 more after 5 s. */

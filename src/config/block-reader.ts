@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type DiagnosticCollector, formatPlace } from './diagnostic.ts';
+import { type BlockName, blocksWith, type Keyword, type KeywordBlock, keywordTable } from './keyword-table.ts';
+import type { Word } from './lexer.ts';
+import type { Statement } from './parser.ts';
+import { nearest } from './spelling.ts';
+
+export type Readers = Readonly<Record<string, (statement: Statement) => void>>;
+
+/** Keywords that may stand in their block more than once. */
+const repeatable: ReadonlySet<string> = new Set([
+  'global_defs',
+  'vrrp_instance',
+  'virtual_server',
+  'real_server',
+  'TCP_CHECK',
+  'virtual_ipaddress',
+]);
+
+/**
+ * Goes through the statements of a block: supported keywords go to their reader, all others are reported as what they
+ * are. A keyword given twice is reported, and its last value counts, as with keepalived.
+ */
+export function readStatements(
+  statements: readonly Statement[],
+  block: BlockName,
+  readers: Readers,
+  diagnostics: DiagnosticCollector,
+): void {
+  const known = keywordTable.get(block)!;
+  const seen = new Map<string, Statement>();
+  for (const statement of statements) {
+    const name = statement.keyword.text;
+    const keyword = known.keywords.get(name);
+    if (keyword === undefined) {
+      reportUnknown(statement, known, diagnostics);
+      continue;
+    }
+    if (keyword.support !== 'supported') {
+      reportUnsupported(statement, keyword, diagnostics);
+      checkSpelling(statement, keyword, diagnostics);
+      continue;
+    }
+    if (!hasShape(statement, keyword, diagnostics)) continue;
+    const earlier = seen.get(name);
+    if (earlier !== undefined && !repeatable.has(name)) {
+      diagnostics.warning(
+        statement.keyword.span,
+        `${name} is given already at ${formatPlace(earlier.keyword.span)}: the last one counts`,
+      );
+    }
+    seen.set(name, statement);
+    readers[name]?.(statement);
+  }
+}
+
+function reportUnsupported(statement: Statement, keyword: Keyword, diagnostics: DiagnosticCollector): void {
+  const { text, span } = statement.keyword;
+  const more = keyword.consequence === undefined ? '' : `: ${keyword.consequence}`;
+  if (keyword.support === 'refused') diagnostics.error(span, `${text} is not supported yet${more}`);
+  else diagnostics.warning(span, `${text} is not supported yet; it is ignored${more}`);
+}
+
+/** A block that is ignored is reported once; what keepalived would not know in it is an error all the same. */
+function checkSpelling(statement: Statement, keyword: Keyword, diagnostics: DiagnosticCollector): void {
+  if (!hasShape(statement, keyword, diagnostics) || keyword.block === undefined) return;
+  const inner = keywordTable.get(keyword.block)!;
+  for (const child of statement.block?.statements ?? []) {
+    const childKeyword = inner.keywords.get(child.keyword.text);
+    if (childKeyword === undefined) reportUnknown(child, inner, diagnostics);
+    else checkSpelling(child, childKeyword, diagnostics);
+  }
+}
+
+function hasShape(statement: Statement, keyword: Keyword, diagnostics: DiagnosticCollector): boolean {
+  const { text, span } = statement.keyword;
+  if (keyword.shape === 'words' && statement.block !== undefined) {
+    diagnostics.error(statement.block.span, `${text} takes no block`);
+    return false;
+  }
+  if (keyword.shape !== 'words' && statement.block === undefined) {
+    diagnostics.error(span, `${text} needs a block: { … }`);
+    return false;
+  }
+  return true;
+}
+
+function reportUnknown(statement: Statement, block: KeywordBlock, diagnostics: DiagnosticCollector): void {
+  const { text, span } = statement.keyword;
+  const unknown = `unknown keyword ${quote(text)}`;
+  if (/^include[rmwba]?$/.test(text)) {
+    diagnostics.error(span, `${text} must be the first word of its line`);
+    return;
+  }
+  const elsewhere = blocksWith(text);
+  if (elsewhere.length > 0) {
+    diagnostics.error(span, `${text} does not belong in ${block.title}: it belongs in ${listOf(elsewhere)}`);
+    return;
+  }
+  const here = nearest(text, block.keywords.keys());
+  if (here !== undefined) {
+    diagnostics.error(span, `${unknown}: did you mean ${here}?`);
+    return;
+  }
+  const anywhere = nearest(
+    text,
+    [...keywordTable.values()].flatMap(({ keywords }) => [...keywords.keys()]),
+  );
+  if (anywhere === undefined) diagnostics.error(span, `${unknown} in ${block.title}`);
+  else
+    diagnostics.error(span, `${unknown}: did you mean ${anywhere}, which belongs in ${listOf(blocksWith(anywhere))}?`);
+}
+
+/** A word that is no option of its statement. */
+export function reportOption(
+  statement: string,
+  word: Word,
+  options: readonly string[],
+  diagnostics: DiagnosticCollector,
+): void {
+  const meant = nearest(word.text, options);
+  const hint = meant === undefined ? `: it takes ${options.join(', ')}` : `: did you mean ${meant}?`;
+  diagnostics.error(word.span, `unknown ${statement} option ${quote(word.text)}${hint}`);
+}
+
+/** For words out of the file: in quotes, what cannot be printed escaped, and no longer than a line. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+}
+
+function listOf(names: readonly string[]): string {
+  if (names.length <= 1) return names.join('');
+  return `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
+}

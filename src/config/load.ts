@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Configuration, SyncSettings } from '../model/configuration.ts';
+import type { VirtualRouter } from '../model/virtual-router.ts';
+import { virtualServiceName } from '../model/virtual-service.ts';
+import { readStatements } from './block-reader.ts';
+import { type Diagnostic, DiagnosticCollector, formatPlace, type Span } from './diagnostic.ts';
+import type { ConfigurationFiles } from './files.ts';
+import { type GlobalDefinitions, initialGlobalDefinitions, readGlobalDefinitions } from './global-definitions.ts';
+import { isScriptKeyword } from './keyword-table.ts';
+import { parseStatements, type Statement } from './parser.ts';
+import { preprocess } from './preprocessor.ts';
+import { type PlacedService, readVirtualServer } from './virtual-server.ts';
+import { completeInstance, type InstanceStatement, readInstance } from './vrrp-instance.ts';
+
+export interface LoadOptions {
+  /** `filesOnDisk`, or a test's memory. */
+  readonly files: ConfigurationFiles;
+  /** Of this director: the default router_id, and its first label the default config id. */
+  readonly hostname: string;
+  /** `--config-id`: which `@id` lines count. */
+  readonly configId?: string | undefined;
+  /** For `${_ENV NAME}`. */
+  readonly environment?: (name: string) => string | undefined;
+}
+
+export interface LoadedConfiguration {
+  /** `undefined` when there is any error. */
+  readonly configuration: Configuration | undefined;
+  /** In the order of their places. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** Why the file itself cannot be read: one sentence. Then there are no diagnostics. */
+  readonly unreadable: string | undefined;
+}
+
+/**
+ * Reads a keepalived.conf with all that it includes. Never throws for what the files hold and never stops at the first
+ * problem: every problem comes with its place.
+ */
+export function loadConfiguration(path: string, options: LoadOptions): LoadedConfiguration {
+  const diagnostics = new DiagnosticCollector();
+  const preprocessed = preprocess(path, {
+    files: options.files,
+    configId: options.configId ?? options.hostname.split('.')[0] ?? '',
+    environment: options.environment ?? (() => undefined),
+    diagnostics,
+  });
+  if (preprocessed.unreadable !== undefined) {
+    return { configuration: undefined, diagnostics: [], unreadable: preprocessed.unreadable };
+  }
+  const statements = parseStatements(preprocessed.lines, isScriptKeyword, diagnostics);
+  const configuration = readConfiguration(
+    statements,
+    { file: path, line: 1, column: 1 },
+    options.hostname,
+    diagnostics,
+  );
+  return {
+    configuration: diagnostics.hasErrors ? undefined : configuration,
+    diagnostics: diagnostics.sorted(preprocessed.files),
+    unreadable: undefined,
+  };
+}
+
+function readConfiguration(
+  statements: readonly Statement[],
+  start: Span,
+  hostname: string,
+  diagnostics: DiagnosticCollector,
+): Configuration {
+  const globals = initialGlobalDefinitions();
+  const instances: InstanceStatement[] = [];
+  const services: PlacedService[] = [];
+  let globalsSpan: Span | undefined;
+  readStatements(
+    statements,
+    'root',
+    {
+      global_defs: (statement) => {
+        globalsSpan ??= statement.keyword.span;
+        readGlobalDefinitions(statement, globals, diagnostics);
+      },
+      vrrp_instance: (statement) => {
+        const instance = readInstance(statement, diagnostics);
+        if (instance !== undefined) instances.push(instance);
+      },
+      virtual_server: (statement) => {
+        const service = readVirtualServer(statement, diagnostics);
+        if (service !== undefined) services.push(service);
+      },
+    },
+    diagnostics,
+  );
+  const virtualRouters = completeInstances(instances, globals, diagnostics);
+  checkServices(services, diagnostics);
+  const sync = completeSync(globals, instances, diagnostics);
+  if (globals.sync === undefined && services.length > 0 && instances.length > 0) {
+    const [first] = instances;
+    const line = `lvs_sync_daemon ${first?.interface ?? 'INTERFACE'} ${first?.name ?? ''}`.trimEnd();
+    diagnostics.warning(
+      globalsSpan ?? start,
+      `connections are not replicated, so that sessions break at a failover: add \`${line}\` to global_defs`,
+    );
+  }
+  return {
+    routerId: globals.routerId ?? hostname,
+    virtualRouters,
+    services: services.map(({ service }) => service),
+    sync,
+    timeouts: globals.timeouts,
+  };
+}
+
+function completeInstances(
+  instances: readonly InstanceStatement[],
+  globals: GlobalDefinitions,
+  diagnostics: DiagnosticCollector,
+): VirtualRouter[] {
+  const names = new Map<string, InstanceStatement>();
+  const vrids = new Map<string, InstanceStatement>();
+  const addresses = new Map<string, InstanceStatement>();
+  const routers: VirtualRouter[] = [];
+  for (const instance of instances) {
+    const { name, span } = instance;
+    const namesake = names.get(name);
+    if (namesake !== undefined) {
+      diagnostics.error(
+        span,
+        `vrrp_instance ${name} is defined already at ${formatPlace(namesake.span)}: give this one another name`,
+      );
+    }
+    names.set(name, namesake ?? instance);
+    const router = completeInstance(instance, globals, diagnostics);
+    if (router === undefined) continue;
+    routers.push(router);
+    const key = `${router.interface} ${router.family} ${router.vrid}`;
+    const rival = vrids.get(key);
+    if (rival !== undefined) {
+      const place = `vrrp_instance ${rival.name} at ${formatPlace(rival.span)}`;
+      diagnostics.error(
+        span,
+        `virtual_router_id ${router.vrid} on ${router.interface} belongs to ${place} already: choose another`,
+      );
+    }
+    vrids.set(key, rival ?? instance);
+    for (const entry of instance.addresses) {
+      const holder = addresses.get(entry.address);
+      if (holder !== undefined && holder !== instance) {
+        diagnostics.warning(
+          entry.span,
+          `${entry.address} is a virtual address of vrrp_instance ${holder.name} too: two directors could hold it at once`,
+        );
+      }
+      addresses.set(entry.address, holder ?? instance);
+    }
+  }
+  return routers;
+}
+
+function checkServices(services: readonly PlacedService[], diagnostics: DiagnosticCollector): void {
+  const places = new Map<string, Span>();
+  for (const { service, span } of services) {
+    const name = virtualServiceName(service);
+    const earlier = places.get(name);
+    if (earlier !== undefined) {
+      diagnostics.error(
+        span,
+        `the virtual_server ${name} is defined already at ${formatPlace(earlier)}: put its real servers there`,
+      );
+    }
+    places.set(name, earlier ?? span);
+  }
+}
+
+function completeSync(
+  globals: GlobalDefinitions,
+  instances: readonly InstanceStatement[],
+  diagnostics: DiagnosticCollector,
+): SyncSettings | undefined {
+  if (globals.sync === undefined) return undefined;
+  const { span: _, instance: named, syncId, ...settings } = globals.sync;
+  const instance = instances.find(({ name }) => name === named?.text);
+  if (named !== undefined && instance === undefined) {
+    diagnostics.error(
+      named.span,
+      `lvs_sync_daemon names vrrp_instance ${JSON.stringify(named.text)}, which does not exist`,
+    );
+  }
+  return { ...settings, instance: named?.text, syncId: syncId ?? instance?.vrid ?? 0 };
+}

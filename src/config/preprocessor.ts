@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+import { posix } from 'node:path';
+import type { DiagnosticCollector, Span } from './diagnostic.ts';
+import type { ConfigurationFiles } from './files.ts';
+import { expandGlob, hasWildcard } from './glob.ts';
+import { limits } from './limits.ts';
+import { continued, type Parameter, parseDefinition, replaceParameter } from './parameters.ts';
+import { isBlank, type SourceLine, sliceLine, sourceLine, spanAt, stripComment } from './source-line.ts';
+
+export interface PreprocessorOptions {
+  readonly files: ConfigurationFiles;
+  readonly configId: string;
+  readonly environment: (name: string) => string | undefined;
+  readonly diagnostics: DiagnosticCollector;
+}
+
+/** The lines that count, in order, and the files they came from in the order of reading. */
+export interface Preprocessed {
+  readonly lines: readonly SourceLine[];
+  readonly files: readonly string[];
+  /** Why the first file cannot be read. */
+  readonly unreadable: string | undefined;
+}
+
+/**
+ * Comments, conditional lines (`@id`, `@^id`), parameters (`$NAME=VALUE`) and `include`, in keepalived's order: a
+ * condition first, then a definition, then substitution, then `include`.
+ */
+export function preprocess(path: string, options: PreprocessorOptions): Preprocessed {
+  const preprocessor = new Preprocessor(options);
+  const reason = preprocessor.readFile(path, 0);
+  return {
+    lines: preprocessor.lines,
+    files: [...preprocessor.files],
+    unreadable: reason === undefined ? undefined : `cannot read ${path}: it ${reason}`,
+  };
+}
+
+class Preprocessor {
+  readonly lines: SourceLine[] = [];
+  readonly files = new Set<string>();
+  readonly #options: PreprocessorOptions;
+  readonly #parameters = new Map<string, Parameter>();
+  #pending: { name: string; lines: string[] } | undefined;
+  #filesRead = 0;
+  #bytesRead = 0;
+  #linesSeen = 0;
+  #charactersSeen = 0;
+  #full = false;
+
+  constructor(options: PreprocessorOptions) {
+    this.#options = options;
+  }
+
+  /** Gives back why the file cannot be read. */
+  readFile(path: string, depth: number): string | undefined {
+    const read = this.#options.files.readFile(path, limits.fileBytesMax);
+    if (!read.ok) return read.reason;
+    if (read.value.length > limits.fileBytesMax) return `is larger than ${limits.fileBytesMax} bytes`;
+    this.#filesRead += 1;
+    this.#bytesRead += read.value.length;
+    if (this.#filesRead > limits.filesMax) return `is one of more than ${limits.filesMax} files`;
+    if (this.#bytesRead > limits.totalBytesMax) {
+      return `brings the configuration to more than ${limits.totalBytesMax} bytes`;
+    }
+    this.files.add(path);
+    const texts = new TextDecoder().decode(read.value).split('\n');
+    for (const [index, text] of texts.entries()) {
+      if (this.#full) break;
+      this.#readLine(path, index + 1, text.replace(/\r+$/, ''), depth);
+    }
+    return undefined;
+  }
+
+  #readLine(file: string, line: number, text: string, depth: number): void {
+    const { diagnostics } = this.#options;
+    if (text.length > limits.lineLengthMax) {
+      diagnostics.error({ file, line, column: 1 }, `the line is longer than ${limits.lineLengthMax} characters`);
+      return;
+    }
+    const nul = text.indexOf('\0');
+    if (nul >= 0) {
+      diagnostics.error({ file, line, column: nul + 1 }, 'the line holds a NUL byte');
+      return;
+    }
+    const source = stripComment(sourceLine(file, line, text));
+    if (this.#pending !== undefined) this.#continueDefinition(this.#pending, source.text);
+    else if (source.text !== '') this.#process(source, depth, 0);
+  }
+
+  /** A blank line ends a value that goes on over several lines. */
+  #continueDefinition(pending: { name: string; lines: string[] }, text: string): void {
+    const { value, goesOn } = continued(text);
+    if (value !== '' && pending.lines.length < limits.linesMax) pending.lines.push(value);
+    if (goesOn) return;
+    this.#define(pending.name, pending.lines);
+    this.#pending = undefined;
+  }
+
+  #define(name: string, lines: readonly string[]): void {
+    if (this.#parameters.size < limits.parametersMax || this.#parameters.has(name)) {
+      this.#parameters.set(name, { lines });
+    }
+  }
+
+  #process(line: SourceLine, depth: number, substitutions: number): void {
+    const { diagnostics } = this.#options;
+    this.#linesSeen += 1;
+    this.#charactersSeen += line.text.length;
+    if (this.#linesSeen > limits.linesMax || this.#charactersSeen > limits.charactersMax) {
+      if (!this.#full)
+        diagnostics.error(spanAt(line, 0), 'the configuration is too large once its parameters are replaced');
+      this.#full = true;
+      return;
+    }
+    const source = this.#withoutCondition(line);
+    if (source === undefined || source.text === '') return;
+    const definition = parseDefinition(source.text);
+    if (definition !== undefined) {
+      const { name, value, goesOn } = definition;
+      const lines = value === '' ? [] : [value];
+      // A definition that comes out of a parameter ends with its line: what follows is the parameter's next line.
+      if (goesOn && substitutions === 0) this.#pending = { name, lines };
+      else this.#define(name, lines);
+      return;
+    }
+    if (/^~(SEQ|LST)/.test(source.text)) {
+      diagnostics.error(
+        spanAt(source, 0),
+        `${source.text.slice(0, 4)} is not supported yet: write out what it stands for`,
+      );
+      return;
+    }
+    if (!this.#substitute(source, depth, substitutions)) this.#includeOrKeep(source, depth);
+  }
+
+  /** `@id rest` counts only for that id, `@^id rest` only for every other. */
+  #withoutCondition(line: SourceLine): SourceLine | undefined {
+    if (!line.text.startsWith('@')) return line;
+    const negated = line.text[1] === '^';
+    const start = negated ? 2 : 1;
+    const length = line.text.slice(start).search(/[ \t]/);
+    if (length < 0) return undefined;
+    const matches = line.text.slice(start, start + length) === this.#options.configId;
+    if (matches === negated) return undefined;
+    let rest = start + length;
+    while (isBlank(line.text[rest] ?? '')) rest += 1;
+    return sliceLine(line, rest);
+  }
+
+  /** Whether the line held a parameter; if so it has been dealt with. */
+  #substitute(source: SourceLine, depth: number, substitutions: number): boolean {
+    if (!source.text.includes('$')) return false;
+    const { diagnostics, configId, environment } = this.#options;
+    const replacement = replaceParameter(source, this.#parameters, {
+      directory: posix.dirname(source.file),
+      configId,
+      environment,
+    });
+    if (replacement.kind === 'none') return false;
+    if (replacement.kind === 'unsupported') {
+      diagnostics.error(
+        spanAt(source, replacement.index),
+        `\${${replacement.name}} is not supported yet: write a value`,
+      );
+      return true;
+    }
+    if (substitutions >= limits.substitutionsMax || replacement.line.text.length > limits.lineLengthMax) {
+      diagnostics.error(
+        spanAt(source, source.text.indexOf('$')),
+        'the parameters of this line never end: one stands for itself',
+      );
+      return true;
+    }
+    this.#process(trimmed(replacement.line), depth, substitutions + 1);
+    if (replacement.kind === 'lines') {
+      for (const following of replacement.following) {
+        if (this.#full) break;
+        this.#process(trimmed(following), depth, substitutions + 1);
+      }
+    }
+    return true;
+  }
+
+  #includeOrKeep(source: SourceLine, depth: number): void {
+    const include = /^include([rmwba]?)[ \t]+/.exec(source.text);
+    if (include === null) {
+      this.lines.push(source);
+      return;
+    }
+    const pattern = source.text.slice(include[0].length).replace(/^"(.*)"$/, '$1');
+    const mustMatch = include[1] === 'w' || include[1] === 'a';
+    this.#include(pattern, source, spanAt(source, include[0].length), mustMatch, depth);
+  }
+
+  #include(pattern: string, source: SourceLine, span: Span, mustMatch: boolean, depth: number): void {
+    const { diagnostics, files } = this.#options;
+    if (depth >= limits.includeDepthMax) {
+      diagnostics.error(span, `files include each other more than ${limits.includeDepthMax} deep`);
+      return;
+    }
+    const directory = posix.dirname(source.file);
+    const full = posix.isAbsolute(pattern) || directory === '.' ? pattern : `${directory}/${pattern}`;
+    const paths = hasWildcard(pattern) ? expandGlob(full, files.listDirectory) : [full];
+    // An empty conf.d is usual: keepalived says nothing of it unless it is asked to (includew, includea).
+    if (paths.length === 0 && mustMatch) diagnostics.error(span, `no file matches ${pattern}`);
+    for (const path of paths) {
+      if (this.#full) break;
+      const reason = this.readFile(path, depth + 1);
+      if (reason !== undefined) diagnostics.error(span, `cannot include ${path}: it ${reason}`);
+      if (this.#filesRead > limits.filesMax || this.#bytesRead > limits.totalBytesMax) this.#full = true;
+    }
+  }
+}
+
+function trimmed(line: SourceLine): SourceLine {
+  let start = 0;
+  let end = line.text.length;
+  while (start < end && isBlank(line.text[start] ?? '')) start += 1;
+  while (end > start && isBlank(line.text[end - 1] ?? '')) end -= 1;
+  return sliceLine(line, start, end);
+}
