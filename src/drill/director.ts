@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ChildProcess } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ControlError, fetchStatus, requestFailover } from '../control/client.ts';
+import type { DirectorStatus } from '../director/status.ts';
+import { renderConfiguration } from './lab/configuration.ts';
+import type { Lab } from './lab/lab.ts';
+import type { DirectorName } from './lab/topology.ts';
+import type { DrillOptions } from './options.ts';
+
+/** A director of the lab: `baton run` in its namespace. */
+export interface Director {
+  readonly name: DirectorName;
+  start(): void;
+  /** Waits until its status fulfils the condition; throws with the end of its log when it never does. */
+  await(what: string, condition: (status: DirectorStatus) => boolean, timeoutMs: number): Promise<DirectorStatus>;
+  /** kill -9 of all its processes at once. Gives the moment, in monotonic milliseconds. */
+  kill(): number;
+  /** `baton failover`. */
+  failover(): Promise<void>;
+  /** SIGTERM. Gives the exit code; undefined when it did not end in time or by a signal. */
+  terminate(timeoutMs: number): Promise<number | undefined>;
+}
+
+const pollMs = 20;
+const tailLinesMax = 12;
+const mainModule = fileURLToPath(new URL('../main.js', import.meta.url));
+
+/** Writes the director's configuration and run-dir into the lab's directory. */
+export function createDirector(lab: Lab, name: DirectorName, options: DrillOptions): Director {
+  const directory = join(lab.directory, name);
+  mkdirSync(directory, { mode: 0o700 });
+  const file = join(directory, 'keepalived.conf');
+  writeFileSync(file, renderConfiguration(lab.topology, name, options.advertIntervalMs), { mode: 0o600 });
+  const runDirectory = join(directory, 'run');
+  const command = [mainModule, 'run', '-f', file, '--run-dir', runDirectory, '--engine', options.engine];
+  let child: ChildProcess | undefined;
+  let log = new LogTail();
+  const complain = (what: string): Error => new Error(`director ${name} ${what}; its log ends with:\n${log.text()}`);
+  return {
+    name,
+    start: () => {
+      mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
+      // A process group of its own, so that one signal ends all of it and Ctrl-C in the terminal none of it.
+      child = lab.spawn(name, process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+      log = new LogTail();
+      log.follow(child);
+    },
+    await: async (what, condition, timeoutMs) => {
+      const givenUpMs = performance.now() + timeoutMs;
+      while (performance.now() < givenUpMs) {
+        if (hasEnded(child)) throw complain('ended unexpectedly');
+        const status = await statusOf(runDirectory);
+        if (status !== undefined && condition(status)) return status;
+        await delay(pollMs);
+      }
+      throw complain(`has not become ${what} within ${timeoutMs / 1000} s`);
+    },
+    kill: () => {
+      const pid = child?.pid;
+      if (pid === undefined || hasEnded(child)) throw complain('is not running');
+      const escaped = descendantsOf(pid);
+      const atMs = monotonicMs();
+      process.kill(-pid, 'SIGKILL');
+      for (const descendant of escaped) killIfThere(descendant);
+      return atMs;
+    },
+    failover: async () => {
+      const handedOver = await requestFailover(runDirectory);
+      if (handedOver.length === 0) throw complain('had nothing to hand over');
+    },
+    terminate: (timeoutMs) => terminate(child, timeoutMs),
+  };
+}
+
+/** CLOCK_MONOTONIC in milliseconds: the same in every process of the machine. */
+export function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+async function statusOf(runDirectory: string): Promise<DirectorStatus | undefined> {
+  try {
+    return await fetchStatus(runDirectory);
+  } catch (error) {
+    // Not up yet, or just gone: whoever waits decides when that is too long.
+    if (error instanceof ControlError || (error as NodeJS.ErrnoException).code !== undefined) return undefined;
+    throw error;
+  }
+}
+
+function terminate(child: ChildProcess | undefined, timeoutMs: number): Promise<number | undefined> {
+  if (child === undefined || hasEnded(child)) return Promise.resolve(child?.exitCode ?? undefined);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => child.pid && killIfThere(-child.pid), timeoutMs);
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      resolve(code ?? undefined);
+    });
+    child.kill('SIGTERM');
+  });
+}
+
+function hasEnded(child: ChildProcess | undefined): boolean {
+  return child === undefined || child.exitCode !== null || child.signalCode !== null;
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // Ended already.
+  }
+}
+
+/** Children and their children, from /proc: the second field after the command's closing parenthesis is the parent. */
+function descendantsOf(pid: number): number[] {
+  const childrenOf = new Map<number, number[]>();
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    const parent = parentOf(entry);
+    if (parent !== undefined) childrenOf.set(parent, [...(childrenOf.get(parent) ?? []), Number(entry)]);
+  }
+  const walk = (parent: number): number[] => (childrenOf.get(parent) ?? []).flatMap((child) => [child, ...walk(child)]);
+  return walk(pid);
+}
+
+function parentOf(pid: string): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The last lines that a process has printed. */
+class LogTail {
+  #lines: string[] = [];
+
+  follow(child: ChildProcess): void {
+    child.on('error', (error) => this.#lines.push(error.message));
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.#lines = [...this.#lines, ...text.split('\n').filter((line) => line !== '')].slice(-tailLinesMax);
+      });
+    }
+  }
+
+  text(): string {
+    return this.#lines.length === 0 ? '(nothing)' : this.#lines.join('\n');
+  }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+import { prepareSandbox } from './lab/lab.ts';
+import { leaveWithParent } from './lab/sandbox.ts';
+import type { LabForwarding } from './lab/topology.ts';
+import type { DrillOptions } from './options.ts';
+import { openPair, type Pair } from './pair.ts';
+import { renderReport } from './report.ts';
+import { type ScenarioResult, summarise } from './result.ts';
+import { runScenario } from './scenario.ts';
+
+// The first process of the sandbox: when it ends, everything in the sandbox does.
+
+interface Outcome {
+  readonly scenarios: readonly ScenarioResult[];
+  readonly failures: readonly string[];
+}
+
+const closeTimeoutMs = 5_000;
+
+leaveWithParent();
+await main(JSON.parse(process.argv[2] ?? '{}') as DrillOptions, process.argv[3] ?? 'drill-');
+
+async function main(options: DrillOptions, prefix: string): Promise<void> {
+  try {
+    await prepareSandbox();
+    const outcomes: Outcome[] = [];
+    for (const forwarding of options.forwardings) outcomes.push(await drill(forwarding, options, prefix));
+    const scenarios = outcomes.flatMap((outcome) => outcome.scenarios);
+    const result = summarise(
+      scenarios,
+      outcomes.flatMap((outcome) => outcome.failures),
+    );
+    process.stdout.write(options.json ? `${JSON.stringify(result, undefined, 2)}\n` : `\n${renderReport(result)}`);
+    process.exit(result.verdict === 'passed' ? 0 : 1);
+  } catch (error) {
+    process.stderr.write(`baton drill: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  }
+}
+
+async function drill(forwarding: LabForwarding, options: DrillOptions, prefix: string): Promise<Outcome> {
+  const startedMs = performance.now();
+  const output = options.json ? process.stderr : process.stdout;
+  const say = (text: string): void => {
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+    output.write(`${forwarding.padEnd(12)} ${seconds.padStart(5)} s  ${text}\n`);
+  };
+  const pair = await openPair(forwarding, options, `${prefix}${forwarding}-`, say);
+  const scenarios: ScenarioResult[] = [];
+  for (const scenario of options.scenarios) scenarios.push(await runScenario({ pair, options, say }, scenario));
+  const failures = await closeSessions(pair, scenarios.at(-1)!, say);
+  failures.push(...(await pair.close()));
+  return { scenarios, failures };
+}
+
+/** Sessions that lived through everything must also end as TCP means them to. */
+async function closeSessions(pair: Pair, last: ScenarioResult, say: (text: string) => void): Promise<string[]> {
+  const inOrder = await pair.client.call<number>('close', closeTimeoutMs);
+  say(`${inOrder} sessions closed in order`);
+  if (inOrder >= last.survived) return [];
+  return [`${last.survived - inOrder} of ${last.survived} sessions could not be closed in order (${pair.forwarding})`];
+}

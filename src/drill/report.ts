@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Slice } from './measure/gap.ts';
+import type { DrillResult, ScenarioResult } from './result.ts';
+
+const titles = {
+  kill: 'kill -9 of the active director',
+  failback: 'the killed director comes back',
+  handover: 'planned handover',
+} as const;
+
+/** The whole drill as text for a person. */
+export function renderReport(result: DrillResult): string {
+  const lines = result.scenarios.flatMap((scenario) => [...renderScenario(scenario), '']);
+  const count = result.scenarios.length;
+  const passed = result.scenarios.filter(({ verdict }) => verdict === 'passed').length;
+  for (const failure of result.failures) lines.push(`FAILED: ${failure}`);
+  const broken = result.scenarios.reduce((sum, scenario) => sum + scenario.broken, 0);
+  const word = result.verdict === 'passed' ? 'PASSED' : 'FAILED';
+  lines.push(`${word}: ${passed} of ${count} scenarios passed, ${broken} sessions broken`, '');
+  return lines.join('\n');
+}
+
+function renderScenario(result: ScenarioResult): string[] {
+  const { from, to, stallMs, bounds } = result;
+  const gap = result.gapMs === undefined ? 'never ended' : `${result.gapMs} ms (at most ${bounds.gapMs})`;
+  const overlap = result.overlapMs === undefined ? '' : `, both forwarding: ${result.overlapMs} ms`;
+  return [
+    `${titles[result.scenario]}, ${result.forwarding}, ${from} -> ${to}`,
+    '',
+    ...result.timeline.map(({ atMs, what }) => `  ${formatMs(atMs).padStart(11)}  ${what}`),
+    '',
+    ...drawGap(result.slices, from, to),
+    '',
+    `  sessions: ${result.sessions}, survived: ${result.survived}, broken: ${result.broken}`,
+    `  gap: ${gap}${overlap}`,
+    `  longest stall of a session: p50 ${stallMs.p50} ms, p99 ${stallMs.p99} ms, max ${stallMs.max} ms`,
+    ...(result.failures.length === 0 ? ['  PASSED'] : result.failures.map((failure) => `  FAILED: ${failure}`)),
+  ];
+}
+
+/** One row a director, one character a slice of time: `#` packets were forwarded, `.` none. */
+export function drawGap(slices: readonly Slice[], from: string, to: string): string[] {
+  const first = slices[0];
+  if (first === undefined) return [];
+  const sliceMs = slices.length > 1 ? slices[1]!.fromMs - first.fromMs : 0;
+  const row = (name: string, pick: (slice: Slice) => number): string =>
+    `  ${name} |${slices.map((slice) => (pick(slice) > 0 ? '#' : '.')).join('')}|`;
+  const start = formatMs(first.fromMs);
+  const end = formatMs(first.fromMs + slices.length * sliceMs);
+  return [
+    `  packets forwarded (one character = ${sliceMs} ms)`,
+    row(from, (slice) => slice.old),
+    row(to, (slice) => slice.new),
+    `     ${start}${end.padStart(Math.max(end.length + 1, slices.length - start.length))}`,
+  ];
+}
+
+function formatMs(ms: number): string {
+  return `${ms < 0 ? '' : '+'}${ms.toFixed(1)} ms`;
+}

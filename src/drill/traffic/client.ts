@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+import { connect, type Socket } from 'node:net';
+import { serveRemote } from '../remote.ts';
+import { createSessionEnd, type SessionEnd } from './session.ts';
+import { type Breakage, createStallClock, type StallClock } from './stall-clock.ts';
+import { createWheel, type Wheel } from './wheel.ts';
+
+// The clients' side of the sessions: one process holds them all, and judges each as its user would.
+
+export interface TrafficOptions {
+  readonly address: string;
+  readonly port: number;
+  readonly periodMs: number;
+  readonly seed: number;
+  readonly stallMaxMs: number;
+}
+
+/** What has become of the sessions since `mark`. */
+export interface TrafficReport {
+  readonly sessions: number;
+  readonly broken: Readonly<Record<Breakage, number>>;
+  /** The longest stall of each session, in milliseconds. */
+  readonly stallsMs: Float64Array;
+}
+
+interface ClientSession {
+  readonly slot: number;
+  readonly end: SessionEnd;
+  readonly socket: Socket;
+  readonly clock: StallClock;
+  /** Counted since the last mark. */
+  marked: boolean;
+  broken: Breakage | undefined;
+  closing: boolean;
+  /** Called on every progress, while somebody waits for it. */
+  onChange: (() => void) | undefined;
+}
+
+const connectingMax = 64;
+const watchEveryMs = 500;
+
+let options: TrafficOptions;
+let wheel: Wheel<ClientSession>;
+let nextSession = 0;
+let sessions: ClientSession[] = [];
+
+serveRemote({
+  start: (given: TrafficOptions) => {
+    options = given;
+    wheel = createWheel<ClientSession>(given.periodMs, ({ socket, end }) => {
+      if (socket.writable) socket.write(end.next());
+    });
+    setInterval(watch, watchEveryMs);
+  },
+  /** Opens sessions until `count` live, and waits until each has had data verified both ways. Gives how many are new. */
+  fill: async (count: number, timeoutMs: number) => {
+    sessions = sessions.filter(isAlive);
+    const missing = Math.max(0, count - sessions.length);
+    let started = 0;
+    const worker = async (): Promise<void> => {
+      while (started < missing) {
+        started += 1;
+        await open(timeoutMs);
+      }
+    };
+    await Promise.all(Array.from({ length: connectingMax }, worker));
+    return missing;
+  },
+  /** Begins an account: what happens from here on is in the next report. */
+  mark: () => {
+    sessions = sessions.filter(isAlive);
+    for (const session of sessions) {
+      session.marked = true;
+      session.clock.reset(performance.now());
+    }
+    return sessions.length;
+  },
+  /** Waits until each living session has had a message of its own verified and answered that was sent after this call. */
+  settle: (timeoutMs: number) => Promise.all(sessions.filter(isAlive).map((session) => settle(session, timeoutMs))),
+  report: (): TrafficReport => report(),
+  /** Closes all sessions. Gives how many ended in order, their last data verified. */
+  close: async (timeoutMs: number) => {
+    const outcomes = await Promise.all(sessions.filter(isAlive).map((session) => close(session, timeoutMs)));
+    return outcomes.filter(Boolean).length;
+  },
+});
+
+function open(timeoutMs: number): Promise<void> {
+  const number = nextSession;
+  nextSession += 1;
+  const socket = connect({ host: options.address, port: options.port, noDelay: true });
+  const end = createSessionEnd({ session: number, direction: 0, seed: options.seed });
+  const clock = createStallClock(options.periodMs, performance.now());
+  const session: ClientSession = {
+    ...{ slot: number, end, socket, clock, marked: false },
+    ...{ broken: undefined, closing: false, onChange: undefined },
+  };
+  return new Promise((resolve, reject) => {
+    const fail = (what: string): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      reject(new Error(`session ${number} to ${options.address}:${options.port} could not be opened: ${what}`));
+    };
+    const timer = setTimeout(() => fail(`no data both ways within ${timeoutMs} ms`), timeoutMs);
+    socket.on('connect', () => {
+      wheel.add(session);
+      socket.write(end.next());
+    });
+    socket.on('data', (chunk) => receive(session, chunk));
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      lose(session, error.code === 'ETIMEDOUT' ? 'stalled' : 'reset'),
+    );
+    socket.on('end', () => !session.closing && lose(session, 'closed'));
+    socket.on('close', () => {
+      wheel.remove(session);
+      lose(session, 'closed');
+    });
+    session.onChange = () => {
+      if (session.broken !== undefined) fail(session.broken);
+      if (session.broken !== undefined || end.verified === 0 || end.acknowledged === 0) return;
+      clearTimeout(timer);
+      session.onChange = undefined;
+      sessions.push(session);
+      resolve();
+    };
+  });
+}
+
+function receive(session: ClientSession, chunk: Buffer): void {
+  const { end, clock } = session;
+  const reception = end.accept(chunk);
+  if (reception === 'corrupted') lose(session, 'corrupted');
+  if (reception !== 'progress') return;
+  clock.progress(performance.now(), end.verified, end.acknowledged);
+  session.onChange?.();
+}
+
+function lose(session: ClientSession, cause: Breakage): void {
+  if (session.broken !== undefined || (session.closing && cause === 'closed')) return;
+  session.broken = cause;
+  wheel.remove(session);
+  session.socket.destroy();
+  session.onChange?.();
+}
+
+function watch(): void {
+  const nowMs = performance.now();
+  for (const session of sessions) {
+    if (isAlive(session) && session.clock.stalledMs(nowMs) > options.stallMaxMs) lose(session, 'stalled');
+  }
+}
+
+function settle(session: ClientSession, timeoutMs: number): Promise<void> {
+  const { end } = session;
+  const sentBefore = end.sent;
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      session.onChange = undefined;
+      resolve();
+    };
+    const timer = setTimeout(done, timeoutMs);
+    session.onChange = () => {
+      if (session.broken !== undefined || end.acknowledged > sentBefore) done();
+    };
+  });
+}
+
+function report(): TrafficReport {
+  const nowMs = performance.now();
+  const broken: Record<Breakage, number> = { reset: 0, closed: 0, corrupted: 0, stalled: 0 };
+  const counted = sessions.filter((session) => session.marked);
+  for (const { broken: cause } of counted) if (cause !== undefined) broken[cause] += 1;
+  const stallsMs = Float64Array.from(counted, (session) => session.clock.longestMs(nowMs));
+  return { sessions: counted.length, broken, stallsMs };
+}
+
+function close(session: ClientSession, timeoutMs: number): Promise<boolean> {
+  const { socket } = session;
+  session.closing = true;
+  wheel.remove(session);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => socket.destroy(), timeoutMs);
+    let ended = false;
+    socket.once('end', () => {
+      ended = true;
+    });
+    socket.once('close', () => {
+      clearTimeout(timer);
+      resolve(ended && session.broken === undefined);
+    });
+    socket.end();
+  });
+}
+
+function isAlive(session: ClientSession): boolean {
+  return session.broken === undefined;
+}
