@@ -46,6 +46,10 @@ export const SO_RCVBUFFORCE = 33;
 
 const library = loadLibc();
 
+/** A socklen_t that is passed by reference. */
+const optionLength = pinnedMemory(4);
+const optionLengthWord = new Int32Array(optionLength.bytes.buffer);
+
 export const socket = bind('int socket(int domain, int type, int protocol)');
 export const close = bind('int close(int fd)');
 export const read = bind('intptr_t read(int fd, uintptr_t buffer, size_t length)');
@@ -131,8 +135,8 @@ export function setsockopt(fd: number, level: number, name: number, value: Uint8
 
 /** Fills `value`. -1 on failure. */
 export function getsockopt(fd: number, level: number, name: number, value: PinnedMemory): number {
-  const length = pinnedCopy(int32(value.bytes.length));
-  return getsockoptCall(fd, level, name, value.address, length.address);
+  optionLengthWord[0] = value.bytes.length;
+  return getsockoptCall(fd, level, name, value.address, optionLength.address);
 }
 
 /** A C `int`. */
