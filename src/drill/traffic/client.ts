@@ -80,7 +80,9 @@ serveRemote({
   report: (): TrafficReport => report(),
   /** Closes all sessions. Gives how many ended in order, their last data verified. */
   close: async (timeoutMs: number) => {
-    const outcomes = await Promise.all(sessions.filter(isAlive).map((session) => close(session, timeoutMs)));
+    const closing = sessions.filter(isAlive);
+    sessions = [];
+    const outcomes = await Promise.all(closing.map((session) => close(session, timeoutMs)));
     return outcomes.filter(Boolean).length;
   },
 });
