@@ -84,8 +84,8 @@ export const RT_TABLE_LOCAL = 255;
 
 // linux/neighbour.h
 export const NUD_NONE = 0;
+export const NUD_REACHABLE = 0x02;
 export const NUD_STALE = 0x04;
-export const NUD_FAILED = 0x20;
 /** NUD_REACHABLE, STALE, DELAY, PROBE, NOARP and PERMANENT: the address can be used. */
 export const NUD_VALID = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80;
 export const NTF_USE = 1;
