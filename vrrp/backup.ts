@@ -88,9 +88,10 @@ function activeDown(state: BackupState, nowMs: number): Step {
     };
   }
   const { heard, config } = state;
-  if (heard === undefined || !isAlive(state, nowMs)) {
-    return becomeActive(state, nowMs, heard?.resigned === true ? 'active-resigned' : 'active-down');
-  }
+  // Nobody has been heard since this router began to listen: others may have begun together with it, and of those one
+  // must yield before anybody acquires. There is no session yet that the settle time could cost.
+  if (heard === undefined) return becomeActive(state, nowMs, 'active-down', { rival: undefined });
+  if (!isAlive(state, nowMs)) return becomeActive(state, nowMs, heard.resigned ? 'active-resigned' : 'active-down');
   // The gate may have closed while the timer of a coming preemption ran.
   if (!mayPreempt(state, nowMs)) {
     const downAtMs = heard.atMs + activeDownIntervalMs(config.priority, adoptedIntervalMs(config, heard.intervalMs));

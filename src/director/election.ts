@@ -75,6 +75,7 @@ export class Election {
   readonly #listeners = new Map<string, RunningRouter>();
   readonly #queue: { readonly router: RunningRouter; readonly event: RouterEvent }[] = [];
   #draining = false;
+  #stopped = false;
   #gateOpen = false;
   #disarm: (() => void) | undefined;
   #sendsPending = 0;
@@ -149,6 +150,7 @@ export class Election {
   /** Resigns everything. Resolves when the last advertisement has left or failed; the transport is the caller's. */
   stop(): Promise<void> {
     this.configure([]);
+    this.#stopped = true;
     this.#disarm?.();
     this.#disarm = undefined;
     return new Promise((resolve) => {
@@ -247,6 +249,7 @@ export class Election {
   }
 
   #receive(received: ReceivedAdvertisement): void {
+    if (this.#stopped) return;
     let meant: RunningRouter | undefined;
     const result = climbLadder(received, (vrid, family) => {
       meant = this.#listeners.get(listenerKey(received.interface, family, vrid));
