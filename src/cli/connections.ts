@@ -11,7 +11,10 @@ export async function connectionsCommand(args: readonly string[]): Promise<ExitC
     'run-dir': { type: 'string', default: defaultRunDirectory },
     json: { type: 'boolean', default: false },
   });
-  if (!options.json) await write('pro expire state       source                  virtual                 destination             owner\n');
+  if (!options.json)
+    await write(
+      'pro expire state       source                  virtual                 destination             owner\n',
+    );
   for await (const entry of fetchConnections(options['run-dir'])) {
     await write(options.json ? `${JSON.stringify(entry)}\n` : describeConnection(entry));
   }

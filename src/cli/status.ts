@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defaultRunDirectory, fetchStatus } from '../control/client.ts';
 import type { DirectorStatus, ServiceStatus, VirtualRouterStatus } from '../director/status.ts';
-import { endpointName } from '../model/virtual-service.ts';
 import { keepalivedStateNames } from '../model/virtual-router.ts';
+import { endpointName } from '../model/virtual-service.ts';
 import { ExitCode, parseOptions } from './arguments.ts';
 import { formatTable } from './table.ts';
 
@@ -43,14 +43,22 @@ function describeRouters(routers: readonly VirtualRouterStatus[]): string[] {
     router.activeRouter ?? '-',
     router.addresses.join(' '),
   ]);
-  return formatTable(['virtual router', 'vrid', 'interface', 'state', 'since', 'priority', 'active', 'addresses'], rows);
+  return formatTable(
+    ['virtual router', 'vrid', 'interface', 'state', 'since', 'priority', 'active', 'addresses'],
+    rows,
+  );
 }
 
 function describeSync({ sync }: DirectorStatus): string[] {
   if (sync.state === 'off') return ['', 'sync: off (no lvs_sync_daemon): a failover breaks established sessions'];
-  const names = { alone: 'alone, nobody to sync with', joining: 'joining, copying the table', inSync: 'in sync' } as const;
+  const names = {
+    alone: 'alone, nobody to sync with',
+    joining: 'joining, copying the table',
+    inSync: 'in sync',
+  } as const;
   const peers = sync.peers.map(
-    (peer) => `  peer ${peer.address}: ${peer.inSync ? 'in sync' : 'not in sync'}, heard ${formatAge(peer.lastHeardMs)} ago`,
+    (peer) =>
+      `  peer ${peer.address}: ${peer.inSync ? 'in sync' : 'not in sync'}, heard ${formatAge(peer.lastHeardMs)} ago`,
   );
   return ['', `sync: ${names[sync.state]}`, ...peers];
 }
@@ -66,7 +74,16 @@ function describeService(service: ServiceStatus): string[] {
     String(server.packetsIn),
     String(server.packetsOut),
   ]);
-  const header = [`${service.name} ${service.scheduler}`, 'forward', 'weight', 'active', 'inactive', 'conns', 'in', 'out'];
+  const header = [
+    `${service.name} ${service.scheduler}`,
+    'forward',
+    'weight',
+    'active',
+    'inactive',
+    'conns',
+    'in',
+    'out',
+  ];
   return [...formatTable(header, rows), ''];
 }
 

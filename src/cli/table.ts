@@ -6,7 +6,9 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
   const numeric = header.map((_, column) => rows.length > 0 && rows.every((row) => /^\d+$/.test(row[column] ?? '')));
   const formatRow = (row: readonly string[]): string =>
     widths
-      .map((width, column) => (numeric[column] ? (row[column] ?? '').padStart(width) : (row[column] ?? '').padEnd(width)))
+      .map((width, column) =>
+        numeric[column] ? (row[column] ?? '').padStart(width) : (row[column] ?? '').padEnd(width),
+      )
       .join('  ')
       .trimEnd();
   return [formatRow(header), ...rows.map(formatRow)];

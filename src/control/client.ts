@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type IncomingMessage, request } from 'node:http';
-import { createInterface } from 'node:readline';
 import { join } from 'node:path';
-import type { ConnectionEntry } from '../model/connection.ts';
+import { createInterface } from 'node:readline';
 import type { DirectorStatus } from '../director/status.ts';
+import type { ConnectionEntry } from '../model/connection.ts';
 
 export const defaultRunDirectory = '/run/baton';
 const timeoutMs = 10_000;
@@ -49,7 +49,8 @@ function explain(error: NodeJS.ErrnoException, socketPath: string): Error {
       `no director is running with ${socketPath}; start one with "baton run", or name its run-dir with --run-dir`,
     );
   }
-  if (error.code === 'EACCES') return new ControlError(`${socketPath} belongs to another user; ask as that user, or as root`);
+  if (error.code === 'EACCES')
+    return new ControlError(`${socketPath} belongs to another user; ask as that user, or as root`);
   return error;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { describeRecord, recordWords } from '../model/connection-batch.ts';
 import type { DirectorView } from '../director/view.ts';
+import { describeRecord, recordWords } from '../model/connection-batch.ts';
 
 const recordsPerPage = 2048;
 const requestTimeoutMs = 10_000;

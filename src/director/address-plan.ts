@@ -33,17 +33,22 @@ export const leaseSlotsMax = 255;
  * Decides who speaks for each virtual address. `previous` keeps the lease slots of virtual routers that stay, so that a
  * reload never moves a lease.
  */
-export function planAddresses(configuration: Configuration, previous: ReadonlyMap<string, number>, locate: Locate): AddressPlan {
+export function planAddresses(
+  configuration: Configuration,
+  previous: ReadonlyMap<string, number>,
+  locate: Locate,
+): AddressPlan {
   const served = new Set(configuration.services.map((service) => service.address));
+  const answered = addressesToAnswer(configuration, served, locate);
   const slots = assignSlots(configuration.virtualRouters, previous);
   const routers = configuration.virtualRouters.map((router) => ({
     router,
     leaseSlot: slots.get(routerIdentity(router)) ?? -1,
-    installed: new Set(router.addresses.map(({ address }) => address).filter((address) => !served.has(address))),
+    installed: new Set(router.addresses.map(({ address }) => address).filter((address) => !answered.has(address))),
   }));
   const elected = routers.flatMap(({ router, leaseSlot }) =>
     router.addresses
-      .filter(({ address }) => served.has(address))
+      .filter(({ address }) => answered.has(address))
       .map((address) => ({ address: address.address, interface: address.interface, leaseSlot, answer: true })),
   );
   const unelected = [...served]
@@ -56,6 +61,27 @@ export function planAddresses(configuration: Configuration, previous: ReadonlyMa
 /** Two configurations speak of the same virtual router when this is equal. */
 export function routerIdentity(router: Pick<VirtualRouter, 'interface' | 'family' | 'vrid'>): string {
   return `${router.interface} ${router.family} ${router.vrid}`;
+}
+
+/**
+ * The virtual addresses that the engine answers for: those with a virtual service, and those that real servers behind
+ * masquerade use as their gateway. On an interface, a gateway address would go on being answered by the kernel of a
+ * director whose processes were killed; the engine answers only under a lease.
+ */
+function addressesToAnswer(
+  { services, virtualRouters }: Configuration,
+  served: ReadonlySet<IpAddress>,
+  locate: Locate,
+): ReadonlySet<IpAddress> {
+  const masqueraded = services.flatMap((service) =>
+    service.realServers.filter((server) => server.forwardingMethod === 'masquerade'),
+  );
+  const behind = new Set(masqueraded.map((server) => locate(server.address)?.interface));
+  const gateways = virtualRouters
+    .flatMap((router) => router.addresses)
+    .filter((address) => behind.has(address.interface))
+    .map(({ address }) => address);
+  return new Set([...served, ...gateways]);
 }
 
 function assignSlots(routers: readonly VirtualRouter[], previous: ReadonlyMap<string, number>): Map<string, number> {
@@ -90,7 +116,11 @@ function planUnelected(address: IpAddress, locate: Locate): EngineAddress {
   return { address, interface: place.interface, leaseSlot: -1, answer: true };
 }
 
-function collectInterfaces(configuration: Configuration, addresses: readonly EngineAddress[], locate: Locate): string[] {
+function collectInterfaces(
+  configuration: Configuration,
+  addresses: readonly EngineAddress[],
+  locate: Locate,
+): string[] {
   const names = new Set(addresses.map((address) => address.interface));
   for (const service of configuration.services) {
     for (const server of service.realServers) {

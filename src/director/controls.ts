@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { SyncSettings } from '../model/configuration.ts';
+import type { ConfiguredService, SyncSettings } from '../model/configuration.ts';
 import type { RouterAssignment } from './address-plan.ts';
 import type { SyncStatus, VirtualRouterStatus } from './status.ts';
 
@@ -27,4 +27,23 @@ export interface ReplicationControl {
   onGate(listener: (open: boolean) => void): void;
   status(): Promise<SyncStatus>;
   stop(): Promise<void>;
+}
+
+export interface HealthChange {
+  /** `virtualServiceName` of the service. */
+  readonly service: string;
+  /** `endpointName` of the real server. */
+  readonly realServer: string;
+  readonly alive: boolean;
+  /** Why, for people. */
+  readonly reason: string;
+}
+
+/** The checkers. */
+export interface HealthControl {
+  /** Checks that are the same as before go on as they are. */
+  configure(services: readonly ConfiguredService[]): void;
+  onChange(listener: (change: HealthChange) => void): void;
+  isAlive(service: string, realServer: string): boolean;
+  stop(): void;
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Engine, EngineConfiguration, ExportPage } from '../engine/engine.ts';
-import { hashWords } from '../lib/hash.ts';
 import type { Clock } from '../lib/clock.ts';
+import { hashWords } from '../lib/hash.ts';
 import type { Log } from '../lib/log.ts';
 import type { Configuration } from '../model/configuration.ts';
 import { endpointName, type VirtualService, virtualServiceName } from '../model/virtual-service.ts';
 import { compileService } from '../scheduler/compile.ts';
 import { type AddressPlan, type Locate, planAddresses, routerIdentity } from './address-plan.ts';
-import type { ElectionControl, ReplicationControl } from './controls.ts';
-import type { HealthControl } from './health-control.ts';
+import type { ElectionControl, HealthControl, ReplicationControl } from './controls.ts';
 import { describeServices } from './service-status.ts';
 import type { DirectorStatus } from './status.ts';
 import type { DirectorView } from './view.ts';
@@ -18,7 +17,10 @@ export interface DirectorParts {
   readonly election: ElectionControl;
   readonly replication: ReplicationControl;
   readonly health: HealthControl;
-  readonly locate: Locate;
+  /** Takes a snapshot of the host's routes. */
+  readonly takeRouteSnapshot: () => Locate;
+  /** Throws a sentence when the engine cannot work on an interface. */
+  readonly verifyInterface: (name: string) => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
@@ -60,8 +62,9 @@ export class Director implements DirectorView {
    */
   apply(configuration: Configuration): Promise<void> {
     return this.#queue(async () => {
-      const { election, replication, health, locate } = this.#parts;
-      const plan = planAddresses(configuration, this.#leaseSlots(), locate);
+      const { election, replication, health, takeRouteSnapshot, verifyInterface } = this.#parts;
+      const plan = planAddresses(configuration, this.#leaseSlots(), takeRouteSnapshot());
+      for (const name of plan.interfaces) verifyInterface(name);
       this.#configuration = configuration;
       this.#plan = plan;
       health.configure(configuration.services);

@@ -15,17 +15,28 @@ export function describeServices(
   const byName = new Map(counted.map((one) => [one.name, one]));
   return services.map((service) => {
     const name = virtualServiceName(service);
-    const { realServers: servers = [], name: _, ...traffic } = byName.get(name) ?? { ...noTraffic, name };
-    const countersByEndpoint = new Map(servers.map((one) => [endpointName(one), one]));
+    const counters: ServiceCounters = byName.get(name) ?? { ...noTraffic, name, realServers: [] };
+    const countersByEndpoint = new Map(counters.realServers.map((one) => [endpointName(one), one]));
     return {
-      name,
+      ...counters,
       scheduler: service.scheduler.name,
-      ...traffic,
       realServers: service.realServers.map((server) => {
         const endpoint = endpointName(server);
         const { address, port, weight, forwardingMethod } = server;
-        const unseen: RealServerCounters = { ...noTraffic, address, port, activeConnections: 0, inactiveConnections: 0 };
-        return { ...unseen, ...countersByEndpoint.get(endpoint), forwardingMethod, weight, alive: isAlive(name, endpoint) };
+        const unseen: RealServerCounters = {
+          ...noTraffic,
+          address,
+          port,
+          activeConnections: 0,
+          inactiveConnections: 0,
+        };
+        return {
+          ...unseen,
+          ...countersByEndpoint.get(endpoint),
+          forwardingMethod,
+          weight,
+          alive: isAlive(name, endpoint),
+        };
       }),
     };
   });

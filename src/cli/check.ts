@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+import { hostname } from 'node:os';
+import { formatDiagnostic } from '../config/diagnostic.ts';
+import { filesOnDisk } from '../config/files.ts';
+import { type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
+import { ExitCode, parseOptions, UsageError } from './arguments.ts';
+
+/** `baton check`: says everything that is wrong with a configuration, with its place. */
+export async function checkCommand(args: readonly string[]): Promise<ExitCode> {
+  const options = parseOptions('check', args, {
+    file: { type: 'string', short: 'f' },
+    'config-id': { type: 'string' },
+    json: { type: 'boolean', default: false },
+  });
+  if (options.file === undefined) throw new UsageError('baton check: name the configuration with -f FILE');
+  const loaded = loadFromDisk(options.file, options['config-id']);
+  if (loaded.unreadable !== undefined) {
+    process.stderr.write(`baton check: ${loaded.unreadable}\n`);
+    return ExitCode.usage;
+  }
+  if (options.json) process.stdout.write(`${JSON.stringify(loaded.diagnostics, undefined, 2)}\n`);
+  else for (const diagnostic of loaded.diagnostics) process.stdout.write(`${formatDiagnostic(diagnostic)}\n`);
+  return loaded.configuration === undefined ? ExitCode.failed : ExitCode.done;
+}
+
+/** The same reading for `check` and `run`. */
+export function loadFromDisk(file: string, configId: string | undefined): LoadedConfiguration {
+  return loadConfiguration(file, {
+    files: filesOnDisk,
+    hostname: hostname(),
+    configId,
+    environment: (name) => process.env[name],
+  });
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+import { rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { pino } from 'pino';
+import { ExitCode, parseOptions, UsageError } from '../cli/arguments.ts';
+import { loadFromDisk } from '../cli/check.ts';
+import { formatDiagnostic } from '../config/diagnostic.ts';
+import type { LoadedConfiguration } from '../config/load.ts';
+import { controlSocketPath, defaultRunDirectory } from '../control/client.ts';
+import { serveControl } from '../control/server.ts';
+import type { Director } from '../director/director.ts';
+import type { Log } from '../lib/log.ts';
+import { claimRunDirectory } from '../platform/linux/run-directory.ts';
+import { composeDirector } from './director-process.ts';
+
+export const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;
+
+/** `baton run`: a director in the foreground. Returns when it was stopped. */
+export async function runCommand(args: readonly string[], script: string): Promise<ExitCode> {
+  const options = parseOptions('run', args, {
+    file: { type: 'string', short: 'f' },
+    'run-dir': { type: 'string', default: defaultRunDirectory },
+    engine: { type: 'string', default: 'auto' },
+    'config-id': { type: 'string' },
+  });
+  const file = options.file;
+  if (file === undefined) throw new UsageError('baton run: name the configuration with -f FILE');
+  refuseEngine(options.engine);
+  const read = (): LoadedConfiguration => loadFromDisk(file, options['config-id']);
+  const loaded = read();
+  for (const diagnostic of loaded.diagnostics) process.stderr.write(`${formatDiagnostic(diagnostic)}\n`);
+  if (loaded.unreadable !== undefined) throw new UsageError(`baton run: ${loaded.unreadable}`);
+  if (loaded.configuration === undefined) {
+    process.stderr.write('baton run: nothing was started, because the configuration has errors\n');
+    return ExitCode.failed;
+  }
+
+  const logger = pino({ base: { pid: process.pid } });
+  const log: Log = (level, message, fields = {}) => logger[level](fields, message);
+  const runDirectory = claimRunDirectory(options['run-dir']);
+  const stopRequested = nextSignal();
+  const { director, failed } = await composeDirector({ script, log, version, configurationFile: file });
+  try {
+    await director.apply(loaded.configuration);
+    const control = await serveControl(controlSocketPath(options['run-dir']), director);
+    process.on('SIGHUP', () => void reload(director, read(), log));
+    log('info', 'running', { version, configurationFile: file, runDirectory: options['run-dir'] });
+    const ended = await Promise.race([stopRequested, failed]);
+    log(ended instanceof Error ? 'error' : 'info', ended instanceof Error ? ended.message : `stopping on ${ended}`);
+    control.close();
+    return ended instanceof Error ? ExitCode.failed : ExitCode.done;
+  } finally {
+    await director.stop();
+    rmSync(controlSocketPath(options['run-dir']), { force: true });
+    runDirectory.release();
+  }
+}
+
+/** A bad file changes nothing: the problems are logged and the running configuration stays. */
+async function reload(director: Director, loaded: LoadedConfiguration, log: Log): Promise<void> {
+  for (const diagnostic of loaded.diagnostics) {
+    log(diagnostic.severity === 'error' ? 'error' : 'warn', formatDiagnostic(diagnostic));
+  }
+  if (loaded.configuration === undefined) {
+    const reason = loaded.unreadable ?? 'it has errors';
+    return log('error', `the configuration was not reloaded and the running one stays: ${reason}`);
+  }
+  try {
+    await director.apply(loaded.configuration);
+    log('info', 'reloaded the configuration');
+  } catch (error) {
+    log('error', `the configuration was not reloaded: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function refuseEngine(engine: string): void {
+  if (engine === 'auto' || engine === 'portable') return;
+  if (engine === 'xdp') {
+    throw new UsageError('baton run: the xdp engine is not part of this version yet; use --engine auto or portable');
+  }
+  throw new UsageError(`baton run: there is no engine ${engine}; there are auto and portable`);
+}
+
+function nextSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    process.on('SIGTERM', resolve);
+    process.on('SIGINT', resolve);
+  });
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Election, type ElectionFailure } from '../director/election.ts';
+import { electRouter, routerStatus } from '../director/election-router.ts';
+import type { LogLevel } from '../lib/log.ts';
+import { RtnetlinkAddressKeeper } from '../platform/linux/address-keeper.ts';
+import { ArpAnnouncer } from '../platform/linux/announce.ts';
+import { LeaseMemory } from '../platform/linux/lease-memory.ts';
+import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
+import { requestRealTime } from '../platform/linux/realtime.ts';
+import { RawVrrpTransport } from '../platform/linux/vrrp-socket.ts';
+import type { FromVrrpProcess, ToVrrpProcess, VrrpRequest } from './vrrp-messages.ts';
+
+/** The descriptor at which the director passes the lease memory: the first after the channel's. */
+export const leaseDescriptor = 4;
+
+/**
+ * The vrrp process: the election and nothing else, so that nothing else can hold it up. It is told what to do over the
+ * channel, and resigns at once when the channel closes: without its director nobody forwards.
+ */
+export function runVrrpProcess(): void {
+  const clock = new MonotonicClock();
+  const log = (level: LogLevel, sentence: string, fields: Record<string, unknown> = {}): void =>
+    tell({ kind: 'log', level, sentence, fields });
+  const notReal = requestRealTime();
+  if (notReal !== undefined) log('info', `the vrrp process runs without real-time priority: ${notReal}`);
+
+  const transport = new RawVrrpTransport();
+  const election = new Election({
+    clock,
+    transport,
+    addressKeeper: new RtnetlinkAddressKeeper(),
+    announcer: new ArpAnnouncer(),
+    leaseWriter: LeaseMemory.attach(leaseDescriptor),
+    log: (level, sentence, router) => log(level, sentence, router === undefined ? {} : { router }),
+    onChange: () => tell({ kind: 'active', names: activeNames(election) }),
+  });
+  const stop = async (): Promise<void> => {
+    await election.stop();
+    transport.close();
+  };
+
+  process.on('message', (message: ToVrrpProcess) => {
+    if (message.id === undefined) election.setGate(message.gateOpen);
+    else void answer(election, stop, message.id, message.request, clock);
+  });
+  // Ctrl-C reaches the whole process group; the director decides what it means.
+  process.on('SIGINT', () => undefined);
+  process.on('SIGTERM', () => undefined);
+  process.on('disconnect', () => void stop().finally(() => process.exit(0)));
+  tell({ kind: 'ready' });
+}
+
+async function answer(
+  election: Election,
+  stop: () => Promise<void>,
+  id: number,
+  request: VrrpRequest,
+  clock: MonotonicClock,
+): Promise<void> {
+  try {
+    switch (request.kind) {
+      case 'configure': {
+        const failures: readonly ElectionFailure[] = election.configure(request.assignments.map(electRouter));
+        return tell({ kind: 'answer', id, value: failures.map(({ sentence }) => sentence) });
+      }
+      case 'handOver':
+        return tell({ kind: 'answer', id, value: election.handOver() });
+      case 'status': {
+        const nowMs = clock.nowMs();
+        return tell({ kind: 'answer', id, value: election.view().routers.map((view) => routerStatus(view, nowMs)) });
+      }
+      case 'stop':
+        await stop();
+        return tell({ kind: 'answer', id, value: undefined });
+    }
+  } catch (error) {
+    return tell({ kind: 'refused', id, sentence: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+function activeNames(election: Election): string[] {
+  return election
+    .view()
+    .routers.filter(({ state }) => state === 'active')
+    .map(({ name }) => name);
+}
+
+/** Never waits for the director: with the channel full or closed the message is lost. */
+function tell(message: FromVrrpProcess): void {
+  if (process.connected) process.send?.(message, undefined, {}, () => undefined);
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ChildProcess, fork } from 'node:child_process';
+import { type Advertisement, advertisementLength, emitAdvertisement, groupAddresses } from '../../vrrp/packet.ts';
+import type { RouterAssignment } from '../director/address-plan.ts';
+import type { ElectionControl } from '../director/controls.ts';
+import type { AddressKeeper, LeaseWriter, VrrpTransport } from '../director/ports.ts';
+import type { VirtualRouterStatus } from '../director/status.ts';
+import type { Log } from '../lib/log.ts';
+import type { FromVrrpProcess, ToVrrpProcess, VrrpAnswers, VrrpRequest } from './vrrp-messages.ts';
+import { leaseDescriptor } from './vrrp-process.ts';
+
+export interface VrrpSupervisorParts {
+  /** The script that becomes the vrrp process when started with `arguments`. */
+  readonly script: string;
+  readonly arguments: readonly string[];
+  readonly leaseFd: number;
+  readonly leaseWriter: LeaseWriter;
+  readonly addressKeeper: AddressKeeper;
+  /** Opened only to resign in the name of a vrrp process that died. */
+  readonly openTransport: () => VrrpTransport;
+  readonly log: Log;
+}
+
+const firstRestartDelayMs = 50;
+const restartDelayMaxMs = 5_000;
+const answerTimeoutMs = 5_000;
+
+interface Pending {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * Keeps a vrrp process running. Should it die, the director gives up in its name, at once: leases first, then the
+ * addresses, then priority 0, so that the peer need not wait for its active down interval. Then it is started again.
+ */
+export class VrrpSupervisor implements ElectionControl {
+  readonly #parts: VrrpSupervisorParts;
+  readonly #pending = new Map<number, Pending>();
+  #child: ChildProcess | undefined;
+  #assignments: readonly RouterAssignment[] = [];
+  #active = new Set<string>();
+  #gateOpen = false;
+  #stopping = false;
+  #nextId = 0;
+  #restartDelayMs = firstRestartDelayMs;
+
+  constructor(parts: VrrpSupervisorParts) {
+    this.#parts = parts;
+  }
+
+  async configure(assignments: readonly RouterAssignment[]): Promise<void> {
+    this.#assignments = assignments;
+    if (this.#child === undefined) await this.#start();
+    const sentences = await this.#ask({ kind: 'configure', assignments });
+    for (const sentence of sentences) this.#parts.log('error', sentence);
+  }
+
+  setGate(open: boolean): void {
+    this.#gateOpen = open;
+    this.#tell({ id: undefined, gateOpen: open });
+  }
+
+  handOver(): Promise<readonly string[]> {
+    return this.#ask({ kind: 'handOver' });
+  }
+
+  status(): Promise<readonly VirtualRouterStatus[]> {
+    return this.#child === undefined ? Promise.resolve([]) : this.#ask({ kind: 'status' });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const child = this.#child;
+    if (child === undefined) return;
+    const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    await this.#ask({ kind: 'stop' }).catch((error: Error) => {
+      this.#parts.log('error', `the vrrp process does not stop: ${error.message}; it is killed`);
+      child.kill('SIGKILL');
+    });
+    if (child.connected) child.disconnect();
+    await exited;
+  }
+
+  #start(): Promise<void> {
+    const { script, arguments: args, leaseFd, log } = this.#parts;
+    const stdio: (string | number)[] = ['ignore', 'inherit', 'inherit', 'ipc'];
+    stdio[leaseDescriptor] = leaseFd;
+    const child = fork(script, [...args], { serialization: 'advanced', stdio: stdio as never });
+    this.#child = child;
+    child.on('error', (error) => log('error', `the vrrp process cannot be started or reached: ${error.message}`));
+    return new Promise((resolve, reject) => {
+      child.on('message', (message: FromVrrpProcess) => {
+        if (message.kind === 'ready') resolve();
+        else this.#receive(message);
+      });
+      child.once('exit', (code, signal) => {
+        reject(new Error(`the vrrp process ended while starting (${signal ?? code})`));
+        this.#exited(code, signal);
+      });
+    });
+  }
+
+  #receive(message: FromVrrpProcess): void {
+    if (message.kind === 'log') return this.#parts.log(message.level, message.sentence, message.fields);
+    if (message.kind === 'active') {
+      this.#active = new Set(message.names);
+      this.#restartDelayMs = firstRestartDelayMs;
+      return undefined;
+    }
+    if (message.kind === 'ready') return undefined;
+    const pending = this.#pending.get(message.id);
+    if (pending === undefined) return undefined;
+    this.#pending.delete(message.id);
+    clearTimeout(pending.timer);
+    if (message.kind === 'answer') pending.resolve(message.value as never);
+    else pending.reject(new Error(message.sentence));
+    return undefined;
+  }
+
+  #ask<Request extends VrrpRequest>(request: Request): Promise<VrrpAnswers[Request['kind']]> {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#pending.delete(id);
+        reject(new Error(`the vrrp process does not answer within ${answerTimeoutMs} ms`));
+      }, answerTimeoutMs);
+      this.#pending.set(id, { resolve, reject, timer });
+      if (!this.#tell({ id, request })) this.#rejectPending('the vrrp process is not running');
+    });
+  }
+
+  #tell(message: ToVrrpProcess): boolean {
+    if (this.#child?.connected !== true) return false;
+    this.#child.send(message, (error) => {
+      if (error !== null) this.#parts.log('warn', `the vrrp process cannot be told: ${error.message}`);
+    });
+    return true;
+  }
+
+  #rejectPending(sentence: string): void {
+    for (const { reject, timer } of this.#pending.values()) {
+      clearTimeout(timer);
+      reject(new Error(sentence));
+    }
+    this.#pending.clear();
+  }
+
+  #exited(code: number | null, signal: NodeJS.Signals | null): void {
+    this.#child = undefined;
+    this.#rejectPending('the vrrp process ended');
+    if (this.#stopping) return;
+    this.#resignInItsName();
+    this.#parts.log('error', `the vrrp process ended (${signal ?? code}); resigned in its name, starting it again`);
+    setTimeout(() => void this.#restart(), this.#restartDelayMs);
+    this.#restartDelayMs = Math.min(this.#restartDelayMs * 2, restartDelayMaxMs);
+  }
+
+  async #restart(): Promise<void> {
+    if (this.#stopping) return;
+    try {
+      await this.#start();
+      this.setGate(this.#gateOpen);
+      await this.configure(this.#assignments);
+    } catch (error) {
+      // Its exit has been seen, or will be, and brings the next attempt.
+      this.#parts.log('error', error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #resignInItsName(): void {
+    const { leaseWriter, addressKeeper, openTransport, log } = this.#parts;
+    for (const { leaseSlot } of this.#assignments) leaseWriter.revoke(leaseSlot);
+    const held = this.#assignments.filter(({ router }) => this.#active.has(router.name));
+    this.#active.clear();
+    if (held.length === 0) return;
+    try {
+      for (const { router, installed } of held) {
+        for (const { address, prefixLength, interface: name } of router.addresses) {
+          if (installed.has(address)) addressKeeper.remove(address, prefixLength, name);
+        }
+      }
+      const transport = openTransport();
+      let waiting = held.length;
+      for (const { router } of held) {
+        const advertisement = farewell(router);
+        const message = new Uint8Array(advertisementLength(advertisement));
+        const source = transport.open(router.interface, router.family);
+        emitAdvertisement(advertisement, { source, destination: groupAddresses[router.family] }, message);
+        transport.send(router.interface, router.family, message, () => {
+          waiting -= 1;
+          if (waiting === 0) transport.close();
+        });
+      }
+    } catch (error) {
+      log('error', `cannot resign in the name of the vrrp process: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+}
+
+function farewell({ version, vrid, addresses, advertIntervalMs }: RouterAssignment['router']): Advertisement {
+  const list = addresses.map(({ address }) => address);
+  return { version, vrid, priority: 0, intervalMs: advertIntervalMs, authenticationType: 0, addresses: list };
+}
