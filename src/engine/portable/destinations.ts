@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isActiveTcpState } from '../../connection/lifecycle.ts';
+import { forwardingMethods } from '../../model/connection-batch.ts';
+import type { TcpState } from '../../model/tcp-state.ts';
+import { endpointName, protocolNumbers, type RealServer } from '../../model/virtual-service.ts';
+import { addressWords } from './key-index.ts';
+import type { NextHop, NextHopResolver } from './next-hop.ts';
+import type { RunningService } from './services.ts';
+
+/** Fields of `Destinations.traffic`, `trafficFields` per destination. */
+export const Traffic = { connections: 0, packetsIn: 1, bytesIn: 2, packetsOut: 3, bytesOut: 4 } as const;
+export const trafficFields = 5;
+
+const destinationsInitial = 64;
+/** Entries hold a destination by number; the bound keeps a broken configuration from eating the memory. */
+const destinationsMax = 65_536;
+
+/**
+ * The real servers of all virtual services by number, as the packet path reads them. A real server that has left the
+ * configuration keeps its number, and its connections, until the last entry has gone.
+ */
+export class Destinations {
+  /** Four words per destination. */
+  addresses = new Int32Array(destinationsInitial * 4);
+  ports = new Uint16Array(destinationsInitial);
+  /** Index into `forwardingMethods`. */
+  methods = new Uint8Array(destinationsInitial);
+  leaseSlots = new Int32Array(destinationsInitial);
+  active = new Int32Array(destinationsInitial);
+  inactive = new Int32Array(destinationsInitial);
+  traffic = new Float64Array(destinationsInitial * trafficFields);
+  /** Undefined once the virtual service has been removed: its entries are dead. */
+  readonly services: (RunningService | undefined)[] = [];
+  readonly nextHops: (NextHop | undefined)[] = [];
+  readonly realServers: (RealServer | undefined)[] = [];
+  readonly #free: number[] = [];
+
+  isMasquerade(destination: number): boolean {
+    return this.methods[destination] === 0;
+  }
+
+  sameEndpoint(a: number, b: number): boolean {
+    const { addresses } = this;
+    for (let i = 0; i < 4; i += 1) if (addresses[(a << 2) + i] !== addresses[(b << 2) + i]) return false;
+    return this.ports[a] === this.ports[b];
+  }
+
+  /** An entry in `state` has come (1) or gone (-1). */
+  countEntry(destination: number, state: number, by: number): void {
+    if (isActiveTcpState(state as TcpState)) this.active[destination]! += by;
+    else this.inactive[destination]! += by;
+  }
+
+  countIn(destination: number, bytes: number): void {
+    const at = destination * trafficFields;
+    this.traffic[at + Traffic.packetsIn]! += 1;
+    this.traffic[at + Traffic.bytesIn]! += bytes;
+  }
+
+  countOut(destination: number, bytes: number): void {
+    const at = destination * trafficFields;
+    this.traffic[at + Traffic.packetsOut]! += 1;
+    this.traffic[at + Traffic.bytesOut]! += bytes;
+  }
+
+  countConnection(destination: number): void {
+    this.traffic[destination * trafficFields + Traffic.connections]! += 1;
+  }
+
+  /** A number for a real server of a service: the one it already has, or a new one. */
+  acquire(service: RunningService, realServer: RealServer, leaseSlot: number, resolver: NextHopResolver): number {
+    const method = forwardingMethods.indexOf(realServer.forwardingMethod);
+    const known = this.realServers.findIndex(
+      (other, i) =>
+        other !== undefined &&
+        this.services[i] === service &&
+        this.methods[i] === method &&
+        endpointName(other) === endpointName(realServer),
+    );
+    const destination = known >= 0 ? known : this.#allocate();
+    this.addresses.set(addressWords(realServer.address), destination << 2);
+    this.ports[destination] = realServer.port;
+    this.methods[destination] = method;
+    this.leaseSlots[destination] = leaseSlot;
+    this.services[destination] = service;
+    this.realServers[destination] = realServer;
+    this.nextHops[destination] ??= resolver.resolve(realServer.address);
+    return destination;
+  }
+
+  /** Frees the numbers that nothing refers to any more; their traffic stays with the service. */
+  collect(isConfigured: (destination: number) => boolean): void {
+    for (const [destination, realServer] of this.realServers.entries()) {
+      if (realServer === undefined || isConfigured(destination)) continue;
+      if (this.active[destination]! + this.inactive[destination]! > 0) continue;
+      const service = this.services[destination];
+      const at = destination * trafficFields;
+      for (let i = 0; i < trafficFields; i += 1) {
+        if (service !== undefined) service.retiredTraffic[i]! += this.traffic[at + i]!;
+        this.traffic[at + i] = 0;
+      }
+      this.realServers[destination] = undefined;
+      this.services[destination] = undefined;
+      this.nextHops[destination] = undefined;
+      this.#free.push(destination);
+    }
+  }
+
+  protocolOf(destination: number): number {
+    const service = this.services[destination];
+    return service === undefined ? 0 : protocolNumbers[service.compiled.service.protocol];
+  }
+
+  #allocate(): number {
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    const destination = this.realServers.length;
+    if (destination === destinationsMax) {
+      throw new RangeError(`more than ${destinationsMax} real servers; split the configuration between directors`);
+    }
+    if (destination === this.ports.length) this.#grow();
+    return destination;
+  }
+
+  #grow(): void {
+    const length = this.ports.length * 2;
+    this.addresses = copyInto(new Int32Array(length * 4), this.addresses);
+    this.ports = copyInto(new Uint16Array(length), this.ports);
+    this.methods = copyInto(new Uint8Array(length), this.methods);
+    this.leaseSlots = copyInto(new Int32Array(length), this.leaseSlots);
+    this.active = copyInto(new Int32Array(length), this.active);
+    this.inactive = copyInto(new Int32Array(length), this.inactive);
+    this.traffic = copyInto(new Float64Array(length * trafficFields), this.traffic);
+  }
+}
+
+function copyInto<Numbers extends Int32Array | Uint16Array | Uint8Array | Float64Array>(
+  target: Numbers,
+  source: Numbers,
+): Numbers {
+  target.set(source);
+  return target;
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * A connection entry is `entryWords` 32-bit words in one Int32Array: 64 bytes, one cache line, because at a million
+ * connections a look-up costs what its cache misses cost.
+ *
+ * Times are monotonic milliseconds modulo 2^32. An age is `(now - then) >>> 0`, right for ages below 49 days, and the
+ * sweep removes an entry long before: the longest timeout that can be configured is 31 days.
+ */
+export const EntryWord = {
+  /** Four big-endian words; IPv4 uses the first and leaves the others zero. */
+  clientAddress: 0,
+  virtualAddress: 4,
+  /** Client port << 16 | virtual port. */
+  ports: 8,
+  /** Bits 0..7 protocol number, 8..15 state, from 16 `EntryFlag`. */
+  head: 9,
+  /** Index into `Destinations`. */
+  destination: 10,
+  lastSeen: 11,
+  lastPublished: 12,
+  /** Half-open: the neighbours in order of use, as entry index + 1. Free: `older` is the next free entry. */
+  older: 13,
+  newer: 14,
+  /** Of the present state, in milliseconds, unsigned. */
+  timeout: 15,
+} as const;
+
+export const entryWords = 16;
+/** An entry's handle is the offset of its first word: index << `entryShift`. */
+export const entryShift = 4;
+
+export const EntryFlag = {
+  ipv6: 1 << 16,
+  /** This director forwards it. */
+  local: 1 << 17,
+  /** In the half-open table. */
+  halfOpen: 1 << 18,
+  /** Peers know of it. */
+  published: 1 << 19,
+  used: 1 << 20,
+} as const;
+
+export const stateShift = 8;
+export const stateMask = 0xff00;
+
+/** The part of the head that belongs to the key: protocol and family. */
+export const headKeyMask = 0xff | EntryFlag.ipv6;
+
+/** No entry. */
+export const absent = -1;
+
+/** A flow key as words: client address, virtual address, ports, protocol | family flag. */
+export const keyWords = 10;
+export const KeyWord = { clientAddress: 0, virtualAddress: 4, ports: 8, head: 9 } as const;

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { LeaseReader } from '../engine.ts';
+
+/**
+ * The leases as one batch of frames sees them: read once when it begins, and read again before anything of it leaves,
+ * because a process may be frozen in between for longer than a lease lasts.
+ */
+export class Leases {
+  readonly #reader: LeaseReader;
+  #gracePeriodMs = 0;
+  /** By slot; the slots that the configuration names. */
+  #slots: readonly number[] = [];
+  #validUntilMs = new Float64Array(0);
+  #graceUntilMs = new Float64Array(0);
+  /** Slots under which the present batch has queued a frame. */
+  #used = new Uint8Array(0);
+  #nowMs = 0;
+
+  constructor(reader: LeaseReader) {
+    this.#reader = reader;
+  }
+
+  configure(slots: Iterable<number>, gracePeriodMs: number): void {
+    this.#slots = [...new Set(slots)].filter((slot) => slot >= 0);
+    this.#gracePeriodMs = gracePeriodMs;
+    const length = Math.max(0, ...this.#slots.map((slot) => slot + 1), this.#used.length);
+    const validUntilMs = new Float64Array(length);
+    const graceUntilMs = new Float64Array(length);
+    validUntilMs.set(this.#validUntilMs);
+    graceUntilMs.set(this.#graceUntilMs);
+    this.#validUntilMs = validUntilMs;
+    this.#graceUntilMs = graceUntilMs;
+    this.#used = new Uint8Array(length);
+  }
+
+  /** Begins a batch. A slot that was not valid when the last one began, and is, has been taken over. */
+  read(nowMs: number): void {
+    for (const slot of this.#slots) {
+      const untilMs = this.#reader.validUntilMs(slot);
+      const wasValid = this.#validUntilMs[slot]! > this.#nowMs;
+      if (!wasValid && untilMs > nowMs) this.#graceUntilMs[slot] = nowMs + this.#gracePeriodMs;
+      this.#validUntilMs[slot] = untilMs;
+      this.#used[slot] = 0;
+    }
+    this.#nowMs = nowMs;
+  }
+
+  /** Slot -1 is the endless lease. */
+  isValid(slot: number): boolean {
+    return slot < 0 || this.#validUntilMs[slot]! > this.#nowMs;
+  }
+
+  inGrace(slot: number): boolean {
+    return slot >= 0 && this.#graceUntilMs[slot]! > this.#nowMs;
+  }
+
+  /** A frame has been queued on the strength of this lease. */
+  use(slot: number): void {
+    if (slot >= 0) this.#used[slot] = 1;
+  }
+
+  /** Whether a lease that the present batch relied on has run out since it began. */
+  haveLapsed(nowMs: number): boolean {
+    for (const slot of this.#slots) {
+      if (this.#used[slot] === 1 && this.#reader.validUntilMs(slot) <= nowMs) return true;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+import { timeoutsByState } from '../../connection/timeouts.ts';
+import { defaultTimeouts } from '../../model/timeouts.ts';
+import type { EngineConfiguration, EngineCounters, ExportPage, ImportOutcome, LeaseReader } from '../engine.ts';
+import { ClientHops } from './client-hops.ts';
+import { ConnectionTable, defaultTableLimits, type TableLimits } from './connection-table.ts';
+import { Connections } from './connections.ts';
+import { Destinations } from './destinations.ts';
+import { EventBuffer } from './event-buffer.ts';
+import { Forwarder } from './forwarder.ts';
+import { Leases } from './leases.ts';
+import type { NextHopResolver } from './next-hop.ts';
+import type { PacketPort } from './packet-port.ts';
+import { PendingFrames } from './pending-frames.ts';
+import { Replication } from './replication.ts';
+import { Services } from './services.ts';
+import { Drop, describeCounters, Tally } from './tally.ts';
+
+export interface PortableEngineParts {
+  /** All interfaces that packets may come in on or leave by. */
+  readonly ports: readonly PacketPort[];
+  readonly resolver: NextHopResolver;
+  readonly leases: LeaseReader;
+  /** Monotonic milliseconds, the clock that leases are written in. */
+  readonly nowMs: () => number;
+  readonly limits?: Partial<TableLimits>;
+  /** How many clients' next hops are remembered; a power of two. */
+  readonly clientHopsMax?: number;
+}
+
+/** Frames taken from one port before the others have their turn, and before anything is sent. */
+const framesPerPort = 256;
+const clientHopsDefault = 65_536;
+/** With entries in the table the sweep, and with leases their changes, want a look this often. */
+const idleMaxMs = 50;
+
+/**
+ * The engine that needs nothing of the kernel but packet sockets: single-threaded and synchronous. A loop calls
+ * `processBatch` and `tick` and sleeps at most `idleMs` when there was nothing to do.
+ */
+export class PortableEngine {
+  readonly #ports: readonly PacketPort[];
+  readonly #resolver: NextHopResolver;
+  readonly #nowMs: () => number;
+  readonly #destinations = new Destinations();
+  readonly #events = new EventBuffer(this.#destinations);
+  readonly #tally = new Tally();
+  readonly #leases: Leases;
+  readonly #services: Services;
+  readonly #connections: Connections;
+  readonly #pending: PendingFrames;
+  readonly #forwarder: Forwarder;
+  readonly #replication: Replication;
+  #collectAtMs = 0;
+
+  constructor(parts: PortableEngineParts) {
+    this.#ports = parts.ports;
+    this.#resolver = parts.resolver;
+    this.#nowMs = parts.nowMs;
+    this.#leases = new Leases(parts.leases);
+    this.#services = new Services(this.#destinations, parts.resolver);
+    const table = new ConnectionTable({ ...defaultTableLimits, hashSeed: 0, ...parts.limits }, this.#destinations);
+    this.#connections = new Connections(
+      table,
+      this.#destinations,
+      this.#events,
+      this.#leases,
+      this.#tally,
+      defaultTimeouts,
+    );
+    this.#pending = new PendingFrames(this.#leases, this.#tally);
+    this.#forwarder = new Forwarder({
+      services: this.#services,
+      destinations: this.#destinations,
+      connections: this.#connections,
+      leases: this.#leases,
+      clientHops: new ClientHops(parts.resolver, parts.clientHopsMax ?? clientHopsDefault),
+      pending: this.#pending,
+      tally: this.#tally,
+    });
+    this.#replication = new Replication(this.#connections, this.#destinations, this.#services);
+  }
+
+  configure(configuration: EngineConfiguration): void {
+    this.#connections.timeouts = timeoutsByState(configuration.timeouts);
+    this.#services.configure(configuration);
+    this.#leases.configure(
+      configuration.addresses.map((address) => address.leaseSlot),
+      configuration.gracePeriodMs,
+    );
+    this.#leases.read(this.#nowMs());
+  }
+
+  /** Takes what waits on every port, forwards it and sends it. Returns how many frames there were. */
+  processBatch(): number {
+    this.#begin();
+    let frames = 0;
+    for (const port of this.#ports) frames += port.receive(framesPerPort, this.#forwarder.handle);
+    this.#flush();
+    for (const port of this.#ports) port.release();
+    return frames;
+  }
+
+  /** Reads the kernel's routes and neighbours, sends what waited for them, sweeps the table. Call at least every `idleMs`. */
+  tick(): void {
+    const nowMs = this.#begin();
+    const changed = this.#resolver.update();
+    if (!this.#pending.isEmpty || changed) {
+      this.#pending.release(nowMs);
+      this.#flush();
+    }
+    this.#connections.sweep(nowMs);
+    if (nowMs >= this.#collectAtMs) {
+      this.#services.collect();
+      this.#collectAtMs = nowMs + 10_000;
+    }
+    this.#events.flushDue(nowMs);
+  }
+
+  /** Hands the collected events over without waiting for more: before the loop goes to sleep. */
+  flushEvents(): void {
+    this.#events.flush();
+  }
+
+  /** How long the loop may sleep when no frame wakes it. */
+  get idleMs(): number {
+    return this.#pending.isEmpty ? idleMaxMs : 1;
+  }
+
+  onEvents(listener: (batch: Int32Array) => void): void {
+    this.#events.listener = listener;
+  }
+
+  /** The listener could not take this many events. */
+  countEventOverruns(events: number): void {
+    this.#tally.eventOverruns += events;
+  }
+
+  exportPage(cursor: number, recordsMax: number): ExportPage {
+    return this.#replication.exportPage(cursor, recordsMax, this.#nowMs());
+  }
+
+  importBatch(batch: Int32Array): ImportOutcome {
+    return this.#replication.import(batch, this.#begin());
+  }
+
+  counters(): EngineCounters {
+    return describeCounters(this.#tally, this.#connections.table, this.#services, this.#destinations, this.#ports);
+  }
+
+  #begin(): number {
+    const nowMs = this.#nowMs();
+    this.#forwarder.nowMs = nowMs;
+    this.#leases.read(nowMs);
+    return nowMs;
+  }
+
+  /** A process may have been frozen since the batch began: what its lease no longer covers is not sent. */
+  #flush(): void {
+    let queued = 0;
+    for (const port of this.#ports) queued += port.queued;
+    if (queued === 0) return;
+    if (this.#leases.haveLapsed(this.#nowMs())) {
+      for (const port of this.#ports) port.discard();
+      this.#tally.drops[Drop.noLease]! += queued;
+      return;
+    }
+    for (const port of this.#ports) {
+      if (port.queued > 0) this.#tally.drops[Drop.transmitFailed]! += port.flush();
+    }
+  }
+}

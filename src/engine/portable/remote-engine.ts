@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { MessagePort } from 'node:worker_threads';
+import type {
+  ConnectionPort,
+  Engine,
+  EngineConfiguration,
+  EngineCounters,
+  ExportPage,
+  ImportOutcome,
+} from '../engine.ts';
+import type { EngineAnswer, EngineReply, EngineRequest } from './engine-thread.ts';
+
+/** A request as its caller words it: the id is added. */
+type Question = EngineRequest extends infer Request
+  ? Request extends { readonly id: number }
+    ? Omit<Request, 'id'>
+    : never
+  : never;
+
+/** The connections of an engine in another thread, as that of sync sees them. */
+export class RemoteConnectionPort implements ConnectionPort {
+  readonly #line: Line;
+
+  /** `wake` interrupts the engine thread's sleep. */
+  constructor(port: MessagePort, wake: () => void) {
+    this.#line = new Line(port, wake);
+  }
+
+  onEvents(listener: (batch: Int32Array) => void): void {
+    this.#line.listenToEvents(listener);
+  }
+
+  /** `records` events were lost: the table has to be exported again. */
+  onOverrun(listener: (records: number) => void): void {
+    this.#line.onOverrun = listener;
+  }
+
+  exportPage(cursor: number, recordsMax: number): Promise<ExportPage> {
+    return this.#line.ask<ExportPage>({ ask: 'export', cursor, recordsMax });
+  }
+
+  /** The batch's memory is given away when it is all of its buffer: do not touch it afterwards. */
+  importBatch(batch: Int32Array): Promise<ImportOutcome> {
+    return this.#line.ask<ImportOutcome>({ ask: 'import', batch }, transferable(batch));
+  }
+
+  /** The engine thread has ended: rejects what is outstanding, and all that is asked from here on. */
+  fail(reason: Error): void {
+    this.#line.fail(reason);
+  }
+}
+
+/** The portable engine in a thread of its own, as the director sees it. */
+export class RemoteEngine implements Engine {
+  readonly kind = 'portable';
+  readonly #line: Line;
+
+  /** `wake` interrupts the engine thread's sleep. */
+  constructor(port: MessagePort, wake: () => void) {
+    this.#line = new Line(port, wake);
+  }
+
+  configure(configuration: EngineConfiguration): Promise<void> {
+    return this.#line.ask<undefined>({ ask: 'configure', configuration });
+  }
+
+  counters(): Promise<EngineCounters> {
+    return this.#line.ask<EngineCounters>({ ask: 'counters' });
+  }
+
+  async close(): Promise<void> {
+    await this.#line.ask<undefined>({ ask: 'close' });
+    this.#line.fail(new Error('the engine is closed'));
+  }
+
+  onEvents(listener: (batch: Int32Array) => void): void {
+    this.#line.listenToEvents(listener);
+  }
+
+  exportPage(cursor: number, recordsMax: number): Promise<ExportPage> {
+    return this.#line.ask<ExportPage>({ ask: 'export', cursor, recordsMax });
+  }
+
+  /** The batch's memory is given away when it is all of its buffer: do not touch it afterwards. */
+  importBatch(batch: Int32Array): Promise<ImportOutcome> {
+    return this.#line.ask<ImportOutcome>({ ask: 'import', batch }, transferable(batch));
+  }
+
+  /** The engine thread has ended: rejects what is outstanding, and all that is asked from here on. */
+  fail(reason: Error): void {
+    this.#line.fail(reason);
+  }
+}
+
+/** Requests and replies over one message port. */
+class Line {
+  onOverrun: (records: number) => void = () => {};
+  readonly #port: MessagePort;
+  readonly #wake: () => void;
+  readonly #waiting = new Map<number, { resolve: (answer: EngineAnswer) => void; reject: (error: Error) => void }>();
+  #onEvents: (batch: Int32Array) => void = () => {};
+  #nextId = 1;
+  #failure: Error | undefined;
+
+  constructor(port: MessagePort, wake: () => void) {
+    this.#port = port;
+    this.#wake = wake;
+    port.on('message', (reply: EngineReply) => this.#receive(reply));
+    port.on('close', () => this.fail(new Error('the engine thread has ended')));
+  }
+
+  ask<Answer extends EngineAnswer>(question: Question, transfer: ArrayBuffer[] = []): Promise<Answer> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve: (answer) => resolve(answer as Answer), reject });
+      this.#port.postMessage({ ...question, id }, transfer);
+      this.#wake();
+    });
+  }
+
+  listenToEvents(listener: (batch: Int32Array) => void): void {
+    this.#onEvents = listener;
+    this.#port.postMessage({ ask: 'events' } satisfies EngineRequest);
+    this.#wake();
+  }
+
+  fail(reason: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = reason;
+    for (const { reject } of this.#waiting.values()) reject(reason);
+    this.#waiting.clear();
+    this.#port.close();
+  }
+
+  #receive(reply: EngineReply): void {
+    if ('events' in reply) {
+      // Acknowledged only when dealt with, so that the engine sees who cannot keep up.
+      this.#onEvents(reply.events);
+      this.#port.postMessage({ ask: 'acknowledge' } satisfies EngineRequest);
+      return;
+    }
+    if ('overrun' in reply) {
+      this.onOverrun(reply.overrun);
+      return;
+    }
+    const waiting = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if ('error' in reply) waiting?.reject(new Error(reply.error));
+    else waiting?.resolve(reply.answer);
+  }
+}
+
+function transferable(batch: Int32Array): ArrayBuffer[] {
+  return batch.buffer instanceof ArrayBuffer && batch.byteLength === batch.buffer.byteLength ? [batch.buffer] : [];
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isHalfOpenTcpState } from '../../connection/lifecycle.ts';
+import { ConnectionEvent, isValidHead, RecordOffset, recordWords } from '../../model/connection-batch.ts';
+import type { TcpState } from '../../model/tcp-state.ts';
+import type { ExportPage, ImportOutcome } from '../engine.ts';
+import type { Connections } from './connections.ts';
+import type { Destinations } from './destinations.ts';
+import { absent, EntryFlag, EntryWord, entryShift, KeyWord, keyWords } from './entry-layout.ts';
+import { writeRecord } from './event-buffer.ts';
+import type { Services } from './services.ts';
+
+/** A bound on the entries that one page looks at, so that a sparse table does not hold up the packets. */
+const scanEntriesMax = 16_384;
+/** Longer than any timeout that can be configured: a peer that says more is not believed. */
+const timeoutMsMax = 31 * 86_400_000;
+
+type Verdict = keyof ImportOutcome;
+
+/** The connection table as sync reads and writes it. */
+export class Replication {
+  readonly #connections: Connections;
+  readonly #destinations: Destinations;
+  readonly #services: Services;
+  readonly #key = new Int32Array(keyWords);
+
+  constructor(connections: Connections, destinations: Destinations, services: Services) {
+    this.#connections = connections;
+    this.#destinations = destinations;
+    this.#services = services;
+  }
+
+  /**
+   * Entries never move, so the cursor, an entry's index, gives each entry that lives throughout exactly once however
+   * the table changes meanwhile. A page may be empty and yet not the last.
+   */
+  exportPage(cursor: number, recordsMax: number, nowMs: number): ExportPage {
+    const { words, highWater } = this.#connections.table;
+    const end = Math.min(highWater, cursor + scanEntriesMax);
+    const batch = new Int32Array(Math.min(recordsMax, Math.max(0, end - cursor)) * recordWords);
+    let at = 0;
+    let position = cursor;
+    for (; position < end && at < batch.length; position += 1) {
+      const entry = position << entryShift;
+      if ((words[entry + EntryWord.head]! & EntryFlag.used) === 0) continue;
+      if (this.#connections.hasExpired(entry, nowMs)) continue;
+      writeRecord(batch, at, ConnectionEvent.upsert, words, entry, this.#destinations, nowMs | 0);
+      at += recordWords;
+    }
+    return { batch: batch.slice(0, at), next: position < highWater ? position : undefined };
+  }
+
+  import(batch: Int32Array, nowMs: number): ImportOutcome {
+    const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
+    for (let at = 0; at + recordWords <= batch.length; at += recordWords) {
+      outcome[this.#apply(batch, at, nowMs)] += 1;
+    }
+    return outcome;
+  }
+
+  #apply(batch: Int32Array, at: number, nowMs: number): Verdict {
+    const head = batch[at + RecordOffset.head]!;
+    if (!isValidHead(head)) return 'refusedUnknown';
+    const key = this.#readKey(batch, at);
+    const { table } = this.#connections;
+    let entry = table.find(key);
+    if (entry !== absent && this.#connections.isHeld(entry)) return 'refusedLocal';
+    if ((head & 0xff) === ConnectionEvent.remove) {
+      if (entry !== absent) table.remove(entry);
+      return 'applied';
+    }
+    const destination = this.#findDestination(key, batch, at);
+    if (destination < 0) return 'refusedUnknown';
+    const state = ((head >>> 16) & 0xff) as TcpState;
+    if (entry !== absent && !this.#isSameLife(entry, destination, state)) {
+      table.remove(entry);
+      entry = absent;
+    }
+    if (entry === absent) return this.#learn(key, destination, state, batch, at, nowMs);
+    const { words } = table;
+    const establishes = (words[entry + EntryWord.head]! & EntryFlag.halfOpen) !== 0 && !isHalfOpenTcpState(state);
+    if (establishes && table.establishedFull) return 'refusedFull';
+    if (establishes) table.establish(entry);
+    table.setState(entry, state);
+    words[entry + EntryWord.head]! &= ~(EntryFlag.local | EntryFlag.published);
+    this.#readTimes(entry, batch, at, nowMs);
+    return 'applied';
+  }
+
+  #learn(key: Int32Array, destination: number, state: TcpState, batch: Int32Array, at: number, nowMs: number): Verdict {
+    const { table } = this.#connections;
+    const halfOpen = isHalfOpenTcpState(state);
+    if (halfOpen ? table.halfOpenFull : table.establishedFull) return 'refusedFull';
+    const rival = table.findReplyOf(key, destination);
+    if (rival !== absent && this.#connections.isHeld(rival)) return 'refusedLocal';
+    if (rival !== absent) table.remove(rival);
+    const flags = halfOpen ? EntryFlag.halfOpen : 0;
+    const entry = table.insert(key, destination, state, flags, nowMs | 0, this.#connections.timeouts[state]!);
+    this.#readTimes(entry, batch, at, nowMs);
+    return 'applied';
+  }
+
+  /** The peer's timeout counts until a packet passes here: with it the copy lives exactly as long as the original. */
+  #readTimes(entry: number, batch: Int32Array, at: number, nowMs: number): void {
+    const { words } = this.#connections.table;
+    words[entry + EntryWord.lastSeen] = (nowMs | 0) - Math.max(0, batch[at + RecordOffset.idleMs]!);
+    const timeout = batch[at + RecordOffset.timeoutMs]! >>> 0;
+    if (timeout > 0 && timeout <= timeoutMsMax) words[entry + EntryWord.timeout] = timeout;
+  }
+
+  /** An established entry that is told to be half-open again is another connection with the same flow key. */
+  #isSameLife(entry: number, destination: number, state: TcpState): boolean {
+    const { words } = this.#connections.table;
+    if (words[entry + EntryWord.destination] !== destination) return false;
+    return (words[entry + EntryWord.head]! & EntryFlag.halfOpen) !== 0 || !isHalfOpenTcpState(state);
+  }
+
+  #readKey(batch: Int32Array, at: number): Int32Array {
+    const key = this.#key;
+    const head = batch[at + RecordOffset.head]!;
+    for (let i = 0; i < 4; i += 1) {
+      key[KeyWord.clientAddress + i] = batch[at + RecordOffset.clientAddress + i]!;
+      key[KeyWord.virtualAddress + i] = batch[at + RecordOffset.virtualAddress + i]!;
+    }
+    key[KeyWord.ports] = batch[at + RecordOffset.ports]!;
+    key[KeyWord.head] = ((head >>> 8) & 0xff) | (((head >>> 24) & 1) === 1 ? EntryFlag.ipv6 : 0);
+    return key;
+  }
+
+  /** The own real server with the record's endpoint: its forwarding method is this director's, as in IPVS. */
+  #findDestination(key: Int32Array, batch: Int32Array, at: number): number {
+    const protocol = key[KeyWord.head]! & 0xff;
+    const service = this.#services.findService(protocol, key, KeyWord.virtualAddress, key[KeyWord.ports]! & 0xffff);
+    if (service === undefined) return -1;
+    const { addresses, ports } = this.#destinations;
+    for (const destination of service.destinations) {
+      if (ports[destination] !== batch[at + RecordOffset.realPort]) continue;
+      let same = true;
+      for (let i = 0; i < 4; i += 1) {
+        if (addresses[(destination << 2) + i] !== batch[at + RecordOffset.realAddress + i]) same = false;
+      }
+      if (same) return destination;
+    }
+    return -1;
+  }
+}
