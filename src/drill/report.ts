@@ -30,7 +30,6 @@ function renderScenario(result: ScenarioResult): string[] {
     ...result.timeline.map(({ atMs, what }) => `  ${formatMs(atMs).padStart(11)}  ${what}`),
     '',
     ...drawGap(result.slices, from, to),
-    '',
     `  sessions: ${result.sessions}, survived: ${result.survived}, broken: ${result.broken}`,
     `  gap: ${gap}${overlap}`,
     `  longest stall of a session: p50 ${stallMs.p50} ms, p99 ${stallMs.p99} ms, max ${stallMs.max} ms`,
@@ -52,6 +51,7 @@ export function drawGap(slices: readonly Slice[], from: string, to: string): str
     row(from, (slice) => slice.old),
     row(to, (slice) => slice.new),
     `     ${start}${end.padStart(Math.max(end.length + 1, slices.length - start.length))}`,
+    '',
   ];
 }
 

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseDrillArguments } from '../../../src/drill/options.ts';
+
+const defaults = {
+  scenarios: ['kill', 'failback', 'handover'],
+  forwardings: ['direct-route', 'masquerade'],
+  ...{ sessions: 1000, advertIntervalMs: 100, engine: 'portable', offloads: true, json: false },
+};
+
+for (const [line, changed] of [
+  ['', {}],
+  ['--scenario kill', { scenarios: ['kill'] }],
+  ['--scenario all --forwarding both', {}],
+  ['--forwarding masquerade', { forwardings: ['masquerade'] }],
+  ['--sessions 5 --advert-int 0.01 --json', { sessions: 5, advertIntervalMs: 10, json: true }],
+  ['--engine xdp --offloads off --advert-int 1', { engine: 'xdp', offloads: false, advertIntervalMs: 1000 }],
+] as const) {
+  test(`baton drill ${line}`, () => {
+    const expected = { kind: 'run', options: { ...defaults, ...changed } };
+    assert.deepEqual(parseDrillArguments(words(line)), expected);
+  });
+}
+
+for (const [line, sentence] of [
+  ['--scenario frost', "--scenario is one of kill, failback, handover, all, not 'frost'"],
+  ['--forwarding tunnel', "--forwarding is one of direct-route, masquerade, both, not 'tunnel'"],
+  ['--sessions 0', "--sessions is a number from 1 to 20000, not '0'"],
+  ['--sessions 1e3', "--sessions is a number from 1 to 20000, not '1e3'"],
+  ['--advert-int 0.015', "--advert-int is a number of seconds from 0.01 to 10 in steps of 0.01, not '0.015'"],
+  ['--offloads maybe', "--offloads is one of on, off, not 'maybe'"],
+  ['--frost', "Unknown option '--frost'"],
+] as const) {
+  test(`baton drill ${line} is wrong usage`, () => {
+    const expected = { kind: 'wrong', sentence: `baton drill: ${sentence}; see baton drill --help` };
+    assert.deepEqual(parseDrillArguments(words(line)), expected);
+  });
+}
+
+function words(line: string): string[] {
+  return line.split(' ').filter((word) => word !== '');
+}
