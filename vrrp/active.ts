@@ -12,6 +12,7 @@ import {
   repeatGapMs,
   resign,
   settleMs,
+  startSettling,
 } from './transitions.ts';
 
 type Received = Extract<RouterEvent, { kind: 'advertisementReceived' }>;
@@ -94,7 +95,20 @@ function extendLease(state: ActiveState, event: Sent, nowMs: number): Step {
   const voiced = { atMs: event.sentAtMs, intervalMs: event.intervalMs };
   const next: ActiveState = { ...state, voiced, voiceUntilMs };
   if (next.holding) return { state: next, actions: [{ kind: 'grantLease', untilMs: voiceUntilMs }] };
-  return acquireWhenReady(next, nowMs);
+  return acquireWhenReady(state.voiced === undefined ? settleFromFirstVoice(next, event.sentAtMs) : next, nowMs);
+}
+
+/**
+ * Settling is time to be heard in. A router whose first advertisements failed has been heard by nobody, and while it was
+ * mute another one may have taken over.
+ */
+function settleFromFirstVoice(state: ActiveState, sentAtMs: number): ActiveState {
+  const { config, settling, sinceMs } = state;
+  const lateMs = sentAtMs - sinceMs;
+  if (lateMs === 0 || (settling === undefined && lateMs <= settleMs)) return state;
+  const fresh = startSettling(config, sentAtMs, undefined);
+  const advertiseAtMs = Math.min(state.advertiseAtMs, sentAtMs + repeatGapMs(config));
+  return { ...state, settling: { ...fresh, rival: settling?.rival }, advertiseAtMs };
 }
 
 function timer(state: ActiveState, nowMs: number): Step {

@@ -154,7 +154,8 @@ export function repeatGapMs(config: RouterConfiguration): number {
   return Math.min(settleMs / (settleRepeats + 1), config.intervalMs);
 }
 
-function startSettling(config: RouterConfiguration, nowMs: number, rival: Heard | undefined): Settling {
+/** From `nowMs`, when the first advertisement goes out: the other one needs that long to hear it and step down. */
+export function startSettling(config: RouterConfiguration, nowMs: number, rival: Heard | undefined): Settling {
   const slowestMs = Math.max(config.intervalMs, rival?.intervalMs ?? 0);
   return {
     untilMs: nowMs + settleMs,

@@ -52,6 +52,10 @@ export class SimulatedHost implements Clock {
     return this.#condition !== 'dead';
   }
 
+  get frozen(): boolean {
+    return this.#condition === 'frozen';
+  }
+
   kill(): void {
     this.#condition = 'dead';
     this.#timers.length = 0;
@@ -59,10 +63,11 @@ export class SimulatedHost implements Clock {
   }
 
   freeze(): void {
-    this.#condition = 'frozen';
+    if (this.#condition === 'running') this.#condition = 'frozen';
   }
 
   thaw(): void {
+    if (this.#condition !== 'frozen') return;
     this.#condition = 'running';
     for (const task of [...this.#timers.splice(0), ...this.#arrivals.splice(0)]) task();
   }
