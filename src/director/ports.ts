@@ -59,7 +59,4 @@ export interface SyncTransport {
   close(): void;
 }
 
-/** Opens a TCP connection and closes it again. Resolves with true when it was established within the timeout. */
-export interface TcpConnector {
-  connect(address: IpAddress, port: number, timeoutMs: number): Promise<boolean>;
-}
+export type { TcpConnector } from '../health/connector.ts';

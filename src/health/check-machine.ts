@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { HealthCheck } from '../model/configuration.ts';
+
+/** Where one check stands. It carries its own deadline; who drives it holds no other. */
+export type CheckState = {
+  readonly up: boolean;
+  /** Attempts that failed while the check was still up. */
+  readonly failures: number;
+} & (
+  | { readonly phase: 'waiting'; readonly dueAtMs: number }
+  /** An attempt that has not come back by `givesUpAtMs` counts as failed. */
+  | { readonly phase: 'running'; readonly givesUpAtMs: number }
+);
+
+export type CheckEvent = 'begun' | 'succeeded' | 'failed';
+
+export type CheckTiming = Pick<HealthCheck, 'connectTimeoutMs' | 'retry' | 'delayBeforeRetryMs' | 'delayLoopMs'>;
+
+/** keepalived's BOOTSTRAP_DELAY: no check runs in the first second. */
+const bootstrapDelayMs = 1_000;
+/** What a checker may take beyond its own timeout before it is given up. */
+const overdueMs = 1_000;
+
+/**
+ * The beginning: up until proven otherwise, as keepalived without `alpha`. `jitter`, in [0, 1), spreads first checks
+ * over one delay_loop (keepalived's `warmup`).
+ */
+export function newCheck(timing: CheckTiming, jitter: number, nowMs: number): CheckState {
+  return { phase: 'waiting', up: true, failures: 0, dueAtMs: nowMs + bootstrapDelayMs + jitter * timing.delayLoopMs };
+}
+
+/**
+ * keepalived's rules (check_tcp.c): an attempt that fails while up is tried again `retry` times, delay_before_retry
+ * apart, then the check is down; one that succeeds makes it up at once; otherwise the next follows after delay_loop.
+ * Delays count from the end of an attempt, so that attempts of one check never overlap.
+ */
+export function stepCheck(state: CheckState, timing: CheckTiming, event: CheckEvent, nowMs: number): CheckState {
+  const { up, failures } = state;
+  if (event === 'begun') {
+    return { phase: 'running', up, failures, givesUpAtMs: nowMs + timing.connectTimeoutMs + overdueMs };
+  }
+  if (event === 'succeeded') return waiting(true, 0, nowMs + timing.delayLoopMs);
+  if (up && failures < timing.retry) return waiting(true, failures + 1, nowMs + timing.delayBeforeRetryMs);
+  return waiting(false, 0, nowMs + timing.delayLoopMs);
+}
+
+/** After a reload that left the check what it is and changed its timing: the verdict stays, the pace is the new one. */
+export function retimeCheck(state: CheckState, timing: CheckTiming, nowMs: number): CheckState {
+  if (state.phase === 'running') return state;
+  return { ...state, dueAtMs: Math.min(state.dueAtMs, nowMs + timing.delayLoopMs) };
+}
+
+export function nextDeadline(state: CheckState): number {
+  return state.phase === 'waiting' ? state.dueAtMs : state.givesUpAtMs;
+}
+
+function waiting(up: boolean, failures: number, dueAtMs: number): CheckState {
+  return { phase: 'waiting', up, failures, dueAtMs };
+}

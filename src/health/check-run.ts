@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from '../lib/clock.ts';
+import type { HealthCheck } from '../model/configuration.ts';
+import { type CheckState, newCheck, nextDeadline, retimeCheck, stepCheck } from './check-machine.ts';
+import type { Slots } from './slots.ts';
+
+/** One attempt: resolves with why it failed, or undefined. Never rejects. */
+export type Attempt = (check: HealthCheck) => Promise<string | undefined>;
+
+export interface CheckRunParts {
+  readonly clock: Clock;
+  readonly slots: Slots;
+  readonly attempt: Attempt;
+  /** Called when the check goes up or down, with the reason. */
+  readonly onVerdict: (up: boolean, reason: string) => void;
+}
+
+/** Drives one check: begins attempts when they are due and a slot is free, and gives up those that do not come back. */
+export class CheckRun {
+  readonly #parts: CheckRunParts;
+  #check: HealthCheck;
+  #state: CheckState;
+  #cancelTimer: () => void = () => {};
+  #cancelSlot: () => void = () => {};
+  #releaseSlot: () => void = () => {};
+  /** An attempt that was given up and still has not come back: no other is begun beside it. */
+  #lost = false;
+  #stopped = false;
+
+  constructor(check: HealthCheck, jitter: number, parts: CheckRunParts) {
+    this.#parts = parts;
+    this.#check = check;
+    this.#state = newCheck(check, jitter, parts.clock.nowMs());
+    this.#arm();
+  }
+
+  get up(): boolean {
+    return this.#state.up;
+  }
+
+  retime(check: HealthCheck): void {
+    this.#check = check;
+    this.#state = retimeCheck(this.#state, check, this.#parts.clock.nowMs());
+    this.#arm();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelTimer();
+    this.#cancelSlot();
+    this.#releaseSlot();
+  }
+
+  #arm(): void {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#parts.clock.callAt(nextDeadline(this.#state), () => this.#onDeadline());
+  }
+
+  #onDeadline(): void {
+    if (this.#stopped) return;
+    if (this.#state.phase === 'running') {
+      this.#lost = true;
+      this.#finish('the check did not come back in time');
+    } else if (this.#lost) {
+      this.#finish('an earlier check still has not come back');
+    } else {
+      this.#cancelSlot();
+      this.#cancelSlot = this.#parts.slots.take((release) => this.#begin(release));
+    }
+  }
+
+  #begin(release: () => void): void {
+    this.#releaseSlot = release;
+    this.#state = stepCheck(this.#state, this.#check, 'begun', this.#parts.clock.nowMs());
+    const begun = this.#state;
+    this.#arm();
+    void this.#parts.attempt(this.#check).then((reason) => {
+      if (this.#stopped) return;
+      this.#lost = false;
+      // Given up in the meantime: the verdict has been passed without it.
+      if (this.#state === begun) this.#finish(reason);
+    });
+  }
+
+  #finish(reason: string | undefined): void {
+    this.#releaseSlot();
+    const wasUp = this.#state.up;
+    const event = reason === undefined ? 'succeeded' : 'failed';
+    this.#state = stepCheck(this.#state, this.#check, event, this.#parts.clock.nowMs());
+    this.#arm();
+    if (this.#state.up !== wasUp) this.#parts.onVerdict(this.#state.up, reason ?? 'the check succeeded');
+  }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from '../lib/clock.ts';
+import type { CheckedRealServer, ConfiguredService, HealthCheck } from '../model/configuration.ts';
+import { endpointName, virtualServiceName } from '../model/virtual-service.ts';
+import { CheckRun } from './check-run.ts';
+import { runTcpCheck } from './checkers/tcp-check.ts';
+import type { TcpConnector } from './connector.ts';
+import { Slots } from './slots.ts';
+
+export interface HealthChange {
+  /** `virtualServiceName` of the service. */
+  readonly service: string;
+  /** `endpointName` of the real server. */
+  readonly realServer: string;
+  readonly alive: boolean;
+  /** Why, for people. */
+  readonly reason: string;
+}
+
+export interface HealthRunnerParts {
+  readonly clock: Clock;
+  readonly connector: TcpConnector;
+  /** A number in [0, 1), another one each time: spreads the first checks. */
+  readonly jitter: () => number;
+}
+
+/** How many checks run at once, over all services: a bound on sockets, far above what a healthy pool needs. */
+const concurrentChecksMax = 64;
+
+interface Watched {
+  readonly service: string;
+  readonly realServer: string;
+  /** By what is checked, see `checkKeys`. */
+  readonly runs: Map<string, CheckRun>;
+  alive: boolean;
+}
+
+/**
+ * Runs the checks of a configuration. A real server is alive while all its checks are up, and so is one that has none
+ * or that nobody configured.
+ */
+export class HealthRunner {
+  readonly #parts: HealthRunnerParts;
+  readonly #slots = new Slots(concurrentChecksMax);
+  readonly #listeners: ((change: HealthChange) => void)[] = [];
+  /** By service and real server. */
+  #watched = new Map<string, Watched>();
+
+  constructor(parts: HealthRunnerParts) {
+    this.#parts = parts;
+  }
+
+  onChange(listener: (change: HealthChange) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /**
+   * Checks that were there before (same service, real server, kind, address and port) keep their verdict and take on
+   * their present timing; others begin anew.
+   */
+  configure(services: readonly ConfiguredService[]): void {
+    const former = this.#watched;
+    this.#watched = new Map();
+    for (const service of services) {
+      for (const server of service.realServers) {
+        const name = watchKey(virtualServiceName(service), endpointName(server));
+        this.#watched.set(name, this.#watch(service, server, former.get(name)));
+        former.delete(name);
+      }
+    }
+    for (const { runs } of former.values()) stopAll(runs);
+    for (const watched of this.#watched.values()) this.#judge(watched, 'the configuration of its checks changed');
+  }
+
+  isAlive(service: string, realServer: string): boolean {
+    return this.#watched.get(watchKey(service, realServer))?.alive ?? true;
+  }
+
+  stop(): void {
+    for (const { runs } of this.#watched.values()) stopAll(runs);
+    this.#watched.clear();
+  }
+
+  #watch(service: ConfiguredService, server: CheckedRealServer, former: Watched | undefined): Watched {
+    const watched: Watched = {
+      service: virtualServiceName(service),
+      realServer: endpointName(server),
+      runs: former?.runs ?? new Map(),
+      alive: former?.alive ?? true,
+    };
+    const checks = checkKeys(server.checks);
+    for (const [key, run] of watched.runs) {
+      if (checks.has(key)) continue;
+      run.stop();
+      watched.runs.delete(key);
+    }
+    for (const [key, check] of checks) {
+      const run = watched.runs.get(key);
+      if (run === undefined) watched.runs.set(key, this.#run(check, watched.service, watched.realServer));
+      else run.retime(check);
+    }
+    return watched;
+  }
+
+  #run(check: HealthCheck, service: string, realServer: string): CheckRun {
+    return new CheckRun(check, this.#parts.jitter(), {
+      clock: this.#parts.clock,
+      slots: this.#slots,
+      attempt: (each) => runTcpCheck(each, this.#parts.connector),
+      onVerdict: (_up, reason) => {
+        const watched = this.#watched.get(watchKey(service, realServer));
+        if (watched !== undefined) this.#judge(watched, reason);
+      },
+    });
+  }
+
+  #judge(watched: Watched, reason: string): void {
+    const alive = [...watched.runs.values()].every((run) => run.up);
+    if (alive === watched.alive) return;
+    watched.alive = alive;
+    const { service, realServer } = watched;
+    for (const listener of this.#listeners) listener({ service, realServer, alive, reason });
+  }
+}
+
+/** Checks by what they check; two that check the same are told apart by their order. */
+function checkKeys(checks: readonly HealthCheck[]): Map<string, HealthCheck> {
+  const keys = new Map<string, HealthCheck>();
+  for (const check of checks) {
+    const target = `${check.kind} ${endpointName(check)}`;
+    let ordinal = 0;
+    while (keys.has(`${target} #${ordinal}`)) ordinal += 1;
+    keys.set(`${target} #${ordinal}`, check);
+  }
+  return keys;
+}
+
+function watchKey(service: string, realServer: string): string {
+  return `${service} ${realServer}`;
+}
+
+function stopAll(runs: ReadonlyMap<string, CheckRun>): void {
+  for (const run of runs.values()) run.stop();
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { HealthRunner } from '../../../src/health/runner.ts';
+import type { IpAddress } from '../../../src/lib/ip-address.ts';
+import type { ConfiguredService, TcpCheck } from '../../../src/model/configuration.ts';
+import { SimulatedTime } from '../../support/simulated-time.ts';
+
+type Answer = boolean | 'hang' | Error;
+
+const check: TcpCheck = {
+  kind: 'tcp',
+  address: '10.0.0.1' as IpAddress,
+  port: 80,
+  connectTimeoutMs: 2_000,
+  retry: 1,
+  delayBeforeRetryMs: 1_000,
+  delayLoopMs: 5_000,
+};
+
+function serviceOf(servers: readonly (readonly TcpCheck[])[]): ConfiguredService {
+  return {
+    address: '192.0.2.1' as IpAddress,
+    port: 80,
+    protocol: 'tcp',
+    scheduler: { name: 'rr', hashPort: false, fallback: false },
+    realServers: servers.map((checks, i) => ({
+      address: `10.0.0.${i + 1}` as IpAddress,
+      port: 80,
+      weight: 1,
+      forwardingMethod: 'masquerade',
+      checks,
+    })),
+  };
+}
+
+/** A runner on simulated time; `answers` says what connecting to an `address:port` gives. */
+class Bench {
+  readonly time = new SimulatedTime();
+  readonly answers = new Map<string, Answer>();
+  readonly attempts: string[] = [];
+  readonly changes: string[] = [];
+  running = 0;
+  runningMax = 0;
+  readonly runner = new HealthRunner({
+    clock: this.time,
+    jitter: () => 0,
+    connector: { connect: (address, port) => this.#connect(`${address}:${port}`) },
+  });
+
+  constructor() {
+    this.runner.onChange(({ realServer, alive, reason }) => {
+      this.changes.push(`${this.time.nowMs()} ${realServer} ${alive ? 'up' : 'down'}: ${reason}`);
+    });
+  }
+
+  async advanceTo(untilMs: number): Promise<void> {
+    for (let next = this.time.nextTaskMs(); next !== undefined && next <= untilMs; next = this.time.nextTaskMs()) {
+      this.time.advanceTo(next);
+      await setImmediate();
+    }
+    this.time.advanceTo(untilMs);
+  }
+
+  async #connect(target: string): Promise<boolean> {
+    this.attempts.push(`${this.time.nowMs()} ${target}`);
+    this.running += 1;
+    this.runningMax = Math.max(this.runningMax, this.running);
+    const answer = this.answers.get(target) ?? true;
+    if (answer === 'hang') await new Promise(() => {});
+    await setImmediate();
+    this.running -= 1;
+    if (answer instanceof Error) throw answer;
+    return answer as boolean;
+  }
+}
+
+test('a real server that stops accepting goes down after its retries and comes back', async () => {
+  const bench = new Bench();
+  bench.runner.configure([serviceOf([[check]])]);
+  assert.equal(bench.runner.isAlive('tcp 192.0.2.1:80', '10.0.0.1:80'), true);
+  await bench.advanceTo(1_500);
+  bench.answers.set('10.0.0.1:80', false);
+  await bench.advanceTo(8_000);
+  assert.equal(bench.runner.isAlive('tcp 192.0.2.1:80', '10.0.0.1:80'), false);
+  bench.answers.set('10.0.0.1:80', true);
+  await bench.advanceTo(20_000);
+  assert.deepEqual(bench.attempts, [
+    '1000 10.0.0.1:80',
+    '6000 10.0.0.1:80',
+    '7000 10.0.0.1:80',
+    '12000 10.0.0.1:80',
+    '17000 10.0.0.1:80',
+  ]);
+  assert.deepEqual(bench.changes, [
+    '7000 10.0.0.1:80 down: 10.0.0.1:80 did not accept a TCP connection',
+    '12000 10.0.0.1:80 up: the check succeeded',
+  ]);
+});
+
+test('with several checks a real server is alive only while all are up', async () => {
+  const bench = new Bench();
+  bench.runner.configure([serviceOf([[check, { ...check, port: 81 }]])]);
+  bench.answers.set('10.0.0.1:81', new Error('connect ECONNREFUSED'));
+  await bench.advanceTo(4_000);
+  bench.answers.set('10.0.0.1:80', false);
+  await bench.advanceTo(8_000);
+  bench.answers.set('10.0.0.1:80', true);
+  await bench.advanceTo(13_000);
+  bench.answers.set('10.0.0.1:81', true);
+  await bench.advanceTo(18_000);
+  assert.deepEqual(bench.changes, [
+    '2000 10.0.0.1:80 down: the TCP connection to 10.0.0.1:81 failed: connect ECONNREFUSED',
+    '17000 10.0.0.1:80 up: the check succeeded',
+  ]);
+});
+
+test('a check that hangs is given up by itself, and no second one is begun beside it', async () => {
+  const bench = new Bench();
+  bench.runner.configure([serviceOf([[check], [{ ...check, address: '10.0.0.2' as IpAddress }]])]);
+  bench.answers.set('10.0.0.1:80', 'hang');
+  await bench.advanceTo(30_000);
+  assert.deepEqual(bench.changes, ['5000 10.0.0.1:80 down: an earlier check still has not come back']);
+  assert.deepEqual(
+    bench.attempts.filter((attempt) => attempt.includes('10.0.0.1:')),
+    ['1000 10.0.0.1:80'],
+  );
+  assert.equal(bench.attempts.filter((attempt) => attempt.includes('10.0.0.2:')).length, 6);
+});
+
+test('a reload keeps the verdict of checks that stay, judges without those that go, and forgets removed servers', async () => {
+  const bench = new Bench();
+  const failing = { ...check, port: 81 };
+  bench.runner.configure([serviceOf([[check, failing], [check]])]);
+  bench.answers.set('10.0.0.1:81', false);
+  await bench.advanceTo(2_500);
+  bench.runner.configure([serviceOf([[{ ...failing, delayLoopMs: 60_000 }]])]);
+  assert.equal(bench.runner.isAlive('tcp 192.0.2.1:80', '10.0.0.1:80'), false);
+  assert.equal(bench.time.pendingCount, 1);
+  bench.runner.configure([serviceOf([[check]])]);
+  assert.deepEqual(bench.changes, [
+    '2000 10.0.0.1:80 down: 10.0.0.1:81 did not accept a TCP connection',
+    '2500 10.0.0.1:80 up: the configuration of its checks changed',
+  ]);
+});
+
+test('at most 64 checks run at once, and all of them run', async () => {
+  const bench = new Bench();
+  const targets = Array.from({ length: 200 }, (_, i) => ({ ...check, port: 1_000 + i }));
+  bench.runner.configure([serviceOf(targets.map((target) => [target]))]);
+  await bench.advanceTo(1_000);
+  while (bench.running > 0) await setImmediate();
+  assert.equal(bench.runningMax, 64);
+  assert.equal(new Set(bench.attempts).size, 200);
+});
+
+test('after stop nothing is due and nothing is reported', async () => {
+  const bench = new Bench();
+  bench.runner.configure([serviceOf([[check]])]);
+  bench.answers.set('10.0.0.1:80', false);
+  bench.time.advanceTo(1_000);
+  bench.runner.stop();
+  await setImmediate();
+  assert.equal(bench.time.pendingCount, 0);
+  assert.deepEqual(bench.changes, []);
+});
