@@ -78,6 +78,10 @@ const memfdCreateCall = library.func('int memfd_create(const char *name, uint32_
   name: string,
   flags: number,
 ) => number;
+const ifIndexToNameCall = library.func('char *if_indextoname(uint32_t index, uintptr_t name)') as (
+  index: number,
+  name: number,
+) => string | null;
 const ifNameToIndexCall = library.func('uint32_t if_nametoindex(const char *name)') as (name: string) => number;
 
 /** The error of the last call on this thread. */
@@ -121,6 +125,13 @@ export function mmap(address: number, length: number, flags: number, fd: number,
 
 export function memfd_create(name: string, flags: number): number {
   return memfdCreateCall(name, flags);
+}
+
+/** Undefined when there is no such interface. */
+export function if_indextoname(index: number): string | undefined {
+  // IF_NAMESIZE bytes.
+  const name = pinnedMemory(16);
+  return ifIndexToNameCall(index, name.address) ?? undefined;
 }
 
 /** 0 when there is no such interface. */

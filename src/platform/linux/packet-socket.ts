@@ -79,12 +79,17 @@ export function openPacketSocket(): number {
 
 /** `protocol`: an Ethernet type, ETH_P_ALL, or 0 to receive nothing. */
 export function bindPacketSocket(fd: number, interfaceIndex: number, protocol: number, interfaceName: string): void {
+  bindSocket(fd, packetSocketAddress(interfaceIndex, protocol), `bind a packet socket to ${interfaceName}`);
+}
+
+/** A struct sockaddr_ll. */
+export function packetSocketAddress(interfaceIndex: number, protocol: number): Uint8Array {
   const address = new Uint8Array(sockaddrLength);
   const view = new DataView(address.buffer);
   view.setUint16(0, AF_PACKET, true);
   view.setUint16(2, protocol, false);
   view.setInt32(4, interfaceIndex, true);
-  bindSocket(fd, address, `bind a packet socket to ${interfaceName}`);
+  return address;
 }
 
 export function attachHostTrafficFilter(fd: number): void {
