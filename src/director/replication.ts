@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+import { fingerprintServices } from '../../sync/fingerprint.ts';
+import type { GateState } from '../../sync/message.ts';
+import type { Identity } from '../../sync/publisher.ts';
+import { SyncSession } from '../../sync/session.ts';
+import { defaultSyncTuning, type SyncTuning } from '../../sync/tuning.ts';
+import type { ConnectionPort } from '../engine/engine.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
+import type { VirtualService } from '../model/virtual-service.ts';
+import type { SyncTransport } from './ports.ts';
+import { ImportQueue } from './replication-import.ts';
+import { describeReplication, type ReplicationStatus } from './replication-status.ts';
+
+export interface ReplicationOptions {
+  readonly transport: SyncTransport;
+  readonly connections: ConnectionPort;
+  readonly clock: Clock;
+  /** Sender id and epoch come from outside: see sync/publisher.ts for what they must satisfy. */
+  readonly identity: Identity;
+  /** As configured: their fingerprint is compared with the peers'. */
+  readonly services: readonly VirtualService[];
+  readonly log: Log;
+  /** Called at each change; it begins as `joining`. */
+  readonly onGate?: (gate: GateState) => void;
+  /** What differs from the defaults, `datagramLength` for instance. */
+  readonly tuning?: Partial<SyncTuning>;
+}
+
+/** Connection synchronisation of one director, at work. */
+export interface Replication {
+  readonly gate: GateState;
+  status(): ReplicationStatus;
+  /** Tells the peers about a changed configuration. */
+  reconfigure(services: readonly VirtualService[]): void;
+  /** Says good-bye to the peers and stops; the transport is closed. */
+  close(): void;
+}
+
+/** Records in front of the table before datagrams are refused (and asked for again later). */
+const importRecordsMax = 65_536;
+/** After a page could not be read or a batch not be written. */
+const retryMs = 100;
+
+/**
+ * Joins a transport, a connection table and the protocol. Local events leave the moment the engine hands them over (it
+ * collects them for at most 1 ms); what peers say is imported in order, one batch at a time, each as large as what has
+ * gathered meanwhile.
+ */
+export function startReplication(options: ReplicationOptions): Replication {
+  const { transport, connections, clock, log } = options;
+  const tuning = { ...defaultSyncTuning, ...options.tuning };
+  let closed = false;
+  let armedAtMs = Number.POSITIVE_INFINITY;
+  let disarm = (): void => {};
+
+  const imports = new ImportQueue({
+    connections,
+    clock,
+    log,
+    recordsMax: importRecordsMax,
+    retryMs,
+    onApplied: (batches) => drive(() => session.applied(batches, clock.nowMs())),
+  });
+  const session = new SyncSession(
+    options.identity,
+    tuning,
+    fingerprintServices(options.services),
+    {
+      send: (datagram) => transport.send(datagram),
+      apply: (batch) => imports.push(batch),
+      exportPage: readPage,
+      gateChanged: (gate) => {
+        log('info', `connection synchronisation is ${gate}`, { gate });
+        options.onGate?.(gate);
+      },
+      fingerprintCompared: (peer, equal) => {
+        if (equal) log('info', `the virtual services of ${peer} are the same as here again`, { peer });
+        else
+          log('warn', `the virtual services of ${peer} differ from those here; compare the two configurations`, {
+            peer,
+          });
+      },
+    },
+    clock.nowMs(),
+  );
+
+  function readPage(cursor: number, recordsMax: number): void {
+    connections.exportPage(cursor, recordsMax).then(
+      (page) => drive(() => session.exported(page, clock.nowMs())),
+      (error: unknown) => {
+        if (closed) return;
+        log('warn', `a page of the connection table could not be read, trying again: ${String(error)}`);
+        clock.callAt(clock.nowMs() + retryMs, () => drive(() => session.exported(undefined, clock.nowMs())));
+      },
+    );
+  }
+
+  /** Runs something that may change the session's deadline. */
+  function drive(task: () => void): void {
+    if (closed) return;
+    task();
+    const deadlineMs = session.nextDeadlineMs();
+    if (deadlineMs >= armedAtMs) return;
+    disarm();
+    armedAtMs = deadlineMs;
+    disarm = clock.callAt(deadlineMs, () => {
+      armedAtMs = Number.POSITIVE_INFINITY;
+      drive(() => session.advance(clock.nowMs()));
+    });
+  }
+
+  connections.onEvents((batch) => drive(() => session.publish(batch, clock.nowMs())));
+  transport.onReceive((datagram, source) => drive(() => session.receive(datagram, source, clock.nowMs())));
+  drive(() => {});
+
+  return {
+    get gate() {
+      return session.gate;
+    },
+    status: () => describeReplication(session.status(clock.nowMs()), imports.totals()),
+    reconfigure: (services) => drive(() => session.setFingerprint(fingerprintServices(services), clock.nowMs())),
+    close: () => {
+      if (closed) return;
+      session.leave();
+      closed = true;
+      disarm();
+      imports.close();
+      transport.close();
+    },
+  };
+}

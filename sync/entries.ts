@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readI32, readU16, writeU16, writeU32 } from '../src/lib/bytes.ts';
+import { accept, type Result, reject } from '../src/lib/result.ts';
+import { ConnectionEvent, isValidHead, RecordOffset, recordWords } from '../src/model/connection-batch.ts';
+
+// Connection entries packed one after the other, big-endian. Byte 0 says how long an entry is:
+//
+//     byte  0       bits 0..1 event, 2 IPv6, 3 local, 4..5 forwarding method, 6..7 zero
+//     byte  1       protocol number
+//     byte  2       state
+//     bytes 3..8    client, virtual and real server port
+//     bytes 9..12   milliseconds since the last packet, below 2^31
+//     bytes 13..16  timeout of the state in milliseconds, below 2^31
+//     then          client, virtual and real server address, 4 or 16 bytes each
+//
+// 29 bytes with IPv4, 65 with IPv6.
+
+export const entryLengthIpv4 = 29;
+export const entryLengthIpv6 = 65;
+
+const addressesOffset = 17;
+const ipv6Bit = 1 << 24;
+const localBit = 1 << 25;
+const eventMask = 0xff;
+
+/** How many records of the batch, from `from` on, fit into `room` bytes, and the bytes they take. */
+export function measureEntries(
+  batch: Int32Array,
+  from: number,
+  room: number,
+): { readonly count: number; readonly length: number } {
+  const total = Math.floor(batch.length / recordWords);
+  let length = 0;
+  let count = 0;
+  for (let record = from; record < total; record += 1) {
+    const next = length + entryLength(batch[record * recordWords]!);
+    if (next > room) break;
+    length = next;
+    count += 1;
+  }
+  return { count, length };
+}
+
+/** Packs `count` records from `from` on; they satisfy `isValidRecord`. Gives the offset behind them. */
+export function emitEntries(
+  batch: Int32Array,
+  from: number,
+  count: number,
+  buffer: Uint8Array,
+  offset: number,
+): number {
+  for (let record = from; record < from + count; record += 1) {
+    const at = record * recordWords;
+    const head = batch[at]!;
+    const ipv6 = (head & ipv6Bit) !== 0;
+    buffer[offset] = (head & 3) | (ipv6 ? 4 : 0) | ((head & localBit) !== 0 ? 8 : 0) | (((head >>> 26) & 3) << 4);
+    buffer[offset + 1] = head >>> 8;
+    buffer[offset + 2] = head >>> 16;
+    writeU32(buffer, offset + 3, batch[at + RecordOffset.ports]!);
+    writeU16(buffer, offset + 7, batch[at + RecordOffset.realPort]!);
+    writeU32(buffer, offset + 9, batch[at + RecordOffset.idleMs]!);
+    writeU32(buffer, offset + 13, batch[at + RecordOffset.timeoutMs]!);
+    const words = ipv6 ? 4 : 1;
+    let to = offset + addressesOffset;
+    for (let address = RecordOffset.clientAddress; address < recordWords; address += 4) {
+      for (let word = 0; word < words; word += 1, to += 4) writeU32(buffer, to, batch[at + address + word]!);
+    }
+    offset = to;
+  }
+  return offset;
+}
+
+/** Unpacks at least one entry. One that is malformed rejects them all: its neighbours are not to be trusted either. */
+export function parseEntries(bytes: Uint8Array): Result<Int32Array, 'badEntry'> {
+  let count = 0;
+  let end = 0;
+  while (end < bytes.length) {
+    end += (bytes[end]! & 4) !== 0 ? entryLengthIpv6 : entryLengthIpv4;
+    count += 1;
+  }
+  if (count === 0 || end !== bytes.length) return reject('badEntry');
+  const batch = new Int32Array(count * recordWords);
+  let offset = 0;
+  for (let at = 0; at < batch.length; at += recordWords) {
+    const head = bytes[offset]!;
+    if (head >>> 6 !== 0) return reject('badEntry');
+    const ipv6 = (head & 4) !== 0;
+    batch[at] =
+      (head & 3) |
+      (bytes[offset + 1]! << 8) |
+      (bytes[offset + 2]! << 16) |
+      (ipv6 ? ipv6Bit : 0) |
+      ((head & 8) !== 0 ? localBit : 0) |
+      ((head >>> 4) << 26);
+    batch[at + RecordOffset.ports] = readI32(bytes, offset + 3);
+    batch[at + RecordOffset.realPort] = readU16(bytes, offset + 7);
+    batch[at + RecordOffset.idleMs] = readI32(bytes, offset + 9);
+    batch[at + RecordOffset.timeoutMs] = readI32(bytes, offset + 13);
+    const words = ipv6 ? 4 : 1;
+    offset += addressesOffset;
+    for (let address = RecordOffset.clientAddress; address < recordWords; address += 4) {
+      for (let word = 0; word < words; word += 1, offset += 4) batch[at + address + word] = readI32(bytes, offset);
+    }
+    if (!isValidRecord(batch, at)) return reject('badEntry');
+  }
+  return accept(batch);
+}
+
+/**
+ * Whether the record at word `at` may cross the network, in either direction. A removal only needs to name the
+ * connection: its real server may be left out.
+ */
+export function isValidRecord(batch: Int32Array, at: number): boolean {
+  const head = batch[at]!;
+  if (!isValidHead(head)) return false;
+  const ports = batch[at + RecordOffset.ports]!;
+  if (ports >>> 16 === 0 || (ports & 0xffff) === 0) return false;
+  if (batch[at + RecordOffset.idleMs]! < 0 || batch[at + RecordOffset.timeoutMs]! < 0) return false;
+  const realPort = batch[at + RecordOffset.realPort]!;
+  if (realPort < 0 || realPort > 0xffff) return false;
+  if ((head & ipv6Bit) === 0 && hasIpv6Words(batch, at)) return false;
+  if (isUnspecified(batch, at + RecordOffset.clientAddress) || isUnspecified(batch, at + RecordOffset.virtualAddress)) {
+    return false;
+  }
+  if ((head & eventMask) === ConnectionEvent.remove) return true;
+  return (
+    realPort !== 0 && batch[at + RecordOffset.timeoutMs]! > 0 && !isUnspecified(batch, at + RecordOffset.realAddress)
+  );
+}
+
+function entryLength(head: number): number {
+  return (head & ipv6Bit) !== 0 ? entryLengthIpv6 : entryLengthIpv4;
+}
+
+/** 0.0.0.0 and :: name no host. */
+function isUnspecified(batch: Int32Array, at: number): boolean {
+  return (batch[at]! | batch[at + 1]! | batch[at + 2]! | batch[at + 3]!) === 0;
+}
+
+function hasIpv6Words(batch: Int32Array, at: number): boolean {
+  for (let address = RecordOffset.clientAddress; address < recordWords; address += 4) {
+    if ((batch[at + address + 1]! | batch[at + address + 2]! | batch[at + address + 3]!) !== 0) return true;
+  }
+  return false;
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readU16, readU32, writeU16, writeU32 } from '../src/lib/bytes.ts';
+import { accept, type Result, reject } from '../src/lib/result.ts';
+
+/**
+ * The fixed header in front of every datagram, big-endian, checked before anything else reads a byte:
+ *
+ *      0                   1                   2                   3
+ *      0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+ *     +---------------+---------------+---------------+---------------+
+ *   0 |                     magic  42 54 ff ff                        |
+ *     +---------------+---------------+---------------+---------------+
+ *   4 |  version (1)  |    sync id    | key id (0)    |     type      |
+ *     +---------------+---------------+---------------+---------------+
+ *   8 |            flags              |          body length          |
+ *     +---------------+---------------+---------------+---------------+
+ *  12 |                          sender id                            |
+ *     +---------------+---------------+---------------+---------------+
+ *  16 |                     epoch (64 bits)                           |
+ *  24 |                     sequence number (64 bits)                 |
+ *  32 |                     datagram number (64 bits)                 |
+ *  40 |                     table digest (64 bits, reserved)          |
+ *     +---------------+---------------+---------------+---------------+
+ *  48 |                     body ...                                  |
+ *
+ * Bytes 2 and 3 are where a kernel's IPVS receiver (versions 0 and 1, ip_vs_sync.c) reads the datagram's size: 65535
+ * is more than UDP can carry, so it always drops these datagrams, and none of its own can begin with this magic.
+ */
+export interface Frame {
+  readonly type: DatagramType;
+  readonly syncId: number;
+  /** The sender has sent this datagram before. */
+  readonly resent: boolean;
+  /** 1..4294967295, the same after a restart. */
+  readonly sender: number;
+  /** Rises with each start of the sender; below 2^53. */
+  readonly epoch: number;
+  /**
+   * Of a sequenced datagram its own number, from 1 on; of any other the last one that the sender has given out (0 for
+   * none). 64 bits on the wire and below 2^53, so it does not wrap: at a million a second that takes 285 years.
+   */
+  readonly sequence: number;
+  /** A view of the datagram. */
+  readonly body: Uint8Array;
+}
+
+export type FrameFields = Omit<Frame, 'body'> & {
+  /** Counts what this epoch has sent, resends too: what the nonce and the replay window of sealing need. */
+  readonly datagramNumber: number;
+};
+
+/** Up to `lastSequencedType` a datagram takes a number of its sender's stream and is applied in that order. */
+export const DatagramType = {
+  delta: 1,
+  bulkBegin: 2,
+  bulkChunk: 3,
+  bulkEnd: 4,
+  heartbeat: 16,
+  nack: 17,
+  gone: 18,
+  bulkRequest: 19,
+  bulkCredit: 20,
+  leave: 21,
+} as const;
+export type DatagramType = (typeof DatagramType)[keyof typeof DatagramType];
+
+export const frameReasons = [
+  'truncated',
+  'oversized',
+  'badMagic',
+  'badVersion',
+  'foreignSyncId',
+  'sealed',
+  'unknownType',
+  'unknownFlags',
+  'lengthMismatch',
+  'badSender',
+  'badEpoch',
+  'badSequence',
+] as const;
+export type FrameReason = (typeof frameReasons)[number];
+
+export const frameLength = 48;
+/** What UDP over IPv4 carries at most. */
+export const datagramLengthMax = 65_507;
+export const protocolVersion = 1;
+
+const magic = 0x4254ffff;
+const resentFlag = 1;
+const lastSequencedType = DatagramType.bulkEnd;
+const knownTypes: ReadonlySet<number> = new Set(Object.values(DatagramType));
+
+/** Checks the header only: the body is untouched. Reasons are checked in the order of `frameReasons`. */
+export function parseFrame(bytes: Uint8Array, syncId: number): Result<Frame, FrameReason> {
+  if (bytes.length < frameLength) return reject('truncated');
+  if (bytes.length > datagramLengthMax) return reject('oversized');
+  if (readU32(bytes, 0) !== magic) return reject('badMagic');
+  if (bytes[4] !== protocolVersion) return reject('badVersion');
+  if (bytes[5] !== syncId) return reject('foreignSyncId');
+  // A sealed datagram says nothing to a director without the key.
+  if (bytes[6] !== 0) return reject('sealed');
+  const type = bytes[7]!;
+  if (!knownTypes.has(type)) return reject('unknownType');
+  const flags = readU16(bytes, 8);
+  if ((flags & ~resentFlag) !== 0) return reject('unknownFlags');
+  if (readU16(bytes, 10) !== bytes.length - frameLength) return reject('lengthMismatch');
+  const sender = readU32(bytes, 12);
+  if (sender === 0) return reject('badSender');
+  const epoch = readU64(bytes, 16);
+  if (epoch === 0 || !Number.isSafeInteger(epoch)) return reject('badEpoch');
+  const sequence = readU64(bytes, 24);
+  if (!Number.isSafeInteger(sequence)) return reject('badSequence');
+  if (sequence === 0 && isSequenced(type as DatagramType)) return reject('badSequence');
+  return accept({
+    type: type as DatagramType,
+    syncId,
+    resent: (flags & resentFlag) !== 0,
+    sender,
+    epoch,
+    sequence,
+    body: bytes.subarray(frameLength),
+  });
+}
+
+/** Writes the header of a datagram whose body has `bodyLength` bytes at `offset`; gives where the body starts. */
+export function emitFrame(fields: FrameFields, bodyLength: number, buffer: Uint8Array, offset: number): number {
+  writeU32(buffer, offset, magic);
+  buffer[offset + 4] = protocolVersion;
+  buffer[offset + 5] = fields.syncId;
+  buffer[offset + 6] = 0;
+  buffer[offset + 7] = fields.type;
+  writeU16(buffer, offset + 8, fields.resent ? resentFlag : 0);
+  writeU16(buffer, offset + 10, bodyLength);
+  writeU32(buffer, offset + 12, fields.sender);
+  writeU64(buffer, offset + 16, fields.epoch);
+  writeU64(buffer, offset + 24, fields.sequence);
+  writeU64(buffer, offset + 32, fields.datagramNumber);
+  writeU64(buffer, offset + 40, 0);
+  return offset + frameLength;
+}
+
+/** Turns a datagram that was sent into the one that repeats it. */
+export function markResent(datagram: Uint8Array, datagramNumber: number): void {
+  writeU16(datagram, 8, resentFlag);
+  writeU64(datagram, 32, datagramNumber);
+}
+
+export function isSequenced(type: DatagramType): boolean {
+  return type <= lastSequencedType;
+}
+
+/** Above 2^53 the value is not exact: callers check `Number.isSafeInteger`. */
+export function readU64(bytes: Uint8Array, offset: number): number {
+  return readU32(bytes, offset) * 0x1_0000_0000 + readU32(bytes, offset + 4);
+}
+
+export function writeU64(bytes: Uint8Array, offset: number, value: number): void {
+  writeU32(bytes, offset, Math.floor(value / 0x1_0000_0000));
+  writeU32(bytes, offset + 4, value);
+}

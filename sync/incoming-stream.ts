@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { SequencedMessage, SequenceRange } from './message.ts';
+import type { SyncTuning } from './tuning.ts';
+
+export type Arrival = 'inOrder' | 'held' | 'duplicate' | 'heldFull';
+
+interface Held {
+  readonly message: SequencedMessage;
+  readonly bytes: number;
+}
+
+/** Memory that a held message takes beside its records. */
+const messageBytes = 200;
+
+/**
+ * One peer's numbered datagrams, put back in order. What arrived ahead of a gap is held, bounded in bytes; the gap is
+ * asked for again at growing intervals. Order is what makes the protocol simple: a removal can never be overtaken by
+ * the older creation, nor by an older page of a snapshot, since all of them are numbered in the one stream.
+ */
+export class IncomingStream {
+  readonly #settings: SyncTuning;
+  readonly #held = new Map<number, Held>();
+  #heldBytes = 0;
+  /** The next number to be applied. */
+  #expected: number;
+  /** The last one known to have been given out. */
+  #highest: number;
+  #gapSinceMs: number | undefined;
+  #nackAtMs = Number.POSITIVE_INFINITY;
+  #nackAttempts = 0;
+  gaps = 0;
+
+  constructor(settings: SyncTuning, firstSequence: number) {
+    this.#settings = settings;
+    this.#expected = firstSequence;
+    this.#highest = firstSequence - 1;
+  }
+
+  get expected(): number {
+    return this.#expected;
+  }
+
+  get highest(): number {
+    return this.#highest;
+  }
+
+  /** Since when something has been missing. */
+  get gapSinceMs(): number | undefined {
+    return this.#gapSinceMs;
+  }
+
+  /** When to ask again; infinity while nothing is missing. */
+  get nackAtMs(): number {
+    return this.#nackAtMs;
+  }
+
+  get nackAttempts(): number {
+    return this.#nackAttempts;
+  }
+
+  accept(sequence: number, message: SequencedMessage, nowMs: number): Arrival {
+    if (sequence < this.#expected || this.#held.has(sequence)) return 'duplicate';
+    this.#highest = Math.max(this.#highest, sequence);
+    const bytes = messageBytes + ('entries' in message ? message.entries.byteLength : 0);
+    // The one that is waited for always has room: everything else waits for it.
+    if (sequence !== this.#expected && this.#heldBytes + bytes > this.#settings.heldBytesMax) {
+      this.#watchGap(nowMs);
+      return 'heldFull';
+    }
+    this.#held.set(sequence, { message, bytes });
+    this.#heldBytes += bytes;
+    this.#watchGap(nowMs);
+    return sequence === this.#expected ? 'inOrder' : 'held';
+  }
+
+  /** The peer has given out numbers up to `last`. */
+  noteTail(last: number, nowMs: number): void {
+    if (last <= this.#highest) return;
+    this.#highest = last;
+    this.#watchGap(nowMs);
+  }
+
+  /** The message whose turn it is, if it is here. */
+  peek(): SequencedMessage | undefined {
+    return this.#held.get(this.#expected)?.message;
+  }
+
+  /** The message of `peek` is applied. Returns whether that closed the gap. */
+  advance(nowMs: number): boolean {
+    this.#release(this.#expected);
+    this.#expected += 1;
+    this.#nackAttempts = 0;
+    const gapBefore = this.#gapSinceMs !== undefined;
+    // While the missing ones come in, asking again would only repeat what is under way.
+    if (gapBefore) this.#nackAtMs = nowMs + this.#settings.nackDelayMs;
+    this.#watchGap(nowMs);
+    return gapBefore && this.#gapSinceMs === undefined;
+  }
+
+  /** The missing ranges, lowest first, as far as there is memory to hold what comes after them. */
+  missing(rangesMax: number): SequenceRange[] {
+    const ranges: SequenceRange[] = [];
+    let next = this.#expected;
+    for (const sequence of this.#heldSequences()) {
+      if (sequence > next) ranges.push([next, sequence - 1]);
+      if (ranges.length === rangesMax) return ranges;
+      next = sequence + 1;
+    }
+    if (next <= this.#highest) ranges.push([next, this.#highest]);
+    return ranges;
+  }
+
+  /** A request has gone out. */
+  noteNack(nowMs: number): void {
+    const { nackSpacingMs, nackSpacingMaxMs } = this.#settings;
+    this.#nackAtMs = nowMs + Math.min(nackSpacingMaxMs, nackSpacingMs * 2 ** this.#nackAttempts);
+    this.#nackAttempts += 1;
+  }
+
+  /** Nobody can apply what is here already; asking for more has to wait. */
+  postponeNack(nowMs: number): void {
+    this.#nackAtMs = nowMs + this.#settings.nackSpacingMs;
+  }
+
+  /** The first number that is held, or the one after the last known: where the stream goes on when a gap is given up. */
+  nextAvailable(): number {
+    return this.#heldSequences()[0] ?? this.#highest + 1;
+  }
+
+  /** Everything missing below `sequence` is lost. Gives what was held there, in order. */
+  skipTo(sequence: number, nowMs: number): SequencedMessage[] {
+    if (sequence <= this.#expected) return [];
+    const passed = this.#heldSequences().filter((one) => one < sequence);
+    const messages = passed.map((one) => this.#held.get(one)!.message);
+    for (const one of passed) this.#release(one);
+    this.#expected = sequence;
+    this.#highest = Math.max(this.#highest, sequence - 1);
+    this.#nackAttempts = 0;
+    this.#watchGap(nowMs);
+    return messages;
+  }
+
+  #watchGap(nowMs: number): void {
+    const outstanding = this.#highest - this.#expected + 1 - this.#held.size;
+    if (outstanding <= 0) {
+      this.#gapSinceMs = undefined;
+      this.#nackAtMs = Number.POSITIVE_INFINITY;
+      this.#nackAttempts = 0;
+    } else if (this.#gapSinceMs === undefined) {
+      this.#gapSinceMs = nowMs;
+      this.#nackAtMs = nowMs + this.#settings.nackDelayMs;
+      this.gaps += 1;
+    }
+  }
+
+  #release(sequence: number): void {
+    const held = this.#held.get(sequence);
+    if (held === undefined) return;
+    this.#heldBytes -= held.bytes;
+    this.#held.delete(sequence);
+  }
+
+  #heldSequences(): number[] {
+    return [...this.#held.keys()].sort((a, b) => a - b);
+  }
+}

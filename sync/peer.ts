@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IpAddress } from '../src/lib/ip-address.ts';
+import type { IncomingStream } from './incoming-stream.ts';
+import type { GateState } from './message.ts';
+import type { SnapshotIntake } from './snapshot-intake.ts';
+import type { SyncTuning } from './tuning.ts';
+
+/** What this director knows of another one. */
+export interface Peer {
+  readonly senderId: number;
+  readonly epoch: number;
+  address: IpAddress;
+  lastHeardMs: number;
+  /** What it says of itself; undefined until its first heartbeat. */
+  gate: GateState | undefined;
+  fingerprint: string | undefined;
+  readonly stream: IncomingStream;
+  readonly intake: SnapshotIntake;
+}
+
+export interface PeerStatus {
+  readonly senderId: number;
+  readonly address: IpAddress;
+  readonly epoch: number;
+  /** Milliseconds since its last datagram. */
+  readonly lastHeardMs: number;
+  /** The last number of its stream that was applied, and the last one known to exist. */
+  readonly appliedSequence: number;
+  readonly highestSequence: number;
+  readonly gaps: number;
+  readonly snapshot: 'wanted' | 'requested' | 'receiving' | 'settling' | 'complete';
+  /** Entries received of the snapshot under way. */
+  readonly snapshotRecords: number;
+  readonly inSync: boolean;
+  readonly gate: GateState | undefined;
+  readonly fingerprint: string | undefined;
+}
+
+/** This director's table holds all that the peer has said, but for what is being repaired right now. */
+export function isInSync(peer: Peer, settings: SyncTuning, nowMs: number): boolean {
+  if (!peer.intake.complete) return false;
+  const { gapSinceMs } = peer.stream;
+  return gapSinceMs === undefined || nowMs - gapSinceMs < settings.gapToleranceMs;
+}
+
+export function describePeer(peer: Peer, settings: SyncTuning, nowMs: number): PeerStatus {
+  const { state } = peer.intake;
+  return {
+    senderId: peer.senderId,
+    address: peer.address,
+    epoch: peer.epoch,
+    lastHeardMs: nowMs - peer.lastHeardMs,
+    appliedSequence: peer.stream.expected - 1,
+    highestSequence: peer.stream.highest,
+    gaps: peer.stream.gaps,
+    snapshot: state.kind,
+    snapshotRecords: state.kind === 'receiving' ? state.records : 0,
+    inSync: isInSync(peer, settings, nowMs),
+    gate: peer.gate,
+    fingerprint: peer.fingerprint,
+  };
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { entryLengthIpv6 } from './entries.ts';
+import { datagramLengthMax, frameLength } from './frame.ts';
+import { entriesOverhead } from './message.ts';
+
+/** Times in milliseconds. */
+export interface SyncTuning {
+  /** Largest datagram in bytes, header included. `lvs_sync_daemon`'s maxlen. */
+  readonly datagramLength: number;
+  readonly heartbeatIntervalMs: number;
+  /** A heartbeat follows the last datagram of a burst after this time, so that its loss is seen early. */
+  readonly tailHeartbeatMs: number;
+  /** After start: without a sign of anybody the director is alone. */
+  readonly aloneAfterMs: number;
+  /** A peer that has been silent for this long is forgotten; its entries stay. */
+  readonly peerTimeoutMs: number;
+  readonly peersMax: number;
+  /** How long a gap may be due to reordering alone. */
+  readonly nackDelayMs: number;
+  /** Between the first and the second request; doubles up to `nackSpacingMaxMs`. */
+  readonly nackSpacingMs: number;
+  readonly nackSpacingMaxMs: number;
+  /** Requests without any answer before the gap is given up and a snapshot asked for. */
+  readonly nackAttemptsMax: number;
+  /** A gap that lasts longer than this closes the gate. */
+  readonly gapToleranceMs: number;
+  /** Memory for datagrams that may have to be sent again. */
+  readonly windowBytes: number;
+  readonly windowDatagramsMax: number;
+  /** A datagram is not sent again within this time: two receivers that miss it ask twice. */
+  readonly resendSpacingMs: number;
+  /** Datagrams sent again for one request. */
+  readonly resendsMax: number;
+  /** Memory per peer for what arrived ahead of a gap. */
+  readonly heldBytesMax: number;
+  /** Memory on the way to the receiver's table: what may be sent without having been applied. */
+  readonly bulkWindowBytes: number;
+  /** Between repetitions of an unanswered request or credit; requests double it up to `bulkSpacingMaxMs`. */
+  readonly bulkSpacingMs: number;
+  readonly bulkSpacingMaxMs: number;
+  /** Without progress for this long a transfer is given up and asked for again, or no longer served. */
+  readonly bulkStallMs: number;
+  readonly exportRecordsMax: number;
+  /** Keys remembered while a page is read or a snapshot comes in. */
+  readonly keysMax: number;
+}
+
+export const defaultSyncTuning: SyncTuning = {
+  datagramLength: 1472,
+  heartbeatIntervalMs: 100,
+  tailHeartbeatMs: 10,
+  aloneAfterMs: 400,
+  peerTimeoutMs: 500,
+  peersMax: 16,
+  nackDelayMs: 3,
+  nackSpacingMs: 10,
+  nackSpacingMaxMs: 200,
+  nackAttemptsMax: 8,
+  gapToleranceMs: 50,
+  windowBytes: 16 << 20,
+  windowDatagramsMax: 8192,
+  resendSpacingMs: 2,
+  resendsMax: 256,
+  heldBytesMax: 4 << 20,
+  // 64 datagrams of 1472 bytes fit into the kernel's default receive buffer (net.core.rmem_default, 212 992 bytes),
+  // which is charged 2304 bytes for each of them.
+  bulkWindowBytes: 64 * 1472,
+  bulkSpacingMs: 50,
+  bulkSpacingMaxMs: 2000,
+  bulkStallMs: 500,
+  exportRecordsMax: 4096,
+  keysMax: 262_144,
+};
+
+/** Room for one IPv6 entry must remain. */
+const datagramLengthMin = frameLength + entriesOverhead + entryLengthIpv6;
+
+/** Bytes of packed entries that one datagram holds. */
+export function entriesRoom(settings: SyncTuning): number {
+  const length = Math.min(datagramLengthMax, Math.max(datagramLengthMin, settings.datagramLength));
+  return length - frameLength - entriesOverhead;
+}
+
+export function windowDatagrams(settings: SyncTuning): number {
+  return Math.max(
+    64,
+    Math.min(settings.windowDatagramsMax, Math.floor(settings.windowBytes / settings.datagramLength)),
+  );
+}
+
+export function bulkWindowChunks(settings: SyncTuning): number {
+  return Math.max(2, Math.floor(settings.bulkWindowBytes / settings.datagramLength));
+}
