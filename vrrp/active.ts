@@ -15,6 +15,9 @@ import {
   startSettling,
 } from './transitions.ts';
 
+/** A first advertisement confirmed for a moment this close to the transition is the one sent with it. */
+const promptMs = 1;
+
 type Received = Extract<RouterEvent, { kind: 'advertisementReceived' }>;
 type Sent = Extract<RouterEvent, { kind: 'advertisementSent' }>;
 
@@ -77,10 +80,10 @@ function hearRival(state: ActiveState, event: Received, nowMs: number): Step {
     const { due, schedule } = dueAnnouncements(started, config.addresses, config.announcement, nowMs);
     return { state: { ...state, announcements: schedule }, actions: [...answer, ...announceAll(due), note] };
   }
-  if (settling === undefined) return { state, actions: [...answer, note] };
   // It has not heard us yet, so it has not stepped down either.
-  const untilMs = Math.min(Math.max(settling.untilMs, nowMs + settleMs), settling.limitMs);
-  const extended = { ...settling, untilMs, rival: event.source };
+  const waiting = settling ?? startSettling(config, nowMs, undefined);
+  const untilMs = Math.min(Math.max(waiting.untilMs, nowMs + settleMs), waiting.limitMs);
+  const extended = { ...waiting, untilMs, rival: event.source };
   return { state: { ...state, settling: extended }, actions: [...answer, { kind: 'note', note: 'settling-extended' }] };
 }
 
@@ -105,7 +108,7 @@ function extendLease(state: ActiveState, event: Sent, nowMs: number): Step {
 function settleFromFirstVoice(state: ActiveState, sentAtMs: number): ActiveState {
   const { config, settling, sinceMs } = state;
   const lateMs = sentAtMs - sinceMs;
-  if (lateMs === 0 || (settling === undefined && lateMs <= settleMs)) return state;
+  if (lateMs <= promptMs) return state;
   const fresh = startSettling(config, sentAtMs, undefined);
   const advertiseAtMs = Math.min(state.advertiseAtMs, sentAtMs + repeatGapMs(config));
   return { ...state, settling: { ...fresh, rival: settling?.rival }, advertiseAtMs };

@@ -5,8 +5,9 @@ import { adoptedIntervalMs, becomeActive, becomeFault, becomeInitialize, ownerPr
 
 /** Beyond this a timer did not just fire late: the process stood still, and advertisements may lie unread. */
 const latenessMaxMs = 5;
-/** Enough for one turn of the event loop, which reads them. */
+/** Enough for one turn of the event loop, which reads them; and a skew time, for a whole rack may wake at once. */
 const recheckMs = 2;
+const recheckIntervalMs = 10;
 
 type Received = Extract<RouterEvent, { kind: 'advertisementReceived' }>;
 
@@ -48,12 +49,15 @@ function hearActive(state: BackupState, event: Received, nowMs: number): Step {
   const startsDelay = lower && config.preemptDelayMs > 0 && state.preemptAfterMs === undefined;
   const preemptAfterMs = startsDelay ? nowMs + config.preemptDelayMs : lower ? state.preemptAfterMs : undefined;
   const next: BackupState = { ...state, heard, preemptAfterMs, rechecking: false };
-  // Ignored: the timer is left to run out, and then this router takes over.
-  if (lower && mayPreempt(next, nowMs)) return { state: next, actions: [] };
+  if (lower && mayPreempt(next, nowMs)) {
+    if (state.preemptDue) return becomeActive(next, nowMs, 'preempting', { rival: heard });
+    // Ignored: the timer is left to run out, and then this router takes over.
+    return { state: next, actions: [] };
+  }
   const activeIntervalMs = adoptedIntervalMs(config, event.intervalMs);
   const downAtMs = nowMs + activeDownIntervalMs(config.priority, activeIntervalMs);
   return {
-    state: { ...next, activeIntervalMs, downAtMs },
+    state: { ...next, activeIntervalMs, downAtMs, preemptDue: false },
     actions: startsDelay ? [{ kind: 'note', note: 'preempt-delayed' }] : [],
   };
 }
@@ -83,7 +87,11 @@ function hearResignation(state: BackupState, event: Received, nowMs: number): St
 function activeDown(state: BackupState, nowMs: number): Step {
   if (!state.rechecking && nowMs - state.downAtMs > latenessMaxMs) {
     return {
-      state: { ...state, downAtMs: nowMs + recheckMs, rechecking: true },
+      state: {
+        ...state,
+        downAtMs: nowMs + recheckMs + skewTimeMs(state.config.priority, recheckIntervalMs),
+        rechecking: true,
+      },
       actions: [{ kind: 'note', note: 'late-timer' }],
     };
   }
@@ -92,12 +100,14 @@ function activeDown(state: BackupState, nowMs: number): Step {
   // must yield before anybody acquires. There is no session yet that the settle time could cost.
   if (heard === undefined) return becomeActive(state, nowMs, 'active-down', { rival: undefined });
   if (!isAlive(state, nowMs)) return becomeActive(state, nowMs, heard.resigned ? 'active-resigned' : 'active-down');
-  // The gate may have closed while the timer of a coming preemption ran.
-  if (!mayPreempt(state, nowMs)) {
-    const downAtMs = heard.atMs + activeDownIntervalMs(config.priority, adoptedIntervalMs(config, heard.intervalMs));
-    return { state: { ...state, downAtMs, rechecking: false }, actions: [] };
-  }
-  return becomeActive(state, nowMs, 'preempting', { rival: heard });
+  // An active router that has just fallen silent may be frozen: it could not step down, and its lease outlasts the settle
+  // time. So a preemption waits for its next advertisement, at most one interval in which it goes on forwarding. If none
+  // comes, this becomes an ordinary takeover when its time is over. The gate may have closed while the timer ran.
+  const downAtMs = heard.atMs + activeDownIntervalMs(config.priority, adoptedIntervalMs(config, heard.intervalMs));
+  return {
+    state: { ...state, downAtMs, rechecking: false, preemptDue: mayPreempt(state, nowMs) },
+    actions: [],
+  };
 }
 
 /** Someone else holds the addresses: an advertisement came within its own active down interval, and no resignation. */

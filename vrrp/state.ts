@@ -50,6 +50,8 @@ export interface BackupState extends Common {
   readonly heard: Heard | undefined;
   /** Until then a lower-priority active router is obeyed; set when it is first heard. */
   readonly preemptAfterMs: number | undefined;
+  /** The timer of a preemption has run out: it happens when the active router is next heard, and so known to be awake. */
+  readonly preemptDue: boolean;
   /** The timer fired late and was given a moment, so that advertisements waiting in the socket are read first. */
   readonly rechecking: boolean;
 }

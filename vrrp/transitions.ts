@@ -66,6 +66,7 @@ export function becomeBackup(
     activeIntervalMs,
     heard,
     preemptAfterMs: undefined,
+    preemptDue: false,
     rechecking: false,
   };
   return { state: backup, actions: [...relinquish(state), transition(state, 'backup', reason)] };

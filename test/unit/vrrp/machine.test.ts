@@ -68,7 +68,8 @@ describe('backup', () => {
     bench.at(4000).hear(50);
     assert.equal(bench.deadline, 6609.375);
     bench.at(6000).hear(50);
-    assert.deepEqual(bench.at(6609.375).timer(), ['send 100/1000', 'backup to active: preempting']);
+    assert.deepEqual(bench.at(6609.375).timer(), []);
+    assert.deepEqual(bench.at(7000).hear(50), ['send 100/1000', 'backup to active: preempting']);
   });
 
   test('a better active router ends the preempt delay', () => {
@@ -119,7 +120,7 @@ describe('backup', () => {
     bench.start();
     bench.at(1000).hear(150);
     assert.deepEqual(bench.at(9000).timer(), ['(late-timer)']);
-    assert.equal(bench.deadline, 9002);
+    assert.equal(bench.deadline, 9008.09375);
     bench.hear(150);
     assert.equal(bench.deadline, 12609.375);
   });
@@ -144,8 +145,9 @@ describe('preemption', () => {
   function preempting(changes: ConstructorParameters<typeof Bench>[0] = {}): Bench {
     const bench = new Bench(changes);
     bench.start();
-    bench.at(3000).hear(50);
-    assert.deepEqual(bench.at(3609.375).timer(), ['send 100/1000', 'backup to active: preempting']);
+    for (const atMs of [1000, 2000, 3000]) assert.deepEqual(bench.at(atMs).hear(50), []);
+    assert.deepEqual(bench.at(3609.375).timer(), []);
+    assert.deepEqual(bench.at(4000).hear(50), ['send 100/1000', 'backup to active: preempting']);
     assert.deepEqual(bench.sent(), []);
     return bench;
   }
@@ -154,10 +156,10 @@ describe('preemption', () => {
     const bench = preempting();
     assert.deepEqual(bench.at(bench.deadline!).timer(), ['send 100/1000']);
     assert.deepEqual(bench.at(bench.deadline!).timer(), ['send 100/1000']);
-    assert.ok(bench.nowMs < 3617);
-    assert.equal(bench.deadline, 3619.375);
-    assert.deepEqual(bench.at(3619.375).timer(), [
-      'grant 6609.375',
+    assert.ok(bench.nowMs < 4008);
+    assert.equal(bench.deadline, 4010);
+    assert.deepEqual(bench.at(4010).timer(), [
+      'grant 7000',
       `acquire ${virtual}`,
       `announce ${virtual} ${virtual}`,
       '(acquired)',
@@ -166,9 +168,9 @@ describe('preemption', () => {
 
   test('acquires at once when the other one resigns', () => {
     const bench = preempting();
-    assert.deepEqual(bench.at(3611).hear(0), [
+    assert.deepEqual(bench.at(4002).hear(0), [
       'send 100/1000',
-      'grant 6609.375',
+      'grant 7000',
       `acquire ${virtual}`,
       `announce ${virtual} ${virtual}`,
       '(acquired)',
@@ -177,28 +179,47 @@ describe('preemption', () => {
 
   test('goes back without ever having acquired when a better one speaks', () => {
     const bench = preempting();
-    assert.deepEqual(bench.at(3611).hear(150, { from: greater }), ['revoke', 'active to backup: outranked']);
+    assert.deepEqual(bench.at(4002).hear(150, { from: greater }), ['revoke', 'active to backup: outranked']);
   });
 
   test('waits on while the other one has not stepped down, but not for ever', () => {
     const bench = preempting();
-    assert.deepEqual(bench.at(3615).hear(50), ['send 100/1000', '(settling-extended)']);
-    bench.at(3616).timer();
-    bench.at(3619.375).timer();
-    assert.equal(bench.deadline, 3625);
-    for (let atMs = 3620; atMs < 6600; atMs += 5) {
+    assert.deepEqual(bench.at(4006).hear(50), ['send 100/1000', '(settling-extended)']);
+    while (bench.deadline! < 4016) assert.ok(!bench.at(bench.deadline!).timer().includes('(acquired)'));
+    assert.equal(bench.deadline, 4016);
+    for (let atMs = 4011; atMs < 7000; atMs += 5) {
       assert.deepEqual(bench.at(atMs).hear(50).at(-1), '(settling-extended)');
       bench.sent();
     }
-    assert.deepEqual(bench.at(6619.375).timer().at(-1), '(acquired)');
+    assert.deepEqual(bench.at(7010).timer().at(-1), '(acquired)');
   });
 
-  test('acquires nothing before an advertisement has left', () => {
+  test('a rival that has just fallen silent is not preempted but outwaited', () => {
+    const bench = new Bench();
+    bench.start();
+    for (const atMs of [1000, 2000, 3000]) bench.at(atMs).hear(50);
+    bench.at(3609.375).timer();
+    assert.equal(bench.deadline, 6609.375);
+    assert.deepEqual(bench.at(6609.375).timer(), ['send 100/1000', 'backup to active: active-down']);
+  });
+
+  test('a better router that appears in between ends it', () => {
+    const bench = new Bench();
+    bench.start();
+    for (const atMs of [1000, 2000, 3000]) bench.at(atMs).hear(50);
+    bench.at(3609.375).timer();
+    bench.at(3700).hear(150);
+    assert.deepEqual(bench.at(4000).hear(50), []);
+  });
+
+  test('acquires nothing before an advertisement has left, and settles from then', () => {
     const bench = new Bench();
     bench.start();
     bench.at(3609.375).timer();
     assert.deepEqual(bench.at(3625).timer(), ['send 100/1000']);
-    assert.deepEqual(bench.at(3626).sent(100, 1000, 3625), [
+    assert.deepEqual(bench.at(3626).sent(100, 1000, 3625), []);
+    while (bench.deadline! < 3635) assert.deepEqual(bench.at(bench.deadline!).timer(), ['send 100/1000']);
+    assert.deepEqual(bench.at(3635).timer(), [
       'grant 6625',
       `acquire ${virtual}`,
       `announce ${virtual} ${virtual}`,
