@@ -17,6 +17,12 @@ const repeatable: ReadonlySet<string> = new Set([
   'virtual_ipaddress',
 ]);
 
+/** Two names of one keyword. */
+const aliases: ReadonlyMap<string, string> = new Map([
+  ['lb_algo', 'lvs_sched'],
+  ['lb_kind', 'lvs_method'],
+]);
+
 /**
  * Goes through the statements of a block: supported keywords go to their reader, all others are reported as what they
  * are. A keyword given twice is reported, and its last value counts, as with keepalived.
@@ -42,14 +48,15 @@ export function readStatements(
       continue;
     }
     if (!hasShape(statement, keyword, diagnostics)) continue;
-    const earlier = seen.get(name);
+    const meaning = aliases.get(name) ?? name;
+    const earlier = seen.get(meaning);
     if (earlier !== undefined && !repeatable.has(name)) {
       diagnostics.warning(
         statement.keyword.span,
         `${name} is given already at ${formatPlace(earlier.keyword.span)}: the last one counts`,
       );
     }
-    seen.set(name, statement);
+    seen.set(meaning, statement);
     readers[name]?.(statement);
   }
 }
@@ -111,14 +118,15 @@ function reportUnknown(statement: Statement, block: KeywordBlock, diagnostics: D
     diagnostics.error(span, `${unknown}: did you mean ${anywhere}, which belongs in ${listOf(blocksWith(anywhere))}?`);
 }
 
-/** A word that is no option of its statement. */
+/** A word that is no option of its statement. `others` are meant by a misspelling, but not offered. */
 export function reportOption(
   statement: string,
   word: Word,
   options: readonly string[],
   diagnostics: DiagnosticCollector,
+  others: readonly string[] = [],
 ): void {
-  const meant = nearest(word.text, options);
+  const meant = nearest(word.text, [...options, ...others]);
   const hint = meant === undefined ? `: it takes ${options.join(', ')}` : `: did you mean ${meant}?`;
   diagnostics.error(word.span, `unknown ${statement} option ${quote(word.text)}${hint}`);
 }
@@ -130,5 +138,6 @@ export function quote(text: string): string {
 
 function listOf(names: readonly string[]): string {
   if (names.length <= 1) return names.join('');
+  if (names.length > 4) return `${names.slice(0, 3).join(', ')} and others`;
   return `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
 }

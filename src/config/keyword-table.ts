@@ -252,9 +252,11 @@ export function isScriptKeyword(keyword: string): boolean {
   return scriptKeywords.has(keyword);
 }
 
-/** The titles of the blocks in which `keyword` is valid. */
+/** The titles of the blocks in which `keyword` is valid: of those that are supported, if there is one. */
 export function blocksWith(keyword: string): string[] {
-  return [...keywordTable.values()].filter((block) => block.keywords.has(keyword)).map((block) => block.title);
+  const blocks = [...keywordTable.values()].filter((block) => block.keywords.has(keyword));
+  const supported = blocks.filter((block) => block.keywords.get(keyword)?.support === 'supported');
+  return (supported.length > 0 ? supported : blocks).map((block) => block.title);
 }
 
 function keywordsOf(block: BlockName, definition: BlockDefinition): ReadonlyMap<string, Keyword> {

@@ -88,7 +88,7 @@ function readOptions(statement: Statement, diagnostics: DiagnosticCollector): Op
       diagnostics.error(word.span, 'peer is not supported yet: the address would be another one');
       i += 1;
     } else {
-      reportOption('address', word, [...supportedOptions, ...Object.keys(ignoredOptions), 'peer'], diagnostics);
+      reportOption('address', word, supportedOptions, diagnostics, [...Object.keys(ignoredOptions), 'peer']);
     }
   }
   return options;

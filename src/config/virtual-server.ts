@@ -123,8 +123,6 @@ function readEndpoint(statement: Statement, diagnostics: DiagnosticCollector): E
 
 function bodyReaders(body: ServerBody, virtualPort: number, diagnostics: DiagnosticCollector) {
   const readScheduler = (statement: Statement): void => {
-    if (body.schedulerGiven)
-      diagnostics.warning(statement.keyword.span, 'the scheduler is given already: the last one counts');
     body.schedulerGiven = true;
     body.scheduler = readSchedulerName(statement, body.flags, diagnostics) ?? body.scheduler;
   };

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { instance, report, service } from './in-memory.ts';
+
+/** Cases of one block: its lines, and what is said of them without the file's name. */
+type Case = readonly [lines: string, ...said: string[]];
+
+function check(title: string, wrap: (lines: string) => string, firstLine: number, cases: readonly Case[]): void {
+  describe(title, () => {
+    for (const [lines, ...said] of cases) {
+      it(lines.replaceAll('\n', ' ⏎ ') || '(empty)', () => {
+        const relative = report(wrap(lines)).map((text) => {
+          const [, line = '', rest = ''] = /^pair\.conf:(\d+):(.*)$/s.exec(text) ?? [];
+          return `${Number(line) - firstLine + 1}:${rest}`;
+        });
+        assert.deepEqual(relative, said);
+      });
+    }
+  });
+}
+
+check('the top level', (lines) => lines, 1, [
+  ['foo', '1:1: error: unknown keyword "foo" in the top level'],
+  ['globel_defs { }', '1:1: error: unknown keyword "globel_defs": did you mean global_defs?'],
+  [
+    'virtualserver 1.2.3.4 80 {\nfoo {\n}\n}',
+    '1:1: error: unknown keyword "virtualserver": did you mean virtual_server?',
+  ],
+  ['priority 1', '1:1: error: priority does not belong in the top level: it belongs in vrrp_instance'],
+  ['priorty 1', '1:1: error: unknown keyword "priorty": did you mean priority, which belongs in vrrp_instance?'],
+  ['global_defs', '1:1: error: global_defs needs a block: { … }'],
+  ['use_pid_dir', '1:1: warning: use_pid_dir is not supported yet; it is ignored'],
+  [
+    'net_namespace red',
+    '1:1: error: net_namespace is not supported yet: start baton inside the namespace, as in `ip netns exec NAME baton run`',
+  ],
+  [
+    'static_routes {\n192.0.2.0/24 via 10.0.0.1\n}',
+    '1:1: warning: static_routes is not supported yet; it is ignored: set the routes up outside',
+  ],
+  [
+    'vrrp_script check {\nscript "/bin/true"\ninterval 2\nfoo\n}',
+    '1:1: warning: vrrp_script is not supported yet; it is ignored',
+    '4:1: error: unknown keyword "foo" in vrrp_script',
+  ],
+  [
+    'vrrp_sync_group G {\ngroup {\nVI_1\n}\nrise 1\n}',
+    '1:1: warning: vrrp_sync_group is not supported yet; it is ignored: its instances fail over one by one',
+    '5:1: error: rise does not belong in vrrp_sync_group: it belongs in vrrp_script',
+  ],
+  [
+    'vrrp_instance A { include b.conf\n}',
+    ...missing('A', '1:15'),
+    '1:19: error: include must be the first word of its line',
+  ],
+]);
+
+function missing(name: string, place: string): string[] {
+  return [
+    `${place}: error: vrrp_instance ${name} has no interface: a default interface is not supported yet`,
+    `${place}: error: vrrp_instance ${name} has no virtual_router_id: give it one from 1 to 255`,
+    `${place}: error: vrrp_instance ${name} has no virtual_ipaddress: give it at least one`,
+  ];
+}
+
+check('global_defs', (lines) => `global_defs {\n${lines}\n}\n`, 2, [
+  ['router_id', '1:1: error: router_id needs a value'],
+  ['router_id a b c', '1:13: warning: "b" is ignored: router_id takes one value'],
+  ['router_id a\nrouter_id b', '2:1: warning: router_id is given already at pair.conf:2: the last one counts'],
+  ['router_id a {\n}', '1:13: error: router_id takes no block'],
+  ['vrrp_version 4', '1:14: error: vrrp_version must be a whole number from 2 to 3, not "4"'],
+  [
+    'vrrp_mcast_group4 224.0.0.99',
+    '1:1: error: vrrp_mcast_group4 is not supported yet: advertisements go to 224.0.0.18, where its peers would not hear them',
+  ],
+  [
+    'default_interface eth0',
+    '1:1: warning: default_interface is not supported yet; it is ignored: give every vrrp_instance its interface',
+  ],
+  ['vrrp_garp_master_repeat 0', '1:1: warning: vrrp_garp_master_repeat must be at least 1: it counts as 1'],
+  [
+    'vrrp_garp_master_delay 1.5',
+    '1:24: error: vrrp_garp_master_delay must be a whole number from 0 to 4294, not "1.5"',
+  ],
+  ['vrrp_garp_interval 0', '1:20: error: vrrp_garp_interval must be seconds from 0.000001 to 4294, not "0"'],
+  ['vrrp_garp_interval 1', '1:1: warning: vrrp_garp_interval is very long: it delays every takeover'],
+  ['lvs_timeouts', '1:1: error: lvs_timeouts needs at least one of tcp, tcpfin, udp'],
+  ['lvs_timeouts tcp', '1:14: error: lvs_timeouts tcp needs a value'],
+  ['lvs_timeouts tcp x', '1:18: error: lvs_timeouts tcp must be a whole number from 0 to 2678400, not "x"'],
+  [
+    'lvs_timeouts tcpfn 1',
+    '1:14: error: unknown lvs_timeouts option "tcpfn": did you mean tcpfin?',
+    '1:20: error: unknown lvs_timeouts option "1": it takes tcp, tcpfin, udp',
+  ],
+  ['lvs_sync_daemon', '1:1: error: lvs_sync_daemon needs an interface'],
+  [
+    'lvs_sync_daemon abcdefghijklmnop',
+    '1:17: error: "abcdefghijklmnop" is no interface name: at most 15 characters, no blank and no slash',
+  ],
+  ['lvs_sync_daemon eth0 VI_9', '1:22: error: lvs_sync_daemon names vrrp_instance "VI_9", which does not exist'],
+  ['lvs_sync_daemon eth0 id 256', '1:25: error: lvs_sync_daemon id must be a whole number from 0 to 255, not "256"'],
+  [
+    'lvs_sync_daemon eth0 maxlen 65508',
+    '1:29: error: lvs_sync_daemon maxlen must be a whole number from 1 to 65507, not "65508"',
+  ],
+  ['lvs_sync_daemon eth0 id 1 port', '1:27: error: lvs_sync_daemon port needs a value'],
+  [
+    'lvs_sync_daemon eth0 id 1 prot 5',
+    '1:27: error: unknown lvs_sync_daemon option "prot": did you mean port?',
+    '1:32: error: unknown lvs_sync_daemon option "5": it takes inst, id, maxlen, port, ttl, group',
+  ],
+  ['lvs_sync_daemon eth0 group 10.0.0.1', '1:28: error: 10.0.0.1 is not a multicast group: give one from 224.0.0.0/4'],
+  [
+    'lvs_sync_daemon eth0 group ff02::1',
+    '1:28: error: lvs_sync_daemon over IPv6 is not supported yet: give an IPv4 group',
+  ],
+  ['lvs_sync_daemon eth0 group x', '1:28: error: "x" is not an IP address'],
+]);
+
+check('vrrp_instance', (lines) => instance(lines), 5, [
+  ['state master', '1:7: error: state must be MASTER or BACKUP, not "master"'],
+  ['priority 0', '1:10: error: priority must be a whole number from 1 to 255, not "0"'],
+  ['priority 256', '1:10: error: priority must be a whole number from 1 to 255, not "256"'],
+  ['priority -1', '1:10: error: priority must be a whole number from 1 to 255, not "-1"'],
+  [
+    'virtual_router_id 0',
+    '1:1: warning: virtual_router_id is given already at pair.conf:3: the last one counts',
+    '1:19: error: virtual_router_id must be a whole number from 1 to 255, not "0"',
+  ],
+  ['version 1', '1:9: error: version must be a whole number from 2 to 3, not "1"'],
+  ['advert_int 0', '1:12: error: advert_int must be seconds from 0.01 to 255, not "0"'],
+  ['advert_int 1s', '1:12: error: advert_int must be seconds from 0.01 to 255, not "1s"'],
+  ['advert_int .', '1:12: error: advert_int must be seconds from 0.01 to 255, not "."'],
+  [
+    'advert_int 0.1',
+    '1:12: warning: VRRP version 2 has whole seconds only, not 0.1: 1 s is used; for less than a second write version 3',
+  ],
+  [
+    'version 3\nadvert_int 0.105',
+    '2:12: warning: VRRP version 3 has hundredths of a second only, not 0.105: 0.11 s is used',
+  ],
+  ['version 3\nadvert_int 41', '2:12: warning: VRRP version 3 has no advert_int above 40.95 s: 40.95 s is used'],
+  ['preempt_delay 1001', '1:15: error: preempt_delay must be seconds from 0 to 1000, not "1001"'],
+  [
+    'state MASTER\npriority 100\nnopreempt',
+    '3:1: warning: nopreempt does not work with state MASTER and is ignored: write state BACKUP',
+  ],
+  [
+    'state MASTER\npreempt_delay 5',
+    '2:1: warning: preempt_delay does not work with state MASTER and is ignored: write state BACKUP',
+  ],
+  ['nopreempt\npreempt_delay 5', '2:1: warning: preempt_delay has no effect with nopreempt: it is ignored'],
+  ['state BACKUP\npriority 255\nnopreempt', '3:1: warning: nopreempt has no effect with priority 255: it is ignored'],
+  ['nopreempt on', '1:11: warning: "on" is ignored: nopreempt takes no value'],
+  ['accept'],
+  ['preempt'],
+  [
+    'unicast_peer {\n192.0.2.2\n}',
+    '1:1: error: unicast_peer is not supported yet: advertisements are sent by multicast, which its peers would not hear',
+  ],
+  [
+    'virtual_ipaddress_excluded {\n192.0.2.2\n}',
+    '1:1: error: virtual_ipaddress_excluded is not supported yet: nobody would hold these addresses; move them to virtual_ipaddress',
+  ],
+  [
+    'use_vmac',
+    "1:1: warning: use_vmac is not supported yet; it is ignored: the addresses are announced with the interface's own MAC address",
+  ],
+  [
+    'authentication {\nauth_type PASS\nauth_pas 1\n}',
+    '1:1: warning: authentication is not supported yet; it is ignored: a keepalived peer that has it in version 2 refuses these advertisements',
+    '3:1: error: unknown keyword "auth_pas": did you mean auth_pass?',
+  ],
+  [
+    'auth_hmac {\nactive_key 1\n}',
+    '1:1: error: auth_hmac is not supported yet: anybody on the link could take the addresses over',
+  ],
+  ['notify_master "/bin/x \'a b\'"', '1:1: warning: notify_master is not supported yet; it is ignored'],
+  ['garp_interval 1', '1:1: error: garp_interval does not belong in vrrp_instance: it belongs in garp_group'],
+  [
+    'virtual_server 1.2.3.4 80 {\n}',
+    '1:1: error: virtual_server does not belong in vrrp_instance: it belongs in the top level',
+  ],
+  [
+    'delay_loop 3',
+    '1:1: error: delay_loop does not belong in vrrp_instance: it belongs in virtual_server, real_server or TCP_CHECK',
+  ],
+]);
+
+check('virtual_ipaddress', (lines) => instance(`virtual_ipaddress {\n${lines}\n}`), 6, [
+  ['192.0.2', '1:1: error: "192.0.2" is not an address: write ADDRESS or ADDRESS/LENGTH'],
+  ['192.0.2.1/33', '1:1: error: "192.0.2.1/33" is not an address: write ADDRESS or ADDRESS/LENGTH'],
+  ['2001:db8::1', '1:1: error: IPv6 is not supported yet: give an IPv4 address'],
+  ['192.0.2.10', '1:1: warning: 192.0.2.10 is given already at pair.conf:4: this one is ignored'],
+  ['192.0.2.11 dev', '1:12: error: dev needs a value'],
+  [
+    '192.0.2.11 lable a no_trak',
+    '1:12: error: unknown address option "lable": did you mean label?',
+    '1:18: error: unknown address option "a": it takes dev, brd, broadcast, scope, label',
+    '1:20: error: unknown address option "no_trak": did you mean no_track?',
+  ],
+  ['192.0.2.11/31 brd +', '1:19: error: a /31 has no broadcast address: leave brd out'],
+  ['192.0.2.11/24 brd x', '1:19: error: "x" is not a broadcast address: write an IPv4 address, + or -'],
+  ['192.0.2.11 scope lnk', '1:18: error: unknown scope option "lnk": did you mean link?'],
+  ['192.0.2.11 scope 256', '1:18: error: scope must be a whole number from 0 to 255, not "256"'],
+  ['192.0.2.11 label abcdefghijklmnop', '1:18: error: the label "abcdefghijklmnop" is longer than 15 characters'],
+  [
+    '192.0.2.11 preferred_lft 0 no_track',
+    '1:12: warning: preferred_lft is not supported yet; it is ignored',
+    '1:28: warning: no_track is not supported yet; it is ignored',
+  ],
+  ['192.0.2.11 peer 192.0.2.12', '1:12: error: peer is not supported yet: the address would be another one'],
+  ['192.0.2.11 {\n}', '1:12: error: an address takes no block'],
+]);
+
+check('virtual_server', (lines) => service(lines), 6, [
+  ['lb_algo rr', '1:1: warning: lb_algo is given already at pair.conf:3: the last one counts'],
+  [
+    'lb_kind TUN',
+    '1:1: warning: lb_kind is given already at pair.conf:4: the last one counts',
+    '1:9: error: TUN is not supported yet: choose NAT or DR',
+  ],
+  ['delay_loop 0', '1:12: error: delay_loop must be seconds from 0.000001 to 31536000, not "0"'],
+  ['retry 0', '1:7: error: retry must be a whole number from 1 to 4294967295, not "0"'],
+  ['connect_timeout 0', '1:17: error: connect_timeout must be seconds from 0.000001 to 4294, not "0"'],
+  ['weight 0', '1:8: error: weight must be a whole number from 1 to 65535, not "0"'],
+  ['sh-port', '1:1: warning: sh-port has no effect with the scheduler wrr: it is ignored'],
+  [
+    'persistence_timeout 50',
+    '1:1: warning: persistence_timeout is not supported yet; it is ignored: connections of one client may go to different real servers',
+  ],
+  [
+    'sorry_server 10.0.0.9 80',
+    '1:1: warning: sorry_server is not supported yet; it is ignored: without an available real server connections are refused',
+  ],
+  ['real_server { }', '1:1: error: real_server needs an address and a port'],
+  ['real_server x 80 { }', '1:13: error: "x" is not an IP address'],
+  ['real_server 2001:db8::1 80 { }', '1:13: error: IPv6 is not supported yet: give an IPv4 address'],
+  ['real_server 10.0.0.2 65536 { }', '1:22: error: the port must be a whole number from 1 to 65535, not "65536"'],
+  ['real_server 10.0.0.2 80 1 { }', '1:25: warning: "1" is ignored: real_server takes an address and a port'],
+  [
+    'real_server 10.0.0.1 8080 { }',
+    '1:1: warning: this real_server is given already at pair.conf:5: this one is ignored',
+  ],
+  ['real_server 10.0.0.2 81 {\nlvs_method DR\n}', '1:22: warning: DR cannot change the port 80 to 81: 80 is used'],
+  [
+    'real_server 10.0.0.2 81 {\nweight 65536\n}',
+    '2:8: error: weight must be a whole number from 0 to 65535, not "65536"',
+  ],
+  [
+    'real_server 10.0.0.2 81 {\nlb_kind DR\n}',
+    '2:1: error: lb_kind does not belong in real_server: it belongs in virtual_server',
+  ],
+  [
+    'real_server 10.0.0.2 81 {\nHTTP_GET {\nurl {\npath /\nfoo\n}\n}\n}',
+    '2:1: warning: HTTP_GET is not supported yet; it is ignored: the real server counts as up unless another check says otherwise',
+    '5:1: error: unknown keyword "foo" in url',
+  ],
+  ['real_server 10.0.0.2 81 {\nTCP_CHECK\n}', '2:1: error: TCP_CHECK needs a block: { … }'],
+  [
+    'real_server 10.0.0.2 81 {\nTCP_CHECK {\nretry -1\nconnect_port 0\nconnect_ip ::1\nbindto 10.0.0.9\n}\n}',
+    '3:7: error: retry must be a whole number from 0 to 4294967295, not "-1"',
+    '4:14: error: connect_port must be a whole number from 1 to 65535, not "0"',
+    '5:12: error: IPv6 is not supported yet: give an IPv4 address',
+    '6:1: warning: bindto is not supported yet; it is ignored',
+  ],
+]);
+
+check('the head of a virtual_server', (lines) => service('', lines), 1, [
+  ['', '1:1: error: virtual_server needs an address and a port'],
+  ['192.0.2.10', '1:1: error: a virtual_server for all ports is not supported yet: give a port'],
+  ['192.0.2.10 0', '1:27: error: a virtual_server for all ports is not supported yet: give a port'],
+  ['192.0.2.10 http', '1:27: error: the port must be a whole number from 1 to 65535, not "http"'],
+  ['192.0.2.10 80 81', '1:30: warning: "81" is ignored: virtual_server takes an address and a port'],
+  ['2001:db8::1 80', '1:16: error: IPv6 is not supported yet: give an IPv4 address'],
+  ['fwmark 1', '1:16: error: virtual_server fwmark is not supported yet: write virtual_server ADDRESS PORT'],
+  ['group G', '1:16: error: virtual_server group is not supported yet: write virtual_server ADDRESS PORT'],
+]);
+
+check('the body of a virtual_server', (lines) => `virtual_server 192.0.2.10 80 {\n${lines}\n}`, 2, [
+  [
+    '',
+    '0:1: error: the virtual_server has no protocol, which means UDP, and UDP is not supported yet: write protocol TCP',
+    '0:1: warning: the virtual_server has no lvs_sched: wlc is used',
+    '0:1: warning: the virtual_server has no real_server: it is ignored',
+  ],
+  [
+    'protocol UDP\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.0.1 1 { }',
+    '1:10: error: UDP is not supported yet: only TCP is',
+  ],
+  [
+    'protocol sctp\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.0.1 1 { }',
+    '1:10: error: SCTP is not supported yet: only TCP is',
+  ],
+  ['protocol TPC\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.0.1 1 { }', '1:10: error: protocol must be TCP, not "TPC"'],
+  [
+    'protocol TCP\nlb_algo sed\nlb_kind NAT\nreal_server 10.0.0.1 1 { }',
+    '2:9: error: the scheduler sed is not supported yet: choose one of rr, wrr, lc, wlc, sh, mh',
+  ],
+  [
+    'protocol TCP\nlb_algo wlcc\nlb_kind NAT\nreal_server 10.0.0.1 1 { }',
+    '2:9: error: unknown scheduler "wlcc": did you mean wlc?',
+  ],
+  [
+    'protocol TCP\nlb_algo\nlb_kind\nreal_server 10.0.0.1 1 { }',
+    '2:1: error: lb_algo needs a scheduler: rr, wrr, lc, wlc, sh, mh',
+    '3:1: error: lb_kind needs a value',
+  ],
+  [
+    'protocol TCP\nlb_algo rr ops\nlb_kind FULLNAT\nreal_server 10.0.0.1 1 { }',
+    '2:12: warning: "ops" is ignored: lb_algo takes a scheduler and its flags',
+    '3:9: error: lb_kind must be NAT or DR, not "FULLNAT"',
+  ],
+  [
+    'protocol TCP\nlb_algo rr\nreal_server 10.0.0.1 1 { }',
+    '0:1: warning: the virtual_server has no lvs_method: NAT is used',
+  ],
+  ['protocol TCP\nlb_algo rr\nreal_server 10.0.0.1 1 {\nlvs_method NAT\n}'],
+]);
+
+check('several blocks', (lines) => lines, 1, [
+  [
+    instance() + instance('', 'VI_1', 52, '192.0.2.11'),
+    '7:15: error: vrrp_instance VI_1 is defined already at pair.conf:1: give this one another name',
+  ],
+  [
+    instance() + instance('', 'VI_2', 51, '192.0.2.11'),
+    '7:15: error: virtual_router_id 51 on eth0 belongs to vrrp_instance VI_1 at pair.conf:1 already: choose another',
+  ],
+  [
+    instance() + instance('', 'VI_2', 52),
+    '10:21: warning: 192.0.2.10 is a virtual address of vrrp_instance VI_1 too: two directors could hold it at once',
+  ],
+  [
+    service() + service(),
+    '8:1: error: the virtual_server tcp 192.0.2.10:80 is defined already at pair.conf:1: put its real servers there',
+  ],
+  [
+    `\n${instance()}${service()}`,
+    '1:1: warning: connections are not replicated, so that sessions break at a failover: add `lvs_sync_daemon eth0 VI_1` to global_defs',
+  ],
+  [
+    `${instance()}${service()}global_defs { router_id a }`,
+    '14:1: warning: connections are not replicated, so that sessions break at a failover: add `lvs_sync_daemon eth0 VI_1` to global_defs',
+  ],
+  [`${instance()}${service()}global_defs { lvs_sync_daemon eth0 }`],
+  ['vrrp_instance {\n}', '1:1: error: vrrp_instance needs a value'],
+]);
