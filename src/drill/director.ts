@@ -21,7 +21,7 @@ export interface Director {
   kill(): number;
   /** `baton failover`. */
   failover(): Promise<void>;
-  /** SIGTERM. Gives the exit code; undefined when it did not end in time or by a signal. */
+  /** SIGTERM. Gives the exit code, 0 for one that was killed before; undefined when it did not end in time. */
   terminate(timeoutMs: number): Promise<number | undefined>;
 }
 
@@ -34,7 +34,7 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillOptio
   const directory = join(lab.directory, name);
   mkdirSync(directory, { mode: 0o700 });
   const file = join(directory, 'keepalived.conf');
-  writeFileSync(file, renderConfiguration(lab.topology, name, options.advertIntervalMs), { mode: 0o600 });
+  writeFileSync(file, renderConfiguration(lab.topology, name, options), { mode: 0o600 });
   const runDirectory = join(directory, 'run');
   const command = [mainModule, 'run', '-f', file, '--run-dir', runDirectory, '--engine', options.engine];
   let child: ChildProcess | undefined;
@@ -66,6 +66,7 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillOptio
       const atMs = monotonicMs();
       process.kill(-pid, 'SIGKILL');
       for (const descendant of escaped) killIfThere(descendant);
+      child = undefined;
       return atMs;
     },
     failover: async () => {
@@ -92,7 +93,8 @@ async function statusOf(runDirectory: string): Promise<DirectorStatus | undefine
 }
 
 function terminate(child: ChildProcess | undefined, timeoutMs: number): Promise<number | undefined> {
-  if (child === undefined || hasEnded(child)) return Promise.resolve(child?.exitCode ?? undefined);
+  if (child === undefined) return Promise.resolve(0);
+  if (hasEnded(child)) return Promise.resolve(child.exitCode ?? undefined);
   return new Promise((resolve) => {
     const timer = setTimeout(() => child.pid && killIfThere(-child.pid), timeoutMs);
     child.once('exit', (code) => {

@@ -13,6 +13,8 @@ export interface DrillOptions {
   readonly advertIntervalMs: number;
   readonly engine: 'auto' | 'xdp' | 'portable';
   readonly offloads: boolean;
+  /** Whether the directors replicate their connection table. */
+  readonly sync: boolean;
   readonly json: boolean;
 }
 
@@ -36,6 +38,7 @@ nothing of it is left behind. Without root it runs in a user namespace.
   --advert-int S      VRRP advertisement interval in seconds, 0.01 to 10 (default 0.1)
   --engine NAME       auto, xdp or portable (default)
   --offloads on|off   segmentation and checksum offloads of the lab's interfaces (default on)
+  --sync on|off       off leaves connection synchronisation out, to see what breaks without it (default on)
   --json              figures as JSON on stdout, progress on stderr
   --help              this text
 
@@ -68,6 +71,7 @@ function readArguments(argv: readonly string[]): ParsedCommand {
       'advert-int': { type: 'string', default: '0.1' },
       engine: { type: 'string', default: 'portable' },
       offloads: { type: 'string', default: 'on' },
+      sync: { type: 'string', default: 'on' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -82,6 +86,7 @@ function readArguments(argv: readonly string[]): ParsedCommand {
     advertIntervalMs: advertInterval(values['advert-int']),
     engine: oneOf('--engine', values.engine, ['auto', 'xdp', 'portable']),
     offloads: oneOf('--offloads', values.offloads, ['on', 'off']) === 'on',
+    sync: oneOf('--sync', values.sync, ['on', 'off']) === 'on',
     json: values.json,
   };
   return { kind: 'run', options };

@@ -24,6 +24,7 @@ export interface Pair {
   readonly forwarding: LabForwarding;
   readonly directors: Readonly<Record<DirectorName, Director>>;
   readonly client: Remote;
+  readonly servers: readonly Remote[];
   readonly capture: Remote;
   /** Ends all processes and removes the lab. Gives a sentence for each director that did not end well. */
   close(): Promise<string[]>;
@@ -71,7 +72,7 @@ export async function openPair(
   await client.call('start', traffic);
   await capture.call('start', captureOptions(lab));
   await probe.call('start', probeOptions(lab));
-  return { lab, forwarding, directors, client, capture, close: () => closePair(lab, directors, remotes) };
+  return { lab, forwarding, directors, client, servers, capture, close: () => closePair(lab, directors, remotes) };
 }
 
 export function isActive({ virtualRouters }: Parameters<Parameters<Director['await']>[1]>[0]): boolean {
@@ -80,7 +81,7 @@ export function isActive({ virtualRouters }: Parameters<Parameters<Director['awa
 
 export function isBackupInSync(status: Parameters<Parameters<Director['await']>[1]>[0]): boolean {
   const isBackup = status.virtualRouters.every(({ state }) => state === 'backup');
-  return status.virtualRouters.length > 0 && isBackup && status.sync.state === 'inSync';
+  return status.virtualRouters.length > 0 && isBackup && ['inSync', 'off'].includes(status.sync.state);
 }
 
 function hasAllRealServers({ services }: Parameters<Parameters<Director['await']>[1]>[0]): boolean {

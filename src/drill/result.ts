@@ -50,7 +50,9 @@ export interface Observation {
   readonly advertIntMs: number;
   readonly from: DirectorName;
   readonly to: DirectorName;
-  readonly traffic: TrafficReport;
+  readonly traffic: Pick<TrafficReport, 'sessions' | 'broken'>;
+  /** The longest stall of each session, in milliseconds. */
+  readonly stallsMs: Float64Array;
   readonly gap: Gap | undefined;
   readonly timeline: readonly TimelineEntry[];
   readonly slices: readonly Slice[];
@@ -77,7 +79,7 @@ export function judge(observation: Observation): ScenarioResult {
   if (gap === undefined) failures.push(`director ${to} never forwarded a packet`);
   else if (gap.overlapMs > 0) failures.push(`both directors forwarded, for ${round(gap.overlapMs)} ms`);
   else if (gap.gapMs > boundMs) failures.push(`the gap of ${round(gap.gapMs)} ms is over ${round(boundMs)} ms`);
-  const { p50, p99, max } = quantiles(traffic.stallsMs);
+  const { p50, p99, max } = quantiles(observation.stallsMs);
   return {
     ...{ scenario, forwarding, advertIntMs },
     ...{ sessions: traffic.sessions, survived: traffic.sessions - broken, broken, brokenBy: traffic.broken },

@@ -7,6 +7,7 @@ import type { DrillOptions, ScenarioName } from './options.ts';
 import { isActive, isBackupInSync, type Pair, readyTimeoutMs } from './pair.ts';
 import { judge, type ScenarioResult, type TimelineEntry } from './result.ts';
 import type { TrafficReport } from './traffic/client.ts';
+import { mergeStalls, type StallReport } from './traffic/stall-clock.ts';
 
 export interface ScenarioContext {
   readonly pair: Pair;
@@ -41,7 +42,7 @@ export async function runScenario(context: ScenarioContext, scenario: ScenarioNa
   if (opened > 0) say(`${opened} sessions opened, data verified both ways`);
   await awaitReplication(context, move);
   await pair.capture.call('clear');
-  await pair.client.call('mark');
+  for (const end of [pair.client, ...pair.servers]) await end.call('mark');
   say(move.triggerText);
   const triggerMs = await move.trigger();
   await pair.directors[move.to].await('active', isActive, scenario === 'failback' ? readyTimeoutMs : takeoverTimeoutMs);
@@ -50,12 +51,14 @@ export async function runScenario(context: ScenarioContext, scenario: ScenarioNa
   await pair.client.call('settle', settleTimeoutMs);
   const settledMs = monotonicMs();
   const traffic = await pair.client.call<TrafficReport>('report');
+  const served = await Promise.all(pair.servers.map((server) => server.call<StallReport>('report')));
   const times = await pair.capture.call<ForwardingTimes>('read');
   const [oldTimes, newTimes] = [times[move.from]!, times[move.to]!];
   const gap = measureGap(oldTimes, newTimes);
   const result = judge({
     ...{ scenario, forwarding: pair.forwarding, advertIntMs: options.advertIntervalMs },
     ...{ from: move.from, to: move.to, traffic, gap },
+    stallsMs: mergeStalls(traffic.stalls, served),
     timeline: timelineOf(move, gap, { triggerMs, activeMs, settledMs }),
     slices: gap === undefined ? [] : slicesAround(gap, triggerMs, oldTimes, newTimes),
   });
@@ -105,7 +108,7 @@ const moves: Readonly<Record<ScenarioName, (pair: Pair) => Move>> = {
  * when it never is, the scenario goes on all the same and shows what that means.
  */
 async function awaitReplication({ pair, options, say }: ScenarioContext, move: Move): Promise<void> {
-  if (move.from === 'b') return;
+  if (move.from === 'b' || !options.sync) return;
   try {
     const holdsAll = ({ engine }: { engine: { establishedConnections: number } }): boolean =>
       engine.establishedConnections >= options.sessions;

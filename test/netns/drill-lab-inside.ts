@@ -11,7 +11,7 @@ import type { TrafficReport } from '../../src/drill/traffic/client.ts';
 export interface LabFigures {
   readonly opened: number;
   readonly marked: number;
-  readonly report: Omit<TrafficReport, 'stallsMs'>;
+  readonly report: Omit<TrafficReport, 'stalls'>;
   readonly longestStallMs: number;
   readonly closedInOrder: number;
   readonly framesSeen: number;
@@ -50,7 +50,7 @@ async function exercise(built: Lab): Promise<LabFigures> {
   await startProbe(built, address, probe);
   const marked = await client.call<number>('mark');
   for (let round = 0; round < 10; round += 1) await client.call('settle', 5_000);
-  const { stallsMs, ...report } = await client.call<TrafficReport>('report');
+  const { stalls, ...report } = await client.call<TrafficReport>('report');
   await probe.call('stop');
   const { router } = (await capture.call<ForwardingTimes>('read')) as { router: Float64Array };
   const closedInOrder = await client.call<number>('close', 5_000);
@@ -60,7 +60,7 @@ async function exercise(built: Lab): Promise<LabFigures> {
   await client.call('settle', 5_000);
   const afterwards = await client.call<TrafficReport>('report');
   return {
-    ...{ opened, marked, report, closedInOrder, longestStallMs: Math.max(...stallsMs) },
+    ...{ opened, marked, report, closedInOrder, longestStallMs: Math.max(...stalls.longestMs) },
     framesSeen: router.length,
     framesInOrder: router.every((time, i) => i === 0 || time >= router[i - 1]!),
     brokenAfterwards: afterwards.broken,

@@ -13,7 +13,11 @@ export const priorities: Readonly<Record<DirectorName, number>> = { a: 150, b: 1
 export const virtualRouterName = 'lab';
 
 /** A director's keepalived.conf. `advertIntervalMs` is a multiple of 10. */
-export function renderConfiguration(topology: Topology, director: DirectorName, advertIntervalMs: number): string {
+export function renderConfiguration(
+  topology: Topology,
+  director: DirectorName,
+  { advertIntervalMs, sync }: { readonly advertIntervalMs: number; readonly sync: boolean },
+): string {
   const isDirect = topology.forwarding === 'direct-route';
   const addresses = [`    ${virtualAddress}/24 dev front`];
   if (!isDirect) addresses.push(`    ${gatewayAddress}/24 dev back`);
@@ -36,7 +40,7 @@ export function renderConfiguration(topology: Topology, director: DirectorName, 
     'global_defs {',
     `  router_id drill-${director}`,
     '  vrrp_version 3',
-    `  lvs_sync_daemon front ${virtualRouterName}`,
+    ...(sync ? [`  lvs_sync_daemon front ${virtualRouterName}`] : []),
     '}',
     `vrrp_instance ${virtualRouterName} {`,
     '  state BACKUP',

@@ -2,7 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import { serveRemote } from '../remote.ts';
 import { createSessionEnd, type SessionEnd } from './session.ts';
-import { type Breakage, createStallClock, type StallClock } from './stall-clock.ts';
+import { type Breakage, createStallClock, type StallClock, type StallReport } from './stall-clock.ts';
 import { createWheel, type Wheel } from './wheel.ts';
 
 // The clients' side of the sessions: one process holds them all, and judges each as its user would.
@@ -19,15 +19,17 @@ export interface TrafficOptions {
 export interface TrafficReport {
   readonly sessions: number;
   readonly broken: Readonly<Record<Breakage, number>>;
-  /** The longest stall of each session, in milliseconds. */
-  readonly stallsMs: Float64Array;
+  /** From the servers to here; the servers know the other direction. */
+  readonly stalls: StallReport;
 }
 
 interface ClientSession {
   readonly slot: number;
   readonly end: SessionEnd;
   readonly socket: Socket;
-  readonly clock: StallClock;
+  readonly incoming: StallClock;
+  /** Follows the server's acknowledgements: late by up to a period, but known here. */
+  readonly outgoing: StallClock;
   /** Counted since the last mark. */
   marked: boolean;
   broken: Breakage | undefined;
@@ -71,7 +73,8 @@ serveRemote({
     sessions = sessions.filter(isAlive);
     for (const session of sessions) {
       session.marked = true;
-      session.clock.reset(performance.now());
+      session.incoming.reset(performance.now());
+      session.outgoing.reset(performance.now());
     }
     return sessions.length;
   },
@@ -92,9 +95,10 @@ function open(timeoutMs: number): Promise<void> {
   nextSession += 1;
   const socket = connect({ host: options.address, port: options.port, noDelay: true });
   const end = createSessionEnd({ session: number, direction: 0, seed: options.seed });
-  const clock = createStallClock(options.periodMs, performance.now());
   const session: ClientSession = {
-    ...{ slot: number, end, socket, clock, marked: false },
+    ...{ slot: number, end, socket, marked: false },
+    incoming: createStallClock(options.periodMs, performance.now()),
+    outgoing: createStallClock(options.periodMs, performance.now()),
     ...{ broken: undefined, closing: false, onChange: undefined },
   };
   return new Promise((resolve, reject) => {
@@ -129,11 +133,13 @@ function open(timeoutMs: number): Promise<void> {
 }
 
 function receive(session: ClientSession, chunk: Buffer): void {
-  const { end, clock } = session;
+  const { end } = session;
+  const acknowledgedBefore = end.acknowledged;
   const reception = end.accept(chunk);
   if (reception === 'corrupted') lose(session, 'corrupted');
   if (reception !== 'progress') return;
-  clock.progress(performance.now(), end.verified, end.acknowledged);
+  session.incoming.progress(performance.now());
+  if (end.acknowledged > acknowledgedBefore) session.outgoing.progress(performance.now());
   session.onChange?.();
 }
 
@@ -148,7 +154,8 @@ function lose(session: ClientSession, cause: Breakage): void {
 function watch(): void {
   const nowMs = performance.now();
   for (const session of sessions) {
-    if (isAlive(session) && session.clock.stalledMs(nowMs) > options.stallMaxMs) lose(session, 'stalled');
+    const stalledMs = Math.max(session.incoming.stalledMs(nowMs), session.outgoing.stalledMs(nowMs));
+    if (isAlive(session) && stalledMs > options.stallMaxMs) lose(session, 'stalled');
   }
 }
 
@@ -173,8 +180,11 @@ function report(): TrafficReport {
   const broken: Record<Breakage, number> = { reset: 0, closed: 0, corrupted: 0, stalled: 0 };
   const counted = sessions.filter((session) => session.marked);
   for (const { broken: cause } of counted) if (cause !== undefined) broken[cause] += 1;
-  const stallsMs = Float64Array.from(counted, (session) => session.clock.longestMs(nowMs));
-  return { sessions: counted.length, broken, stallsMs };
+  const stalls: StallReport = {
+    sessions: Uint32Array.from(counted, ({ slot }) => slot),
+    longestMs: Float64Array.from(counted, ({ incoming }) => incoming.longestMs(nowMs)),
+  };
+  return { sessions: counted.length, broken, stalls };
 }
 
 function close(session: ClientSession, timeoutMs: number): Promise<boolean> {

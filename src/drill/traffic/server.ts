@@ -3,27 +3,24 @@ import { createServer, type Socket } from 'node:net';
 import { serveRemote } from '../remote.ts';
 import { headerLength, parseMessage } from './message.ts';
 import { createSessionEnd, type SessionEnd } from './session.ts';
+import { createStallClock, type StallClock, type StallReport } from './stall-clock.ts';
 import { createWheel, type Wheel } from './wheel.ts';
 
 // The real servers' side of the sessions: one process in each real server's namespace.
-
-export interface ServerReport {
-  /** Sessions whose data arrived here. */
-  readonly served: number;
-  readonly corrupted: number;
-}
 
 interface ServedSession {
   readonly slot: number;
   readonly end: SessionEnd;
   readonly socket: Socket;
+  readonly incoming: StallClock;
 }
 
-let served = 0;
-let corrupted = 0;
+let period = 0;
+const sessions = new Set<ServedSession>();
 
 serveRemote({
   listen: (port: number, periodMs: number) => {
+    period = periodMs;
     const wheel = createWheel<ServedSession>(periodMs, ({ socket, end }) => {
       if (socket.writable) socket.write(end.next());
     });
@@ -33,7 +30,14 @@ serveRemote({
       server.listen({ port, host: '0.0.0.0', backlog: 4_096 }, () => resolve());
     });
   },
-  report: (): ServerReport => ({ served, corrupted }),
+  mark: () => {
+    for (const { incoming } of sessions) incoming.reset(performance.now());
+  },
+  /** From the clients to here, since the mark, of the sessions that are still open. */
+  report: (): StallReport => ({
+    sessions: Uint32Array.from(sessions, ({ slot }) => slot),
+    longestMs: Float64Array.from(sessions, ({ incoming }) => incoming.longestMs(performance.now())),
+  }),
 });
 
 function serve(socket: Socket, wheel: Wheel<ServedSession>): void {
@@ -41,7 +45,11 @@ function serve(socket: Socket, wheel: Wheel<ServedSession>): void {
   let start: Buffer = Buffer.alloc(0);
   // The client counts what breaks; health checks connect and close without a word.
   socket.on('error', () => {});
-  socket.on('close', () => session && wheel.remove(session));
+  socket.on('close', () => {
+    if (session === undefined) return;
+    wheel.remove(session);
+    sessions.delete(session);
+  });
   socket.on('data', (chunk) => {
     let bytes = chunk;
     if (session === undefined) {
@@ -49,10 +57,13 @@ function serve(socket: Socket, wheel: Wheel<ServedSession>): void {
       start = bytes;
       if (bytes.length < headerLength) return;
       session = open(socket, bytes);
-      if (session !== undefined) wheel.add(session);
+      if (session === undefined) return refuse(socket, undefined);
+      sessions.add(session);
+      wheel.add(session);
     }
-    if (session === undefined) refuse(socket, undefined);
-    else if (session.end.accept(bytes) === 'corrupted') refuse(socket, session.end);
+    const reception = session?.end.accept(bytes) ?? 'corrupted';
+    if (reception === 'progress') session?.incoming.progress(performance.now());
+    if (reception === 'corrupted') refuse(socket, session?.end);
   });
 }
 
@@ -61,12 +72,11 @@ function open(socket: Socket, bytes: Buffer): ServedSession | undefined {
   const parsed = parseMessage(bytes);
   if (!parsed.ok && parsed.reason !== 'incomplete') return undefined;
   const session = bytes.readUInt32BE(4);
-  served += 1;
-  return { slot: session, socket, end: createSessionEnd({ session, direction: 1, seed: bytes.readUInt32BE(16) }) };
+  const end = createSessionEnd({ session, direction: 1, seed: bytes.readUInt32BE(16) });
+  return { slot: session, socket, end, incoming: createStallClock(period, performance.now()) };
 }
 
 function refuse(socket: Socket, end: SessionEnd | undefined): void {
-  corrupted += 1;
   if (end === undefined) socket.destroy();
   else socket.end(end.alarm());
 }

@@ -46,7 +46,7 @@ for (const { forwarding, addresses, servers } of [
 }
 
 function load(forwarding: LabForwarding, director: 'a' | 'b') {
-  const text = renderConfiguration(describeTopology(forwarding, 2), director, 50);
+  const text = renderConfiguration(describeTopology(forwarding, 2), director, { advertIntervalMs: 50, sync: true });
   const files = { readFile: () => accept(Buffer.from(text)), listDirectory: () => undefined };
   const loaded = loadConfiguration('/lab/keepalived.conf', { files, hostname: 'lab' });
   assert.deepEqual(loaded.diagnostics, []);

@@ -6,7 +6,7 @@ import { parseDrillArguments } from '../../../src/drill/options.ts';
 const defaults = {
   scenarios: ['kill', 'failback', 'handover'],
   forwardings: ['direct-route', 'masquerade'],
-  ...{ sessions: 1000, advertIntervalMs: 100, engine: 'portable', offloads: true, json: false },
+  ...{ sessions: 1000, advertIntervalMs: 100, engine: 'portable', offloads: true, sync: true, json: false },
 };
 
 for (const [line, changed] of [
@@ -15,6 +15,7 @@ for (const [line, changed] of [
   ['--scenario all --forwarding both', {}],
   ['--forwarding masquerade', { forwardings: ['masquerade'] }],
   ['--sessions 5 --advert-int 0.01 --json', { sessions: 5, advertIntervalMs: 10, json: true }],
+  ['--sync off --scenario handover', { sync: false, scenarios: ['handover'] }],
   ['--engine xdp --offloads off --advert-int 1', { engine: 'xdp', offloads: false, advertIntervalMs: 1000 }],
 ] as const) {
   test(`baton drill ${line}`, () => {

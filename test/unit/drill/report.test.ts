@@ -9,8 +9,8 @@ const observation: Observation = {
   traffic: {
     sessions: 4,
     broken: { reset: 0, closed: 0, corrupted: 0, stalled: 0 },
-    stallsMs: Float64Array.of(301.04, 310, 420.06, 290),
   },
+  stallsMs: Float64Array.of(301.04, 310, 420.06, 290),
   gap: { lastOldMs: 1_000.2, firstNewMs: 1_312.55, gapMs: 312.35, overlapMs: 0 },
   timeline: [
     { atMs: 0, what: 'kill -9 of every process of director a' },

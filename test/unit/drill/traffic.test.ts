@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { emitMessage, type Message, messageLength, parseMessage } from '../../../src/drill/traffic/message.ts';
 import { createSessionEnd } from '../../../src/drill/traffic/session.ts';
-import { createStallClock } from '../../../src/drill/traffic/stall-clock.ts';
+import { createStallClock, mergeStalls } from '../../../src/drill/traffic/stall-clock.ts';
 
 const messages = fc.record<Message>(
   {
@@ -90,18 +90,25 @@ test('what does not belong into the stream at its place is corruption', () => {
   }
 });
 
-test('a stall is silence beyond the period, in either direction, and it is remembered', () => {
+test('a stall is silence beyond the period, and it is remembered', () => {
   const clock = createStallClock(100, 0);
-  clock.progress(100, 1, 1);
+  clock.progress(100);
   assert.equal(clock.stalledMs(200), 0);
-  clock.progress(250, 2, 1);
-  assert.equal(clock.stalledMs(350), 150, 'the acknowledgements have been silent since 100');
-  clock.progress(400, 3, 2);
+  clock.progress(350);
   assert.equal(clock.stalledMs(400), 0);
-  assert.equal(clock.longestMs(400), 200);
+  assert.equal(clock.longestMs(400), 150);
   clock.reset(400);
-  assert.equal(clock.longestMs(480), 0);
-  assert.equal(clock.longestMs(1_500), 1_000);
+  assert.equal(clock.longestMs(450), 0);
+  assert.equal(clock.longestMs(1_550), 1_100, 'the silence that still lasts');
+});
+
+test('a session has stalled for as long as either of its ends has seen', () => {
+  const client = { sessions: Uint32Array.of(7, 9, 11), longestMs: Float64Array.of(10, 20, 30) };
+  const servers = [
+    { sessions: Uint32Array.of(9), longestMs: Float64Array.of(25) },
+    { sessions: Uint32Array.of(11, 8), longestMs: Float64Array.of(5, 99) },
+  ];
+  assert.deepEqual(mergeStalls(client, servers), Float64Array.of(10, 25, 30));
 });
 
 const sample: Message = {
