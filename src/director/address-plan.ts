@@ -30,17 +30,18 @@ export type Locate = (address: IpAddress) => { readonly interface: string; reado
 export const leaseSlotsMax = 255;
 
 /**
- * Decides who speaks for each virtual address. `previous` keeps the lease slots of virtual routers that stay, so that a
- * reload never moves a lease.
+ * Decides who speaks for each virtual address. Virtual routers that were in the `previous` plan keep their lease slots,
+ * so that a reload never moves a lease. Throws a sentence when the host stands in the way.
  */
 export function planAddresses(
   configuration: Configuration,
-  previous: ReadonlyMap<string, number>,
+  previous: AddressPlan | undefined,
   locate: Locate,
 ): AddressPlan {
   const served = new Set(configuration.services.map((service) => service.address));
   const answered = addressesToAnswer(configuration, served, locate);
-  const slots = assignSlots(configuration.virtualRouters, previous);
+  refuseHeldAddresses(answered, previous, locate);
+  const slots = assignSlots(configuration.virtualRouters, leaseSlotsOf(previous));
   const routers = configuration.virtualRouters.map((router) => ({
     router,
     leaseSlot: slots.get(routerIdentity(router)) ?? -1,
@@ -84,6 +85,28 @@ function addressesToAnswer(
   return new Set([...served, ...gateways]);
 }
 
+/** On an interface already, by another program's hand: the kernel would answer for it whoever is active. */
+function refuseHeldAddresses(
+  answered: ReadonlySet<IpAddress>,
+  previous: AddressPlan | undefined,
+  locate: Locate,
+): void {
+  const own = new Set(previous?.routers.flatMap(({ installed }) => [...installed]));
+  for (const address of answered) {
+    const place = own.has(address) ? undefined : locate(address);
+    if (place?.held) {
+      throw new Error(
+        `${address} is on ${place.interface} already, whose kernel would reset its connections; take it off: ` +
+          `ip address del ${address} dev ${place.interface}`,
+      );
+    }
+  }
+}
+
+function leaseSlotsOf(plan: AddressPlan | undefined): Map<string, number> {
+  return new Map(plan?.routers.map(({ router, leaseSlot }) => [routerIdentity(router), leaseSlot]) ?? []);
+}
+
 function assignSlots(routers: readonly VirtualRouter[], previous: ReadonlyMap<string, number>): Map<string, number> {
   const slots = new Map<string, number>();
   for (const router of routers) {
@@ -106,12 +129,6 @@ function planUnelected(address: IpAddress, locate: Locate): EngineAddress {
   const place = locate(address);
   if (place === undefined) {
     throw new Error(`no interface has a route to virtual_server ${address}; put the address into a vrrp_instance`);
-  }
-  if (place.held) {
-    throw new Error(
-      `virtual_server ${address} is an address of ${place.interface}, whose kernel would reset its connections; ` +
-        'take it off the interface and put it into a vrrp_instance',
-    );
   }
   return { address, interface: place.interface, leaseSlot: -1, answer: true };
 }

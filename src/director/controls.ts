@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { HealthChange } from '../health/runner.ts';
 import type { ConfiguredService, SyncSettings } from '../model/configuration.ts';
+import type { VirtualService } from '../model/virtual-service.ts';
 import type { RouterAssignment } from './address-plan.ts';
 import type { SyncStatus, VirtualRouterStatus } from './status.ts';
 
@@ -21,22 +23,12 @@ export interface ElectionControl {
 
 /** Connection synchronisation, which runs in the sync thread. */
 export interface ReplicationControl {
-  /** Without settings nothing is replicated and the gate stays open. `fingerprint` digests the virtual services. */
-  configure(settings: SyncSettings | undefined, fingerprint: number): Promise<void>;
+  /** Without settings nothing is replicated and the gate stays open. Peers compare a digest of the virtual services. */
+  configure(settings: SyncSettings | undefined, services: readonly VirtualService[]): Promise<void>;
   /** Called at once with the present state, and on every change. */
   onGate(listener: (open: boolean) => void): void;
   status(): Promise<SyncStatus>;
   stop(): Promise<void>;
-}
-
-export interface HealthChange {
-  /** `virtualServiceName` of the service. */
-  readonly service: string;
-  /** `endpointName` of the real server. */
-  readonly realServer: string;
-  readonly alive: boolean;
-  /** Why, for people. */
-  readonly reason: string;
 }
 
 /** The checkers. */

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Engine, EngineConfiguration, ExportPage } from '../engine/engine.ts';
 import type { Clock } from '../lib/clock.ts';
-import { hashWords } from '../lib/hash.ts';
 import type { Log } from '../lib/log.ts';
 import type { Configuration } from '../model/configuration.ts';
-import { endpointName, type VirtualService, virtualServiceName } from '../model/virtual-service.ts';
+import { endpointName, virtualServiceName } from '../model/virtual-service.ts';
 import { compileService } from '../scheduler/compile.ts';
-import { type AddressPlan, type Locate, planAddresses, routerIdentity } from './address-plan.ts';
+import { type AddressPlan, type Locate, planAddresses } from './address-plan.ts';
 import type { ElectionControl, HealthControl, ReplicationControl } from './controls.ts';
 import { describeServices } from './service-status.ts';
 import type { DirectorStatus } from './status.ts';
@@ -63,13 +62,13 @@ export class Director implements DirectorView {
   apply(configuration: Configuration): Promise<void> {
     return this.#queue(async () => {
       const { election, replication, health, takeRouteSnapshot, verifyInterface } = this.#parts;
-      const plan = planAddresses(configuration, this.#leaseSlots(), takeRouteSnapshot());
+      const plan = planAddresses(configuration, this.#plan, takeRouteSnapshot());
       for (const name of plan.interfaces) verifyInterface(name);
       this.#configuration = configuration;
       this.#plan = plan;
       health.configure(configuration.services);
       await this.#configureEngine();
-      await replication.configure(configuration.sync, fingerprintServices(configuration.services));
+      await replication.configure(configuration.sync, configuration.services);
       await election.configure(plan.routers);
     });
   }
@@ -139,24 +138,4 @@ export class Director implements DirectorView {
     };
     await engine.configure(engineConfiguration);
   }
-
-  #leaseSlots(): Map<string, number> {
-    return new Map(this.#plan?.routers.map(({ router, leaseSlot }) => [routerIdentity(router), leaseSlot]) ?? []);
-  }
-}
-
-/** The same for two directors exactly when their virtual services and real servers are the same, in any order. */
-export function fingerprintServices(services: readonly VirtualService[]): number {
-  let sum = 0;
-  for (const service of services) {
-    const servers = service.realServers
-      .map((server) => `${endpointName(server)} ${server.weight} ${server.forwardingMethod}`)
-      .sort();
-    sum = (sum + hashText([virtualServiceName(service), service.scheduler.name, ...servers].join('\n'))) >>> 0;
-  }
-  return sum;
-}
-
-function hashText(text: string): number {
-  return hashWords(new TextEncoder().encode(text));
 }

@@ -15,6 +15,7 @@ const reasonTexts = {
   'active-resigned': 'the active router resigned',
   preempting: 'the active router has a lower priority',
   outranked: 'another router with a better claim is active',
+  mute: 'another router is active and its own advertisements do not get out',
   lapsed: 'its lease had run out before it could advertise again',
   handover: 'it was asked to hand over',
   'interface-down': 'the interface is down',
@@ -29,7 +30,7 @@ const noteTexts = {
     'heard another active router with a lesser claim, answered it and announces its addresses again',
   ],
   'rival-ignored': ['warn', 'ignores a router with a lesser claim that says it is active or was'],
-  'late-timer': ['warn', 'was woken late; reads waiting advertisements before it decides'],
+  'late-timer': ['debug', 'was woken late; reads waiting advertisements before it decides'],
   'preempt-delayed': ['info', 'hears an active router with a lower priority and waits for the preempt delay'],
 } as const satisfies Record<Note, readonly [LogLevel, string]>;
 

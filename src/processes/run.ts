@@ -39,7 +39,13 @@ export async function runCommand(args: readonly string[], script: string): Promi
   const log: Log = (level, message, fields = {}) => logger[level](fields, message);
   const runDirectory = claimRunDirectory(options['run-dir']);
   const stopRequested = nextSignal();
-  const { director, failed } = await composeDirector({ script, log, version, configurationFile: file });
+  const { director, failed } = await composeDirector({
+    script,
+    log,
+    version,
+    configurationFile: file,
+    configuration: loaded.configuration,
+  });
   try {
     await director.apply(loaded.configuration);
     const control = await serveControl(controlSocketPath(options['run-dir']), director);

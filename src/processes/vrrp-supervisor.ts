@@ -103,20 +103,19 @@ export class VrrpSupervisor implements ElectionControl {
   }
 
   #receive(message: FromVrrpProcess): void {
-    if (message.kind === 'log') return this.#parts.log(message.level, message.sentence, message.fields);
-    if (message.kind === 'active') {
+    if (message.kind === 'log') {
+      this.#parts.log(message.level, message.sentence, message.fields);
+    } else if (message.kind === 'active') {
       this.#active = new Set(message.names);
       this.#restartDelayMs = firstRestartDelayMs;
-      return undefined;
+    } else if (message.kind !== 'ready') {
+      const pending = this.#pending.get(message.id);
+      if (pending === undefined) return;
+      this.#pending.delete(message.id);
+      clearTimeout(pending.timer);
+      if (message.kind === 'answer') pending.resolve(message.value as never);
+      else pending.reject(new Error(message.sentence));
     }
-    if (message.kind === 'ready') return undefined;
-    const pending = this.#pending.get(message.id);
-    if (pending === undefined) return undefined;
-    this.#pending.delete(message.id);
-    clearTimeout(pending.timer);
-    if (message.kind === 'answer') pending.resolve(message.value as never);
-    else pending.reject(new Error(message.sentence));
-    return undefined;
   }
 
   #ask<Request extends VrrpRequest>(request: Request): Promise<VrrpAnswers[Request['kind']]> {

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
+import { runEngineThread } from '../engine/portable/engine-thread.ts';
+import { PortableEngine } from '../engine/portable/portable-engine.ts';
+import { LeaseMemory } from '../platform/linux/lease-memory.ts';
+import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
+import { RtnetlinkNextHopResolver } from '../platform/linux/next-hop-resolver.ts';
+import { PacketRing } from '../platform/linux/packet-ring.ts';
+import { Poller } from '../platform/linux/poller.ts';
+import { Wake } from '../platform/linux/wake.ts';
+
+export interface EngineThreadSettings {
+  readonly interfaces: readonly string[];
+  readonly leaseFd: number;
+  readonly wakeFd: number;
+}
+
+/** A line on which the engine takes requests from here on. */
+export interface AdoptPort {
+  readonly adopt: MessagePort;
+}
+
+/** The portable engine on the interfaces of this host. Blocks its thread until it is asked to close. */
+export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings): void {
+  const parent = parentPort;
+  if (parent === null) throw new Error('the portable engine runs in a thread of its own');
+  const clock = new MonotonicClock();
+  const wake = new Wake(wakeFd);
+  const leases = LeaseMemory.attach(leaseFd);
+  const ports = interfaces.map((name) => new PacketRing(name));
+  const resolver = new RtnetlinkNextHopResolver(ports, clock);
+  const nowMs = (): number => clock.nowMs();
+  const engine = new PortableEngine({ ports, resolver, leases, nowMs });
+  const poller = new Poller([...ports.map((port) => port.fd), resolver.fd, wake.fd]);
+  const requests: MessagePort[] = [];
+  parent.postMessage('ready');
+  runEngineThread({
+    engine,
+    nowMs,
+    requests,
+    poll: (timeoutMs) => {
+      poller.wait(timeoutMs);
+      wake.drain();
+      for (;;) {
+        const received = receiveMessageOnPort(parent);
+        if (received === undefined) return;
+        requests.push((received.message as AdoptPort).adopt);
+      }
+    },
+  });
+}

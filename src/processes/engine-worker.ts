@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { RemoteEngine } from '../engine/portable/remote-engine.ts';
+import type { Wake } from '../platform/linux/wake.ts';
+import type { AdoptPort, EngineThreadSettings } from './engine-thread.ts';
+import type { ThreadSettings } from './threads.ts';
+
+/** The portable engine's thread, as its parent sees it. */
+export interface EngineWorker {
+  readonly engine: RemoteEngine;
+  /** Another line to the engine, for another thread. */
+  readonly openLine: () => MessagePort;
+  /** Resolves with the reason, should the thread end without having been asked to. */
+  readonly ended: Promise<Error>;
+}
+
+/** Starts the thread. Rejects with its sentence when an interface or a privilege is missing. */
+export async function startEngineWorker(
+  script: string,
+  settings: EngineThreadSettings,
+  wake: Wake,
+): Promise<EngineWorker> {
+  const workerData: ThreadSettings = { thread: 'engine', settings };
+  const worker = new Worker(script, { workerData });
+  await new Promise<void>((resolve, reject) => {
+    worker.once('message', () => resolve());
+    worker.once('error', reject);
+  });
+  const openLine = (): MessagePort => {
+    const { port1, port2 } = new MessageChannel();
+    worker.postMessage({ adopt: port2 } satisfies AdoptPort, [port2]);
+    wake.signal();
+    return port1;
+  };
+  const engine = new RemoteEngine(openLine(), () => wake.signal());
+  const ended = new Promise<Error>((resolve) => {
+    worker.once('error', (error) => resolve(new Error(`the engine thread failed: ${error.message}`)));
+    worker.once('exit', () => resolve(new Error('the engine thread ended')));
+  });
+  void ended.then((reason) => engine.fail(reason));
+  return { engine, openLine, ended };
+}

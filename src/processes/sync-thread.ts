@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type MessagePort, parentPort } from 'node:worker_threads';
+import { startReplication } from '../director/replication.ts';
+import type { SyncStatus } from '../director/status.ts';
+import { RemoteConnectionPort } from '../engine/portable/remote-engine.ts';
+import type { LogLevel } from '../lib/log.ts';
+import type { SyncSettings } from '../model/configuration.ts';
+import type { VirtualService } from '../model/virtual-service.ts';
+import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
+import { MulticastSyncSocket } from '../platform/linux/sync-socket.ts';
+import { Wake } from '../platform/linux/wake.ts';
+
+export interface SyncThreadSettings {
+  readonly sync: SyncSettings;
+  readonly senderId: number;
+  readonly epoch: number;
+  readonly services: readonly VirtualService[];
+  readonly engine: MessagePort;
+  readonly wakeFd: number;
+}
+
+export type ToSyncThread =
+  | { readonly kind: 'services'; readonly services: readonly VirtualService[] }
+  | { readonly kind: 'status'; readonly id: number }
+  | { readonly kind: 'stop' };
+
+export type FromSyncThread =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'gate'; readonly open: boolean }
+  | { readonly kind: 'status'; readonly id: number; readonly status: SyncStatus }
+  | {
+      readonly kind: 'log';
+      readonly level: LogLevel;
+      readonly sentence: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    };
+
+/** Connection synchronisation on a multicast socket of this host, in a thread of its own. */
+export function runSync({ sync, senderId, epoch, services, engine, wakeFd }: SyncThreadSettings): void {
+  const parent = parentPort;
+  if (parent === null) throw new Error('connection synchronisation runs in a thread of its own');
+  const tell = (message: FromSyncThread): void => parent.postMessage(message);
+  const wake = new Wake(wakeFd);
+  const replication = startReplication({
+    transport: new MulticastSyncSocket(sync),
+    connections: new RemoteConnectionPort(engine, () => wake.signal()),
+    clock: new MonotonicClock(),
+    identity: { senderId, epoch, syncId: sync.syncId },
+    services,
+    log: (level, sentence, fields = {}) => tell({ kind: 'log', level, sentence, fields }),
+    onGate: (gate) => tell({ kind: 'gate', open: gate !== 'joining' }),
+    tuning: { datagramLength: sync.maxLength },
+  });
+  parent.on('message', (message: ToSyncThread) => {
+    if (message.kind === 'services') replication.reconfigure(message.services);
+    else if (message.kind === 'status') tell({ kind: 'status', id: message.id, status: replication.status() });
+    else {
+      replication.close();
+      engine.close();
+      parent.close();
+    }
+  });
+  tell({ kind: 'ready' });
+}

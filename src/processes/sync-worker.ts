@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isDeepStrictEqual } from 'node:util';
+import { type MessagePort, Worker } from 'node:worker_threads';
+import type { ReplicationControl } from '../director/controls.ts';
+import type { SyncStatus } from '../director/status.ts';
+import type { Log } from '../lib/log.ts';
+import type { SyncSettings } from '../model/configuration.ts';
+import type { VirtualService } from '../model/virtual-service.ts';
+import type { FromSyncThread, SyncThreadSettings, ToSyncThread } from './sync-thread.ts';
+import type { ThreadSettings } from './threads.ts';
+
+export interface SyncWorkerParts {
+  readonly script: string;
+  /** This director on the segment: the same after a restart. */
+  readonly senderId: number;
+  /** Rises with each start of a thread. */
+  readonly nextEpoch: () => number;
+  readonly wakeFd: number;
+  /** A line of its own to the engine, for each thread. */
+  readonly openEngineLine: () => MessagePort;
+  readonly log: Log;
+}
+
+const restartDelayMs = 1_000;
+const statusTimeoutMs = 2_000;
+const silent: SyncStatus = { state: 'off', peers: [], counters: {} };
+
+/** Keeps the sync thread running while there are settings for it; without any, the gate stays open. */
+export class SyncWorker implements ReplicationControl {
+  readonly #parts: SyncWorkerParts;
+  #worker: Worker | undefined;
+  #settings: SyncSettings | undefined;
+  #services: readonly VirtualService[] = [];
+  #gateOpen = true;
+  #onGate: (open: boolean) => void = () => undefined;
+  readonly #statusRequests = new Map<number, (status: SyncStatus) => void>();
+  #nextId = 0;
+
+  constructor(parts: SyncWorkerParts) {
+    this.#parts = parts;
+  }
+
+  async configure(settings: SyncSettings | undefined, services: readonly VirtualService[]): Promise<void> {
+    const unchanged = this.#worker !== undefined && isDeepStrictEqual(settings, this.#settings);
+    this.#settings = settings;
+    this.#services = services;
+    if (unchanged) return this.#tell({ kind: 'services', services });
+    await this.#stopWorker();
+    if (settings === undefined) return this.#setGate(true);
+    this.#setGate(false);
+    return this.#start(settings);
+  }
+
+  onGate(listener: (open: boolean) => void): void {
+    this.#onGate = listener;
+    listener(this.#gateOpen);
+  }
+
+  status(): Promise<SyncStatus> {
+    if (this.#worker === undefined) return Promise.resolve(silent);
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#statusRequests.delete(id);
+        reject(new Error(`the sync thread does not answer within ${statusTimeoutMs} ms`));
+      }, statusTimeoutMs);
+      this.#statusRequests.set(id, (status) => {
+        clearTimeout(timer);
+        resolve(status);
+      });
+      this.#tell({ kind: 'status', id });
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#settings = undefined;
+    await this.#stopWorker();
+  }
+
+  #start(sync: SyncSettings): Promise<void> {
+    const { script, senderId, nextEpoch, wakeFd, openEngineLine } = this.#parts;
+    const engine = openEngineLine();
+    const settings: SyncThreadSettings = {
+      sync,
+      senderId,
+      epoch: nextEpoch(),
+      services: this.#services,
+      engine,
+      wakeFd,
+    };
+    const workerData: ThreadSettings = { thread: 'sync', settings };
+    const worker = new Worker(script, { workerData, transferList: [engine] });
+    this.#worker = worker;
+    return new Promise((resolve, reject) => {
+      worker.on('message', (message: FromSyncThread) => {
+        if (message.kind === 'ready') resolve();
+        else this.#receive(message);
+      });
+      worker.once('error', (error) => {
+        this.#parts.log('error', `the sync thread failed: ${error.message}`);
+        reject(error);
+      });
+      worker.once('exit', () => this.#exited(worker));
+    });
+  }
+
+  #receive(message: FromSyncThread): void {
+    if (message.kind === 'log') this.#parts.log(message.level, message.sentence, message.fields);
+    else if (message.kind === 'gate') this.#setGate(message.open);
+    else if (message.kind === 'status') {
+      this.#statusRequests.get(message.id)?.(message.status);
+      this.#statusRequests.delete(message.id);
+    }
+  }
+
+  /** A director whose sync has failed has no proven copy: the gate closes until it has one again. */
+  #exited(worker: Worker): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    for (const answer of this.#statusRequests.values()) answer(silent);
+    this.#statusRequests.clear();
+    if (this.#settings === undefined) return;
+    this.#setGate(false);
+    setTimeout(() => {
+      if (this.#settings === undefined || this.#worker !== undefined) return;
+      this.#start(this.#settings).catch((error: Error) => this.#parts.log('error', error.message));
+    }, restartDelayMs);
+  }
+
+  async #stopWorker(): Promise<void> {
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    this.#tell({ kind: 'stop' });
+    this.#worker = undefined;
+    await new Promise<void>((resolve) => {
+      const force = setTimeout(() => void worker.terminate(), statusTimeoutMs);
+      worker.once('exit', () => {
+        clearTimeout(force);
+        resolve();
+      });
+    });
+  }
+
+  #tell(message: ToSyncThread): void {
+    this.#worker?.postMessage(message);
+  }
+
+  #setGate(open: boolean): void {
+    if (open === this.#gateOpen) return;
+    this.#gateOpen = open;
+    this.#onGate(open);
+  }
+}
