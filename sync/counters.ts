@@ -56,6 +56,8 @@ export const trafficCounterNames = [
   'peersRestarted',
   'peersForgotten',
   'fingerprintMismatches',
+  /** Times that this director was stopped for longer than half the peer timeout. */
+  'pauses',
 ] as const;
 export type TrafficCounterName = (typeof trafficCounterNames)[number];
 

@@ -11,6 +11,8 @@ export interface Peer {
   readonly epoch: number;
   address: IpAddress;
   lastHeardMs: number;
+  /** False after this director itself was stopped for a while, until the next datagram of the peer. */
+  heardSincePause: boolean;
   /** What it says of itself; undefined until its first heartbeat. */
   gate: GateState | undefined;
   fingerprint: string | undefined;
@@ -38,7 +40,7 @@ export interface PeerStatus {
 
 /** This director's table holds all that the peer has said, but for what is being repaired right now. */
 export function isInSync(peer: Peer, settings: SyncTuning, nowMs: number): boolean {
-  if (!peer.intake.complete) return false;
+  if (!peer.intake.complete || !peer.heardSincePause) return false;
   const { gapSinceMs } = peer.stream;
   return gapSinceMs === undefined || nowMs - gapSinceMs < settings.gapToleranceMs;
 }

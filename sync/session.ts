@@ -61,6 +61,8 @@ export class SyncSession {
   /** Until then somebody may still answer. */
   #aloneAtMs: number;
   #heartbeatAtMs: number;
+  /** When the session was last called: at least at every heartbeat. */
+  #awakeMs: number;
   #solicitAnsweredMs = Number.NEGATIVE_INFINITY;
   #transfers: number;
   #batchesSubmitted = 0;
@@ -81,6 +83,7 @@ export class SyncSession {
     this.#transfers = identity.epoch % 0x8000_0000;
     this.#aloneAtMs = nowMs + settings.aloneAfterMs;
     this.#heartbeatAtMs = nowMs;
+    this.#awakeMs = nowMs;
     this.#sendHeartbeat(nowMs, true);
   }
 
@@ -90,27 +93,18 @@ export class SyncSession {
 
   /** Publishes events of local connections. */
   publish(batch: Int32Array, nowMs: number): void {
+    this.#notePause(nowMs);
     this.#service.published(this.#publisher.publish(batch, nowMs));
   }
 
-  /** A datagram from the network, valid or not. Nothing of it is kept. */
+  /** A datagram from the network, valid or not. The bytes are not kept. */
   receive(datagram: Uint8Array, source: IpAddress, nowMs: number): void {
     this.#counters.traffic.datagramsReceived += 1;
     this.#counters.traffic.bytesReceived += datagram.length;
-    const frame = parseFrame(datagram, this.#identity.syncId);
-    if (!frame.ok) return this.#reject(frame.reason);
-    const stranger = this.#refuseSender(frame.value);
-    if (stranger !== undefined) return this.#reject(stranger);
-    const message = parseMessage(frame.value.type, frame.value.body);
-    if (!message.ok) return this.#reject(message.reason);
-    if (message.value.type === DatagramType.leave) {
-      this.#forget(frame.value.sender, nowMs);
-      return this.#evaluateGate(nowMs);
-    }
-    const peer = this.#meet(frame.value, source, nowMs);
-    if (peer === undefined) return this.#reject('peerLimit');
-    this.#dispatch(peer, frame.value, message.value, nowMs);
-    this.#evaluateGate(nowMs);
+    this.#notePause(nowMs);
+    const reason = this.#read(datagram, source, nowMs);
+    if (reason !== undefined) this.#reject(reason);
+    else this.#evaluateGate(nowMs);
   }
 
   /** The page asked for by `exportPage`; undefined when it could not be read. */
@@ -120,6 +114,7 @@ export class SyncSession {
 
   /** `count` further batches are in the table. */
   applied(count: number, nowMs: number): void {
+    this.#notePause(nowMs);
     this.#batchesApplied += count;
     for (const peer of this.#peers.values()) this.#drain(peer, nowMs);
     for (const peer of this.#peers.values()) this.#noteApplied(peer, nowMs);
@@ -128,6 +123,7 @@ export class SyncSession {
 
   /** Does what is due. */
   advance(nowMs: number): void {
+    this.#notePause(nowMs);
     for (const peer of [...this.#peers.values()]) {
       if (nowMs - peer.lastHeardMs >= this.#settings.peerTimeoutMs) this.#forget(peer.senderId, nowMs);
     }
@@ -179,6 +175,42 @@ export class SyncSession {
     };
   }
 
+  /** Why the datagram was not for this director; undefined once it has been acted upon. */
+  #read(datagram: Uint8Array, source: IpAddress, nowMs: number): RejectionReason | undefined {
+    const frame = parseFrame(datagram, this.#identity.syncId);
+    if (!frame.ok) return frame.reason;
+    const stranger = this.#refuseSender(frame.value);
+    if (stranger !== undefined) return stranger;
+    const message = parseMessage(frame.value.type, frame.value.body);
+    if (!message.ok) return message.reason;
+    if (message.value.type === DatagramType.leave) {
+      this.#forget(frame.value.sender, nowMs);
+      return undefined;
+    }
+    const peer = this.#meet(frame.value, source, nowMs);
+    if (peer === undefined) return 'peerLimit';
+    this.#dispatch(peer, frame.value, message.value, nowMs);
+    return undefined;
+  }
+
+  /**
+   * A director that was itself stopped for a while (SIGSTOP, a suspended machine, a long pause of the collector) has
+   * not heard its peers because it was not listening. It must not take itself for the only one, nor its table for
+   * current, before it has heard from them.
+   */
+  #notePause(nowMs: number): void {
+    const pausedMs = nowMs - this.#awakeMs;
+    this.#awakeMs = nowMs;
+    if (pausedMs < this.#settings.peerTimeoutMs / 2) return;
+    this.#counters.traffic.pauses += 1;
+    if (this.#gate === 'joining') this.#aloneAtMs = Math.max(this.#aloneAtMs, nowMs + this.#settings.aloneAfterMs);
+    for (const peer of this.#peers.values()) {
+      peer.lastHeardMs = nowMs;
+      peer.heardSincePause = false;
+    }
+    this.#evaluateGate(nowMs);
+  }
+
   #reject(reason: RejectionReason): void {
     this.#counters.rejected[reason] += 1;
   }
@@ -197,6 +229,7 @@ export class SyncSession {
     if (known !== undefined && known.epoch === frame.epoch) {
       known.lastHeardMs = nowMs;
       known.address = address;
+      known.heardSincePause = true;
       return known;
     }
     if (known === undefined && this.#peers.size >= this.#settings.peersMax) return undefined;
@@ -208,6 +241,7 @@ export class SyncSession {
       epoch: frame.epoch,
       address,
       lastHeardMs: nowMs,
+      heardSincePause: true,
       gate: undefined,
       fingerprint: known?.fingerprint,
       stream: new IncomingStream(this.#settings, first),
@@ -368,7 +402,10 @@ export class SyncSession {
 
   #repair(peer: Peer, nowMs: number): void {
     const { stream } = peer;
-    if (stream.peek() !== undefined) return stream.postponeNack(nowMs);
+    if (stream.peek() !== undefined) {
+      stream.postponeNack(nowMs);
+      return;
+    }
     if (stream.nackAttempts >= this.#settings.nackAttemptsMax) {
       this.#giveUp(peer, stream.nextAvailable(), nowMs);
       return;
