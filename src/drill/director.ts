@@ -51,13 +51,15 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillOptio
     },
     await: async (what, condition, timeoutMs) => {
       const givenUpMs = performance.now() + timeoutMs;
+      let last: DirectorStatus | undefined;
       while (performance.now() < givenUpMs) {
         if (hasEnded(child)) throw complain('ended unexpectedly');
         const status = await statusOf(runDirectory);
         if (status !== undefined && condition(status)) return status;
+        last = status ?? last;
         await delay(pollMs);
       }
-      throw complain(`has not become ${what} within ${timeoutMs / 1000} s`);
+      throw complain(`has not become ${what} within ${timeoutMs / 1000} s (${describe(last)})`);
     },
     kill: () => {
       const pid = child?.pid;
@@ -90,6 +92,13 @@ async function statusOf(runDirectory: string): Promise<DirectorStatus | undefine
     if (error instanceof ControlError || (error as NodeJS.ErrnoException).code !== undefined) return undefined;
     throw error;
   }
+}
+
+/** What a director was last, for whoever must find out why it is not what it should be. */
+function describe(status: DirectorStatus | undefined): string {
+  if (status === undefined) return 'it has never answered';
+  const states = status.virtualRouters.map(({ name, state }) => `${name} is ${state}`);
+  return [...states, `sync is ${status.sync.state}`].join(', ');
 }
 
 function terminate(child: ChildProcess | undefined, timeoutMs: number): Promise<number | undefined> {

@@ -38,10 +38,12 @@ export async function runScenario(context: ScenarioContext, scenario: ScenarioNa
   const { pair, options, say } = context;
   const move = moves[scenario](pair);
   await move.prepare();
+  await pair.capture.call('clear');
   const opened = await pair.client.call<number>('fill', options.sessions, openTimeoutMs);
   if (opened > 0) say(`${opened} sessions opened, data verified both ways`);
   await awaitReplication(context, move);
-  await pair.capture.call('clear');
+  // Every session has worked a moment before the failure, and the capture has seen the old active forward.
+  await pair.client.call('settle', settleTimeoutMs);
   for (const end of [pair.client, ...pair.servers]) await end.call('mark');
   say(move.triggerText);
   const triggerMs = await move.trigger();
