@@ -17,6 +17,10 @@ const repeatable: ReadonlySet<string> = new Set([
   'virtual_ipaddress',
 ]);
 
+const everyKeyword: ReadonlySet<string> = new Set(
+  [...keywordTable.values()].flatMap(({ keywords }) => [...keywords.keys()]),
+);
+
 /** Two names of one keyword. */
 const aliases: ReadonlyMap<string, string> = new Map([
   ['lb_algo', 'lvs_sched'],
@@ -99,6 +103,10 @@ function reportUnknown(statement: Statement, block: KeywordBlock, diagnostics: D
     diagnostics.error(span, `${text} must be the first word of its line`);
     return;
   }
+  if (diagnostics.isFull) {
+    diagnostics.error(span, unknown);
+    return;
+  }
   const elsewhere = blocksWith(text);
   if (elsewhere.length > 0) {
     diagnostics.error(span, `${text} does not belong in ${block.title}: it belongs in ${listOf(elsewhere)}`);
@@ -109,10 +117,7 @@ function reportUnknown(statement: Statement, block: KeywordBlock, diagnostics: D
     diagnostics.error(span, `${unknown}: did you mean ${here}?`);
     return;
   }
-  const anywhere = nearest(
-    text,
-    [...keywordTable.values()].flatMap(({ keywords }) => [...keywords.keys()]),
-  );
+  const anywhere = nearest(text, everyKeyword);
   if (anywhere === undefined) diagnostics.error(span, `${unknown} in ${block.title}`);
   else
     diagnostics.error(span, `${unknown}: did you mean ${anywhere}, which belongs in ${listOf(blocksWith(anywhere))}?`);

@@ -23,14 +23,21 @@ export class DiagnosticCollector {
   readonly #found: Diagnostic[] = [];
   #errors = 0;
   #dropped = 0;
+  #droppedErrors = 0;
 
   error(span: Span, text: string): void {
     this.#errors += 1;
+    if (this.isFull) this.#droppedErrors += 1;
     this.#add(span, 'error', text);
   }
 
   warning(span: Span, text: string): void {
     this.#add(span, 'warning', text);
+  }
+
+  /** Nothing more will be shown: what it says need not be worked out. */
+  get isFull(): boolean {
+    return this.#found.length >= diagnosticsMax;
   }
 
   get hasErrors(): boolean {
@@ -50,13 +57,20 @@ export class DiagnosticCollector {
     const last = list.at(-1);
     if (this.#dropped > 0 && last !== undefined) {
       const { file, line, column } = last;
-      list.push({ file, line, column, severity: 'error', text: `${this.#dropped} more problems are not shown` });
+      const severity = this.#droppedErrors > 0 ? 'error' : 'warning';
+      list.push({
+        file,
+        line,
+        column,
+        severity,
+        text: `${this.#dropped} more ${this.#dropped === 1 ? 'is' : 'are'} not shown`,
+      });
     }
     return list;
   }
 
   #add(span: Span, severity: Severity, text: string): void {
-    if (this.#found.length >= diagnosticsMax) {
+    if (this.isFull) {
       this.#dropped += 1;
       return;
     }

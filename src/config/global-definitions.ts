@@ -168,9 +168,10 @@ function readSyncDaemon(statement: Statement, diagnostics: DiagnosticCollector):
       else option(value);
       i += 1;
     } else if (i === 0) values.instance = word;
-    else if (i === 1 && parseWholeNumber(word.text, { min: 0, max: 255 }) !== undefined)
+    else if (i === 1 && parseWholeNumber(word.text, { min: 0, max: 255 }) !== undefined) {
       values.syncId = Number(word.text);
-    else reportOption('lvs_sync_daemon', word, Object.keys(options), diagnostics);
+      diagnostics.warning(word.span, `write id before ${word.text}: a number alone is an older form`);
+    } else reportOption('lvs_sync_daemon', word, Object.keys(options), diagnostics);
   }
   return interfaceName === undefined
     ? undefined

@@ -133,7 +133,8 @@ describe('global_defs', () => {
     assert.deepEqual(sync('eth1'), { ...defaults, interface: 'eth1' });
     assert.deepEqual(sync('eth1 VI_1'), { ...defaults, interface: 'eth1', instance: 'VI_1', syncId: 51 });
     assert.deepEqual(sync('eth1 inst VI_1'), { ...defaults, interface: 'eth1', instance: 'VI_1', syncId: 51 });
-    assert.deepEqual(sync('eth1 VI_1 7'), { ...defaults, interface: 'eth1', instance: 'VI_1', syncId: 7 });
+    const older = load(global('lvs_sync_daemon eth1 VI_1 7') + instance()).configuration?.sync;
+    assert.deepEqual(older, { ...defaults, interface: 'eth1', instance: 'VI_1', syncId: 7 });
     assert.deepEqual(sync('eth1 id 255 maxlen 65507 port 1 ttl 255 group 239.1.2.3'), {
       interface: 'eth1',
       instance: undefined,
@@ -396,6 +397,13 @@ describe('loading', () => {
   it('shows a thousand problems at most', () => {
     const lines = report('foo\n'.repeat(1002));
     assert.equal(lines.length, 1001);
-    assert.equal(lines.at(-1), 'pair.conf:1000:1: error: 2 more problems are not shown');
+    assert.equal(lines.at(-1), 'pair.conf:1000:1: error: 2 more are not shown');
+  });
+  it('an error that is not shown counts too', () => {
+    const text = `global_defs {\n${'umask 1\n'.repeat(1000)}`;
+    assert.ok(load(`${text}umask 1\n}`).configuration !== undefined);
+    assert.equal(report(`${text}umask 1\n}`).at(-1), 'pair.conf:1001:1: warning: 1 more is not shown');
+    assert.equal(load(`${text}foo\n}`).configuration, undefined);
+    assert.equal(report(`${text}foo\n}`).at(-1), 'pair.conf:1001:1: error: 1 more is not shown');
   });
 });

@@ -99,6 +99,11 @@ check('global_defs', (lines) => `global_defs {\n${lines}\n}\n`, 2, [
     '1:17: error: "abcdefghijklmnop" is no interface name: at most 15 characters, no blank and no slash',
   ],
   ['lvs_sync_daemon eth0 VI_9', '1:22: error: lvs_sync_daemon names vrrp_instance "VI_9", which does not exist'],
+  [
+    'lvs_sync_daemon eth0 VI_9 7',
+    '1:22: error: lvs_sync_daemon names vrrp_instance "VI_9", which does not exist',
+    '1:27: warning: write id before 7: a number alone is an older form',
+  ],
   ['lvs_sync_daemon eth0 id 256', '1:25: error: lvs_sync_daemon id must be a whole number from 0 to 255, not "256"'],
   [
     'lvs_sync_daemon eth0 maxlen 65508',
