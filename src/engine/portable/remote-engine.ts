@@ -39,9 +39,9 @@ export class RemoteConnectionPort implements ConnectionPort {
     return this.#line.ask<ExportPage>({ ask: 'export', cursor, recordsMax });
   }
 
-  /** The batch's memory is given away when it is all of its buffer: do not touch it afterwards. */
+  /** The batch is copied, not given away: a caller that fails to write it writes it again. */
   importBatch(batch: Int32Array): Promise<ImportOutcome> {
-    return this.#line.ask<ImportOutcome>({ ask: 'import', batch }, transferable(batch));
+    return this.#line.ask<ImportOutcome>({ ask: 'import', batch });
   }
 
   /** The engine thread has ended: rejects what is outstanding, and all that is asked from here on. */
@@ -81,9 +81,9 @@ export class RemoteEngine implements Engine {
     return this.#line.ask<ExportPage>({ ask: 'export', cursor, recordsMax });
   }
 
-  /** The batch's memory is given away when it is all of its buffer: do not touch it afterwards. */
+  /** The batch is copied, not given away: a caller that fails to write it writes it again. */
   importBatch(batch: Int32Array): Promise<ImportOutcome> {
-    return this.#line.ask<ImportOutcome>({ ask: 'import', batch }, transferable(batch));
+    return this.#line.ask<ImportOutcome>({ ask: 'import', batch });
   }
 
   /** The engine thread has ended: rejects what is outstanding, and all that is asked from here on. */
@@ -109,13 +109,13 @@ class Line {
     port.on('close', () => this.fail(new Error('the engine thread has ended')));
   }
 
-  ask<Answer extends EngineAnswer>(question: Question, transfer: ArrayBuffer[] = []): Promise<Answer> {
+  ask<Answer extends EngineAnswer>(question: Question): Promise<Answer> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const id = this.#nextId;
     this.#nextId += 1;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve: (answer) => resolve(answer as Answer), reject });
-      this.#port.postMessage({ ...question, id }, transfer);
+      this.#port.postMessage({ ...question, id });
       this.#wake();
     });
   }
@@ -150,8 +150,4 @@ class Line {
     if ('error' in reply) waiting?.reject(new Error(reply.error));
     else waiting?.resolve(reply.answer);
   }
-}
-
-function transferable(batch: Int32Array): ArrayBuffer[] {
-  return batch.buffer instanceof ArrayBuffer && batch.byteLength === batch.buffer.byteLength ? [batch.buffer] : [];
 }
