@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { EngineConfiguration, EngineCounters, ExportPage, ImportOutcome } from '../../src/engine/engine.ts';
+
+export interface FrameOut {
+  readonly port: string;
+  readonly bytes: Uint8Array;
+  readonly checksumPartial: boolean;
+  readonly segmentSize: number;
+}
+
+export interface ArrivalOptions {
+  readonly checksumPartial?: boolean;
+  readonly segmentSize?: number;
+}
+
+/** How a next hop answers: `reachable` with a MAC address of the suite's choosing. */
+export type Reachability = 'reachable' | 'resolving' | 'unreachable';
+
+/**
+ * An engine as the contract suite drives it. Ports are `clients` (index 1) and `servers` (index 2); 198.51.100.0/24 is
+ * behind `clients`, 10.0.0.0/24 behind `servers`. An engine in the kernel implements it with test runs of its program.
+ */
+export interface EngineUnderTest {
+  configure(configuration: EngineConfiguration): Promise<void>;
+  /** One frame arrives. Resolves with all frames that leave because of it, in order. */
+  send(port: 'clients' | 'servers', frame: Uint8Array, options?: ArrivalOptions): Promise<FrameOut[]>;
+  /** Time passes, and the engine does what it does in the background. Resolves with the frames that leave meanwhile. */
+  advance(ms: number): Promise<FrameOut[]>;
+  /** `until` on the engine's clock, as an offset from the present moment in milliseconds; 0 revokes. */
+  setLease(slot: number, forMs: number): void;
+  setReachability(address: string, reachability: Reachability): void;
+  setMtu(port: 'clients' | 'servers', mtu: number): void;
+  counters(): Promise<EngineCounters>;
+  exportPage(cursor: number, recordsMax: number): Promise<ExportPage>;
+  importBatch(batch: Int32Array): Promise<ImportOutcome>;
+  /** Connection events since the last call. */
+  takeEvents(): Promise<Int32Array[]>;
+  /** Time jumps by `ms` between the engine's reading of a frame and its sending: a frozen process. */
+  sendFrozen(port: 'clients' | 'servers', frame: Uint8Array, ms: number): Promise<FrameOut[]>;
+  close(): Promise<void>;
+}
+
+export interface EngineLimits {
+  readonly halfOpenMax: number;
+  readonly establishedMax: number;
+}
+
+export type MakeEngine = (limits: EngineLimits) => EngineUnderTest;
+
+/** MAC addresses of the suite's network, by address. */
+export function neighbourMac(address: string): Uint8Array {
+  return Uint8Array.of(2, 1, ...address.split('.').map(Number));
+}
+
+export const portMac = {
+  clients: Uint8Array.of(2, 0, 0, 0, 0xd0, 1),
+  servers: Uint8Array.of(2, 0, 0, 0, 0xd0, 2),
+} as const;

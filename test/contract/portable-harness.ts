@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { NextHop, NextHopResolver } from '../../src/engine/portable/next-hop.ts';
+import type { PacketPort } from '../../src/engine/portable/packet-port.ts';
+import { PortableEngine } from '../../src/engine/portable/portable-engine.ts';
+import type { IpAddress } from '../../src/lib/ip-address.ts';
+import { MemoryPort } from '../support/memory-port.ts';
+import {
+  type EngineUnderTest,
+  type FrameOut,
+  type MakeEngine,
+  neighbourMac,
+  type Reachability,
+} from './engine-under-test.ts';
+
+class FakeHop implements NextHop {
+  state: NextHop['state'] = 'resolved';
+  port: PacketPort | undefined;
+  readonly macAddress: Uint8Array;
+
+  constructor(port: PacketPort, macAddress: Uint8Array) {
+    this.port = port;
+    this.macAddress = macAddress;
+  }
+}
+
+/** The portable engine with ports, clock, leases and next hops in memory. */
+export const makePortableEngine: MakeEngine = (limits) => {
+  const ports = { clients: new MemoryPort('clients', 1), servers: new MemoryPort('servers', 2) };
+  const leases = new Map<number, number>();
+  const hops = new Map<string, FakeHop>();
+  const events: Int32Array[] = [];
+  let time = 1_000_000;
+  // How far time jumps at the second reading of the clock: the one before sending.
+  let freeze = 0;
+  let readings = 0;
+  let hopsChanged = false;
+
+  const hop = (address: string): FakeHop => {
+    const port = address.startsWith('10.') ? ports.servers : ports.clients;
+    const known = hops.get(address) ?? new FakeHop(port, neighbourMac(address));
+    hops.set(address, known);
+    return known;
+  };
+  const resolver: NextHopResolver = {
+    resolve: (address: IpAddress) => hop(address),
+    update: () => {
+      const changed = hopsChanged;
+      hopsChanged = false;
+      return changed;
+    },
+  };
+  const nowMs = (): number => {
+    readings += 1;
+    if (freeze > 0 && readings === 2) {
+      time += freeze;
+      freeze = 0;
+    }
+    return time;
+  };
+  const engine = new PortableEngine({
+    ports: [ports.clients, ports.servers],
+    resolver,
+    leases: { validUntilMs: (slot) => leases.get(slot) ?? 0 },
+    nowMs,
+    limits: { ...limits, hashSeed: 42 },
+    clientHopsMax: 16,
+  });
+  engine.onEvents((batch) => events.push(batch));
+  const taken = (): FrameOut[] =>
+    (['clients', 'servers'] as const).flatMap((port) => ports[port].taken().map((frame) => ({ port, ...frame })));
+
+  const underTest: EngineUnderTest = {
+    configure: async (configuration) => engine.configure(configuration),
+    send: async (port, frame, options) => {
+      ports[port].deliver(frame, options);
+      engine.processBatch();
+      return taken();
+    },
+    sendFrozen: async (port, frame, ms) => {
+      ports[port].deliver(frame);
+      freeze = ms;
+      readings = 0;
+      engine.processBatch();
+      return taken();
+    },
+    advance: async (ms) => {
+      // In steps as a loop would take them; the last one lands exactly.
+      for (let left = ms; left > 0; left -= 100) {
+        time += Math.min(100, left);
+        engine.tick();
+      }
+      engine.tick();
+      return taken();
+    },
+    setLease: (slot, forMs) => leases.set(slot, forMs === 0 ? 0 : time + forMs),
+    setReachability: (address: string, reachability: Reachability) => {
+      hop(address).state = reachability === 'reachable' ? 'resolved' : reachability;
+      if (reachability === 'unreachable') hop(address).port = undefined;
+      hopsChanged = true;
+    },
+    setMtu: (port, mtu) => {
+      ports[port].mtu = mtu;
+    },
+    counters: async () => engine.counters(),
+    exportPage: async (cursor, recordsMax) => engine.exportPage(cursor, recordsMax),
+    importBatch: async (batch) => engine.importBatch(batch),
+    takeEvents: async () => {
+      engine.flushEvents();
+      return events.splice(0);
+    },
+    close: async () => undefined,
+  };
+  return underTest;
+};

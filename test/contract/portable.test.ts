@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+import { forwardingContract } from './forwarding.ts';
+import { lifecycleContract } from './lifecycle.ts';
+import { makePortableEngine } from './portable-harness.ts';
+import { refusalContract } from './refusals.ts';
+import { replicationContract } from './replication.ts';
+
+forwardingContract('portable', makePortableEngine);
+refusalContract('portable', makePortableEngine);
+lifecycleContract('portable', makePortableEngine);
+replicationContract('portable', makePortableEngine);
