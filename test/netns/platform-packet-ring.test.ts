@@ -216,7 +216,9 @@ describe('merged frames', { skip }, () => {
       await new Promise((resolve) => serving.stdout!.once('data', resolve));
       const fetching = client!.spawn(process.execPath, '-e', receiver);
       children.push(fetching);
-      const output = await new Promise<string>((resolve) => fetching.stdout!.once('data', (text) => resolve(`${text}`)));
+      const output = await new Promise<string>((resolve) =>
+        fetching.stdout!.once('data', (text) => resolve(`${text}`)),
+      );
       loop.stop();
       await running;
       const truncated = ports[0].counters.truncated + ports[1].counters.truncated;

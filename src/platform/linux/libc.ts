@@ -65,7 +65,6 @@ export const ftruncate = bind('int ftruncate(int fd, int64_t length)');
 export const fcntl = bind('int fcntl(int fd, int command, int argument)');
 export const flock = bind('int flock(int fd, int operation)');
 export const munmap = bind('int munmap(uintptr_t address, size_t length)');
-export const mlockall = bind('int mlockall(int flags)');
 export const sched_setscheduler = bind('int sched_setscheduler(int pid, int policy, uintptr_t parameters)');
 
 const bindCall = bind('int bind(int fd, uintptr_t address, uint32_t length)');

@@ -67,7 +67,7 @@ export class RawVrrpTransport implements VrrpTransport {
     const bytes = Buffer.from(message);
     membership.socket.send(bytes, 0, bytes.length, groups[family], (error) => {
       if (error === null) return onSent();
-      this.#closeIfReplaced(membership, interfaceName);
+      this.#reopenIfReplaced(membership, interfaceName, family);
       return onSent(new Error(`cannot send VRRP on ${interfaceName}: ${error.message}`));
     });
   }
@@ -115,11 +115,13 @@ export class RawVrrpTransport implements VrrpTransport {
   }
 
   /** A socket stays bound to the index of an interface that is gone, even when another takes its name. */
-  #closeIfReplaced(membership: Membership, interfaceName: string): void {
+  #reopenIfReplaced(membership: Membership, interfaceName: string, family: Family): void {
     const netlink = new NetlinkSocket();
     const index = findInterfaceIndex(netlink, interfaceName);
     netlink.close();
-    if (index !== membership.facts.index) closeMembership(membership);
+    if (index === undefined || index === membership.facts.index) return;
+    closeMembership(membership);
+    this.#reopen(interfaceName, family);
   }
 
   #reopen(interfaceName: string, family: Family): void {

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { IpAddress } from '../../src/lib/ip-address.ts';
+import { MulticastSyncSocket } from '../../src/platform/linux/sync-socket.ts';
+import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
+
+const group = '224.0.0.81' as IpAddress;
+
+describe('the sync socket', { skip: namespacesUnavailable() }, () => {
+  const network = new Network();
+  const sockets: MulticastSyncSocket[] = [];
+  let left: Namespace;
+  let right: Namespace;
+
+  before(() => {
+    left = network.namespace('left');
+    right = network.namespace('right');
+    network.join([left, 'eth0'], [right, 'eth0']);
+    network.join([left, 'eth1'], [right, 'eth1']);
+    left.ip('addr', 'add', '10.6.0.1/24', 'dev', 'eth0');
+    right.ip('addr', 'add', '10.6.0.2/24', 'dev', 'eth0');
+  });
+  after(() => {
+    for (const socket of sockets) socket.close();
+    network.remove();
+  });
+
+  const open = (namespace: Namespace, overrides: { interface?: string; group?: IpAddress; port?: number } = {}) => {
+    const options = { interface: 'eth0', group, port: 8848, ttl: 1, ...overrides };
+    const socket = namespace.enter(() => new MulticastSyncSocket(options));
+    sockets.push(socket);
+    return socket;
+  };
+
+  test('carries datagrams both ways, and hears neither itself nor other groups', async () => {
+    const a = open(left);
+    const b = open(right);
+    const other = open(left, { group: '224.0.0.82' as IpAddress, port: 8848 });
+    const heard: string[] = [];
+    const listen = (name: string, socket: MulticastSyncSocket): void =>
+      socket.onReceive((datagram, source) => heard.push(`${name} hears ${Buffer.from(datagram)} from ${source}`));
+    listen('a', a);
+    listen('b', b);
+    listen('other', other);
+    a.send(Buffer.from('one'));
+    await eventually(() => heard.length === 1);
+    b.send(Buffer.from('two'));
+    await eventually(() => heard.length === 2);
+    other.send(Buffer.from('stray'));
+    a.send(Buffer.from('three'));
+    await eventually(() => heard.length === 3);
+    assert.deepEqual(heard, ['b hears one from 10.6.0.1', 'a hears two from 10.6.0.2', 'b hears three from 10.6.0.1']);
+    assert.deepEqual(a.counters, { sent: 2, unsent: 0, received: 1, errors: 0 });
+  });
+
+  test('takes a burst of 4 000 datagrams of 1 400 bytes', async () => {
+    const a = open(left, { port: 8849 });
+    const b = open(right, { port: 8849 });
+    let received = 0;
+    b.onReceive(() => {
+      received += 1;
+    });
+    for (let i = 0; i < 4000; i += 1) a.send(new Uint8Array(1400));
+    await eventually(() => received === 4000);
+    assert.equal(a.counters.unsent, 0);
+  });
+
+  test('a failing interface is counted, never thrown', async () => {
+    const a = open(left, { port: 8850 });
+    left.ip('link', 'set', 'eth0', 'down');
+    a.send(Buffer.from('lost'));
+    await eventually(() => a.counters.unsent === 1);
+    left.ip('link', 'set', 'eth0', 'up');
+    await eventually(() => {
+      a.send(Buffer.from('back'));
+      return a.counters.sent > 0;
+    });
+    a.close();
+    a.send(Buffer.from('after closing'));
+  });
+
+  test('says in one sentence what is wrong', () => {
+    open(left, { port: 8851 });
+    assert.throws(() => open(left, { port: 8851 }), {
+      message:
+        'UDP port 8851 of 224.0.0.81 on eth0 is in use; stop the other director or sync daemon, or set another port in lvs_sync_daemon',
+    });
+    assert.throws(() => open(left, { interface: 'eth1' }), {
+      message: 'interface eth1 has no address of the family of 224.0.0.81; sync needs one',
+    });
+    assert.throws(() => open(left, { interface: 'eth9' }), {
+      message: 'there is no interface eth9; create it, or correct the name in the configuration',
+    });
+  });
+});

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { LeaseMemory, leaseSlots } from '../../../src/platform/linux/lease-memory.ts';
+
+describe('the lease memory', () => {
+  test('gives what was granted, until it is revoked', () => {
+    const memory = LeaseMemory.create();
+    assert.equal(memory.validUntilMs(3), 0);
+    memory.grant(3, 12_345_678.25);
+    memory.grant(4, Number.POSITIVE_INFINITY);
+    assert.equal(memory.validUntilMs(3), 12_345_678.25);
+    assert.ok(memory.validUntilMs(4) > 1e12);
+    memory.revoke(3);
+    assert.equal(memory.validUntilMs(3), 0);
+    memory.close();
+  });
+
+  test('keeps nanoseconds, and never gives a whole one more than was granted', () => {
+    const memory = LeaseMemory.create();
+    for (let i = 0; i < 10_000; i += 1) {
+      const untilMs = i * 1717.171717;
+      memory.grant(0, untilMs);
+      const given = memory.validUntilMs(0);
+      assert.ok(given < untilMs + 1e-6 && given > untilMs - 2e-6, `${untilMs} became ${given}`);
+    }
+    memory.close();
+  });
+
+  test('has bounds', () => {
+    const memory = LeaseMemory.create();
+    for (const slot of [-1, leaseSlots, 0.5]) assert.throws(() => memory.grant(slot, 1), RangeError);
+    assert.equal(memory.validUntilMs(leaseSlots), 0);
+    assert.equal(memory.validUntilMs(-1), 0);
+    memory.close();
+  });
+
+  test('is shared with a child that inherits the descriptor', async () => {
+    const memory = LeaseMemory.create();
+    memory.grant(7, 1000);
+    const module = new URL('../../../src/platform/linux/lease-memory.js', import.meta.url);
+    const program = `
+      const { LeaseMemory } = await import(${JSON.stringify(fileURLToPath(module))});
+      const memory = LeaseMemory.attach(4);
+      memory.grant(8, memory.validUntilMs(7) + 1);
+      memory.revoke(7);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: ['ignore', 'ignore', 'inherit', 'ignore', memory.fd],
+    });
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+    assert.deepEqual([memory.validUntilMs(7), memory.validUntilMs(8)], [0, 1001]);
+    memory.close();
+  });
+
+  test('is told from any other descriptor', () => {
+    const fd = openSync('/dev/null', 'r');
+    assert.throws(() => LeaseMemory.attach(fd), {
+      message: `descriptor ${fd} is not the lease memory; the director passes it when it starts the process`,
+    });
+    closeSync(fd);
+  });
+});
