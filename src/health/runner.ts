@@ -30,6 +30,7 @@ const concurrentChecksMax = 64;
 interface Watched {
   readonly service: string;
   readonly realServer: string;
+  readonly weight: number;
   /** By what is checked, see `checkKeys`. */
   readonly runs: Map<string, CheckRun>;
   alive: boolean;
@@ -64,6 +65,8 @@ export class HealthRunner {
     for (const service of services) {
       for (const server of service.realServers) {
         const name = watchKey(virtualServiceName(service), endpointName(server));
+        // Listed twice, it is still one real server: the first entry's checks hold.
+        if (this.#watched.has(name)) continue;
         this.#watched.set(name, this.#watch(service, server, former.get(name)));
         former.delete(name);
       }
@@ -76,7 +79,16 @@ export class HealthRunner {
     return this.#watched.get(watchKey(service, realServer))?.alive ?? true;
   }
 
+  /**
+   * keepalived's default quorum: a virtual service is alive while the weights of its real servers that are alive add up
+   * to 1 or more. One that nobody configured is not.
+   */
+  hasQuorum(service: string): boolean {
+    return [...this.#watched.values()].some((each) => each.service === service && each.alive && each.weight > 0);
+  }
+
   stop(): void {
+    this.#slots.dropWaiting();
     for (const { runs } of this.#watched.values()) stopAll(runs);
     this.#watched.clear();
   }
@@ -85,6 +97,7 @@ export class HealthRunner {
     const watched: Watched = {
       service: virtualServiceName(service),
       realServer: endpointName(server),
+      weight: server.weight,
       runs: former?.runs ?? new Map(),
       alive: former?.alive ?? true,
     };

@@ -33,6 +33,11 @@ export class Slots {
     return () => this.#waiting.delete(run);
   }
 
+  /** Drops the requests that wait: what holds a slot goes on. */
+  dropWaiting(): void {
+    this.#waiting.clear();
+  }
+
   #wakeNext(): void {
     const [next] = this.#waiting;
     if (next === undefined || this.#free === 0) return;

@@ -155,6 +155,41 @@ test('at most 64 checks run at once, and all of them run', async () => {
   assert.equal(new Set(bench.attempts).size, 200);
 });
 
+test('a virtual service has its quorum while one real server with a weight is alive', async () => {
+  const bench = new Bench();
+  const { realServers, ...service } = serviceOf([[check], []]);
+  const [first, quiesced] = realServers;
+  bench.runner.configure([{ ...service, realServers: [first!, { ...quiesced!, weight: 0 }] }]);
+  const quorums = [bench.runner.hasQuorum('tcp 192.0.2.1:80')];
+  bench.answers.set('10.0.0.1:80', false);
+  await bench.advanceTo(2_000);
+  quorums.push(bench.runner.hasQuorum('tcp 192.0.2.1:80'));
+  bench.answers.set('10.0.0.1:80', true);
+  await bench.advanceTo(7_000);
+  quorums.push(bench.runner.hasQuorum('tcp 192.0.2.1:80'));
+  assert.deepEqual(quorums, [true, false, true]);
+});
+
+test('stopping begins none of the checks that wait for their turn', async () => {
+  const bench = new Bench();
+  const targets = Array.from({ length: 100 }, (_, i) => ({ ...check, port: 1_000 + i }));
+  for (const { port } of targets) bench.answers.set(`10.0.0.1:${port}`, 'hang');
+  bench.runner.configure([serviceOf(targets.map((target) => [target]))]);
+  bench.time.advanceTo(1_000);
+  bench.runner.stop();
+  await setImmediate();
+  assert.equal(bench.attempts.length, 64);
+  assert.equal(bench.time.pendingCount, 0);
+});
+
+test('a real server that is listed twice is checked once', async () => {
+  const bench = new Bench();
+  const { realServers, ...service } = serviceOf([[check]]);
+  bench.runner.configure([{ ...service, realServers: [...realServers, ...realServers] }]);
+  await bench.advanceTo(1_500);
+  assert.deepEqual(bench.attempts, ['1000 10.0.0.1:80']);
+});
+
 test('after stop nothing is due and nothing is reported', async () => {
   const bench = new Bench();
   bench.runner.configure([serviceOf([[check]])]);
