@@ -32,7 +32,9 @@ export function stepActive(state: ActiveState, event: RouterEvent, nowMs: number
       return becomeFault(state, nowMs);
     case 'advertisementReceived':
       if (event.priority === 0) return hearResignation(state, event, nowMs);
-      return outranks(event, state.config) ? stepDown(state, event, nowMs) : hearRival(state, event, nowMs);
+      return outranks(event, state.config)
+        ? stepDown(state, event, nowMs, 'outranked')
+        : hearRival(state, event, nowMs);
     case 'advertisementSent':
       return extendLease(state, event, nowMs);
     case 'timer':
@@ -49,9 +51,9 @@ function outranks(event: Received, config: RouterConfiguration): boolean {
   return compareIpAddresses(event.source, config.primaryAddress) > 0;
 }
 
-function stepDown(state: ActiveState, event: Received, nowMs: number): Step {
+function stepDown(state: ActiveState, event: Received, nowMs: number, reason: 'outranked' | 'mute'): Step {
   const { source, priority, intervalMs } = event;
-  return becomeBackup(state, nowMs, 'outranked', {
+  return becomeBackup(state, nowMs, reason, {
     heard: { source, priority, intervalMs, atMs: nowMs, resigned: false },
   });
 }
@@ -73,6 +75,9 @@ function hearResignation(state: ActiveState, event: Received, nowMs: number): St
  */
 function hearRival(state: ActiveState, event: Received, nowMs: number): Step {
   const { config, settling } = state;
+  // Nothing of this router has got out, so nobody could have yielded to it: it is the one to yield.
+  const mute = state.voiced === undefined && nowMs - state.sinceMs > settleMs;
+  if (mute) return stepDown(state, event, nowMs, 'mute');
   const answer: RouterAction[] = config.version === 3 ? [advertise(config)] : [];
   const note: RouterAction = { kind: 'note', note: config.version === 3 ? 'rival-answered' : 'rival-ignored' };
   if (state.holding) {

@@ -124,6 +124,7 @@ export type TransitionReason =
   | 'active-resigned'
   | 'preempting'
   | 'outranked'
+  | 'mute'
   | 'lapsed'
   | 'handover'
   | 'interface-down'

@@ -37,9 +37,10 @@ export class SimulatedHost implements Clock {
     const run = (): void => {
       if (wanted) task();
     };
-    this.#time.callAt(atMs, () => this.#run(run, this.#timers));
+    const cancel = this.#time.callAt(atMs, () => this.#run(run, this.#timers));
     return () => {
       wanted = false;
+      cancel();
     };
   }
 

@@ -212,6 +212,13 @@ describe('preemption', () => {
     assert.deepEqual(bench.at(4000).hear(50), []);
   });
 
+  test('yields to anybody while nothing of it gets out', () => {
+    const bench = new Bench();
+    bench.start();
+    bench.at(3609.375).timer();
+    assert.deepEqual(bench.at(3625).hear(50), ['revoke', 'active to backup: mute']);
+  });
+
   test('acquires nothing before an advertisement has left, and settles from then', () => {
     const bench = new Bench();
     bench.start();
