@@ -215,6 +215,12 @@ describe('vrrp_instance', () => {
       assert.equal(onlyRouter(`version ${version}\nadvert_int ${text}`)?.advertIntervalMs, expected);
     });
   }
+  it('every hundredth of a second is exact in version 3', () => {
+    for (let hundredths = 1; hundredths < 300; hundredths += 1) {
+      const text = instance(`version 3\nadvert_int ${(hundredths / 100).toFixed(2)}`);
+      assert.equal(configurationOf(text).virtualRouters[0]?.advertIntervalMs, hundredths * 10);
+    }
+  });
   it('preemption', () => {
     const preemption = (lines: string) => {
       const router = onlyRouter(lines);
