@@ -30,15 +30,15 @@ interface BlockDefinition {
   readonly refused?: string;
 }
 
+const connectionKeywords = 'connect_ip connect_port bindto bind_port bind_if connect_timeout fwmark';
+const checkerKeywords = 'retry delay_before_retry warmup delay_loop alpha log_all_failures';
+const httpKeywords = `nb_get_retry virtualhost http_protocol enable_sni sni_name fast_recovery tls_compliant url{} ${connectionKeywords} ${checkerKeywords}`;
+
 /**
  * Every keyword that keepalived 2.4.3 installs (global_parser.c, vrrp_parser.c, check_parser.c, check_*.c,
  * bfd_parser.c, track_file.c), by block. A mark behind a keyword tells its shape: `{}` a block of keywords, `[]` a
  * block of values; `'` a script with its own quoting.
  */
-const connectionKeywords = 'connect_ip connect_port bindto bind_port bind_if connect_timeout fwmark';
-const checkerKeywords = 'retry delay_before_retry warmup delay_loop alpha log_all_failures';
-const httpKeywords = `nb_get_retry virtualhost http_protocol enable_sni sni_name fast_recovery tls_compliant url{} ${connectionKeywords} ${checkerKeywords}`;
-
 const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
   root: {
     title: 'the top level',
