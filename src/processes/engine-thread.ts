@@ -8,6 +8,7 @@ import { RtnetlinkNextHopResolver } from '../platform/linux/next-hop-resolver.ts
 import { PacketRing } from '../platform/linux/packet-ring.ts';
 import { Poller } from '../platform/linux/poller.ts';
 import { Wake } from '../platform/linux/wake.ts';
+import { engineLifeSlot, engineSilenceMaxMs } from './engine-watch.ts';
 
 export interface EngineThreadSettings {
   readonly interfaces: readonly string[];
@@ -33,11 +34,17 @@ export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings)
   const engine = new PortableEngine({ ports, resolver, leases, nowMs });
   const poller = new Poller([...ports.map((port) => port.fd), resolver.fd, wake.fd]);
   const requests: MessagePort[] = [];
+  let signedUntilMs = 0;
   parent.postMessage('ready');
   runEngineThread({
     engine,
     nowMs,
     requests,
+    onRound: (roundMs) => {
+      if (signedUntilMs - roundMs > engineSilenceMaxMs / 2) return;
+      signedUntilMs = roundMs + engineSilenceMaxMs;
+      leases.grant(engineLifeSlot, signedUntilMs);
+    },
     poll: (timeoutMs) => {
       poller.wait(timeoutMs);
       wake.drain();

@@ -2,12 +2,13 @@
 import { Election, type ElectionFailure } from '../director/election.ts';
 import { electRouter, routerStatus } from '../director/election-router.ts';
 import type { LogLevel } from '../lib/log.ts';
-import { RtnetlinkAddressKeeper } from '../platform/linux/address-keeper.ts';
+import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../platform/linux/address-keeper.ts';
 import { ArpAnnouncer } from '../platform/linux/announce.ts';
 import { LeaseMemory } from '../platform/linux/lease-memory.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { requestRealTime } from '../platform/linux/realtime.ts';
 import { RawVrrpTransport } from '../platform/linux/vrrp-socket.ts';
+import { watchEngine } from './engine-watch.ts';
 import type { FromVrrpProcess, ToVrrpProcess, VrrpRequest } from './vrrp-messages.ts';
 
 /** The descriptor at which the director passes the lease memory: the first after the channel's. */
@@ -25,14 +26,29 @@ export function runVrrpProcess(): void {
   if (notReal !== undefined) log('info', `the vrrp process runs without real-time priority: ${notReal}`);
 
   const transport = new RawVrrpTransport();
+  const addressKeeper = new RtnetlinkAddressKeeper();
+  setInterval(() => addressKeeper.renew(), renewalPeriodMs);
+  const leases = LeaseMemory.attach(leaseDescriptor);
   const election = new Election({
     clock,
     transport,
-    addressKeeper: new RtnetlinkAddressKeeper(),
+    addressKeeper,
     announcer: new ArpAnnouncer(),
-    leaseWriter: LeaseMemory.attach(leaseDescriptor),
+    leaseWriter: leases,
     log: (level, sentence, router) => log(level, sentence, router === undefined ? {} : { router }),
     onChange: () => tell({ kind: 'active', names: activeNames(election) }),
+  });
+  watchEngine({
+    clock,
+    leases,
+    onSilent: () => {
+      const names = election.handOver();
+      if (names.length > 0) log('error', 'the engine stands still, so its virtual routers are handed over', { names });
+    },
+    onAlive: () => {
+      log('warn', 'the engine turns again');
+      election.releaseHold();
+    },
   });
   const stop = async (): Promise<void> => {
     await election.stop();

@@ -30,6 +30,8 @@ export interface EngineThreadParts {
   /** Sleeps until a frame, a kernel report or a wake-up comes, at most `timeoutMs`. */
   readonly poll: (timeoutMs: number) => void;
   readonly nowMs: () => number;
+  /** Called in every round of the loop, busy or idle: the thread lives. */
+  readonly onRound?: (nowMs: number) => void;
   /** Whoever may ask: the director, and sync. Requests are taken from them in turn. */
   readonly requests: readonly MessagePort[];
   /** Event batches a listener may leave unacknowledged before events are lost. */
@@ -54,6 +56,7 @@ export function runEngineThread(parts: EngineThreadParts): void {
     const frames = engine.processBatch();
     const busy = frames > 0;
     const now = nowMs();
+    parts.onRound?.(now);
     if (!busy || now >= tickAtMs) {
       engine.tick();
       tickAtMs = now + tickPeriodMs;
