@@ -159,7 +159,7 @@ export class SnapshotIntake {
       return { kind: 'request', transfer: state.transfer, chunkLimit: this.#windowChunks };
     }
     if (state.kind !== 'receiving') return undefined;
-    if (nowMs - state.lastProgressMs >= bulkStallMs && state.tickets.length === 0) {
+    if (nowMs >= state.lastProgressMs + bulkStallMs && state.tickets.length === 0) {
       this.restart(nowMs);
       return undefined;
     }
