@@ -52,7 +52,11 @@ export class VrrpSupervisor implements ElectionControl {
 
   async configure(assignments: readonly RouterAssignment[]): Promise<void> {
     this.#assignments = assignments;
-    if (this.#child === undefined) await this.#start();
+    if (this.#child === undefined) {
+      await this.#start();
+      // The gate may have opened before there was a process to hear of it, and without sync it never moves again.
+      this.setGate(this.#gateOpen);
+    }
     const sentences = await this.#ask({ kind: 'configure', assignments });
     for (const sentence of sentences) this.#parts.log('error', sentence);
   }
