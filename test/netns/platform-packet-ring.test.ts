@@ -185,7 +185,7 @@ class Loop {
   }
 }
 
-describe('merged frames', { skip }, () => {
+describe('merged frames', { skip, timeout: 60_000 }, () => {
   const bytesTotal = 64 << 20;
   // One pattern on both sides, so that the sums can be compared without passing them.
   const sender = `const b=Buffer.alloc(1<<20);for(let i=0;i<b.length;i++)b[i]=(i*7+(i>>8))&255;let n=0;

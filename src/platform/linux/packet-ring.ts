@@ -139,8 +139,13 @@ export class PacketRing implements PacketPort {
     } catch (error) {
       closeAndThrow([this.fd], error);
     }
-    // Last: from here on frames arrive.
-    bindPacketSocket(this.fd, facts.index, ETH_P_ALL, interfaceName);
+    try {
+      // Last: from here on frames arrive.
+      bindPacketSocket(this.fd, facts.index, ETH_P_ALL, interfaceName);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   get queued(): number {
