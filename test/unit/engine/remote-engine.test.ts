@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { type EngineReply, type EngineRequest, runEngineThread } from '../../../src/engine/portable/engine-thread.ts';
+import { PortableEngine } from '../../../src/engine/portable/portable-engine.ts';
+import { RemoteConnectionPort, RemoteEngine } from '../../../src/engine/portable/remote-engine.ts';
+import { recordWords } from '../../../src/model/connection-batch.ts';
+import { tcpFrame } from '../../contract/frames.ts';
+import { configurationOf } from '../../contract/scene.ts';
+import { MemoryPort } from '../../support/memory-port.ts';
+
+// The thread's body runs on this thread: `poll` is where it hands control back, by throwing, or where a story goes on.
+class Asleep extends Error {}
+
+function threadOf(requests: readonly MessagePort[]): { run: (poll?: () => void) => void; clients: MemoryPort } {
+  const clients = new MemoryPort('clients', 1);
+  const servers = new MemoryPort('servers', 2);
+  let time = 1000;
+  const hop = { state: 'resolved', port: servers, macAddress: new Uint8Array(6) } as const;
+  const engine = new PortableEngine({
+    ports: [clients, servers],
+    resolver: { resolve: () => hop, update: () => false },
+    leases: { validUntilMs: () => Number.POSITIVE_INFINITY },
+    nowMs: () => time,
+    limits: { halfOpenMax: 100, establishedMax: 100 },
+  });
+  const sleep = (): void => {
+    throw new Asleep();
+  };
+  const run = (poll = sleep): void => {
+    time += 10;
+    try {
+      runEngineThread({ engine, poll, nowMs: () => time, requests, outstandingBatchesMax: 2 });
+    } catch (error) {
+      if (!(error instanceof Asleep)) throw error;
+    }
+  };
+  return { run, clients };
+}
+
+test('a remote engine asks and is answered', async () => {
+  const { port1, port2 } = new MessageChannel();
+  const { run, clients } = threadOf([port2]);
+  let wakes = 0;
+  const engine = new RemoteEngine(port1, () => {
+    wakes += 1;
+  });
+  const configured = engine.configure(configurationOf());
+  run();
+  await configured;
+  clients.deliver(tcpFrame());
+  const counters = engine.counters();
+  run();
+  assert.equal((await counters).services[0]!.connections, 1);
+  const exported = engine.exportPage(0, 10);
+  run();
+  const page = await exported;
+  assert.equal(page.batch.length, recordWords);
+  const imported = engine.importBatch(page.batch);
+  assert.equal(page.batch.length, recordWords, 'the batch stays the caller’s');
+  run();
+  assert.deepEqual(await imported, { applied: 0, refusedLocal: 1, refusedUnknown: 0, refusedFull: 0 });
+  assert.equal(wakes, 4);
+  const broken = engine.configure({ ...configurationOf(), services: undefined as never });
+  run();
+  await assert.rejects(broken, TypeError);
+  const closed = engine.close();
+  run();
+  await closed;
+  await assert.rejects(engine.counters(), /the engine is closed/);
+});
+
+test('what is outstanding when the thread ends is rejected', async () => {
+  const { port1, port2 } = new MessageChannel();
+  const engine = new RemoteEngine(port1, () => undefined);
+  const sync = new RemoteConnectionPort(port1, () => undefined);
+  const counters = engine.counters();
+  port2.close();
+  await assert.rejects(counters, /the engine thread has ended/);
+  sync.fail(new Error('gone'));
+  await assert.rejects(sync.exportPage(0, 1), /gone|the engine thread has ended/);
+});
+
+test('a listener that does not keep up loses events, is told so, and holds nobody up', () => {
+  const { port1, port2 } = new MessageChannel();
+  const { run, clients } = threadOf([port2]);
+  const say = (request: EngineRequest): void => port1.postMessage(request);
+  const connect = (sourcePort: number): void => {
+    clients.deliver(tcpFrame({ sourcePort, flags: 'S' }));
+    clients.deliver(tcpFrame({ sourcePort, flags: 'A' }));
+  };
+  const heard: EngineReply[] = [];
+  const listen = (): void => {
+    for (let got = receiveMessageOnPort(port1); got !== undefined; got = receiveMessageOnPort(port1)) {
+      heard.push(got.message);
+    }
+  };
+  const steps: (() => void)[] = [
+    () => say({ ask: 'events' }),
+    ...[1, 2, 3, 4].map((sourcePort) => () => connect(sourcePort)),
+    () => say({ ask: 'acknowledge' }),
+    () => say({ id: 2, ask: 'counters' }),
+    () => connect(5),
+    () => say({ id: 3, ask: 'close' }),
+  ];
+  say({ id: 1, ask: 'configure', configuration: configurationOf() });
+  run(() => steps.shift()!());
+  listen();
+  const story = heard.map((reply) => {
+    if ('events' in reply) return `events ${reply.events.length / recordWords}`;
+    if ('overrun' in reply) return `overrun ${reply.overrun}`;
+    if ('error' in reply) return reply.error;
+    const { answer } = reply;
+    return answer !== undefined && 'eventOverruns' in answer ? `counted ${answer.eventOverruns}` : `done ${reply.id}`;
+  });
+  assert.deepEqual(story, ['done 1', 'events 1', 'events 1', 'overrun 2', 'counted 2', 'events 1', 'done 3']);
+  port1.close();
+});
+
+test('the sync side is handed events and overruns', async () => {
+  const { port1, port2 } = new MessageChannel();
+  const sync = new RemoteConnectionPort(port1, () => undefined);
+  const events: number[] = [];
+  sync.onEvents((batch) => events.push(batch.length));
+  const overrun = new Promise<number>((resolve) => sync.onOverrun(resolve));
+  port2.postMessage({ events: new Int32Array(34) } satisfies EngineReply);
+  port2.postMessage({ overrun: 5 } satisfies EngineReply);
+  assert.equal(await overrun, 5);
+  assert.deepEqual(events, [34]);
+  assert.deepEqual(receiveMessageOnPort(port2)?.message, { ask: 'events' });
+  assert.deepEqual(receiveMessageOnPort(port2)?.message, { ask: 'acknowledge' });
+  port1.close();
+});
