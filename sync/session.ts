@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../src/lib/ip-address.ts';
-import { recordWords } from '../src/model/connection-batch.ts';
-import { createSyncCounters, type RejectionReason, type SyncCounters } from './counters.ts';
+import { Applier } from './applier.ts';
+import { createSyncCounters, type RejectionReason } from './counters.ts';
 import { DatagramType, type Frame, isSequenced, parseFrame } from './frame.ts';
 import { IncomingStream } from './incoming-stream.ts';
-import { KeySet, withoutRecords } from './key-set.ts';
 import {
   type ControlMessage,
   type GateState,
@@ -13,34 +12,12 @@ import {
   parseMessage,
   type SequencedMessage,
 } from './message.ts';
-import { describePeer, isInSync, type Peer, type PeerStatus } from './peer.ts';
+import { describePeer, isInSync, type Peer } from './peer.ts';
 import { type Identity, isSequencedMessage, Publisher } from './publisher.ts';
 import { type IntakeAction, SnapshotIntake } from './snapshot-intake.ts';
 import { SnapshotService, type TablePage } from './snapshot-service.ts';
+import type { SessionOutput, SessionStatus } from './surroundings.ts';
 import type { SyncTuning } from './tuning.ts';
-
-/** What a session asks of its surroundings. None of these may call back into the session. */
-export interface SessionOutput {
-  /** The bytes stay as they are until the datagram has left the window (see SyncTuning). */
-  send(datagram: Uint8Array): void;
-  /**
-   * Takes records for the table, to be applied in the order of the calls; each call is one batch and is confirmed by
-   * `applied`. False when there is no room: the same batch comes again later.
-   */
-  apply(batch: Int32Array): boolean;
-  /** Reads a page of the table; answered by `exported`. */
-  exportPage(cursor: number, recordsMax: number): void;
-  gateChanged(gate: GateState): void;
-  /** Once for each change: a peer's virtual services differ from this director's, or agree again. */
-  fingerprintCompared(peer: IpAddress, equal: boolean): void;
-}
-
-export interface SessionStatus {
-  readonly gate: GateState;
-  readonly lastSequence: number;
-  readonly peers: readonly PeerStatus[];
-  readonly counters: SyncCounters;
-}
 
 /**
  * The protocol of docs/sync-protocol.md, without I/O: datagrams, events, pages and time come in as calls, what is to be
@@ -54,8 +31,7 @@ export class SyncSession {
   readonly #publisher: Publisher;
   readonly #service: SnapshotService;
   readonly #peers = new Map<number, Peer>();
-  /** Of which connections the peers spoke while snapshots come in. */
-  readonly #spoken: KeySet;
+  readonly #applier: Applier;
   #fingerprint: string;
   #gate: GateState = 'joining';
   /** Until then somebody may still answer. */
@@ -65,8 +41,6 @@ export class SyncSession {
   #awakeMs: number;
   #solicitAnsweredMs = Number.NEGATIVE_INFINITY;
   #transfers: number;
-  #batchesSubmitted = 0;
-  #batchesApplied = 0;
 
   /** `fingerprint` as fingerprintServices gives it. Sends the first heartbeat. */
   constructor(identity: Identity, settings: SyncTuning, fingerprint: string, output: SessionOutput, nowMs: number) {
@@ -78,7 +52,7 @@ export class SyncSession {
     this.#service = new SnapshotService(this.#publisher, settings, this.#counters, (cursor, recordsMax) =>
       output.exportPage(cursor, recordsMax),
     );
-    this.#spoken = new KeySet(settings.keysMax);
+    this.#applier = new Applier(identity.senderId, settings, this.#counters, output, this.#peers);
     // So that a transfer from before a restart is never taken for one of this epoch.
     this.#transfers = identity.epoch % 0x8000_0000;
     this.#aloneAtMs = nowMs + settings.aloneAfterMs;
@@ -115,9 +89,9 @@ export class SyncSession {
   /** `count` further batches are in the table. */
   applied(count: number, nowMs: number): void {
     this.#notePause(nowMs);
-    this.#batchesApplied += count;
+    this.#applier.applied(count);
     for (const peer of this.#peers.values()) this.#drain(peer, nowMs);
-    for (const peer of this.#peers.values()) this.#noteApplied(peer, nowMs);
+    for (const peer of this.#peers.values()) this.#act(peer, this.#applier.noteApplied(peer, nowMs));
     this.#evaluateGate(nowMs);
   }
 
@@ -318,86 +292,10 @@ export class SyncSession {
   #drain(peer: Peer, nowMs: number): void {
     for (;;) {
       const message = peer.stream.peek();
-      if (message === undefined || !this.#deliver(peer, message, nowMs)) break;
+      if (message === undefined || !this.#applier.deliver(peer, message, nowMs)) break;
       if (peer.stream.advance(nowMs)) this.#counters.traffic.gapsRepaired += 1;
     }
-    this.#noteApplied(peer, nowMs);
-  }
-
-  /** False when there is no room for its records; nothing has changed then. */
-  #deliver(peer: Peer, message: SequencedMessage, nowMs: number): boolean {
-    switch (message.type) {
-      case DatagramType.delta:
-        if (!this.#apply(message.entries)) return false;
-        this.#noteSpoken(peer, message.entries);
-        return true;
-      case DatagramType.bulkBegin:
-        if (message.requester === this.#identity.senderId && !peer.intake.begin(message.transfer, nowMs)) {
-          this.#reject('staleTransfer');
-        }
-        return true;
-      case DatagramType.bulkChunk: {
-        if (message.requester !== this.#identity.senderId) return true;
-        if (!peer.intake.expects(message.transfer, message.index)) {
-          this.#reject('staleTransfer');
-          return true;
-        }
-        const entries = this.#withoutHearsay(peer, message.entries);
-        if (!this.#apply(entries)) return false;
-        const records = message.entries.length / recordWords;
-        this.#counters.traffic.bulkEntriesReceived += records;
-        this.#counters.traffic.bulkEntriesSuperseded += records - entries.length / recordWords;
-        peer.intake.take(records, this.#batchesSubmitted, nowMs);
-        return true;
-      }
-      case DatagramType.bulkEnd: {
-        if (message.requester !== this.#identity.senderId) return true;
-        const { transfer, chunks, records } = message;
-        const expected = peer.intake.end(transfer, chunks, records, this.#batchesSubmitted, nowMs);
-        if (!expected) this.#reject('staleTransfer');
-        return true;
-      }
-    }
-  }
-
-  #apply(batch: Int32Array): boolean {
-    if (batch.length === 0) return true;
-    if (!this.#output.apply(batch)) return false;
-    this.#batchesSubmitted += 1;
-    this.#counters.traffic.entriesReceived += batch.length / recordWords;
-    return true;
-  }
-
-  /**
-   * While a snapshot comes in from one peer, the events of the others are remembered: the snapshot may hold, learnt
-   * from them, what they have just changed or removed. With one peer its stream has it all in order.
-   */
-  #noteSpoken(peer: Peer, batch: Int32Array): void {
-    if (this.#peers.size < 2 || this.#spoken.overflowed || !this.#receivesSnapshot()) return;
-    this.#spoken.noteBatch(batch, peer.senderId);
-    if (this.#spoken.overflowed) this.#counters.traffic.keysOverflowed += 1;
-  }
-
-  #withoutHearsay(peer: Peer, batch: Int32Array): Int32Array {
-    if (this.#spoken.size === 0) return batch;
-    return withoutRecords(batch, (at) => {
-      const speaker = this.#spoken.speakerOf(batch, at);
-      const own = ((batch[at]! >>> 25) & 1) === 1;
-      return !own && speaker !== undefined && speaker !== peer.senderId;
-    });
-  }
-
-  #receivesSnapshot(): boolean {
-    for (const peer of this.#peers.values()) if (!peer.intake.complete) return true;
-    return false;
-  }
-
-  #noteApplied(peer: Peer, nowMs: number): void {
-    const before = peer.intake.complete;
-    this.#act(peer, peer.intake.applied(this.#batchesApplied, nowMs));
-    if (before || !peer.intake.complete) return;
-    this.#counters.traffic.bulkReceived += 1;
-    if (!this.#receivesSnapshot()) this.#spoken.clear();
+    this.#act(peer, this.#applier.noteApplied(peer, nowMs));
   }
 
   #repair(peer: Peer, nowMs: number): void {
@@ -425,7 +323,7 @@ export class SyncSession {
     peer.intake.restart(nowMs);
     // The chunks among them belong to the transfer that was just given up. Deltas that find no room are part of the
     // same hole.
-    for (const message of passed) if (message.type === DatagramType.delta) this.#deliver(peer, message, nowMs);
+    for (const message of passed) if (message.type === DatagramType.delta) this.#applier.deliver(peer, message, nowMs);
     this.#drain(peer, nowMs);
     this.#act(peer, peer.intake.advance(nowMs));
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { PeerStatus } from '../../sync/peer.ts';
-import type { SessionStatus } from '../../sync/session.ts';
+import type { SessionStatus } from '../../sync/surroundings.ts';
 import type { ImportTotals } from './replication-import.ts';
 import type { SyncPeerStatus, SyncStatus } from './status.ts';
 

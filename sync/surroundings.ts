@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IpAddress } from '../src/lib/ip-address.ts';
+import type { SyncCounters } from './counters.ts';
+import type { GateState } from './message.ts';
+import type { PeerStatus } from './peer.ts';
+
+/** What a session asks of its surroundings. None of these may call back into the session. */
+export interface SessionOutput {
+  /** The bytes stay as they are until the datagram has left the window (see SyncTuning). */
+  send(datagram: Uint8Array): void;
+  /**
+   * Takes records for the table, to be applied in the order of the calls; each call is one batch and is confirmed by
+   * `applied`. False when there is no room: the same batch comes again later.
+   */
+  apply(batch: Int32Array): boolean;
+  /** Reads a page of the table; answered by `exported`. */
+  exportPage(cursor: number, recordsMax: number): void;
+  gateChanged(gate: GateState): void;
+  /** Once for each change: a peer's virtual services differ from this director's, or agree again. */
+  fingerprintCompared(peer: IpAddress, equal: boolean): void;
+}
+
+export interface SessionStatus {
+  readonly gate: GateState;
+  readonly lastSequence: number;
+  readonly peers: readonly PeerStatus[];
+  readonly counters: SyncCounters;
+}
