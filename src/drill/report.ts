@@ -32,6 +32,9 @@ function renderScenario(result: ScenarioResult): string[] {
     ...drawGap(result.slices, from, to),
     `  sessions: ${result.sessions}, survived: ${result.survived}, broken: ${result.broken}`,
     `  gap: ${gap}${overlap}`,
+    ...((result.moves ?? 1) > 1
+      ? [`  forwarding moved ${result.moves} times before it settled; the last gap is shown`]
+      : []),
     `  longest stall of a session: p50 ${stallMs.p50} ms, p99 ${stallMs.p99} ms, max ${stallMs.max} ms`,
     ...(result.failures.length === 0 ? ['  PASSED'] : result.failures.map((failure) => `  FAILED: ${failure}`)),
   ];

@@ -25,6 +25,8 @@ export interface ScenarioResult {
   /** Undefined when the new active never forwarded. */
   readonly gapMs: number | undefined;
   readonly overlapMs: number | undefined;
+  /** How often forwarding moved from one director to another; 1 unless it went back and forth. */
+  readonly moves: number | undefined;
   readonly stallMs: Quantiles;
   readonly bounds: { readonly gapMs: number; readonly overlapMs: 0; readonly broken: 0 };
   readonly verdict: 'passed' | 'failed';
@@ -85,6 +87,7 @@ export function judge(observation: Observation): ScenarioResult {
     ...{ sessions: traffic.sessions, survived: traffic.sessions - broken, broken, brokenBy: traffic.broken },
     gapMs: gap && round(gap.gapMs),
     overlapMs: gap && round(gap.overlapMs),
+    moves: gap?.moves,
     stallMs: { p50: round(p50), p99: round(p99), max: round(max) },
     bounds: { gapMs: round(boundMs), overlapMs: 0, broken: 0 },
     verdict: failures.length === 0 ? 'passed' : 'failed',

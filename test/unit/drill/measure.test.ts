@@ -8,11 +8,28 @@ import { gapBoundMs } from '../../../src/drill/result.ts';
 for (const { what, old, next, expected } of [
   {
     what: 'a gap lasts from the last packet of the old to the first of the new',
-    ...{ old: [1, 2, 3], next: [353, 354], expected: { lastOldMs: 3, firstNewMs: 353, gapMs: 350, overlapMs: 0 } },
+    ...{ old: [1, 2, 3], next: [353, 354] },
+    expected: { lastOldMs: 3, firstNewMs: 353, gapMs: 350, overlapMs: 0, moves: 1 },
   },
   {
-    what: 'two that forward at once overlap until the old has stopped',
-    ...{ old: [1, 2, 8], next: [5, 6, 9], expected: { lastOldMs: 8, firstNewMs: 5, gapMs: 0, overlapMs: 3 } },
+    what: 'one late packet of the old is an overlap',
+    ...{ old: [1, 2, 8], next: [5, 6, 9, 10] },
+    expected: { lastOldMs: 8, firstNewMs: 5, gapMs: 0, overlapMs: 3, moves: 1 },
+  },
+  {
+    what: 'two that alternate overlap until the old has stopped',
+    ...{ old: [0, 8, 10, 12, 14, 16], next: [9, 11, 13, 15, 17, 18] },
+    expected: { lastOldMs: 16, firstNewMs: 9, gapMs: 0, overlapMs: 7, moves: 1 },
+  },
+  {
+    what: 'forwarding that moves, moves back and moves for good has not overlapped',
+    ...{ old: [0, 1, 60, 61], next: [40, 45, 100, 101] },
+    expected: { lastOldMs: 61, firstNewMs: 100, gapMs: 39, overlapMs: 0, moves: 3 },
+  },
+  {
+    what: 'an overlap before an orderly move is counted all the same',
+    ...{ old: [0, 3, 50], next: [1, 20, 100] },
+    expected: { lastOldMs: 50, firstNewMs: 100, gapMs: 50, overlapMs: 2, moves: 3 },
   },
   { what: 'without a new active there is no gap to measure', old: [1], next: [], expected: undefined },
   { what: 'without an old active there is none either', old: [], next: [1], expected: undefined },

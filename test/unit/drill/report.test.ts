@@ -11,7 +11,7 @@ const observation: Observation = {
     broken: { reset: 0, closed: 0, corrupted: 0, stalled: 0 },
   },
   stallsMs: Float64Array.of(301.04, 310, 420.06, 290),
-  gap: { lastOldMs: 1_000.2, firstNewMs: 1_312.55, gapMs: 312.35, overlapMs: 0 },
+  gap: { lastOldMs: 1_000.2, firstNewMs: 1_312.55, gapMs: 312.35, overlapMs: 0, moves: 1 },
   timeline: [
     { atMs: 0, what: 'kill -9 of every process of director a' },
     { atMs: 0.2, what: 'last packet forwarded by director a' },
@@ -76,7 +76,7 @@ for (const { what, change, failures } of [
   { what: 'nothing', change: {}, failures: [] },
   {
     what: 'a gap over the bound',
-    change: { gap: { lastOldMs: 0, firstNewMs: 411, gapMs: 411, overlapMs: 0 } },
+    change: { gap: { lastOldMs: 0, firstNewMs: 411, gapMs: 411, overlapMs: 0, moves: 1 } },
     failures: ['the gap of 411 ms is over 410.9 ms'],
   },
   {
@@ -86,7 +86,7 @@ for (const { what, change, failures } of [
   },
   {
     what: 'two directors at once',
-    change: { gap: { lastOldMs: 12, firstNewMs: 10, gapMs: 0, overlapMs: 2 } },
+    change: { gap: { lastOldMs: 12, firstNewMs: 10, gapMs: 0, overlapMs: 2, moves: 1 } },
     failures: ['both directors forwarded, for 2 ms'],
   },
 ] as const) {
