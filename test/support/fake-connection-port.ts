@@ -134,8 +134,6 @@ export class FakeConnectionPort implements ConnectionPort {
         continue;
       }
       const lastPacketMs = this.#clock.nowMs() - record[RecordOffset.idleMs]!;
-      // Hearsay (what the sender itself has learnt) never replaces what is at least as recent.
-      if (existing !== undefined && (record[0]! & localBit) === 0 && existing.lastPacketMs >= lastPacketMs) continue;
       record[0] = record[0]! & ~localBit;
       this.#put({ record, local: false, lastPacketMs });
     }

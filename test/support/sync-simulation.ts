@@ -68,6 +68,7 @@ export class SyncSimulation {
 
   /** Runs what is due, promises included, until `atMs`. */
   async runTo(atMs: number): Promise<void> {
+    await settlePromises();
     for (let next = this.time.nextTaskMs(); next !== undefined && next <= atMs; next = this.time.nextTaskMs()) {
       this.time.advanceTo(next);
       await settlePromises();
