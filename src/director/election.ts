@@ -70,6 +70,8 @@ const unknownAddress = { ipv4: '0.0.0.0' as IpAddress, ipv6: '::' as IpAddress }
 export class Election {
   readonly #ports: ElectionPorts;
   readonly #segments = new Map<string, Segment>();
+  /** Also of interfaces that no virtual router is on yet. */
+  readonly #linksDown = new Set<string>();
   /** By identity, in the order of the configuration. */
   #routers = new Map<string, RunningRouter>();
   readonly #listeners = new Map<string, RunningRouter>();
@@ -136,6 +138,8 @@ export class Election {
   }
 
   linkChanged(interfaceName: string, up: boolean): void {
+    if (up) this.#linksDown.delete(interfaceName);
+    else this.#linksDown.add(interfaceName);
     for (const segment of this.#segments.values()) {
       if (segment.interface === interfaceName) segment.up = up;
     }
@@ -219,7 +223,8 @@ export class Election {
     const key = `${name} ${family}`;
     let segment = this.#segments.get(key);
     if (segment === undefined) {
-      segment = { interface: name, family, up: true, primaryAddress: undefined, rejections: zeroRejections() };
+      const up = !this.#linksDown.has(name);
+      segment = { interface: name, family, up, primaryAddress: undefined, rejections: zeroRejections() };
       this.#segments.set(key, segment);
     }
     if (segment.primaryAddress !== undefined) return segment;
@@ -408,7 +413,7 @@ export class Election {
   #install(router: RunningRouter, address: ElectedAddress): void {
     router.installed.set(address.address, address);
     this.#attempt(router, () =>
-      this.#ports.addressKeeper.add(address.address, address.prefixLength, address.interface),
+      this.#ports.addressKeeper.add(address.address, address.prefixLength, address.interface, address),
     );
   }
 

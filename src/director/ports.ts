@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../lib/ip-address.ts';
-import type { VirtualRouter } from '../model/virtual-router.ts';
+import type { VirtualAddress, VirtualRouter } from '../model/virtual-router.ts';
 
 // What the director's parts need from the outside. platform/linux implements these for real, test/support on
 // simulated time and network.
@@ -32,9 +32,12 @@ export interface VrrpTransport {
   close(): void;
 }
 
+/** What `ip address` calls brd, scope and label. */
+export type AddressAttributes = Pick<VirtualAddress, 'broadcast' | 'scope' | 'label'>;
+
 /** Puts addresses on interfaces and takes them off (rtnetlink). Adding one that is there, or removing one that is not, is fine. */
 export interface AddressKeeper {
-  add(address: IpAddress, prefixLength: number, interfaceName: string): void;
+  add(address: IpAddress, prefixLength: number, interfaceName: string, attributes?: AddressAttributes): void;
   remove(address: IpAddress, prefixLength: number, interfaceName: string): void;
 }
 

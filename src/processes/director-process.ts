@@ -40,6 +40,10 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
   const clock = new MonotonicClock();
   const leases = LeaseMemory.create();
   const wake = Wake.create();
+  // Every interface that is named, whether the engine needs it or not: a misspelt name is found here.
+  for (const router of configuration.virtualRouters) {
+    for (const name of [router.interface, ...router.addresses.map((each) => each.interface)]) interfaceFacts(name);
+  }
   const { interfaces } = planAddresses(configuration, undefined, takeRouteSnapshot());
   for (const name of interfaces) verifyInterface(name);
   const worker = await startEngineWorker(script, { interfaces, leaseFd: leases.fd, wakeFd: wake.fd }, wake);

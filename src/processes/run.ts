@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { rmSync } from 'node:fs';
+import type { Server } from 'node:http';
 import { createRequire } from 'node:module';
 import { pino } from 'pino';
 import { ExitCode, parseOptions, UsageError } from '../cli/arguments.ts';
@@ -35,47 +36,57 @@ export async function runCommand(args: readonly string[], script: string): Promi
     return ExitCode.failed;
   }
 
-  const logger = pino({ base: { pid: process.pid } });
-  const log: Log = (level, message, fields = {}) => logger[level](fields, message);
+  const log = openLog();
   const runDirectory = claimRunDirectory(options['run-dir']);
-  const stopRequested = nextSignal();
-  const { director, failed } = await composeDirector({
-    script,
-    log,
-    version,
-    configurationFile: file,
-    configuration: loaded.configuration,
-  });
+  const signals = listenToSignals();
   try {
-    await director.apply(loaded.configuration);
-    const control = await serveControl(controlSocketPath(options['run-dir']), director);
-    process.on('SIGHUP', () => void reload(director, read(), log));
-    log('info', 'running', { version, configurationFile: file, runDirectory: options['run-dir'] });
-    const ended = await Promise.race([stopRequested, failed]);
-    log(ended instanceof Error ? 'error' : 'info', ended instanceof Error ? ended.message : `stopping on ${ended}`);
-    control.close();
-    return ended instanceof Error ? ExitCode.failed : ExitCode.done;
+    const { director, failed } = await composeDirector({
+      script,
+      log,
+      version,
+      configurationFile: file,
+      configuration: loaded.configuration,
+    });
+    const socketPath = controlSocketPath(options['run-dir']);
+    let control: Server | undefined;
+    try {
+      await director.apply(loaded.configuration);
+      control = await serveControl(socketPath, director);
+      signals.onReload(() => void reload(director, read, log));
+      log('info', 'running', { version, configurationFile: file, runDirectory: options['run-dir'] });
+      const ended = await Promise.race([signals.stopRequested, failed]);
+      log(ended instanceof Error ? 'error' : 'info', ended instanceof Error ? ended.message : `stopping on ${ended}`);
+      return ended instanceof Error ? ExitCode.failed : ExitCode.done;
+    } finally {
+      control?.close();
+      await director.stop().catch((error: Error) => log('error', `not everything stopped in order: ${error.message}`));
+      // Whoever still reads a long table is cut off: nothing keeps the process when the director has stopped.
+      control?.closeAllConnections();
+      rmSync(socketPath, { force: true });
+    }
   } finally {
-    await director.stop();
-    rmSync(controlSocketPath(options['run-dir']), { force: true });
     runDirectory.release();
   }
 }
 
 /** A bad file changes nothing: the problems are logged and the running configuration stays. */
-async function reload(director: Director, loaded: LoadedConfiguration, log: Log): Promise<void> {
-  for (const diagnostic of loaded.diagnostics) {
-    log(diagnostic.severity === 'error' ? 'error' : 'warn', formatDiagnostic(diagnostic));
-  }
-  if (loaded.configuration === undefined) {
-    const reason = loaded.unreadable ?? 'it has errors';
-    return log('error', `the configuration was not reloaded and the running one stays: ${reason}`);
-  }
+async function reload(director: Director, read: () => LoadedConfiguration, log: Log): Promise<void> {
   try {
+    const loaded = read();
+    for (const diagnostic of loaded.diagnostics) {
+      log(diagnostic.severity === 'error' ? 'error' : 'warn', formatDiagnostic(diagnostic));
+    }
+    if (loaded.configuration === undefined) {
+      const reason = loaded.unreadable ?? 'it has errors';
+      return log('error', `the configuration was not reloaded and the running one stays: ${reason}`);
+    }
     await director.apply(loaded.configuration);
     log('info', 'reloaded the configuration');
   } catch (error) {
-    log('error', `the configuration was not reloaded: ${error instanceof Error ? error.message : error}`);
+    log(
+      'error',
+      `the configuration was not reloaded and the running one stays: ${error instanceof Error ? error.message : error}`,
+    );
   }
 }
 
@@ -87,9 +98,35 @@ function refuseEngine(engine: string): void {
   throw new UsageError(`baton run: there is no engine ${engine}; there are auto and portable`);
 }
 
-function nextSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
+interface Signals {
+  readonly stopRequested: Promise<NodeJS.Signals>;
+  /** Names what SIGHUP does; one that came before is made up for. */
+  readonly onReload: (reload: () => void) => void;
+}
+
+/** From the first moment on: what a signal does by itself would end the process with everything left as it is. */
+function listenToSignals(): Signals {
+  let reloadNow: (() => void) | undefined;
+  let missed = false;
+  process.on('SIGHUP', () => {
+    missed = reloadNow === undefined;
+    reloadNow?.();
+  });
+  const stopRequested = new Promise<NodeJS.Signals>((resolve) => {
     process.on('SIGTERM', resolve);
     process.on('SIGINT', resolve);
   });
+  const onReload = (reload: () => void): void => {
+    reloadNow = reload;
+    if (missed) reload();
+  };
+  return { stopRequested, onReload };
+}
+
+/** JSON lines on stdout. A full disk or a reader that has gone loses lines, and nothing else. */
+function openLog(): Log {
+  const destination = pino.destination(1);
+  destination.on('error', () => undefined);
+  const logger = pino({ base: { pid: process.pid } }, destination);
+  return (level, message, fields = {}) => logger[level](fields, message);
 }

@@ -23,7 +23,9 @@ export interface SyncWorkerParts {
 
 const restartDelayMs = 1_000;
 const statusTimeoutMs = 2_000;
-const silent: SyncStatus = { state: 'off', peers: [], counters: {} };
+const off: SyncStatus = { state: 'off', peers: [], counters: {} };
+/** The thread has failed and is about to be started again. */
+const down: SyncStatus = { state: 'joining', peers: [], counters: {} };
 
 /** Keeps the sync thread running while there are settings for it; without any, the gate stays open. */
 export class SyncWorker implements ReplicationControl {
@@ -32,6 +34,8 @@ export class SyncWorker implements ReplicationControl {
   #settings: SyncSettings | undefined;
   #services: readonly VirtualService[] = [];
   #gateOpen = true;
+  /** The last reason why the thread could not be started again, logged once. */
+  #restartFailure = '';
   #onGate: (open: boolean) => void = () => undefined;
   readonly #statusRequests = new Map<number, (status: SyncStatus) => void>();
   #nextId = 0;
@@ -57,7 +61,7 @@ export class SyncWorker implements ReplicationControl {
   }
 
   status(): Promise<SyncStatus> {
-    if (this.#worker === undefined) return Promise.resolve(silent);
+    if (this.#worker === undefined) return Promise.resolve(this.#settings === undefined ? off : down);
     const id = this.#nextId;
     this.#nextId += 1;
     return new Promise((resolve, reject) => {
@@ -93,12 +97,15 @@ export class SyncWorker implements ReplicationControl {
     const worker = new Worker(script, { workerData, transferList: [engine] });
     this.#worker = worker;
     return new Promise((resolve, reject) => {
+      let ready = false;
       worker.on('message', (message: FromSyncThread) => {
-        if (message.kind === 'ready') resolve();
-        else this.#receive(message);
+        if (message.kind !== 'ready') return this.#receive(message);
+        ready = true;
+        this.#restartFailure = '';
+        return resolve();
       });
       worker.once('error', (error) => {
-        this.#parts.log('error', `the sync thread failed: ${error.message}`);
+        if (ready) this.#parts.log('error', `the sync thread failed and is started again: ${error.message}`);
         reject(error);
       });
       worker.once('exit', () => this.#exited(worker));
@@ -118,14 +125,18 @@ export class SyncWorker implements ReplicationControl {
   #exited(worker: Worker): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
-    for (const answer of this.#statusRequests.values()) answer(silent);
+    for (const answer of this.#statusRequests.values()) answer(down);
     this.#statusRequests.clear();
     if (this.#settings === undefined) return;
     this.#setGate(false);
     setTimeout(() => {
       if (this.#settings === undefined || this.#worker !== undefined) return;
-      this.#start(this.#settings).catch((error: Error) => this.#parts.log('error', error.message));
-    }, restartDelayMs);
+      this.#start(this.#settings).catch(({ message }: Error) => {
+        if (message === this.#restartFailure) return;
+        this.#restartFailure = message;
+        this.#parts.log('error', `the sync thread cannot be started again yet: ${message}`);
+      });
+    }, restartDelayMs).unref();
   }
 
   async #stopWorker(): Promise<void> {

@@ -27,6 +27,8 @@ export type ToVrrpProcess =
 
 export type FromVrrpProcess =
   | { readonly kind: 'ready' }
+  /** Instead of `ready`: what is missing. The process then ends. */
+  | { readonly kind: 'unable'; readonly sentence: string }
   | { readonly kind: 'answer'; readonly id: number; readonly value: VrrpAnswers[keyof VrrpAnswers] }
   | { readonly kind: 'refused'; readonly id: number; readonly sentence: string }
   /** The virtual routers that are active from here on: what the director resigns should the process die. */

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Election, type ElectionFailure } from '../director/election.ts';
 import { electRouter, routerStatus } from '../director/election-router.ts';
+import type { Family } from '../lib/ip-address.ts';
 import type { LogLevel } from '../lib/log.ts';
 import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../platform/linux/address-keeper.ts';
 import { ArpAnnouncer } from '../platform/linux/announce.ts';
+import { interfaceFacts, primaryAddress } from '../platform/linux/interface-facts.ts';
 import { LeaseMemory } from '../platform/linux/lease-memory.ts';
+import { monitorLinks } from '../platform/linux/link-monitor.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { requestRealTime } from '../platform/linux/realtime.ts';
 import { RawVrrpTransport } from '../platform/linux/vrrp-socket.ts';
@@ -13,12 +16,22 @@ import type { FromVrrpProcess, ToVrrpProcess, VrrpRequest } from './vrrp-message
 
 /** The descriptor at which the director passes the lease memory: the first after the channel's. */
 export const leaseDescriptor = 4;
+const faultPeriodMs = 1_000;
 
 /**
  * The vrrp process: the election and nothing else, so that nothing else can hold it up. It is told what to do over the
  * channel, and resigns at once when the channel closes: without its director nobody forwards.
  */
 export function runVrrpProcess(): void {
+  try {
+    runElection();
+  } catch (error) {
+    const sentence = error instanceof Error ? error.message : String(error);
+    process.send?.({ kind: 'unable', sentence } satisfies FromVrrpProcess, undefined, {}, () => process.exit(1));
+  }
+}
+
+function runElection(): void {
   const clock = new MonotonicClock();
   const log = (level: LogLevel, sentence: string, fields: Record<string, unknown> = {}): void =>
     tell({ kind: 'log', level, sentence, fields });
@@ -50,7 +63,10 @@ export function runVrrpProcess(): void {
       election.releaseHold();
     },
   });
+  const stopMonitoring = monitorLinks((interfaceName, up) => election.linkChanged(interfaceName, up));
+  setInterval(() => mendFaults(election), faultPeriodMs);
   const stop = async (): Promise<void> => {
+    stopMonitoring();
     await election.stop();
     transport.close();
   };
@@ -59,9 +75,8 @@ export function runVrrpProcess(): void {
     if (message.id === undefined) election.setGate(message.gateOpen);
     else void answer(election, stop, message.id, message.request, clock);
   });
-  // Ctrl-C reaches the whole process group; the director decides what it means.
-  process.on('SIGINT', () => undefined);
-  process.on('SIGTERM', () => undefined);
+  // Ctrl-C and a closing terminal reach the whole process group; the director decides what they mean.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
   process.on('disconnect', () => void stop().finally(() => process.exit(0)));
   tell({ kind: 'ready' });
 }
@@ -91,6 +106,23 @@ async function answer(
     }
   } catch (error) {
     return tell({ kind: 'refused', id, sentence: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+/** A virtual router whose interface was missing, or had no address, takes part as soon as it has one. */
+function mendFaults(election: Election): void {
+  const faulty = election.view().routers.filter(({ state }) => state === 'fault');
+  for (const name of new Set(faulty.map((router) => router.interface))) {
+    const families = faulty.filter((router) => router.interface === name).map(({ family }) => family);
+    if (families.some((family) => canSendFrom(name, family))) election.linkChanged(name, true);
+  }
+}
+
+function canSendFrom(interfaceName: string, family: Family): boolean {
+  try {
+    return primaryAddress(interfaceFacts(interfaceName), family) !== undefined;
+  } catch {
+    return false;
   }
 }
 

@@ -44,7 +44,9 @@ export class VrrpSupervisor implements ElectionControl {
   #gateOpen = false;
   #stopping = false;
   #nextId = 0;
+  #readyAtMs = 0;
   #restartDelayMs = firstRestartDelayMs;
+  #restartTimer: NodeJS.Timeout | undefined;
 
   constructor(parts: VrrpSupervisorParts) {
     this.#parts = parts;
@@ -52,13 +54,8 @@ export class VrrpSupervisor implements ElectionControl {
 
   async configure(assignments: readonly RouterAssignment[]): Promise<void> {
     this.#assignments = assignments;
-    if (this.#child === undefined) {
-      await this.#start();
-      // The gate may have opened before there was a process to hear of it, and without sync it never moves again.
-      this.setGate(this.#gateOpen);
-    }
-    const sentences = await this.#ask({ kind: 'configure', assignments });
-    for (const sentence of sentences) this.#parts.log('error', sentence);
+    const sentences = await this.#configureChild();
+    if (sentences.length > 0) throw new Error([...new Set(sentences)].join('; '));
   }
 
   setGate(open: boolean): void {
@@ -76,6 +73,7 @@ export class VrrpSupervisor implements ElectionControl {
 
   async stop(): Promise<void> {
     this.#stopping = true;
+    clearTimeout(this.#restartTimer);
     const child = this.#child;
     if (child === undefined) return;
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -87,22 +85,42 @@ export class VrrpSupervisor implements ElectionControl {
     await exited;
   }
 
+  /** Starts a process when there is none. Gives sentences about interfaces that cannot be used. */
+  async #configureChild(): Promise<readonly string[]> {
+    if (this.#child === undefined) {
+      await this.#start();
+      // The gate may have opened before there was a process to hear of it, and without sync it never moves again.
+      this.setGate(this.#gateOpen);
+    }
+    return this.#ask({ kind: 'configure', assignments: this.#assignments });
+  }
+
   #start(): Promise<void> {
     const { script, arguments: args, leaseFd, log } = this.#parts;
     const stdio: (string | number)[] = ['ignore', 'inherit', 'inherit', 'ipc'];
     stdio[leaseDescriptor] = leaseFd;
     const child = fork(script, [...args], { serialization: 'advanced', stdio: stdio as never });
     this.#child = child;
-    child.on('error', (error) => log('error', `the vrrp process cannot be started or reached: ${error.message}`));
     return new Promise((resolve, reject) => {
+      let ready = false;
+      const ended = (reason: string): void => {
+        if (this.#child === child) this.#child = undefined;
+        this.#rejectPending('the vrrp process ended');
+        if (ready) this.#exited(reason);
+        else reject(new Error(`the vrrp process ended while starting (${reason})`));
+      };
       child.on('message', (message: FromVrrpProcess) => {
-        if (message.kind === 'ready') resolve();
-        else this.#receive(message);
+        if (message.kind === 'unable') return reject(new Error(message.sentence));
+        if (message.kind !== 'ready') return this.#receive(message);
+        ready = true;
+        this.#readyAtMs = performance.now();
+        return resolve();
       });
-      child.once('exit', (code, signal) => {
-        reject(new Error(`the vrrp process ended while starting (${signal ?? code})`));
-        this.#exited(code, signal);
+      child.on('error', (error) => {
+        log('error', `the vrrp process cannot be started or reached: ${error.message}`);
+        if (child.pid === undefined) ended(error.message);
       });
+      child.once('exit', (code, signal) => ended(String(signal ?? code)));
     });
   }
 
@@ -111,8 +129,7 @@ export class VrrpSupervisor implements ElectionControl {
       this.#parts.log(message.level, message.sentence, message.fields);
     } else if (message.kind === 'active') {
       this.#active = new Set(message.names);
-      this.#restartDelayMs = firstRestartDelayMs;
-    } else if (message.kind !== 'ready') {
+    } else if (message.kind === 'answer' || message.kind === 'refused') {
       const pending = this.#pending.get(message.id);
       if (pending === undefined) return;
       this.#pending.delete(message.id);
@@ -151,25 +168,34 @@ export class VrrpSupervisor implements ElectionControl {
     this.#pending.clear();
   }
 
-  #exited(code: number | null, signal: NodeJS.Signals | null): void {
-    this.#child = undefined;
-    this.#rejectPending('the vrrp process ended');
+  #exited(reason: string): void {
     if (this.#stopping) return;
     this.#resignInItsName();
-    this.#parts.log('error', `the vrrp process ended (${signal ?? code}); resigned in its name, starting it again`);
-    setTimeout(() => void this.#restart(), this.#restartDelayMs);
+    this.#parts.log('error', `the vrrp process ended (${reason}); resigned in its name, starting it again`);
+    if (performance.now() - this.#readyAtMs > restartDelayMaxMs) this.#restartDelayMs = firstRestartDelayMs;
+    this.#scheduleRestart();
+  }
+
+  #scheduleRestart(): void {
+    if (this.#restartTimer !== undefined) return;
+    this.#restartTimer = setTimeout(() => {
+      this.#restartTimer = undefined;
+      void this.#restart();
+    }, this.#restartDelayMs);
     this.#restartDelayMs = Math.min(this.#restartDelayMs * 2, restartDelayMaxMs);
   }
 
   async #restart(): Promise<void> {
-    if (this.#stopping) return;
+    // A reload may have been quicker.
+    if (this.#stopping || this.#child !== undefined) return;
     try {
-      await this.#start();
-      this.setGate(this.#gateOpen);
-      await this.configure(this.#assignments);
+      for (const sentence of await this.#configureChild()) this.#parts.log('error', sentence);
     } catch (error) {
-      // Its exit has been seen, or will be, and brings the next attempt.
-      this.#parts.log('error', error instanceof Error ? error.message : String(error));
+      if (this.#stopping) return;
+      this.#parts.log('error', `${error instanceof Error ? error.message : error}; starting the vrrp process again`);
+      // One that runs and does not answer brings the next attempt by its exit.
+      if (this.#child === undefined) this.#scheduleRestart();
+      else this.#child.kill('SIGKILL');
     }
   }
 

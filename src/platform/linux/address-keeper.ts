@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AddressKeeper } from '../../director/ports.ts';
+import type { AddressAttributes, AddressKeeper } from '../../director/ports.ts';
 import { familyOf, type IpAddress, ipAddressBytes } from '../../lib/ip-address.ts';
 import { findInterfaceIndex } from './interface-facts.ts';
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, viewOf } from './netlink-message.ts';
@@ -7,8 +7,10 @@ import { NetlinkSocket } from './netlink-socket.ts';
 import {
   familyNumber,
   IFA_ADDRESS,
+  IFA_BROADCAST,
   IFA_CACHEINFO,
   IFA_F_NODAD,
+  IFA_LABEL,
   IFA_LOCAL,
   ifaddrmsgLength,
   RTM_DELADDR,
@@ -25,19 +27,26 @@ const lifetimeSeconds = 3;
 /** How often `renew` wants to be called. */
 export const renewalPeriodMs = 1000;
 
+interface Place {
+  readonly address: IpAddress;
+  readonly prefixLength: number;
+  readonly interface: string;
+  readonly attributes: AddressAttributes;
+}
+
 /** Virtual addresses on interfaces, by rtnetlink. Each call is done when it returns. */
 export class RtnetlinkAddressKeeper implements AddressKeeper {
   readonly #netlink = new NetlinkSocket();
-  readonly #held = new Map<string, readonly [IpAddress, number, string]>();
+  readonly #held = new Map<string, Place>();
   #renewedAtMs = performance.now();
 
-  add(address: IpAddress, prefixLength: number, interfaceName: string): void {
-    const purpose = `add ${address}/${prefixLength} to ${interfaceName}`;
-    const index = findInterfaceIndex(this.#netlink, interfaceName);
-    if (index === undefined) throw new SystemError('RTM_NEWADDR', errnos.ENODEV, purpose);
-    const error = this.#change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address, prefixLength, index);
-    if (error !== 0 && error !== errnos.EEXIST) throw new SystemError('RTM_NEWADDR', error, purpose);
-    this.#held.set(`${address}/${prefixLength} ${interfaceName}`, [address, prefixLength, interfaceName]);
+  add(address: IpAddress, prefixLength: number, interfaceName: string, attributes: AddressAttributes = {}): void {
+    const place: Place = { address, prefixLength, interface: interfaceName, attributes };
+    const error = this.#change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, place);
+    if (error !== 0 && error !== errnos.EEXIST) {
+      throw new SystemError('RTM_NEWADDR', error, `add ${address}/${prefixLength} to ${interfaceName}`);
+    }
+    this.#held.set(keyOf(place), place);
   }
 
   /**
@@ -48,18 +57,14 @@ export class RtnetlinkAddressKeeper implements AddressKeeper {
     const standstillMs = performance.now() - this.#renewedAtMs;
     this.#renewedAtMs += standstillMs;
     if (standstillMs >= lifetimeSeconds * 1000) return;
-    for (const [address, prefixLength, interfaceName] of this.#held.values()) {
-      const index = findInterfaceIndex(this.#netlink, interfaceName);
-      if (index !== undefined) this.#change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, address, prefixLength, index);
-    }
+    for (const place of this.#held.values()) this.#change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, place);
   }
 
   remove(address: IpAddress, prefixLength: number, interfaceName: string): void {
-    this.#held.delete(`${address}/${prefixLength} ${interfaceName}`);
-    const index = findInterfaceIndex(this.#netlink, interfaceName);
-    // Its addresses went with the interface.
-    if (index === undefined) return;
-    const error = this.#change(RTM_DELADDR, 0, address, prefixLength, index);
+    const place: Place = { address, prefixLength, interface: interfaceName, attributes: {} };
+    this.#held.delete(keyOf(place));
+    const error = this.#change(RTM_DELADDR, 0, place);
+    // ENODEV: its addresses went with the interface.
     if (error === 0 || error === errnos.EADDRNOTAVAIL || error === errnos.ENODEV) return;
     throw new SystemError('RTM_DELADDR', error, `remove ${address}/${prefixLength} from ${interfaceName}`);
   }
@@ -68,21 +73,33 @@ export class RtnetlinkAddressKeeper implements AddressKeeper {
     this.#netlink.close();
   }
 
-  #change(type: number, flags: number, address: IpAddress, prefixLength: number, index: number): number {
+  /** Gives the errno with which the kernel refused, or 0. */
+  #change(type: number, flags: number, place: Place): number {
+    const { address, prefixLength, attributes } = place;
+    const index = findInterfaceIndex(this.#netlink, place.interface);
+    if (index === undefined) return errnos.ENODEV;
     const family = familyOf(address);
     const fixed = new Uint8Array(ifaddrmsgLength);
     fixed[0] = familyNumber(family);
     fixed[1] = prefixLength;
     // Duplicate address detection would keep the address unusable for a second, and the peer may still be leaving.
     fixed[2] = family === 'ipv6' ? IFA_F_NODAD : 0;
+    fixed[3] = attributes.scope ?? 0;
     viewOf(fixed).setUint32(4, index, true);
     const bytes = ipAddressBytes(address);
     // struct ifa_cacheinfo { u32 preferred, valid, created, updated; }
     const lifetime = new Uint8Array(Uint32Array.of(lifetimeSeconds, lifetimeSeconds, 0, 0).buffer);
+    const { broadcast, label } = attributes;
     return this.#netlink.request(type, flags, fixed, [
       [IFA_LOCAL, bytes],
       [IFA_ADDRESS, bytes],
       [IFA_CACHEINFO, lifetime],
+      ...(broadcast === undefined ? [] : [[IFA_BROADCAST, ipAddressBytes(broadcast)] as const]),
+      ...(label === undefined ? [] : [[IFA_LABEL, Buffer.from(`${label}\0`)] as const]),
     ]);
   }
+}
+
+function keyOf({ address, prefixLength, interface: name }: Place): string {
+  return `${address}/${prefixLength} ${name}`;
 }

@@ -99,6 +99,8 @@ export const IFLA_MTU = 4;
 // linux/if_addr.h
 export const IFA_ADDRESS = 1;
 export const IFA_LOCAL = 2;
+export const IFA_LABEL = 3;
+export const IFA_BROADCAST = 4;
 export const IFA_CACHEINFO = 6;
 export const IFA_F_NODAD = 2;
 
