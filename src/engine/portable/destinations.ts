@@ -5,7 +5,7 @@ import type { TcpState } from '../../model/tcp-state.ts';
 import { endpointName, protocolNumbers, type RealServer } from '../../model/virtual-service.ts';
 import { addressWords } from './key-index.ts';
 import type { NextHop, NextHopResolver } from './next-hop.ts';
-import type { RunningService } from './services.ts';
+import type { RunningService } from './running-service.ts';
 
 /** Fields of `Destinations.traffic`, `trafficFields` per destination. */
 export const Traffic = { connections: 0, packetsIn: 1, bytesIn: 2, packetsOut: 3, bytesOut: 4 } as const;

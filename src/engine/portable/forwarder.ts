@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isHalfOpenTcpState } from '../../connection/lifecycle.ts';
 import { TcpDirection } from '../../connection/tcp-transitions.ts';
 import { readI32, readU16 } from '../../lib/bytes.ts';
 import { TcpState } from '../../model/tcp-state.ts';
@@ -36,7 +37,9 @@ import type { NextHop } from './next-hop.ts';
 import type { Frame, PacketPort } from './packet-port.ts';
 import type { PendingFrames } from './pending-frames.ts';
 import { decrementTtl, rewriteEndpoint } from './rewrite.ts';
-import { type RunningService, type Services, selectDestination } from './services.ts';
+import type { RunningService } from './running-service.ts';
+import { selectDestination } from './selection.ts';
+import type { Services } from './services.ts';
 import { Drop, type Tally } from './tally.ts';
 
 /** What the packet path works on: see each class. */
@@ -158,8 +161,9 @@ export class Forwarder {
       );
       if (service === undefined) return;
       this.#fillKey(client, virtual, readI32(memory, tcp));
+      // NONE: the segment itself, once followed, brings it to SYN_RECV.
       entry = begins
-        ? this.#begin(service, frame, port, ip, tcp, end)
+        ? this.#schedule(service, TcpState.none, frame, port, ip, tcp, end)
         : this.#resume(service, frame, port, ip, tcp, end);
       if (entry === absent) return;
     }
@@ -172,23 +176,6 @@ export class Forwarder {
     return state === TcpState.timeWait || state === TcpState.close;
   }
 
-  /** A client's first segment. Returns the new entry, or `absent` after the refusal. */
-  #begin(service: RunningService, frame: Frame, port: PacketPort, ip: number, tcp: number, end: number): number {
-    if (this.#connections.table.establishedFull) {
-      this.#drop('tableFull');
-      return absent;
-    }
-    const key = this.#key;
-    const destination = selectDestination(service, this.#destinations, key[0]!, key[KeyWord.ports]! >>> 16);
-    if (destination < 0 || !this.#makeReplyUnique(destination)) {
-      this.#drop('noRealServer');
-      this.#reset(service, frame, port, ip, tcp, end);
-      return absent;
-    }
-    // NONE: the segment itself, once followed, brings it to SYN_RECV.
-    return this.#connections.open(key, destination, TcpState.none, true, this.nowMs);
-  }
-
   /** A segment of a connection that nobody knows. Returns an entry only where the selector can name its real server. */
   #resume(service: RunningService, frame: Frame, port: PacketPort, ip: number, tcp: number, end: number): number {
     if (this.#leases.inGrace(service.leaseSlot)) {
@@ -196,15 +183,25 @@ export class Forwarder {
       return absent;
     }
     const isReset = (frame.memory[tcp + TcpOffset.flags]! & TcpFlag.rst) !== 0;
-    if (!isReset && service.compiled.selector.shape === 'hash')
-      return this.#recreate(service, frame, port, ip, tcp, end);
+    if (!isReset && service.compiled.selector.shape === 'hash') {
+      // What sysctl sloppy_tcp allows in IPVS, but in ESTABLISHED at once: the hash gives the server it had before.
+      return this.#schedule(service, TcpState.established, frame, port, ip, tcp, end);
+    }
     this.#drop('unknownConnection');
     if (!isReset) this.#reset(service, frame, port, ip, tcp, end);
     return absent;
   }
 
-  /** What sysctl `sloppy_tcp` allows in IPVS, but in ESTABLISHED at once: the hash gives the server it had before. */
-  #recreate(service: RunningService, frame: Frame, port: PacketPort, ip: number, tcp: number, end: number): number {
+  /** Gives the connection named by `#key` a real server and an entry in `state`, or refuses it and returns `absent`. */
+  #schedule(
+    service: RunningService,
+    state: TcpState,
+    frame: Frame,
+    port: PacketPort,
+    ip: number,
+    tcp: number,
+    end: number,
+  ): number {
     if (this.#connections.table.establishedFull) {
       this.#drop('tableFull');
       return absent;
@@ -216,7 +213,7 @@ export class Forwarder {
       this.#reset(service, frame, port, ip, tcp, end);
       return absent;
     }
-    return this.#connections.open(key, destination, TcpState.established, false, this.nowMs);
+    return this.#connections.open(key, destination, state, isHalfOpenTcpState(state), this.nowMs);
   }
 
   /**

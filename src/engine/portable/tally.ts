@@ -9,7 +9,8 @@ import {
 import type { ConnectionTable } from './connection-table.ts';
 import { type Destinations, Traffic, trafficFields } from './destinations.ts';
 import type { PacketPort } from './packet-port.ts';
-import type { RunningService, Services } from './services.ts';
+import type { RunningService } from './running-service.ts';
+import type { Services } from './services.ts';
 
 /** The index of each drop reason. */
 export const Drop = Object.freeze(Object.fromEntries(dropReasons.map((reason, index) => [reason, index]))) as Readonly<

@@ -6,7 +6,7 @@ import { ConnectionTable } from '../../../src/engine/portable/connection-table.t
 import { Destinations } from '../../../src/engine/portable/destinations.ts';
 import { absent, EntryFlag, EntryWord, KeyWord, keyWords } from '../../../src/engine/portable/entry-layout.ts';
 import { HashIndex } from '../../../src/engine/portable/hash-index.ts';
-import type { RunningService } from '../../../src/engine/portable/services.ts';
+import type { RunningService } from '../../../src/engine/portable/running-service.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import { TcpState } from '../../../src/model/tcp-state.ts';
 
