@@ -2,7 +2,7 @@
 import { isActiveTcpState } from '../../connection/lifecycle.ts';
 import { forwardingMethods } from '../../model/connection-batch.ts';
 import type { TcpState } from '../../model/tcp-state.ts';
-import { endpointName, protocolNumbers, type RealServer } from '../../model/virtual-service.ts';
+import type { RealServer } from '../../model/virtual-service.ts';
 import { addressWords } from './key-index.ts';
 import type { NextHop, NextHopResolver } from './next-hop.ts';
 import type { RunningService } from './running-service.ts';
@@ -75,7 +75,8 @@ export class Destinations {
         other !== undefined &&
         this.services[i] === service &&
         this.methods[i] === method &&
-        endpointName(other) === endpointName(realServer),
+        other.address === realServer.address &&
+        other.port === realServer.port,
     );
     const destination = known >= 0 ? known : this.#allocate();
     this.addresses.set(addressWords(realServer.address), destination << 2);
@@ -104,11 +105,6 @@ export class Destinations {
       this.nextHops[destination] = undefined;
       this.#free.push(destination);
     }
-  }
-
-  protocolOf(destination: number): number {
-    const service = this.services[destination];
-    return service === undefined ? 0 : protocolNumbers[service.compiled.service.protocol];
   }
 
   #allocate(): number {
