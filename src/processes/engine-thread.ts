@@ -7,6 +7,7 @@ import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { RtnetlinkNextHopResolver } from '../platform/linux/next-hop-resolver.ts';
 import { PacketRing } from '../platform/linux/packet-ring.ts';
 import { Poller } from '../platform/linux/poller.ts';
+import { requestPreference } from '../platform/linux/realtime.ts';
 import { Wake } from '../platform/linux/wake.ts';
 import { engineLifeSlot, engineSilenceMaxMs } from './engine-watch.ts';
 
@@ -25,6 +26,8 @@ export interface AdoptPort {
 export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings): void {
   const parent = parentPort;
   if (parent === null) throw new Error('the portable engine runs in a thread of its own');
+  // Refused, it works all the same: packets wait a little longer on a busy machine.
+  requestPreference();
   const clock = new MonotonicClock();
   const wake = new Wake(wakeFd);
   const leases = LeaseMemory.attach(leaseFd);

@@ -194,9 +194,12 @@ export class VrrpSupervisor implements ElectionControl {
       if (this.#stopping) return;
       this.#parts.log('error', `${error instanceof Error ? error.message : error}; starting the vrrp process again`);
       // One that runs and does not answer brings the next attempt by its exit.
-      if (this.#child === undefined) this.#scheduleRestart();
-      else this.#child.kill('SIGKILL');
+      if (!this.#killChild()) this.#scheduleRestart();
     }
+  }
+
+  #killChild(): boolean {
+    return this.#child?.kill('SIGKILL') ?? false;
   }
 
   #resignInItsName(): void {

@@ -63,6 +63,7 @@ export const ppoll = bind('int ppoll(uintptr_t fds, unsigned long count, uintptr
 export const eventfd = bind('int eventfd(uint32_t initial, int flags)');
 export const ftruncate = bind('int ftruncate(int fd, int64_t length)');
 export const fcntl = bind('int fcntl(int fd, int command, int argument)');
+export const setpriority = bind('int setpriority(int which, uint32_t who, int value)');
 export const flock = bind('int flock(int fd, int operation)');
 export const munmap = bind('int munmap(uintptr_t address, size_t length)');
 export const sched_setscheduler = bind('int sched_setscheduler(int pid, int policy, uintptr_t parameters)');

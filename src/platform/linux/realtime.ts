@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { errno, pinnedMemory, sched_setscheduler } from './libc.ts';
+import { errno, pinnedMemory, sched_setscheduler, setpriority } from './libc.ts';
 import { errnoName } from './system-error.ts';
 
 // linux/sched.h
@@ -19,4 +19,18 @@ export function requestRealTime(): string | undefined {
   new Int32Array(parameters.bytes.buffer)[0] = priority;
   if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, parameters.address) === 0) return undefined;
   return `the scheduler refused a real-time priority (${errnoName(errno())}; CAP_SYS_NICE grants it)`;
+}
+
+// linux/resource.h
+const PRIO_PROCESS = 0;
+const niceness = -15;
+
+/**
+ * Asks that the calling thread come before ordinary ones when processors are short, without shutting them out: for a
+ * thread that may be busy for long. What was not granted comes back as a sentence's end.
+ */
+export function requestPreference(): string | undefined {
+  // On Linux it is the thread that is meant by 0, not its process.
+  if (setpriority(PRIO_PROCESS, 0, niceness) === 0) return undefined;
+  return `the scheduler refused a preference (${errnoName(errno())}; CAP_SYS_NICE grants it)`;
 }
