@@ -68,10 +68,12 @@ export class ImportQueue {
   }
 
   #write(batch: Int32Array, batches: number): void {
+    // A port that hands the memory to another thread leaves an empty array here.
+    const records = batch.length / recordWords;
     this.#options.connections.importBatch(batch).then(
       (outcome) => {
         this.#writing = false;
-        this.#queuedRecords -= batch.length / recordWords;
+        this.#queuedRecords -= records;
         this.#totals.applied += outcome.applied;
         this.#totals.refusedLocal += outcome.refusedLocal;
         this.#totals.refusedUnknown += outcome.refusedUnknown;
