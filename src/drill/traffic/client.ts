@@ -15,7 +15,7 @@ export interface TrafficOptions {
   readonly stallMaxMs: number;
 }
 
-/** What has become of the sessions since `mark`. */
+/** What has become of the sessions since the last report: each that breaks is in exactly one. */
 export interface TrafficReport {
   readonly sessions: number;
   readonly broken: Readonly<Record<Breakage, number>>;
@@ -30,8 +30,6 @@ interface ClientSession {
   readonly incoming: StallClock;
   /** Follows the server's acknowledgements: late by up to a period, but known here. */
   readonly outgoing: StallClock;
-  /** Counted since the last mark. */
-  marked: boolean;
   broken: Breakage | undefined;
   closing: boolean;
   /** Called on every progress, while somebody waits for it. */
@@ -56,8 +54,7 @@ serveRemote({
   },
   /** Opens sessions until `count` live, and waits until each has had data verified both ways. Gives how many are new. */
   fill: async (count: number, timeoutMs: number) => {
-    sessions = sessions.filter(isAlive);
-    const missing = Math.max(0, count - sessions.length);
+    const missing = Math.max(0, count - sessions.filter(isAlive).length);
     let started = 0;
     const worker = async (): Promise<void> => {
       while (started < missing) {
@@ -68,15 +65,13 @@ serveRemote({
     await Promise.all(Array.from({ length: connectingMax }, worker));
     return missing;
   },
-  /** Begins an account: what happens from here on is in the next report. */
+  /** Forgets the stalls so far. Gives how many sessions live. */
   mark: () => {
-    sessions = sessions.filter(isAlive);
     for (const session of sessions) {
-      session.marked = true;
       session.incoming.reset(performance.now());
       session.outgoing.reset(performance.now());
     }
-    return sessions.length;
+    return sessions.filter(isAlive).length;
   },
   /** Waits until each living session has had a message of its own verified and answered that was sent after this call. */
   settle: (timeoutMs: number) => Promise.all(sessions.filter(isAlive).map((session) => settle(session, timeoutMs))),
@@ -96,7 +91,7 @@ function open(timeoutMs: number): Promise<void> {
   const socket = connect({ host: options.address, port: options.port, noDelay: true });
   const end = createSessionEnd({ session: number, direction: 0, seed: options.seed });
   const session: ClientSession = {
-    ...{ slot: number, end, socket, marked: false },
+    ...{ slot: number, end, socket },
     incoming: createStallClock(options.periodMs, performance.now()),
     outgoing: createStallClock(options.periodMs, performance.now()),
     ...{ broken: undefined, closing: false, onChange: undefined },
@@ -178,13 +173,14 @@ function settle(session: ClientSession, timeoutMs: number): Promise<void> {
 function report(): TrafficReport {
   const nowMs = performance.now();
   const broken: Record<Breakage, number> = { reset: 0, closed: 0, corrupted: 0, stalled: 0 };
-  const counted = sessions.filter((session) => session.marked);
-  for (const { broken: cause } of counted) if (cause !== undefined) broken[cause] += 1;
+  for (const { broken: cause } of sessions) if (cause !== undefined) broken[cause] += 1;
   const stalls: StallReport = {
-    sessions: Uint32Array.from(counted, ({ slot }) => slot),
-    longestMs: Float64Array.from(counted, ({ incoming }) => incoming.longestMs(nowMs)),
+    sessions: Uint32Array.from(sessions, ({ slot }) => slot),
+    longestMs: Float64Array.from(sessions, ({ incoming }) => incoming.longestMs(nowMs)),
   };
-  return { sessions: counted.length, broken, stalls };
+  const count = sessions.length;
+  sessions = sessions.filter(isAlive);
+  return { sessions: count, broken, stalls };
 }
 
 function close(session: ClientSession, timeoutMs: number): Promise<boolean> {

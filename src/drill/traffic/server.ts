@@ -52,6 +52,7 @@ function serve(socket: Socket, wheel: Wheel<ServedSession>): void {
   });
   socket.on('data', (chunk) => {
     let bytes = chunk;
+    const isFirst = session === undefined;
     if (session === undefined) {
       bytes = start.length === 0 ? chunk : Buffer.concat([start, chunk]);
       start = bytes;
@@ -64,6 +65,8 @@ function serve(socket: Socket, wheel: Wheel<ServedSession>): void {
     const reception = session?.end.accept(bytes) ?? 'corrupted';
     if (reception === 'progress') session?.incoming.progress(performance.now());
     if (reception === 'corrupted') refuse(socket, session?.end);
+    // The client counts a session as open once it is answered: that need not wait for the wheel.
+    else if (isFirst && session !== undefined) socket.write(session.end.next());
   });
 }
 
