@@ -38,7 +38,8 @@ export interface EngineThreadParts {
   readonly outstandingBatchesMax?: number;
 }
 
-const outstandingBatchesDefault = 64;
+/** A batch may be of one millisecond and few records: this many let a listener be held up for a second. */
+const outstandingBatchesDefault = 1024;
 const tickPeriodMs = 1;
 /** Requests taken from one port before packets have their turn again. */
 const requestsPerRound = 4;
