@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { once } from 'node:events';
 import { defaultRunDirectory, fetchConnections } from '../control/client.ts';
 import type { ConnectionEntry } from '../model/connection.ts';
 import { endpointName } from '../model/virtual-service.ts';
 import { ExitCode, parseOptions } from './arguments.ts';
+import { print } from './print.ts';
 
 /** `baton connections`: the connection table, streamed, so that a million entries need no memory here either. */
 export async function connectionsCommand(args: readonly string[]): Promise<ExitCode> {
@@ -12,11 +12,11 @@ export async function connectionsCommand(args: readonly string[]): Promise<ExitC
     json: { type: 'boolean', default: false },
   });
   if (!options.json)
-    await write(
+    await print(
       'pro expire state       source                  virtual                 destination             owner\n',
     );
   for await (const entry of fetchConnections(options['run-dir'])) {
-    await write(options.json ? `${JSON.stringify(entry)}\n` : describeConnection(entry));
+    await print(options.json ? `${JSON.stringify(entry)}\n` : describeConnection(entry));
   }
   return ExitCode.done;
 }
@@ -35,8 +35,4 @@ export function describeConnection(entry: ConnectionEntry): string {
     entry.local ? 'here' : 'learnt',
   ];
   return `${columns.join(' ')}\n`;
-}
-
-async function write(text: string): Promise<void> {
-  if (!process.stdout.write(text)) await once(process.stdout, 'drain');
 }

@@ -4,6 +4,7 @@ import type { DirectorStatus, ServiceStatus, VirtualRouterStatus } from '../dire
 import { keepalivedStateNames } from '../model/virtual-router.ts';
 import { endpointName } from '../model/virtual-service.ts';
 import { ExitCode, parseOptions } from './arguments.ts';
+import { print } from './print.ts';
 import { formatTable } from './table.ts';
 
 /** `baton status`: what the running director is and does. */
@@ -13,7 +14,7 @@ export async function statusCommand(args: readonly string[]): Promise<ExitCode> 
     json: { type: 'boolean', default: false },
   });
   const status = await fetchStatus(options['run-dir']);
-  process.stdout.write(options.json ? `${JSON.stringify(status, undefined, 2)}\n` : describeStatus(status));
+  await print(options.json ? `${JSON.stringify(status, undefined, 2)}\n` : describeStatus(status));
   return ExitCode.done;
 }
 

@@ -27,14 +27,19 @@ export async function requestFailover(runDirectory: string): Promise<readonly st
 /** Yields the connection table entry by entry, as the director streams it. */
 export async function* fetchConnections(runDirectory: string): AsyncGenerator<ConnectionEntry> {
   const response = await call(runDirectory, 'GET', '/connections');
-  for await (const line of createInterface({ input: response })) yield JSON.parse(line) as ConnectionEntry;
+  if (response.statusCode !== 200) await readJson(response);
+  for await (const line of linesOf(response)) yield JSON.parse(line) as ConnectionEntry;
 }
 
 function call(runDirectory: string, method: string, path: string): Promise<IncomingMessage> {
   const socketPath = controlSocketPath(runDirectory);
   return new Promise((resolve, reject) => {
     const outgoing = request({ socketPath, method, path, timeout: timeoutMs });
-    outgoing.on('response', resolve);
+    outgoing.on('response', (response) => {
+      // Whoever reads a long table through a pager may take as long as they like.
+      outgoing.setTimeout(0);
+      resolve(response);
+    });
     outgoing.on('timeout', () => {
       outgoing.destroy(new ControlError(`the director behind ${socketPath} does not answer within ${timeoutMs} ms`));
     });
@@ -51,7 +56,18 @@ function explain(error: NodeJS.ErrnoException, socketPath: string): Error {
   }
   if (error.code === 'EACCES')
     return new ControlError(`${socketPath} belongs to another user; ask as that user, or as root`);
+  if (error.code === 'ECONNRESET')
+    return new ControlError(`the director behind ${socketPath} ended before it had answered; ask again`);
   return error;
+}
+
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
+  try {
+    yield* createInterface({ input: response });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
+    throw new ControlError('the director ended in the middle of its connection table, so what was shown is not all');
+  }
 }
 
 async function readJson(response: IncomingMessage): Promise<unknown> {

@@ -62,9 +62,16 @@ async function sendConnections(view: DirectorView, response: ServerResponse): Pr
   response.end();
 }
 
+/** Resolves when the reader has caught up, or is gone. */
 function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
-    response.once('drain', resolve);
-    response.once('close', resolve);
+    const settle = (): void => {
+      response.off('drain', settle);
+      response.off('close', settle);
+      resolve();
+    };
+    response.on('drain', settle);
+    response.on('close', settle);
   });
 }

@@ -97,7 +97,7 @@ function refuseHeldAddresses(
     if (place?.held) {
       throw new Error(
         `${address} is on ${place.interface} already, whose kernel would reset its connections; take it off: ` +
-          `ip address del ${address} dev ${place.interface}`,
+          `ip address del ${address}/LENGTH dev ${place.interface}`,
       );
     }
   }

@@ -50,26 +50,33 @@ export class Director implements DirectorView {
         service: change.service,
         reason: change.reason,
       });
-      this.#queue(() => this.#configureEngine());
+      this.#queue(() => this.#configureEngine()).catch((error: Error) => {
+        parts.log('error', `the engine was not told of a real server's change: ${error.message}`);
+      });
     });
   }
 
   /**
    * Starts with a configuration, or changes to another one while running. The data path comes first, so that whatever
-   * the election then brings finds it ready. Rejects with a sentence and leaves the former configuration in place when
-   * the addresses cannot be planned.
+   * the election then brings finds it ready. Rejects with a sentence when that cannot be done; a former configuration
+   * then stays, or is put back.
    */
   apply(configuration: Configuration): Promise<void> {
     return this.#queue(async () => {
-      const { election, replication, health, takeRouteSnapshot, verifyInterface } = this.#parts;
+      const { takeRouteSnapshot, verifyInterface, log } = this.#parts;
+      const [formerConfiguration, formerPlan] = [this.#configuration, this.#plan];
       const plan = planAddresses(configuration, this.#plan, takeRouteSnapshot());
       for (const name of plan.interfaces) verifyInterface(name);
-      this.#configuration = configuration;
-      this.#plan = plan;
-      health.configure(configuration.services);
-      await this.#configureEngine();
-      await replication.configure(configuration.sync, configuration.services);
-      await election.configure(plan.routers);
+      try {
+        await this.#adopt(configuration, plan);
+      } catch (error) {
+        if (formerConfiguration !== undefined && formerPlan !== undefined) {
+          await this.#adopt(formerConfiguration, formerPlan).catch((again: Error) => {
+            log('error', `the former configuration could not be put back: ${again.message}`);
+          });
+        }
+        throw error;
+      }
     });
   }
 
@@ -119,6 +126,16 @@ export class Director implements DirectorView {
     const done = this.#changes.then(change);
     this.#changes = done.catch(() => undefined);
     return done;
+  }
+
+  async #adopt(configuration: Configuration, plan: AddressPlan): Promise<void> {
+    const { election, replication, health } = this.#parts;
+    this.#configuration = configuration;
+    this.#plan = plan;
+    health.configure(configuration.services);
+    await this.#configureEngine();
+    await replication.configure(configuration.sync, configuration.services);
+    await election.configure(plan.routers);
   }
 
   async #configureEngine(): Promise<void> {

@@ -46,6 +46,8 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
   }
   const { interfaces } = planAddresses(configuration, undefined, takeRouteSnapshot());
   for (const name of interfaces) verifyInterface(name);
+  // All that may throw comes before the engine thread, which would keep the process.
+  const senderId = chooseSenderId(configuration);
   const worker = await startEngineWorker(script, { interfaces, leaseFd: leases.fd, wakeFd: wake.fd }, wake);
   const director = new Director({
     engine: worker.engine,
@@ -60,7 +62,7 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
     }),
     replication: new SyncWorker({
       script,
-      senderId: chooseSenderId(configuration),
+      senderId,
       nextEpoch: () => Math.floor((performance.timeOrigin + performance.now()) * 1000),
       wakeFd: wake.fd,
       openEngineLine: worker.openLine,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { randomInt } from 'node:crypto';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { runEngineThread } from '../engine/portable/engine-thread.ts';
 import { PortableEngine } from '../engine/portable/portable-engine.ts';
@@ -10,6 +11,9 @@ import { Poller } from '../platform/linux/poller.ts';
 import { requestPreference } from '../platform/linux/realtime.ts';
 import { Wake } from '../platform/linux/wake.ts';
 import { engineLifeSlot, engineSilenceMaxMs } from './engine-watch.ts';
+
+/** Between two signs of life, and two looks for lines to take requests on. */
+const roundUpkeepMs = 5;
 
 export interface EngineThreadSettings {
   readonly interfaces: readonly string[];
@@ -34,7 +38,9 @@ export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings)
   const ports = interfaces.map((name) => new PacketRing(name));
   const resolver = new RtnetlinkNextHopResolver(ports, clock);
   const nowMs = (): number => clock.nowMs();
-  const engine = new PortableEngine({ ports, resolver, leases, nowMs });
+  // A seed that nobody knows: clients must not be able to choose which chain of the table they land in.
+  const limits = { hashSeed: randomInt(2 ** 32) };
+  const engine = new PortableEngine({ ports, resolver, leases, nowMs, limits });
   const poller = new Poller([...ports.map((port) => port.fd), resolver.fd, wake.fd]);
   const requests: MessagePort[] = [];
   let signedUntilMs = 0;
@@ -44,18 +50,18 @@ export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings)
     nowMs,
     requests,
     onRound: (roundMs) => {
-      if (signedUntilMs - roundMs > engineSilenceMaxMs / 2) return;
+      if (signedUntilMs - roundMs > engineSilenceMaxMs - roundUpkeepMs) return;
       signedUntilMs = roundMs + engineSilenceMaxMs;
       leases.grant(engineLifeSlot, signedUntilMs);
-    },
-    poll: (timeoutMs) => {
-      poller.wait(timeoutMs);
-      wake.drain();
       for (;;) {
         const received = receiveMessageOnPort(parent);
         if (received === undefined) return;
         requests.push((received.message as AdoptPort).adopt);
       }
+    },
+    poll: (timeoutMs) => {
+      poller.wait(timeoutMs);
+      wake.drain();
     },
   });
 }
