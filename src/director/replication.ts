@@ -10,6 +10,7 @@ import type { Log } from '../lib/log.ts';
 import type { VirtualService } from '../model/virtual-service.ts';
 import type { SyncTransport } from './ports.ts';
 import { ImportQueue } from './replication-import.ts';
+import { TableResend } from './replication-resend.ts';
 import { describeReplication, type ReplicationStatus } from './replication-status.ts';
 
 export interface ReplicationOptions {
@@ -110,7 +111,16 @@ export function startReplication(options: ReplicationOptions): Replication {
     });
   }
 
-  connections.onEvents((batch) => drive(() => session.publish(batch, clock.nowMs())));
+  const resend = new TableResend({
+    connections,
+    clock,
+    log,
+    publish: (batch) => drive(() => session.publish(batch, clock.nowMs())),
+  });
+  connections.onEvents(
+    (batch) => drive(() => session.publish(batch, clock.nowMs())),
+    () => resend.start(),
+  );
   transport.onReceive((datagram, source) => drive(() => session.receive(datagram, source, clock.nowMs())));
   drive(() => {});
 
@@ -126,6 +136,7 @@ export function startReplication(options: ReplicationOptions): Replication {
       closed = true;
       disarm();
       imports.close();
+      resend.close();
       transport.close();
     },
   };

@@ -112,9 +112,10 @@ export interface ExportPage {
 export interface ConnectionPort {
   /**
    * `listener` gets each batch of events (upsert, refresh, remove) of local connections, at most 1 ms after the first
-   * of them. A slow listener makes the engine lose events, never wait; they are counted as `eventOverruns`.
+   * of them. A slow listener makes the engine lose events, never wait: they are counted as `eventOverruns`, and
+   * `onOverrun` says that the table has to be exported again.
    */
-  onEvents(listener: (batch: Int32Array) => void): void;
+  onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void): void;
   /** All entries of both tables, local and learnt, in pages of at most `recordsMax` records. `cursor` 0 starts. */
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage>;
   /** Applies records learnt from a peer. */

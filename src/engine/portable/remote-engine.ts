@@ -26,13 +26,8 @@ export class RemoteConnectionPort implements ConnectionPort {
     this.#line = new Line(port, wake);
   }
 
-  onEvents(listener: (batch: Int32Array) => void): void {
-    this.#line.listenToEvents(listener);
-  }
-
-  /** `records` events were lost: the table has to be exported again. */
-  onOverrun(listener: (records: number) => void): void {
-    this.#line.onOverrun = listener;
+  onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void): void {
+    this.#line.listenToEvents(listener, onOverrun);
   }
 
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage> {
@@ -73,8 +68,8 @@ export class RemoteEngine implements Engine {
     this.#line.fail(new Error('the engine is closed'));
   }
 
-  onEvents(listener: (batch: Int32Array) => void): void {
-    this.#line.listenToEvents(listener);
+  onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void): void {
+    this.#line.listenToEvents(listener, onOverrun);
   }
 
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage> {
@@ -94,11 +89,11 @@ export class RemoteEngine implements Engine {
 
 /** Requests and replies over one message port. */
 class Line {
-  onOverrun: (records: number) => void = () => {};
   readonly #port: MessagePort;
   readonly #wake: () => void;
   readonly #waiting = new Map<number, { resolve: (answer: EngineAnswer) => void; reject: (error: Error) => void }>();
   #onEvents: (batch: Int32Array) => void = () => {};
+  #onOverrun: () => void = () => {};
   #nextId = 1;
   #failure: Error | undefined;
 
@@ -120,8 +115,9 @@ class Line {
     });
   }
 
-  listenToEvents(listener: (batch: Int32Array) => void): void {
+  listenToEvents(listener: (batch: Int32Array) => void, onOverrun: () => void = () => {}): void {
     this.#onEvents = listener;
+    this.#onOverrun = onOverrun;
     this.#port.postMessage({ ask: 'events' } satisfies EngineRequest);
     this.#wake();
   }
@@ -142,7 +138,7 @@ class Line {
       return;
     }
     if ('overrun' in reply) {
-      this.onOverrun(reply.overrun);
+      this.#onOverrun();
       return;
     }
     const waiting = this.#waiting.get(reply.id);
