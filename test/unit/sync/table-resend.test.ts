@@ -81,5 +81,8 @@ function scene(pages: Int32Array[]) {
       if (i + 1 < pagesRead) clock.advanceBy(20);
     }
   };
-  return { resend, published, turn, failNext: () => void (failing = true) };
+  const failNext = (): void => {
+    failing = true;
+  };
+  return { resend, published, turn, failNext };
 }
