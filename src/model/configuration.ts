@@ -16,6 +16,10 @@ export interface SyncSettings {
   readonly port: number;
   readonly ttl: number;
   readonly group: IpAddress;
+  /** Instead of the group: datagrams go to each of these, and only theirs are taken. */
+  readonly unicastPeers?: readonly IpAddress[];
+  /** With unicast peers: the local address to send from. */
+  readonly unicastSource?: IpAddress;
 }
 
 export interface TcpCheck {
@@ -39,6 +43,8 @@ export interface CheckedRealServer extends RealServer {
 
 export interface ConfiguredService extends VirtualService {
   readonly realServers: readonly CheckedRealServer[];
+  /** `sorry_server`: serves while no real server is available. */
+  readonly sorryServer?: RealServer;
 }
 
 /** All that one director is told to be. */

@@ -8,13 +8,15 @@ import { type ForwardingMethod, protocolNumbers, type TransportProtocol } from '
  * Connection entries packed into one Int32Array, `recordWords` words each: the form in which they cross threads and
  * engines without an object per entry. A record is
  *
- *     word  0      bits 0..7 event, 8..15 protocol number, 16..23 state, 24 IPv6, 25 local, 26..27 forwarding method
+ *     word  0      bits 0..7 event, 8..15 protocol number, 16..23 state, 24 IPv6, 25 local, 26..27 forwarding method,
+ *                  28 template
  *     word  1      client port << 16 | virtual port
  *     word  2      real server port
  *     word  3      milliseconds since the connection's last packet
  *     word  4      timeout of its state in milliseconds
  *     words 5..8   client address, words 9..12 virtual address, words 13..16 real server address
  *
+ * A connection template stands for a client prefix: its client address is the prefix, its client port 0.
  * An address is four big-endian words; IPv4 uses the first and leaves the others zero.
  */
 export const recordWords = 17;
@@ -49,6 +51,8 @@ export interface RecordHead {
   readonly local: boolean;
   /** Index into `forwardingMethods`. */
   readonly forwardingMethod: number;
+  /** A connection template (persistence). Absent: false. */
+  readonly template?: boolean;
 }
 
 export function packHead(head: RecordHead): number {
@@ -58,7 +62,8 @@ export function packHead(head: RecordHead): number {
     (head.state << 16) |
     ((head.family === 'ipv6' ? 1 : 0) << 24) |
     ((head.local ? 1 : 0) << 25) |
-    (head.forwardingMethod << 26)
+    (head.forwardingMethod << 26) |
+    ((head.template === true ? 1 : 0) << 28)
   );
 }
 
@@ -71,6 +76,7 @@ export function unpackHead(word: number): RecordHead {
     family: ((word >>> 24) & 1) === 1 ? 'ipv6' : 'ipv4',
     local: ((word >>> 25) & 1) === 1,
     forwardingMethod: (word >>> 26) & 3,
+    template: ((word >>> 28) & 1) === 1,
   };
 }
 
@@ -85,7 +91,7 @@ export function isValidHead(word: number): boolean {
     (protocol === protocolNumbers.tcp || protocol === protocolNumbers.udp) &&
     state < tcpStateNames.length &&
     ((word >>> 26) & 3) < forwardingMethods.length &&
-    word >>> 28 === 0
+    word >>> 29 === 0
   );
 }
 
@@ -120,6 +126,7 @@ export function describeRecord(batch: Int32Array, index: number): ConnectionEntr
     realAddress: readAddressWords(batch, at + RecordOffset.realAddress, head.family),
     realPort: batch[at + RecordOffset.realPort]!,
     forwardingMethod: forwardingMethods[head.forwardingMethod] ?? 'masquerade',
+    ...(head.template === true ? { template: true } : {}),
     state: head.protocol === protocolNumbers.tcp ? (tcpStateNames[head.state] ?? 'NONE') : 'UDP',
     expiresInMs: Math.max(0, batch[at + RecordOffset.timeoutMs]! - batch[at + RecordOffset.idleMs]!),
     local: head.local,

@@ -45,6 +45,17 @@ export interface VirtualRouter {
   readonly preemptDelayMs: number;
   readonly addresses: readonly VirtualAddress[];
   readonly announcement: AnnouncementPolicy;
+  /** `unicast_src_ip` (or mcast_src_ip): the source of its advertisements, instead of the interface's primary address. */
+  readonly sourceAddress?: IpAddress;
+  /** `unicast_peer`: advertisements go to each of these, and only theirs are taken. Absent: the multicast group. */
+  readonly unicastPeers?: readonly UnicastPeer[];
+}
+
+export interface UnicastPeer {
+  readonly address: IpAddress;
+  /** Least and greatest TTL or hop limit accepted from it, 0..255. */
+  readonly minTtl: number;
+  readonly maxTtl: number;
 }
 
 /** RFC 9568 section 6.4 and keepalived's FAULT. */

@@ -42,6 +42,21 @@ export interface RealServer {
   /** 0..65535. 0 quiesces: established connections go on, new ones go elsewhere. */
   readonly weight: number;
   readonly forwardingMethod: ForwardingMethod;
+  /** `uthreshold`: at this many connections, active and inactive, it takes no more. Absent or 0: no limit. */
+  readonly upperThreshold?: number;
+  /**
+   * `lthreshold`: once overloaded it takes new connections again below this many. Absent or 0: below three quarters of
+   * the upper threshold (ip_vs_ctl.c, ip_vs_dest_update_overload).
+   */
+  readonly lowerThreshold?: number;
+}
+
+/** `persistence_timeout` and `persistence_granularity`: clients of one prefix stay with their real server. */
+export interface Persistence {
+  /** How long after the last connection of a prefix its template lives on, in milliseconds. */
+  readonly timeoutMs: number;
+  /** The client prefix that shares a template: 1..32 in IPv4, 1..128 in IPv6. */
+  readonly prefixLength: number;
 }
 
 export interface VirtualService {
@@ -50,6 +65,9 @@ export interface VirtualService {
   readonly port: number;
   readonly protocol: TransportProtocol;
   readonly scheduler: Scheduler;
+  readonly persistence?: Persistence;
+  /** `ops`: every packet is scheduled by itself and leaves no entry. UDP only. */
+  readonly onePacket?: boolean;
   /** In the order of the configuration: schedulers that break ties do so by this order. */
   readonly realServers: readonly RealServer[];
 }
