@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Election, type ElectionFailure } from '../director/election.ts';
+import { Election } from '../director/election.ts';
+import type { ElectionFailure } from '../director/election-view.ts';
 import { electRouter, routerStatus } from '../director/election-router.ts';
 import type { Family } from '../lib/ip-address.ts';
 import type { LogLevel } from '../lib/log.ts';
