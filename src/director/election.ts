@@ -2,7 +2,7 @@
 import { climbLadder, type RejectionCounters, type RejectionReason, zeroRejections } from '../../vrrp/ladder.ts';
 import { nextDeadline, step } from '../../vrrp/machine.ts';
 import { type Advertisement, advertisementLength, emitAdvertisement, groupAddresses } from '../../vrrp/packet.ts';
-import type { RouterAction, RouterEvent, TransitionReason } from '../../vrrp/state.ts';
+import type { RouterAction, RouterEvent } from '../../vrrp/state.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Family, familyOf, type IpAddress } from '../lib/ip-address.ts';
 import { type ElectionLog, noteSentence, rejectionSentence, transitionSentence } from './election-log.ts';
@@ -17,6 +17,7 @@ import {
   type RunningRouter,
   viewRouter,
 } from './election-router.ts';
+import type { ElectionChange, ElectionFailure, ElectionView } from './election-view.ts';
 import type { AddressKeeper, Announcer, LeaseWriter, ReceivedAdvertisement, VrrpTransport } from './ports.ts';
 
 export interface ElectionPorts {
@@ -28,28 +29,6 @@ export interface ElectionPorts {
   readonly log: ElectionLog;
   /** After every transition, and when a router that became active has acquired its addresses. */
   readonly onChange: (router: ElectedRouterView, change: ElectionChange) => void;
-}
-
-export type ElectionChange =
-  | { readonly kind: 'transition'; readonly from: ElectedRouterView['state']; readonly reason: TransitionReason }
-  | { readonly kind: 'acquired' };
-
-export interface ElectionView {
-  readonly gateOpen: boolean;
-  readonly routers: readonly ElectedRouterView[];
-  /** Advertisements discarded before a virtual router was known to be meant. */
-  readonly unattributed: readonly {
-    readonly interface: string;
-    readonly family: Family;
-    readonly rejections: Readonly<RejectionCounters>;
-  }[];
-}
-
-/** A virtual router whose interface cannot be used yet: it stands in fault until the link comes up. */
-export interface ElectionFailure {
-  readonly router: string;
-  /** A sentence: what happened, what to do. */
-  readonly sentence: string;
 }
 
 interface Segment {

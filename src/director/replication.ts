@@ -6,6 +6,7 @@ import { SyncSession } from '../../sync/session.ts';
 import { defaultSyncTuning, type SyncTuning } from '../../sync/tuning.ts';
 import type { ConnectionPort } from '../engine/engine.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { IpAddress } from '../lib/ip-address.ts';
 import type { Log } from '../lib/log.ts';
 import type { VirtualService } from '../model/virtual-service.ts';
 import type { SyncTransport } from './ports.ts';
@@ -52,8 +53,7 @@ export function startReplication(options: ReplicationOptions): Replication {
   const { transport, connections, clock, log } = options;
   const tuning = { ...defaultSyncTuning, ...options.tuning };
   let closed = false;
-  let armedAtMs = Number.POSITIVE_INFINITY;
-  let disarm = (): void => {};
+  const timer = new DeadlineTimer(clock, () => drive(() => session.advance(clock.nowMs())));
 
   const imports = new ImportQueue({
     connections,
@@ -71,17 +71,7 @@ export function startReplication(options: ReplicationOptions): Replication {
       send: (datagram) => transport.send(datagram),
       apply: (batch) => imports.push(batch),
       exportPage: readPage,
-      gateChanged: (gate) => {
-        log('info', `connection synchronisation is ${gate}`, { gate });
-        options.onGate?.(gate);
-      },
-      fingerprintCompared: (peer, equal) => {
-        if (equal) log('info', `the virtual services of ${peer} are the same as here again`, { peer });
-        else
-          log('warn', `the virtual services of ${peer} differ from those here; compare the two configurations`, {
-            peer,
-          });
-      },
+      ...reports(options),
     },
     clock.nowMs(),
   );
@@ -101,14 +91,7 @@ export function startReplication(options: ReplicationOptions): Replication {
   function drive(task: () => void): void {
     if (closed) return;
     task();
-    const deadlineMs = session.nextDeadlineMs();
-    if (deadlineMs >= armedAtMs) return;
-    disarm();
-    armedAtMs = deadlineMs;
-    disarm = clock.callAt(deadlineMs, () => {
-      armedAtMs = Number.POSITIVE_INFINITY;
-      drive(() => session.advance(clock.nowMs()));
-    });
+    timer.bringForward(session.nextDeadlineMs());
   }
 
   const resend = new TableResend({
@@ -134,10 +117,52 @@ export function startReplication(options: ReplicationOptions): Replication {
       if (closed) return;
       session.leave();
       closed = true;
-      disarm();
+      timer.stop();
       imports.close();
       resend.close();
       transport.close();
+    },
+  };
+}
+
+/** One timer for the earliest deadline. It may fire when nothing is due any more, which costs less than moving it. */
+class DeadlineTimer {
+  readonly #clock: Clock;
+  readonly #onDue: () => void;
+  #armedAtMs = Number.POSITIVE_INFINITY;
+  #disarm = (): void => {};
+
+  constructor(clock: Clock, onDue: () => void) {
+    this.#clock = clock;
+    this.#onDue = onDue;
+  }
+
+  bringForward(deadlineMs: number): void {
+    if (deadlineMs >= this.#armedAtMs) return;
+    this.#disarm();
+    this.#armedAtMs = deadlineMs;
+    this.#disarm = this.#clock.callAt(deadlineMs, () => {
+      this.#armedAtMs = Number.POSITIVE_INFINITY;
+      this.#onDue();
+    });
+  }
+
+  stop(): void {
+    this.#disarm();
+  }
+}
+
+/** What people and the election are told. */
+function reports({ log, onGate }: ReplicationOptions) {
+  return {
+    gateChanged: (gate: GateState): void => {
+      log('info', `connection synchronisation is ${gate}`, { gate });
+      onGate?.(gate);
+    },
+    fingerprintCompared: (peer: IpAddress, equal: boolean): void => {
+      if (equal) log('info', `the virtual services of ${peer} are the same as here again`, { peer });
+      else
+        log('warn', `the virtual services of ${peer} differ from those here; compare the two configurations`, { peer });
     },
   };
 }

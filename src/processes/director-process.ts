@@ -4,7 +4,7 @@ import { planAddresses } from '../director/address-plan.ts';
 import { Director } from '../director/director.ts';
 import { HealthRunner } from '../health/runner.ts';
 import { hashWords } from '../lib/hash.ts';
-import { ipAddressBytes } from '../lib/ip-address.ts';
+import { familyOf, ipAddressBytes } from '../lib/ip-address.ts';
 import type { Log } from '../lib/log.ts';
 import type { Configuration } from '../model/configuration.ts';
 import { RtnetlinkAddressKeeper } from '../platform/linux/address-keeper.ts';
@@ -66,6 +66,10 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
       nextEpoch: () => Math.floor((performance.timeOrigin + performance.now()) * 1000),
       wakeFd: wake.fd,
       openEngineLine: worker.openLine,
+      verifyInterface: (name, group) => {
+        if (primaryAddress(interfaceFacts(name), familyOf(group)) !== undefined) return;
+        throw new Error(`interface ${name} has no address of the family of ${group}; sync needs one`);
+      },
       log,
     }),
     health: new HealthRunner({ clock, connector: new NodeTcpConnector(), jitter: Math.random }),

@@ -37,8 +37,8 @@ export async function runCommand(args: readonly string[], script: string): Promi
   }
 
   const log = openLog();
-  const runDirectory = claimRunDirectory(options['run-dir']);
   const signals = listenToSignals();
+  const runDirectory = claimRunDirectory(options['run-dir']);
   try {
     const { director, failed } = await composeDirector({
       script,

@@ -6,6 +6,7 @@ import { RemoteConnectionPort } from '../engine/portable/remote-engine.ts';
 import type { LogLevel } from '../lib/log.ts';
 import type { SyncSettings } from '../model/configuration.ts';
 import type { VirtualService } from '../model/virtual-service.ts';
+import { interfaceFacts } from '../platform/linux/interface-facts.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { MulticastSyncSocket } from '../platform/linux/sync-socket.ts';
 import { Wake } from '../platform/linux/wake.ts';
@@ -35,12 +36,15 @@ export type FromSyncThread =
       readonly fields: Readonly<Record<string, unknown>>;
     };
 
+const watchPeriodMs = 1_000;
+
 /** Connection synchronisation on a multicast socket of this host, in a thread of its own. */
 export function runSync({ sync, senderId, epoch, services, engine, wakeFd }: SyncThreadSettings): void {
   const parent = parentPort;
   if (parent === null) throw new Error('connection synchronisation runs in a thread of its own');
   const tell = (message: FromSyncThread): void => parent.postMessage(message);
   const wake = new Wake(wakeFd);
+  const { index } = interfaceFacts(sync.interface);
   const replication = startReplication({
     transport: new MulticastSyncSocket(sync),
     connections: new RemoteConnectionPort(engine, () => wake.signal()),
@@ -55,10 +59,18 @@ export function runSync({ sync, senderId, epoch, services, engine, wakeFd }: Syn
     if (message.kind === 'services') replication.reconfigure(message.services);
     else if (message.kind === 'status') tell({ kind: 'status', id: message.id, status: replication.status() });
     else {
+      clearInterval(watch);
       replication.close();
       engine.close();
       parent.close();
     }
   });
+  const watch = setInterval(() => verifyPlace(sync.interface, index), watchPeriodMs);
   tell({ kind: 'ready' });
+}
+
+/** The group was joined on one interface: one of the same name that was made since needs another socket. */
+function verifyPlace(interfaceName: string, index: number): void {
+  if (interfaceFacts(interfaceName).index === index) return;
+  throw new Error(`interface ${interfaceName} was made anew`);
 }

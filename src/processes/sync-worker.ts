@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type MessagePort, Worker } from 'node:worker_threads';
 import type { ReplicationControl } from '../director/controls.ts';
 import type { SyncStatus } from '../director/status.ts';
+import type { IpAddress } from '../lib/ip-address.ts';
 import type { Log } from '../lib/log.ts';
 import type { SyncSettings } from '../model/configuration.ts';
 import type { VirtualService } from '../model/virtual-service.ts';
@@ -18,6 +19,8 @@ export interface SyncWorkerParts {
   readonly wakeFd: number;
   /** A line of its own to the engine, for each thread. */
   readonly openEngineLine: () => MessagePort;
+  /** Throws a sentence while the interface cannot be used: no thread is started, and no line opened, in vain. */
+  readonly verifyInterface: (name: string, group: IpAddress) => void;
   readonly log: Log;
 }
 
@@ -82,8 +85,9 @@ export class SyncWorker implements ReplicationControl {
     await this.#stopWorker();
   }
 
-  #start(sync: SyncSettings): Promise<void> {
-    const { script, senderId, nextEpoch, wakeFd, openEngineLine } = this.#parts;
+  async #start(sync: SyncSettings): Promise<void> {
+    const { script, senderId, nextEpoch, wakeFd, openEngineLine, verifyInterface } = this.#parts;
+    verifyInterface(sync.interface, sync.group);
     const engine = openEngineLine();
     const settings: SyncThreadSettings = {
       sync,
@@ -129,9 +133,15 @@ export class SyncWorker implements ReplicationControl {
     this.#statusRequests.clear();
     if (this.#settings === undefined) return;
     this.#setGate(false);
+    this.#restartLater();
+  }
+
+  #restartLater(): void {
     setTimeout(() => {
       if (this.#settings === undefined || this.#worker !== undefined) return;
       this.#start(this.#settings).catch(({ message }: Error) => {
+        // One that was started and failed brings the next attempt by its end.
+        if (this.#worker === undefined) this.#restartLater();
         if (message === this.#restartFailure) return;
         this.#restartFailure = message;
         this.#parts.log('error', `the sync thread cannot be started again yet: ${message}`);

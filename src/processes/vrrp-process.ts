@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Election, type ElectionFailure } from '../director/election.ts';
+import { Election } from '../director/election.ts';
 import { electRouter, routerStatus } from '../director/election-router.ts';
+import type { ElectionFailure } from '../director/election-view.ts';
 import type { Family } from '../lib/ip-address.ts';
 import type { LogLevel } from '../lib/log.ts';
 import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../platform/linux/address-keeper.ts';

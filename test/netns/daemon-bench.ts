@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -104,6 +104,11 @@ export class Daemon {
     });
   }
 
+  async runDirectoryTaken(): Promise<void> {
+    const lock = join(this.runDirectory, 'lock');
+    await eventually(() => existsSync(lock) && readFileSync(lock, 'utf8').length > 0);
+  }
+
   running(): Promise<LogLine> {
     return this.logged(/^running$/);
   }
@@ -131,7 +136,7 @@ export class Daemon {
       const status = await this.status().catch(() => undefined);
       if (status !== undefined && condition(status)) return status;
       if (performance.now() > deadline) {
-        throw new Error(`not ${what} within ${timeoutMs} ms: ${JSON.stringify(status)}\n${this.story()}`);
+        throw new Error(`not ${what} within ${timeoutMs} ms:\n${this.story()}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
@@ -246,11 +251,12 @@ socket.on('close', () => process.exit(0));
 process.stdin.pipe(socket).pipe(process.stdout);
 `;
 
+// A question arrives in one piece: sessions ask one at a time. Health checks end by a reset.
 const realServerScript = `
 const [name, port] = process.argv.slice(1);
 require('node:net').createServer((socket) => {
   socket.on('error', () => undefined);
-  require('node:readline').createInterface({ input: socket }).on('line', (line) => socket.write(name + ' ' + line + '\\n'));
+  socket.on('data', (question) => socket.write(name + ' ' + question));
 }).listen(Number(port), () => console.log('listening'));
 `;
 
@@ -267,6 +273,7 @@ export class PairBench {
   readonly client: Namespace;
   readonly realServers: readonly Namespace[];
   readonly #daemons: Daemon[] = [];
+  #started = 0;
   readonly #sessions: Session[] = [];
   readonly #servers: ChildProcess[] = [];
 
@@ -285,9 +292,9 @@ export class PairBench {
   }
 
   start(director: 'a' | 'b', configuration: string): Daemon {
-    const count = this.#daemons.length;
+    this.#started += 1;
     const file = this.workplace.write(`${director}.conf`, configuration);
-    const daemon = Daemon.run(this[director], this.workplace.directory(`${director}${count}`), file);
+    const daemon = Daemon.run(this[director], this.workplace.directory(`${director}${this.#started}`), file);
     this.#daemons.push(daemon);
     return daemon;
   }

@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-// Runs the commands of docs/drill.md, section "By hand", word for word: two directors in hand-made namespaces, nothing
+// Runs the commands of the README, section "By hand", word for word: two directors in hand-made namespaces, nothing
 // of the drill, and a download that must cross a kill -9 of the active one. Only the surroundings are the test's own:
 // namespaces that vanish with the shell, so that nothing of the host is touched.
 
 const builtRoot = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
-const document = readFileSync('docs/drill.md', 'utf8');
+const document = readFileSync('README.md', 'utf8');
 const timeoutMs = 60_000;
 const searchPath = `${process.env.PATH}:/usr/sbin:/sbin`;
 const missing = ['ip', 'unshare', 'mount', 'sysctl', 'curl', 'python3', 'sha256sum'].filter(
@@ -20,7 +20,7 @@ const missing = ['ip', 'unshare', 'mount', 'sysctl', 'curl', 'python3', 'sha256s
 const skip = missing.length > 0 && `not installed: ${missing.join(', ')}`;
 
 test('a download by curl crosses a kill -9 of the active director in hand-made namespaces', { skip }, () => {
-  const blocks = shellBlocks(document.split('\n## By hand\n')[1] ?? '');
+  const blocks = shellBlocks(document.split('\n## By hand, without the lab\n')[1]?.split('\n## ')[0] ?? '');
   assert.equal(blocks.length, 5);
   const cleanUp = blocks[4]!;
   const script = [

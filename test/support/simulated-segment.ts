@@ -12,6 +12,13 @@ export interface Flight {
   readonly message: Uint8Array;
 }
 
+export interface SimulatedHostOptions {
+  /** As large as the socket buffer: what arrives beyond it while the process is frozen is lost. */
+  readonly arrivalsMax?: number;
+  /** How late the next timer fires. */
+  readonly latenessMs?: () => number;
+}
+
 /**
  * A host whose process can be killed, and frozen and thawed. Frozen, its timers and the messages for it pile up; when it
  * goes on, the timers that have come due run first and then the messages are read, as in Node's event loop.
@@ -22,10 +29,16 @@ export class SimulatedHost implements Clock {
   #condition: 'running' | 'frozen' | 'dead' = 'running';
   readonly #timers: (() => void)[] = [];
   readonly #arrivals: (() => void)[] = [];
+  readonly #arrivalsMax: number;
+  readonly #latenessMs: () => number;
+  /** Timers that have neither fired nor been cancelled. */
+  timersArmed = 0;
 
-  constructor(name: string, time: SimulatedTime) {
+  constructor(name: string, time: SimulatedTime, options: SimulatedHostOptions = {}) {
     this.name = name;
     this.#time = time;
+    this.#arrivalsMax = options.arrivalsMax ?? Number.POSITIVE_INFINITY;
+    this.#latenessMs = options.latenessMs ?? (() => 0);
   }
 
   nowMs(): number {
@@ -34,19 +47,32 @@ export class SimulatedHost implements Clock {
 
   callAt(atMs: number, task: () => void): () => void {
     let wanted = true;
-    const run = (): void => {
-      if (wanted) task();
-    };
-    const cancel = this.#time.callAt(atMs, () => this.#run(run, this.#timers));
-    return () => {
+    const settle = (): boolean => {
+      const before = wanted;
       wanted = false;
-      cancel();
+      if (before) this.timersArmed -= 1;
+      return before;
+    };
+    const run = (): void => {
+      if (settle()) task();
+    };
+    this.timersArmed += 1;
+    const dueMs = Math.max(atMs, this.#time.nowMs()) + this.#latenessMs();
+    const cancel = this.#time.callAt(dueMs, () => this.#run(run, this.#timers));
+    return () => {
+      if (settle()) cancel();
     };
   }
 
-  /** Something from outside that the process reads in its event loop. */
-  deliver(task: () => void): void {
+  /** Something from outside that the process reads in its event loop. False when there is no room to wait for it. */
+  deliver(task: () => void): boolean {
+    if (this.frozen && this.#arrivals.length >= this.#arrivalsMax) return false;
     this.#run(task, this.#arrivals);
+    return true;
+  }
+
+  get waiting(): number {
+    return this.#arrivals.length;
   }
 
   get alive(): boolean {

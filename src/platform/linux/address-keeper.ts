@@ -50,7 +50,7 @@ export class RtnetlinkAddressKeeper implements AddressKeeper {
   }
 
   /**
-   * Gives every address that was added and not removed its full lifetime again. What fails is tried at the next call.
+   * Gives every address that it keeps its full lifetime again. What fails is tried at the next call.
    * A process that stood still for longer than that puts nothing back: a peer has taken over.
    */
   renew(): void {

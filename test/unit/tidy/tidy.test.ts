@@ -14,9 +14,12 @@ const functionLinesMax = 70;
 const fileLinesMax = 400;
 /** A table of cases may be long; it reads from top to bottom all the same. */
 const testFileLinesMax = 600;
+const testFunctionLinesMax = 200;
 
 /** Files that may be longer, or hold a longer function, and why. */
-const lengthExceptions: Readonly<Record<string, string>> = {};
+const lengthExceptions: Readonly<Record<string, string>> = {
+  'src/engine/portable/forwarder.ts': 'the packet path, which reads from top to bottom',
+};
 
 const bannedNameParts = /^(utils?|helpers?|types?|managers?|handlers?|data|infos?|misc|common)$/;
 
@@ -63,11 +66,12 @@ test(`a file has at most ${fileLinesMax} lines, a function at most ${functionLin
     const source = parse(file);
     const lines = source.getLineStarts().length - 1;
     if (lines > (file.startsWith('test/') ? testFileLinesMax : fileLinesMax)) offenders.push(`${file}: ${lines} lines`);
+    const functionMax = file.startsWith('test/') ? testFunctionLinesMax : functionLinesMax;
     for (const node of nodesOf(source)) {
       if (!ts.isFunctionLike(node) || isStory(file, node)) continue;
       const first = lineOf(source, node.getStart(source));
       const length = lineOf(source, node.end) - first + 1;
-      if (length > functionLinesMax) offenders.push(`${file}:${first}: a function of ${length} lines`);
+      if (length > functionMax) offenders.push(`${file}:${first}: a function of ${length} lines`);
     }
   }
   assert.deepEqual(offenders, []);

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Election } from '../../src/director/election.ts';
+import type { ElectedRouter } from '../../src/director/election-router.ts';
+import type { AddressKeeper, Announcer, LeaseWriter, SyncTransport, VrrpTransport } from '../../src/director/ports.ts';
+import { type Replication, startReplication } from '../../src/director/replication.ts';
+import type { ConnectionPort } from '../../src/engine/engine.ts';
+import type { Clock } from '../../src/lib/clock.ts';
+import type { IpAddress } from '../../src/lib/ip-address.ts';
+import type { Prng } from '../../src/lib/prng.ts';
+import { watchEngine } from '../../src/processes/engine-watch.ts';
+import { SimulatedHost } from '../support/simulated-segment.ts';
+import type { SimulatedTime } from '../support/simulated-time.ts';
+import { type EngineTimes, LeaseArray, SimulatedEngine } from './engine.ts';
+import type { Rules } from './rules.ts';
+
+/** What a deliberately broken director does otherwise. */
+export interface Mutation {
+  readonly leaseWriter?: (inner: LeaseWriter, clock: Clock) => LeaseWriter;
+  readonly announcer?: (inner: Announcer, clock: Clock) => Announcer;
+  readonly addressKeeper?: (inner: AddressKeeper, clock: Clock) => AddressKeeper;
+  readonly gate?: (open: boolean) => boolean;
+  readonly connections?: (inner: ConnectionPort) => ConnectionPort;
+  readonly electionClock?: (host: SimulatedHost) => Clock;
+  readonly replicationClock?: (host: SimulatedHost) => Clock;
+  readonly arrivalsMax?: number;
+}
+
+export interface DirectorSetting {
+  readonly name: string;
+  readonly time: SimulatedTime;
+  readonly dice: Prng;
+  readonly routers: readonly ElectedRouter[];
+  readonly times: EngineTimes;
+  readonly epoch: number;
+  readonly rules: Rules;
+  readonly mutation: Mutation;
+  readonly sendAdvertisement: (from: string, interfaceName: string, router: number, message: Uint8Array) => void;
+  readonly sendDatagram: (from: string, datagram: Uint8Array) => void;
+  /** The switch learns where an address lives. */
+  readonly onAnnounced: (director: string, address: IpAddress) => void;
+  readonly onSettled: () => void;
+  readonly write: (director: string, text: string) => void;
+}
+
+/** What a socket buffer of the default size holds of such small datagrams. */
+const arrivalsMax = 256;
+/** From the sync thread through the main process into the vrrp process. */
+const gateDelayMs = 0.4;
+
+const syncId = 51;
+
+/** One director: election, replication and engine as they are composed in src/processes, each in a process that can stand still. */
+export class SimulatedDirector {
+  readonly name: string;
+  readonly vrrpHost: SimulatedHost;
+  readonly syncHost: SimulatedHost;
+  readonly engineHost: SimulatedHost;
+  readonly election: Election;
+  readonly replication: Replication;
+  readonly engine: SimulatedEngine;
+  readonly leases = new LeaseArray();
+  routers: readonly ElectedRouter[];
+  /** Every advertisement ends with an error instead of being sent. */
+  mute = false;
+  hear: Parameters<VrrpTransport['onReceive']>[0] = () => {};
+  receive: Parameters<SyncTransport['onReceive']>[0] = () => {};
+  readonly #setting: DirectorSetting;
+
+  constructor(setting: DirectorSetting) {
+    const { name, time, dice, mutation, rules } = setting;
+    this.#setting = setting;
+    this.name = name;
+    this.routers = setting.routers;
+    // Timers of an idle Node process fire so late.
+    const options = { arrivalsMax: mutation.arrivalsMax ?? arrivalsMax, latenessMs: () => dice.fraction() * 0.4 };
+    this.vrrpHost = new SimulatedHost(`${name} vrrp`, time, options);
+    this.syncHost = new SimulatedHost(`${name} sync`, time, options);
+    this.engineHost = new SimulatedHost(`${name} engine`, time, options);
+    const slots = setting.routers.map(({ leaseSlot }) => leaseSlot);
+    const { engineHost, syncHost, leases } = this;
+    this.engine = new SimulatedEngine(engineHost, syncHost, leases, slots, setting.times, setting.onSettled);
+    this.election = this.#startElection(rules);
+    this.replication = this.#startReplication();
+    this.election.configure(this.routers);
+  }
+
+  get hosts(): readonly SimulatedHost[] {
+    return [this.vrrpHost, this.engineHost, this.syncHost];
+  }
+
+  get alive(): boolean {
+    return this.vrrpHost.alive;
+  }
+
+  reconfigure(routers: readonly ElectedRouter[]): void {
+    this.vrrpHost.deliver(() => {
+      this.routers = routers;
+      this.election.configure(routers);
+    });
+  }
+
+  handOver(): void {
+    this.vrrpHost.deliver(() => void this.election.handOver());
+  }
+
+  /** As Director.stop: the election resigns first, then sync says good-bye. */
+  shutDown(onStopped: () => void): void {
+    this.vrrpHost.deliver(() => {
+      const stopped = this.election.stop().then(() => {
+        this.syncHost.deliver(() => this.replication.close());
+        onStopped();
+      });
+      // Nothing was under way: the promise is settled already.
+      void stopped;
+      this.#setting.onSettled();
+    });
+  }
+
+  kill(): void {
+    this.replication.close();
+    for (const host of this.hosts) host.kill();
+  }
+
+  #startElection(rules: Rules): Election {
+    const { name, mutation, onAnnounced, onSettled, write } = this.#setting;
+    const clock = mutation.electionClock?.(this.vrrpHost) ?? this.vrrpHost;
+    const leaseWriter: LeaseWriter = {
+      grant: (slot, untilMs) => {
+        this.leases.grant(slot, untilMs);
+        rules.granted(name, slot, untilMs);
+      },
+      revoke: (slot) => {
+        this.leases.revoke(slot);
+        rules.revoked(name, slot);
+      },
+    };
+    const announcer: Announcer = {
+      announce: (address) => {
+        rules.announced(name, address);
+        onAnnounced(name, address);
+      },
+    };
+    const keeper: AddressKeeper = {
+      add: (address) => rules.addressAdded(name, address),
+      remove: (address) => rules.addressRemoved(name, address),
+    };
+    const election = new Election({
+      clock,
+      transport: this.#vrrpTransport(onSettled),
+      leaseWriter: mutation.leaseWriter?.(leaseWriter, this.vrrpHost) ?? leaseWriter,
+      announcer: mutation.announcer?.(announcer, this.vrrpHost) ?? announcer,
+      addressKeeper: mutation.addressKeeper?.(keeper, this.vrrpHost) ?? keeper,
+      log: (level, sentence, router) => {
+        if (level !== 'debug') write(name, `${router ?? ''} ${sentence}`);
+      },
+      onChange: (view, change) => rules.changed(name, view, change),
+    });
+    watchEngine({
+      clock,
+      leases: this.leases,
+      onSilent: () => {
+        if (election.handOver().length > 0) write(name, 'the engine stands still: hands over');
+      },
+      onAlive: () => election.releaseHold(),
+    });
+    return election;
+  }
+
+  #vrrpTransport(onSettled: () => void): VrrpTransport {
+    const { name, sendAdvertisement } = this.#setting;
+    return {
+      open: (_interface, family) => addressOf(name, family),
+      send: (interfaceName, _family, message, onSent) => {
+        const error = this.mute ? new Error('no buffer space') : undefined;
+        const router = message[1]! - 51;
+        if (error === undefined) sendAdvertisement(name, interfaceName, router, message);
+        this.vrrpHost.callAt(this.vrrpHost.nowMs(), () => {
+          onSent(error);
+          onSettled();
+        });
+      },
+      onReceive: (listener) => {
+        this.hear = listener;
+      },
+      close: () => {},
+    };
+  }
+
+  #startReplication(): Replication {
+    const { name, epoch, mutation, sendDatagram, write } = this.#setting;
+    const { syncHost, vrrpHost, engine } = this;
+    const transport: SyncTransport = {
+      send: (datagram) => sendDatagram(name, datagram.slice()),
+      onReceive: (listener) => {
+        this.receive = listener;
+      },
+      close: () => {
+        this.receive = () => {};
+      },
+    };
+    return startReplication({
+      transport,
+      connections: mutation.connections?.(engine) ?? engine,
+      clock: mutation.replicationClock?.(syncHost) ?? syncHost,
+      identity: { senderId: name.charCodeAt(0) - 96, epoch, syncId },
+      services: [],
+      log: (level, message) => {
+        if (level !== 'info') write(name, message);
+      },
+      onGate: (gate) => {
+        write(name, `synchronisation is ${gate}`);
+        const open = mutation.gate?.(gate !== 'joining') ?? gate !== 'joining';
+        this.#setting.time.callAt(syncHost.nowMs() + gateDelayMs, () => {
+          vrrpHost.deliver(() => this.election.setGate(open));
+        });
+      },
+      tuning: { windowBytes: 1 << 18 },
+    });
+  }
+}
+
+export function addressOf(name: string, family: 'ipv4' | 'ipv6'): IpAddress {
+  const number = name.charCodeAt(0) - 96;
+  return (family === 'ipv4' ? `192.0.2.${number}` : `fe80::${number}`) as IpAddress;
+}

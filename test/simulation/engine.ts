@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ConnectionPort, ExportPage, ImportOutcome } from '../../src/engine/engine.ts';
+import { Leases } from '../../src/engine/portable/leases.ts';
+import { ConnectionEvent, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import { TcpState } from '../../src/model/tcp-state.ts';
+import { engineLifeSlot } from '../../src/processes/engine-watch.ts';
+import type { SimulatedHost } from '../support/simulated-segment.ts';
+import type { Session } from './sessions.ts';
+
+/** The lease array of one host: written by the election, read by the engine and by whoever watches. */
+export class LeaseArray {
+  readonly #untilMs = new Float64Array(engineLifeSlot + 1);
+
+  validUntilMs(slot: number): number {
+    return this.#untilMs[slot] ?? 0;
+  }
+
+  grant(slot: number, untilMs: number): void {
+    this.#untilMs[slot] = untilMs;
+  }
+
+  revoke(slot: number): void {
+    this.#untilMs[slot] = 0;
+  }
+}
+
+/** What became of a client's packet. `reset`: the session is broken. */
+export type Verdict = 'forwarded' | 'no lease' | 'grace' | 'reset';
+
+interface Entry {
+  readonly record: Int32Array;
+  readonly leaseSlot: number;
+  /** Stays while the entry does, so that a cursor never skips one. */
+  readonly index: number;
+  local: boolean;
+  published: boolean;
+  lastSeenMs: number;
+  lastPublishedMs: number;
+}
+
+export interface EngineTimes {
+  readonly establishedMs: number;
+  readonly closedMs: number;
+  readonly graceMs: number;
+}
+
+const localBit = 1 << 25;
+const sweepPeriodMs = 250;
+const lifePeriodMs = 50;
+const lifeMs = 500;
+/** As in the portable engine. */
+const refreshesPerTimeout = 3;
+
+/**
+ * The portable engine as sync and the clients see it (connections.ts, replication.ts and leases.ts there), on a Map: an
+ * entry is this director's own once it has forwarded a packet of it, and what peers say of it counts unless it is held:
+ * own, and under a valid lease.
+ */
+export class SimulatedEngine implements ConnectionPort {
+  readonly #host: SimulatedHost;
+  /** Where the listener and the answers run. */
+  readonly #reader: SimulatedHost;
+  readonly #leases: Leases;
+  readonly #leaseArray: LeaseArray;
+  readonly #times: EngineTimes;
+  readonly #onSettled: () => void;
+  readonly #entries = new Map<string, Entry>();
+  #nextIndex = 0;
+  #listener: (batch: Int32Array) => void = () => {};
+  #pending: Int32Array[] = [];
+
+  constructor(
+    host: SimulatedHost,
+    reader: SimulatedHost,
+    leaseArray: LeaseArray,
+    slots: readonly number[],
+    times: EngineTimes,
+    onSettled: () => void,
+  ) {
+    this.#host = host;
+    this.#reader = reader;
+    this.#leaseArray = leaseArray;
+    this.#times = times;
+    this.#onSettled = onSettled;
+    this.#leases = new Leases(leaseArray);
+    this.#leases.configure(slots, times.graceMs);
+    this.#live();
+    host.callAt(host.nowMs() + sweepPeriodMs, () => this.#sweep());
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  onEvents(listener: (batch: Int32Array) => void): void {
+    this.#listener = listener;
+  }
+
+  exportPage(cursor: number, recordsMax: number): Promise<ExportPage> {
+    return this.#call(() => {
+      const rest = [...this.#entries.values()].filter((entry) => entry.index >= cursor && !this.#expired(entry));
+      const page = rest.sort((a, b) => a.index - b.index).slice(0, recordsMax);
+      const batch = new Int32Array(page.length * recordWords);
+      for (const [i, entry] of page.entries()) batch.set(this.#present(entry, ConnectionEvent.upsert), i * recordWords);
+      return { batch, next: rest[recordsMax]?.index };
+    });
+  }
+
+  importBatch(batch: Int32Array): Promise<ImportOutcome> {
+    return this.#call(() => {
+      const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
+      for (let at = 0; at < batch.length; at += recordWords) {
+        outcome[this.#import(batch.slice(at, at + recordWords))] += 1;
+      }
+      return outcome;
+    });
+  }
+
+  /** A packet of a session has arrived. Runs when the engine does. */
+  packet(session: Session, answer: (verdict: Verdict) => void): void {
+    this.#host.deliver(() => answer(this.#forward(session)));
+  }
+
+  has(session: Session): boolean {
+    const entry = this.#entries.get(keyOf(session.record));
+    return entry !== undefined && !this.#expired(entry);
+  }
+
+  /** The live entries that this director has forwarded itself under a lease slot, by what identifies them. */
+  heldKeys(slot: number, publishedBeforeMs: number): string[] {
+    return [...this.#entries]
+      .filter(([, entry]) => entry.leaseSlot === slot && this.#held(entry) && !this.#expired(entry))
+      .filter(([, entry]) => entry.published && entry.lastPublishedMs <= publishedBeforeMs)
+      .map(([key]) => key);
+  }
+
+  hasKey(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
+  /** What matters for equality: neither who forwards it, nor how long it has been idle. */
+  contents(): string[] {
+    return [...this.#entries.values()]
+      .filter((entry) => !this.#expired(entry))
+      .map(({ record }) => `${keyOf(record)} state ${stateOf(record)} to ${record[RecordOffset.realAddress]}`)
+      .sort();
+  }
+
+  #forward(session: Session): Verdict {
+    this.#leases.read(this.#host.nowMs());
+    if (!this.#leases.isValid(session.leaseSlot)) return 'no lease';
+    const key = keyOf(session.record);
+    let entry = this.#entries.get(key);
+    if (entry !== undefined && this.#expired(entry)) entry = undefined;
+    if (entry === undefined) {
+      if (session.phase !== 'opening') return this.#leases.inGrace(session.leaseSlot) ? 'grace' : 'reset';
+      this.#entries.set(key, this.#create(session.record.slice(), true));
+      this.#publish(this.#entries.get(key)!, ConnectionEvent.upsert);
+      return 'forwarded';
+    }
+    const state = session.phase === 'closing' ? TcpState.timeWait : TcpState.established;
+    const followed = entry.local && stateOf(entry.record) === state;
+    entry.lastSeenMs = this.#host.nowMs();
+    entry.local = true;
+    setState(entry.record, state, state === TcpState.timeWait ? this.#times.closedMs : this.#times.establishedMs);
+    if (!followed) this.#publish(entry, ConnectionEvent.upsert);
+    return 'forwarded';
+  }
+
+  #import(record: Int32Array): keyof ImportOutcome {
+    const key = keyOf(record);
+    const existing = this.#entries.get(key);
+    if (existing !== undefined && this.#held(existing)) return 'refusedLocal';
+    if ((record[0]! & 0xff) === ConnectionEvent.remove) this.#entries.delete(key);
+    else {
+      const idleMs = record[RecordOffset.idleMs]!;
+      this.#entries.set(key, {
+        ...this.#create(record, false, existing?.index),
+        lastSeenMs: this.#host.nowMs() - idleMs,
+      });
+    }
+    return 'applied';
+  }
+
+  #create(record: Int32Array, local: boolean, index = this.#nextIndex++): Entry {
+    const nowMs = this.#host.nowMs();
+    const leaseSlot = (record[RecordOffset.ports]! & 0xffff) - 8000;
+    return { record, leaseSlot, index, local, published: false, lastSeenMs: nowMs, lastPublishedMs: nowMs };
+  }
+
+  #held(entry: Entry): boolean {
+    return entry.local && this.#leaseArray.validUntilMs(entry.leaseSlot) > this.#host.nowMs();
+  }
+
+  #expired(entry: Entry): boolean {
+    return this.#host.nowMs() - entry.lastSeenMs >= entry.record[RecordOffset.timeoutMs]!;
+  }
+
+  #sweep(): void {
+    const nowMs = this.#host.nowMs();
+    for (const [key, entry] of [...this.#entries]) {
+      if (this.#expired(entry)) {
+        if (entry.published && this.#held(entry)) this.#emit(this.#present(entry, ConnectionEvent.remove));
+        this.#entries.delete(key);
+        continue;
+      }
+      const due = (nowMs - entry.lastPublishedMs) * refreshesPerTimeout >= entry.record[RecordOffset.timeoutMs]!;
+      if (!entry.published || !due || entry.lastSeenMs <= entry.lastPublishedMs || !this.#held(entry)) continue;
+      this.#publish(entry, ConnectionEvent.refresh);
+    }
+    this.#host.callAt(nowMs + sweepPeriodMs, () => this.#sweep());
+  }
+
+  /** Its sign of life, which the vrrp process watches; also when a new lease is seen. */
+  #live(): void {
+    const nowMs = this.#host.nowMs();
+    this.#leases.read(nowMs);
+    this.#leaseArray.grant(engineLifeSlot, nowMs + lifeMs);
+    this.#host.callAt(nowMs + lifePeriodMs, () => this.#live());
+  }
+
+  #publish(entry: Entry, event: ConnectionEvent): void {
+    entry.published = true;
+    entry.lastPublishedMs = this.#host.nowMs();
+    this.#emit(this.#present(entry, event));
+  }
+
+  #present(entry: Entry, event: ConnectionEvent): Int32Array {
+    const record = entry.record.slice();
+    record[0] = (record[0]! & ~(0xff | localBit)) | event | (entry.local ? localBit : 0);
+    record[RecordOffset.idleMs] = Math.round(this.#host.nowMs() - entry.lastSeenMs);
+    return record;
+  }
+
+  /** Events leave up to 1 ms after the first of them. */
+  #emit(record: Int32Array): void {
+    this.#pending.push(record);
+    if (this.#pending.length > 1) return;
+    this.#host.callAt(this.#host.nowMs() + 1, () => {
+      const batch = new Int32Array(this.#pending.length * recordWords);
+      for (const [i, one] of this.#pending.entries()) batch.set(one, i * recordWords);
+      this.#pending = [];
+      this.#reader.deliver(() => this.#listener(batch));
+    });
+  }
+
+  /** A call from the sync thread: done when the engine comes to it, answered when the thread reads. */
+  #call<Value>(work: () => Value): Promise<Value> {
+    return new Promise((resolve) => {
+      this.#host.deliver(() => {
+        const value = work();
+        this.#reader.callAt(this.#reader.nowMs() + 0.1, () => {
+          resolve(value);
+          this.#onSettled();
+        });
+      });
+    });
+  }
+}
+
+export function keyOf(record: Int32Array): string {
+  return `${record[0]! & 0x0100ff00} ${record[1]} ${record[5]} ${record[6]} ${record[7]} ${record[8]}`;
+}
+
+function stateOf(record: Int32Array): number {
+  return (record[0]! >>> 16) & 0xff;
+}
+
+function setState(record: Int32Array, state: number, timeoutMs: number): void {
+  record[0] = (record[0]! & ~0xff0000) | (state << 16);
+  record[RecordOffset.timeoutMs] = timeoutMs;
+}

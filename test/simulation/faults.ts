@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Prng } from '../../src/lib/prng.ts';
+import type { Channel } from './network.ts';
+import { chance, changeRouter, pick } from './plan.ts';
+import type { World } from './world.ts';
+
+type Fault = (world: World, name: string, dice: Prng) => void;
+
+const both: readonly Channel[] = ['vrrp', 'sync'];
+
+/** Every failure, by the name it has in the transcript. What heals it is `World.heal`. */
+export const faults: Readonly<Record<string, Fault>> = {
+  kill: (world, name) => world.kill(name),
+  'kill and start': (world, name, dice) => {
+    world.kill(name);
+    world.later(dice.below(1000), () => world.start(name));
+  },
+  freeze: (world, name) => world.freeze(name),
+  'short freeze': (world, name, dice) => {
+    world.freeze(name);
+    world.later(dice.below(pick(dice, [10, 100, 1000])), () => world.thaw(name));
+  },
+  'vrrp process stalls': (world, name, dice) => {
+    world.freeze(name, 'vrrp');
+    world.later(dice.below(pick(dice, [5, 50, 1000])), () => world.thaw(name));
+  },
+  'sync thread stalls': (world, name, dice) => {
+    world.freeze(name, 'sync');
+    world.later(dice.below(pick(dice, [50, 1000])), () => world.thaw(name));
+  },
+  'engine stalls': (world, name, dice) => {
+    world.freeze(name, 'engine');
+    world.later(dice.below(pick(dice, [50, 1500])), () => world.thaw(name));
+  },
+  'link down': (world, name) => {
+    for (const other of world.others(name)) {
+      for (const channel of both) {
+        world.worsen(channel, name, other, { up: false });
+        world.worsen(channel, other, name, { up: false });
+      }
+    }
+  },
+  asymmetric: (world, name) => {
+    for (const other of world.others(name)) {
+      for (const channel of both) world.worsen(channel, name, other, { up: false });
+    }
+  },
+  'loses advertisements': (world, name, dice) => {
+    for (const other of world.others(name)) world.worsen('vrrp', name, other, { loss: dice.fraction() * 0.5 });
+  },
+  'loses sync datagrams': (world, name, dice) => {
+    for (const other of world.others(name)) {
+      world.worsen('sync', name, other, { loss: dice.fraction() * 0.3 });
+      world.worsen('sync', other, name, { loss: dice.fraction() * 0.3 });
+    }
+  },
+  'slow link': (world, name, dice) => {
+    const delayMaxMs = 4 + dice.below(20);
+    for (const other of world.others(name)) {
+      world.worsen('vrrp', name, other, { delayMaxMs });
+      world.worsen('sync', name, other, { delayMaxMs, duplication: 0.1 });
+    }
+  },
+  mute: (world, name, dice) => {
+    world.mute(name, true);
+    world.later(dice.below(pick(dice, [20, 500, 4000])), () => world.mute(name, false));
+  },
+  'hand over': (world, name) => world.director(name)?.handOver(),
+  restart: (world, name, dice) => {
+    world.shutDown(name);
+    world.later(20 + dice.below(1500), () => world.start(name));
+  },
+  reload: (world, name, dice) => {
+    const director = world.director(name);
+    if (director === undefined) return;
+    const routers = director.routers.map((router) => (chance(dice, 0.6) ? changeRouter(router, dice) : router));
+    director.reconfigure(routers);
+    world.remember(name, routers);
+  },
+};
+
+/** What each fault but these leaves behind breaks no session that was there before it. */
+export const faultNames = Object.keys(faults);

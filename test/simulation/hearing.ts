@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** An advertisement that took longer counts as lost: VRRP is told that a segment is faster. */
+export const delayBoundMs = 5;
+/** One lost advertisement is what the protocol has to cope with; so many in a row are deafness. */
+const missesMax = 2;
+
+interface Ear {
+  misses: number;
+  /** Since when the network has delivered; infinity while it does not. */
+  clearSinceMs: number;
+  /** When the advertisements were sent that have arrived but not been read. */
+  unread: number[];
+}
+
+/**
+ * Who is able to hear whom, by virtual router and direction. A director hears another one while the network delivers:
+ * link up, no two advertisements in a row lost or later than `delayBoundMs`. What lies unread in a socket because the
+ * receiver stands still makes it deaf only until it reads: having been frozen excuses nothing afterwards.
+ */
+export class Hearing {
+  readonly #ears = new Map<string, Ear>();
+
+  /** The receiver has died: what it had not read is gone. Started again, it is expected to hear from the start. */
+  forget(name: string): void {
+    for (const [pair, ear] of this.#ears) if (pair.endsWith(` ${name}`)) ear.unread = [];
+  }
+
+  /** `down`: not by chance, nothing can pass. */
+  lost(router: number, from: string, to: string, down = false): void {
+    const ear = this.#ear(router, from, to);
+    ear.misses += 1;
+    if (down || ear.misses >= missesMax) ear.clearSinceMs = Number.POSITIVE_INFINITY;
+  }
+
+  arrived(router: number, from: string, to: string, sentAtMs: number, nowMs: number): void {
+    if (nowMs - sentAtMs > delayBoundMs) {
+      this.lost(router, from, to);
+      return;
+    }
+    const ear = this.#ear(router, from, to);
+    ear.misses = 0;
+    if (ear.clearSinceMs === Number.POSITIVE_INFINITY) ear.clearSinceMs = nowMs;
+    ear.unread.push(sentAtMs);
+  }
+
+  read(router: number, from: string, to: string, sentAtMs: number): void {
+    const { unread } = this.#ear(router, from, to);
+    const index = unread.indexOf(sentAtMs);
+    if (index >= 0) unread.splice(index, 1);
+  }
+
+  /** Whether both have been able to hear each other for longer than `durationMs`, and are right now. */
+  mutual(router: number, one: string, other: string, durationMs: number, nowMs: number): boolean {
+    return (
+      this.#clear(this.#ear(router, one, other), durationMs, nowMs) &&
+      this.#clear(this.#ear(router, other, one), durationMs, nowMs)
+    );
+  }
+
+  #clear({ clearSinceMs, unread }: Ear, durationMs: number, nowMs: number): boolean {
+    const oldestMs = unread[0];
+    return nowMs - clearSinceMs > durationMs && (oldestMs === undefined || nowMs - oldestMs <= delayBoundMs);
+  }
+
+  #ear(router: number, from: string, to: string): Ear {
+    const pair = `${router} ${from} ${to}`;
+    let ear = this.#ears.get(pair);
+    if (ear === undefined) {
+      ear = { misses: 0, clearSinceMs: Number.NEGATIVE_INFINITY, unread: [] };
+      this.#ears.set(pair, ear);
+    }
+    return ear;
+  }
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ElectionChange } from '../../src/director/election.ts';
+import type { ElectedRouter, ElectedRouterView } from '../../src/director/election-router.ts';
+import type { IpAddress } from '../../src/lib/ip-address.ts';
+import { activeDownIntervalMs } from '../../vrrp/timers.ts';
+import type { SimulatedDirector } from './director.ts';
+import { delayBoundMs, type Hearing } from './hearing.ts';
+
+export const ruleTexts = {
+  'one lease': 'two directors that can hear each other never hold a lease for one virtual router',
+  'an active one': 'with the network whole and every director alive one of them is active within a bound',
+  'proven copy': 'nobody preempts before its connection table is a proven copy',
+  'equal tables': 'with the network whole all tables become equal',
+  'takeover order': 'lease, addresses, announcement; and back: lease and addresses gone before the farewell leaves',
+  'silent after a pause': 'a director that stood still beyond its lease sends nothing for the addresses',
+  'bounded memory': 'queues, timers and tables stay within their bounds',
+  'no broken session': 'a single failure breaks no session that was established before it',
+} as const;
+export type Rule = keyof typeof ruleTexts;
+
+export interface Violation {
+  readonly rule: Rule;
+  readonly atMs: number;
+  readonly text: string;
+}
+
+/** What is known of one director's part in one virtual router, from outside. */
+interface Part {
+  readonly director: string;
+  readonly slot: number;
+  leaseUntilMs: number;
+  readonly installed: Set<IpAddress>;
+  /** When it became active. */
+  termSinceMs: number;
+  /** The slowest pace that it advertised. */
+  intervalMaxMs: number;
+  priority: number;
+  /** Stood still beyond its lease and has not stepped down since. */
+  owesSilence: boolean;
+}
+
+export interface RulesSetting {
+  readonly nowMs: () => number;
+  readonly hearing: Hearing;
+  readonly director: (name: string) => SimulatedDirector | undefined;
+  readonly names: readonly string[];
+  /** When the sync thread of `to` last read a datagram of `from`. */
+  readonly syncHeardMs: (from: string, to: string) => number;
+  readonly write: (director: string, text: string) => void;
+}
+
+/** Replication may take this long where everything is lost once: gap tolerance, and the silence after which a peer is forgotten. */
+const replicationBoundMs = 600;
+/** A peer that sync has not heard for this long counts as gone, and the gate opens for want of anybody to copy from. */
+const syncSilenceMs = 450;
+const timersMax = 24;
+
+/** Watches the leases, addresses, announcements and advertisements of all directors. Keeps the first violation. */
+export class Rules {
+  readonly #setting: RulesSetting;
+  readonly #parts = new Map<string, Part>();
+  readonly #bySlot: Part[][] = [];
+  violation: Violation | undefined;
+  /** Overlaps of two that took over at the same moment: neither could have heard the other yet. */
+  simultaneous = 0;
+
+  constructor(setting: RulesSetting) {
+    this.#setting = setting;
+  }
+
+  break(rule: Rule, text: string): void {
+    this.violation ??= { rule, atMs: this.#setting.nowMs(), text };
+  }
+
+  started(director: string, routers: readonly ElectedRouter[]): void {
+    for (const { leaseSlot: slot, priority, advertIntervalMs } of routers) {
+      this.#parts.set(`${director} ${slot}`, {
+        director,
+        slot,
+        leaseUntilMs: 0,
+        installed: new Set(),
+        termSinceMs: Number.NEGATIVE_INFINITY,
+        intervalMaxMs: advertIntervalMs,
+        priority,
+        owesSilence: false,
+      });
+      this.#bySlot[slot] = [...this.#parts.values()].filter((part) => part.slot === slot);
+    }
+  }
+
+  /** Its processes are gone, and with them the lease memory. */
+  died(director: string): void {
+    for (const part of this.#of(director)) {
+      part.leaseUntilMs = 0;
+      part.installed.clear();
+      part.owesSilence = false;
+    }
+    this.#setting.hearing.forget(director);
+  }
+
+  thawing(director: string): void {
+    const nowMs = this.#setting.nowMs();
+    for (const part of this.#of(director)) part.owesSilence = part.leaseUntilMs > 0 && part.leaseUntilMs <= nowMs;
+  }
+
+  granted(director: string, slot: number, untilMs: number): void {
+    const part = this.#part(director, slot);
+    const nowMs = this.#setting.nowMs();
+    if (part.leaseUntilMs <= nowMs) {
+      this.#setting.write(director, `vr${slot} lease begins`);
+      if (part.installed.size > 0)
+        this.break('takeover order', `${director} had addresses of vr${slot} before the lease`);
+    }
+    part.leaseUntilMs = untilMs;
+    this.checkLeases(slot);
+  }
+
+  revoked(director: string, slot: number): void {
+    const part = this.#part(director, slot);
+    if (part.leaseUntilMs > this.#setting.nowMs()) this.#setting.write(director, `vr${slot} lease revoked`);
+    part.leaseUntilMs = 0;
+  }
+
+  addressAdded(director: string, address: IpAddress): void {
+    const part = this.#holder(director, address);
+    if (part.leaseUntilMs <= this.#setting.nowMs()) {
+      this.break('takeover order', `${director} adds ${address} without a lease`);
+    }
+    part.installed.add(address);
+  }
+
+  addressRemoved(director: string, address: IpAddress): void {
+    for (const part of this.#of(director)) part.installed.delete(address);
+  }
+
+  announced(director: string, address: IpAddress): void {
+    const part = this.#holder(director, address);
+    if (part.owesSilence) this.break('silent after a pause', `${director} announces ${address} after its pause`);
+    if (part.leaseUntilMs <= this.#setting.nowMs()) {
+      this.break('takeover order', `${director} announces ${address} without a lease`);
+    }
+    const configured = this.#configured(director, part.slot)?.addresses ?? [];
+    const missing = configured.filter(({ address: one, install }) => install && !part.installed.has(one));
+    if (missing.length > 0)
+      this.break('takeover order', `${director} announces before ${missing[0]!.address} is there`);
+  }
+
+  advertised(director: string, slot: number, priority: number, intervalMs: number): void {
+    const part = this.#part(director, slot);
+    part.intervalMaxMs = Math.max(part.intervalMaxMs, intervalMs);
+    if (priority > 0) {
+      part.priority = priority;
+      if (part.owesSilence) this.break('silent after a pause', `${director} advertises vr${slot} after its pause`);
+      return;
+    }
+    if (part.leaseUntilMs > this.#setting.nowMs())
+      this.break('takeover order', `${director} resigns vr${slot} under a lease`);
+    if (part.installed.size > 0)
+      this.break('takeover order', `${director} resigns vr${slot} before its addresses are gone`);
+  }
+
+  changed(director: string, view: ElectedRouterView, change: ElectionChange): void {
+    if (change.kind !== 'transition') return;
+    const part = this.#part(director, view.leaseSlot);
+    part.owesSilence = false;
+    if (view.state !== 'active') return;
+    part.termSinceMs = this.#setting.nowMs();
+    if (change.reason === 'preempting' || change.reason === 'owner') this.#checkCopy(part);
+  }
+
+  /** At every step at which a lease may have come to overlap, or two have come to hear each other. */
+  checkLeases(slot: number): void {
+    const nowMs = this.#setting.nowMs();
+    const holders = (this.#bySlot[slot] ?? []).filter(({ leaseUntilMs }) => leaseUntilMs > nowMs);
+    for (const [i, one] of holders.entries()) {
+      for (const other of holders.slice(i + 1)) this.#checkPair(one, other, nowMs);
+    }
+  }
+
+  holders(slot: number): readonly string[] {
+    const nowMs = this.#setting.nowMs();
+    return (this.#bySlot[slot] ?? [])
+      .filter(({ leaseUntilMs }) => leaseUntilMs > nowMs)
+      .map(({ director }) => director);
+  }
+
+  checkBounds(director: SimulatedDirector): void {
+    for (const host of director.hosts) {
+      if (host.timersArmed > timersMax)
+        this.break('bounded memory', `${host.name} has ${host.timersArmed} timers armed`);
+      if (host.waiting > 256) this.break('bounded memory', `${host.waiting} messages wait for ${host.name}`);
+    }
+    const queued = director.replication.status().counters['import.queuedRecords'] ?? 0;
+    if (queued > 1024) this.break('bounded memory', `${queued} records wait for the table of ${director.name}`);
+    if (director.engine.size > 1024)
+      this.break('bounded memory', `${director.engine.size} entries at ${director.name}`);
+  }
+
+  #checkPair(one: Part, other: Part, nowMs: number): void {
+    const intervalMs = Math.max(one.intervalMaxMs, other.intervalMaxMs);
+    const durationMs = activeDownIntervalMs(Math.min(one.priority, other.priority), intervalMs) + delayBoundMs;
+    if (!this.#setting.hearing.mutual(one.slot, one.director, other.director, durationMs, nowMs)) return;
+    const begunMs = Math.max(one.termSinceMs, other.termSinceMs);
+    const apartMs = Math.abs(one.termSinceMs - other.termSinceMs);
+    if (apartMs <= delayBoundMs && nowMs - begunMs <= 2 * delayBoundMs) {
+      this.simultaneous += 1;
+      return;
+    }
+    const untilMs = (part: Part): string => `${part.director} until ${part.leaseUntilMs.toFixed(1)}`;
+    this.break('one lease', `vr${one.slot}: ${untilMs(one)} and ${untilMs(other)}`);
+  }
+
+  /** Against the truth: all that the present holder has published for long enough is in the table of who preempts it. */
+  #checkCopy({ director, slot }: Part): void {
+    const nowMs = this.#setting.nowMs();
+    const own = this.#setting.director(director);
+    for (const name of this.holders(slot)) {
+      const other = this.#setting.director(name);
+      if (other === undefined || own === undefined || name === director) continue;
+      if (nowMs - this.#setting.syncHeardMs(name, director) >= syncSilenceMs) continue;
+      const missing = other.engine.heldKeys(slot, nowMs - replicationBoundMs).filter((key) => !own.engine.hasKey(key));
+      if (missing.length > 0) {
+        this.break(
+          'proven copy',
+          `${director} preempts ${name} for vr${slot} without ${missing.length} of its entries`,
+        );
+      }
+    }
+  }
+
+  #configured(director: string, slot: number): ElectedRouter | undefined {
+    return this.#setting.director(director)?.routers.find(({ leaseSlot }) => leaseSlot === slot);
+  }
+
+  #holder(director: string, address: IpAddress): Part {
+    const configured = this.#setting.director(director)?.routers ?? [];
+    const router = configured.find(({ addresses }) => addresses.some((one) => one.address === address));
+    return this.#part(director, router?.leaseSlot ?? 0);
+  }
+
+  #of(director: string): Part[] {
+    return [...this.#parts.values()].filter((part) => part.director === director);
+  }
+
+  #part(director: string, slot: number): Part {
+    return this.#parts.get(`${director} ${slot}`)!;
+  }
+}

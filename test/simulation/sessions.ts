@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Prng } from '../../src/lib/prng.ts';
+import { packHead, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import { TcpState } from '../../src/model/tcp-state.ts';
+import type { SimulatedTime } from '../support/simulated-time.ts';
+import type { EngineTimes, SimulatedEngine } from './engine.ts';
+import { chance } from './plan.ts';
+
+/** A client's connection to a virtual service. */
+export interface Session {
+  readonly number: number;
+  /** Index of the virtual router that holds its address; also the lease slot. */
+  readonly leaseSlot: number;
+  readonly record: Int32Array;
+  phase: 'opening' | 'established' | 'closing' | 'over';
+  establishedMs: number;
+}
+
+export interface SessionsSetting {
+  readonly time: SimulatedTime;
+  readonly dice: Prng;
+  readonly times: EngineTimes;
+  readonly routers: number;
+  /** The engine that the switch sends packets for an address to, as the last announcement told it. */
+  readonly engineAt: (router: number) => { readonly name: string; readonly engine: SimulatedEngine } | undefined;
+  readonly onForwarded: (session: Session, director: string) => void;
+  readonly onBroken: (session: Session, director: string) => void;
+}
+
+/** Clients: each keeps one session going, closes it now and then and opens the next. */
+export class Sessions {
+  readonly #setting: SessionsSetting;
+  #next = 0;
+  #stopped = false;
+  opened = 0;
+  broken = 0;
+
+  constructor(setting: SessionsSetting, count: number) {
+    this.#setting = setting;
+    for (let i = 0; i < count; i += 1) this.#startClient();
+  }
+
+  /** No session is opened or closed from here on; those that live go on. */
+  settle(): void {
+    this.#stopped = true;
+  }
+
+  #startClient(): void {
+    const { dice, time, routers } = this.#setting;
+    const router = dice.below(routers);
+    let session = this.#open(router);
+    const turn = (): void => {
+      if (session.phase === 'over') session = this.#open(router);
+      else if (session.phase === 'established' && !this.#stopped && chance(dice, 0.04)) session.phase = 'closing';
+      if (session.phase !== 'opening' || !this.#stopped) this.#send(session);
+      time.callAt(time.nowMs() + 40 + dice.below(200), turn);
+    };
+    time.callAt(time.nowMs() + dice.below(200), turn);
+  }
+
+  #send(session: Session): void {
+    const { engineAt, onBroken, onForwarded, time } = this.#setting;
+    const place = engineAt(session.leaseSlot);
+    place?.engine.packet(session, (verdict) => {
+      if (session.phase === 'over') return;
+      if (verdict === 'reset') {
+        session.phase = 'over';
+        this.broken += 1;
+        onBroken(session, place.name);
+      }
+      if (verdict !== 'forwarded') return;
+      onForwarded(session, place.name);
+      if (session.phase === 'opening') {
+        session.phase = 'established';
+        session.establishedMs = time.nowMs();
+        this.opened += 1;
+      } else if (session.phase === 'closing') session.phase = 'over';
+    });
+  }
+
+  #open(router: number): Session {
+    const number = this.#next++;
+    const record = new Int32Array(recordWords);
+    const { established } = TcpState;
+    record[0] = packHead({
+      event: 1,
+      protocol: 6,
+      state: established,
+      family: 'ipv4',
+      local: true,
+      forwardingMethod: 0,
+    });
+    record[RecordOffset.ports] = ((1024 + number) << 16) | (8000 + router);
+    record[RecordOffset.realPort] = 8080;
+    record[RecordOffset.timeoutMs] = this.#setting.times.establishedMs;
+    record[RecordOffset.clientAddress] = 0xcb007105 | 0;
+    record[RecordOffset.virtualAddress] = 0xc633640a + router;
+    record[RecordOffset.realAddress] = 0x0a000001 + (number % 4);
+    return { number, leaseSlot: router, record, phase: 'opening', establishedMs: Number.POSITIVE_INFINITY };
+  }
+}

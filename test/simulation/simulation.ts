@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createPrng, type Prng } from '../../src/lib/prng.ts';
+import type { Mutation } from './director.ts';
+import { faultNames, faults } from './faults.ts';
+import { chance, makePlan, type Plan, pick } from './plan.ts';
+import type { Violation } from './rules.ts';
+import { Transcript } from './transcript.ts';
+import { engineTimes, World } from './world.ts';
+
+export interface Outcome {
+  readonly seed: number;
+  readonly plan: Plan;
+  readonly violation: Violation | undefined;
+  /** Equal for equal runs: a hash of everything that happened and when. */
+  readonly digest: number;
+  /** Empty unless it was asked for. */
+  readonly transcript: string;
+  readonly simulatedMs: number;
+  readonly sessionsOpened: number;
+  readonly sessionsBroken: number;
+  /** How often two took over at the same moment, before either could have heard the other. */
+  readonly simultaneous: number;
+}
+
+/** Beside three intervals and the skew time: settling, an engine that was taken for dead, sync that finds itself alone. */
+const slackMs = 700;
+const snapshotMs = 1500;
+const boundsPeriodMs = 200;
+
+/** One run. The same seed gives the same run, with or without a transcript. */
+export async function simulate(seed: number, mutation: Mutation = {}, keepTranscript = false): Promise<Outcome> {
+  const plan = makePlan(seed);
+  const dice = createPrng(seed ^ 0x1234_5677);
+  const transcript = new Transcript(keepTranscript);
+  const world = new World(plan, transcript, mutation);
+  watchBounds(world);
+  for (const name of plan.names) world.later(dice.below(plan.startSpreadMs + 1), () => world.start(name));
+  await world.run(plan.startSpreadMs + 1 + wholeWithinMs(world) + snapshotMs);
+  for (let i = 0; i < plan.faults; i += 1) {
+    if (plan.style === 'single') await failOnce(world, dice);
+    else await failOften(world, dice);
+  }
+  await finish(world);
+  return {
+    seed,
+    plan,
+    violation: world.rules.violation,
+    digest: world.digest,
+    transcript: transcript.text(),
+    simulatedMs: world.time.nowMs() - 10_000,
+    sessionsOpened: world.sessions.opened,
+    sessionsBroken: world.sessions.broken,
+    simultaneous: world.rules.simultaneous,
+  };
+}
+
+/** Two active down intervals: the first may be waited for by a director that has just begun to listen. */
+function wholeWithinMs(world: World): number {
+  const configured = world.directors.flatMap(({ routers }) => routers.map(({ advertIntervalMs }) => advertIntervalMs));
+  return 8 * Math.max(world.plan.intervalMaxMs, ...configured) + slackMs;
+}
+
+async function failOnce(world: World, dice: Prng): Promise<void> {
+  world.failureSinceMs = world.time.nowMs();
+  fail(world, dice);
+  await world.run(dice.below(pick(dice, [20, 500, 5 * world.plan.intervalMaxMs + 500])));
+  world.heal();
+  await world.run(wholeWithinMs(world) + snapshotMs);
+}
+
+async function failOften(world: World, dice: Prng): Promise<void> {
+  for (let i = 1 + dice.below(6); i > 0; i -= 1) {
+    fail(world, dice);
+    await world.run(dice.below(pick(dice, [5, 50, world.plan.intervalMaxMs * 4])));
+    if (chance(dice, 0.2)) world.heal();
+  }
+  if (chance(dice, 0.5)) world.heal();
+  await world.run(dice.below(1500));
+}
+
+function fail(world: World, dice: Prng): void {
+  const name = pick(dice, world.plan.names);
+  const fault = pick(dice, faultNames);
+  world.write(name, `--- ${fault}`);
+  faults[fault]!(world, name, dice);
+}
+
+/** The network is whole and nothing fails: now everything must come right and stay so. */
+async function finish(world: World): Promise<void> {
+  world.heal();
+  // What the last failure has scheduled for later may come now.
+  await world.run(1500);
+  world.heal();
+  await world.run(wholeWithinMs(world));
+  await checkActive(world);
+  world.sessions.settle();
+  await world.run(engineTimes.establishedMs + engineTimes.closedMs + 700);
+  await checkActive(world);
+  checkTables(world);
+}
+
+async function checkActive(world: World): Promise<void> {
+  for (let slot = 0; slot < world.routerCount; slot += 1) {
+    // A preemption may be under way: between two there is nobody for a moment.
+    for (let wait = 0; wait < 5 && world.rules.holders(slot).length === 0; wait += 1) await world.run(20);
+    const holders = world.rules.holders(slot);
+    if (holders.length !== 1)
+      world.rules.break('an active one', `vr${slot} is held by ${holders.join(', ') || 'nobody'}`);
+  }
+}
+
+function checkTables(world: World): void {
+  const tables = world.directors.map(({ name, engine }) => ({ name, lines: new Set(engine.contents()) }));
+  const all = new Set(tables.flatMap(({ lines }) => [...lines]));
+  for (const line of all) {
+    const holders = tables.filter(({ lines }) => lines.has(line)).map(({ name }) => name);
+    if (holders.length < tables.length) world.rules.break('equal tables', `${line} only at ${holders.join(', ')}`);
+  }
+  const gates = world.directors.map(({ name, replication }) => `${name} ${replication.gate}`);
+  if (world.directors.some(({ replication }) => replication.gate !== 'inSync')) {
+    world.rules.break('equal tables', `not all are in sync: ${gates.join(', ')}`);
+  }
+}
+
+function watchBounds(world: World): void {
+  const look = (): void => {
+    for (const director of world.directors) world.rules.checkBounds(director);
+    world.later(boundsPeriodMs, look);
+  };
+  look();
+}

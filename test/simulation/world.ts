@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ElectedRouter } from '../../src/director/election-router.ts';
+import { readU16 } from '../../src/lib/bytes.ts';
+import { mixWord } from '../../src/lib/hash.ts';
+import type { IpAddress } from '../../src/lib/ip-address.ts';
+import { createPrng } from '../../src/lib/prng.ts';
+import { groupAddresses } from '../../vrrp/packet.ts';
+import { SimulatedTime } from '../support/simulated-time.ts';
+import { addressOf, type Mutation, SimulatedDirector } from './director.ts';
+import { Hearing } from './hearing.ts';
+import { type Channel, type Flight, Network } from './network.ts';
+import type { LinkCondition, Plan } from './plan.ts';
+import { Rules } from './rules.ts';
+import { type Session, Sessions } from './sessions.ts';
+import type { Transcript } from './transcript.ts';
+
+/** So short that what a fault has left behind is gone before the tables are compared. */
+export const engineTimes = { establishedMs: 3000, closedMs: 800, graceMs: 300 } as const;
+/** A session that has been established for longer has been replicated. */
+const replicatedAfterMs = 300;
+
+type Part = 'vrrp' | 'sync' | 'engine';
+
+/** Everything that exists in a run: directors, network, switch, clients, and who watches. */
+export class World {
+  readonly time = new SimulatedTime(10_000);
+  readonly plan: Plan;
+  readonly rules: Rules;
+  readonly sessions: Sessions;
+  /** Of everything that happened, in order. */
+  digest = 0;
+  /** When the failure began during which sessions are watched; undefined when they are not. */
+  failureSinceMs: number | undefined;
+  readonly #mutation: Mutation;
+  readonly #transcript: Transcript;
+  readonly #network: Network;
+  readonly #hearing = new Hearing();
+  readonly #directors = new Map<string, SimulatedDirector>();
+  /** What each director is configured with when it starts again. */
+  readonly #configured: Map<string, readonly ElectedRouter[]>;
+  readonly #switch = new Map<number, string>();
+  readonly #syncHeard = new Map<string, number>();
+  readonly #dice;
+  #epoch = 1000;
+  #settled = false;
+
+  constructor(plan: Plan, transcript: Transcript, mutation: Mutation) {
+    this.plan = plan;
+    this.#transcript = transcript;
+    this.#mutation = mutation;
+    this.#configured = new Map(plan.routers);
+    this.#dice = createPrng(plan.seed ^ 0x51ed_270b);
+    this.#network = new Network(this.time, createPrng(plan.seed ^ 0x2545_f491), plan.link);
+    this.rules = new Rules({
+      nowMs: () => this.time.nowMs(),
+      hearing: this.#hearing,
+      director: (name) => this.#directors.get(name),
+      names: plan.names,
+      syncHeardMs: (from, to) => this.#syncHeard.get(`${from} ${to}`) ?? Number.NEGATIVE_INFINITY,
+      write: (director, text) => this.write(director, text),
+    });
+    this.sessions = new Sessions(
+      {
+        time: this.time,
+        dice: createPrng(plan.seed ^ 0x7f4a_7c15),
+        times: engineTimes,
+        routers: this.routerCount,
+        engineAt: (router) => this.#directors.get(this.#switch.get(router) ?? ''),
+        onForwarded: (session, director) => this.mix(session.number * 8 + director.charCodeAt(0)),
+        onBroken: (session, director) => this.#judgeBroken(session, director),
+      },
+      plan.sessions,
+    );
+  }
+
+  get routerCount(): number {
+    return this.plan.routers.get('a')!.length;
+  }
+
+  director(name: string): SimulatedDirector | undefined {
+    return this.#directors.get(name);
+  }
+
+  get directors(): readonly SimulatedDirector[] {
+    return [...this.#directors.values()];
+  }
+
+  others(name: string): string[] {
+    return this.plan.names.filter((other) => other !== name);
+  }
+
+  write(director: string, text: string): void {
+    this.#transcript.write(this.time.nowMs(), director, text);
+  }
+
+  mix(word: number): void {
+    this.digest = mixWord(mixWord(this.digest, word), Math.round(this.time.nowMs() * 1000));
+  }
+
+  /** Runs what is due, promises included. Stops at the first violation. */
+  async run(durationMs: number): Promise<void> {
+    const untilMs = this.time.nowMs() + durationMs;
+    while (this.rules.violation === undefined) {
+      this.#settled = false;
+      if (!this.time.runUntil(() => this.#settled || this.rules.violation !== undefined, untilMs)) return;
+      for (let turn = 0; turn < 4; turn += 1) await null;
+    }
+  }
+
+  later(delayMs: number, task: () => void): void {
+    this.time.callAt(this.time.nowMs() + delayMs, task);
+  }
+
+  start(name: string): void {
+    if (this.#directors.has(name)) return;
+    const routers = this.#configured.get(name)!;
+    this.#epoch += 1;
+    this.write(name, `starts: ${routers.map(describeRouter).join('; ')}`);
+    this.rules.started(name, routers);
+    const director = new SimulatedDirector({
+      name,
+      time: this.time,
+      dice: this.#dice,
+      routers,
+      times: engineTimes,
+      epoch: this.#epoch,
+      rules: this.rules,
+      mutation: this.#mutation,
+      sendAdvertisement: (...args) => this.#sendAdvertisement(...args),
+      sendDatagram: (from, datagram) => this.#sendDatagram(from, datagram),
+      onAnnounced: (from, address) => this.#learnPlace(from, address),
+      onSettled: () => {
+        this.#settled = true;
+      },
+      write: (from, text) => this.write(from, text),
+    });
+    this.#directors.set(name, director);
+  }
+
+  kill(name: string): void {
+    const director = this.#directors.get(name);
+    if (director === undefined) return;
+    this.#directors.delete(name);
+    director.kill();
+    this.rules.died(name);
+  }
+
+  shutDown(name: string): void {
+    const director = this.#directors.get(name);
+    director?.shutDown(() => {
+      if (this.#directors.get(name) !== director) return;
+      this.write(name, 'has stopped');
+      this.kill(name);
+    });
+  }
+
+  freeze(name: string, part?: Part): void {
+    const director = this.#directors.get(name);
+    if (director === undefined) return;
+    if (part === undefined) for (const host of director.hosts) host.freeze();
+    else director[`${part}Host`].freeze();
+  }
+
+  thaw(name: string): void {
+    const director = this.#directors.get(name);
+    if (director === undefined || !director.hosts.some(({ frozen }) => frozen)) return;
+    this.write(name, 'goes on');
+    if (director.vrrpHost.frozen) this.rules.thawing(name);
+    // Which of its processes the kernel runs first is anybody's guess.
+    const hosts = [...director.hosts];
+    while (hosts.length > 0) hosts.splice(this.#dice.below(hosts.length), 1)[0]!.thaw();
+    for (let slot = 0; slot < this.routerCount; slot += 1) this.rules.checkLeases(slot);
+  }
+
+  mute(name: string, mute: boolean): void {
+    const director = this.#directors.get(name);
+    if (director !== undefined) director.mute = mute;
+  }
+
+  remember(name: string, routers: readonly ElectedRouter[]): void {
+    this.#configured.set(name, routers);
+    this.write(name, `is reloaded: ${routers.map(describeRouter).join('; ')}`);
+  }
+
+  worsen(channel: Channel, from: string, to: string, change: Partial<LinkCondition>): void {
+    this.#network.worsen(channel, from, to, change);
+  }
+
+  /** The network is whole, every director runs. */
+  heal(): void {
+    this.write('-', 'all is healed');
+    this.#network.heal();
+    for (const name of this.plan.names) {
+      this.mute(name, false);
+      this.thaw(name);
+      this.start(name);
+    }
+  }
+
+  #sendAdvertisement(from: string, interfaceName: string, router: number, message: Uint8Array): void {
+    const version = message[0]! >>> 4;
+    const intervalMs = version === 3 ? (readU16(message, 4) & 0x0fff) * 10 : message[5]! * 1000;
+    this.#transcript.routine(this.time.nowMs(), from, `vr${router} advertises ${message[2]} every ${intervalMs} ms`);
+    this.rules.advertised(from, router, message[2]!, intervalMs);
+    this.mix((message[2]! << 8) | router);
+    const family = this.plan.routers.get(from)![router]!.family;
+    for (const to of this.others(from)) {
+      const flight: Flight = { channel: 'vrrp', from, to, sentAtMs: this.time.nowMs() };
+      const received = {
+        interface: interfaceName,
+        source: addressOf(from, family),
+        destination: groupAddresses[family],
+        ttl: 255,
+        message,
+      };
+      this.#network.send(
+        flight,
+        (_delayMs, copy) => this.#arrive(flight, router, copy, (director) => director.hear(received)),
+        () => this.#hearing.lost(router, from, to, !this.#network.condition('vrrp', from, to).up),
+      );
+    }
+  }
+
+  #arrive(flight: Flight, router: number, copy: number, hear: (director: SimulatedDirector) => void): void {
+    const { from, to, sentAtMs } = flight;
+    const director = this.#directors.get(to);
+    if (director === undefined) return;
+    if (copy === 0) this.#hearing.arrived(router, from, to, sentAtMs, this.time.nowMs());
+    const taken = director.vrrpHost.deliver(() => {
+      this.mix((from.charCodeAt(0) << 8) | to.charCodeAt(0));
+      if (copy === 0) this.#hearing.read(router, from, to, sentAtMs);
+      hear(director);
+      this.rules.checkLeases(router);
+    });
+    if (!taken && copy === 0) this.#hearing.read(router, from, to, sentAtMs);
+  }
+
+  #sendDatagram(from: string, datagram: Uint8Array): void {
+    const source = addressOf(from, 'ipv4');
+    for (const to of this.others(from)) {
+      const arrive = (): void => {
+        const director = this.#directors.get(to);
+        director?.syncHost.deliver(() => {
+          this.mix(datagram.length);
+          this.#syncHeard.set(`${from} ${to}`, this.time.nowMs());
+          director.receive(datagram, source);
+        });
+      };
+      this.#network.send({ channel: 'sync', from, to, sentAtMs: this.time.nowMs() }, arrive, () => {});
+    }
+  }
+
+  #learnPlace(director: string, address: IpAddress): void {
+    const router = this.plan.routers.get(director)!.findIndex(({ addresses }) => addresses[0]!.address === address);
+    if (router < 0 || this.#switch.get(router) === director) return;
+    this.write(director, `announces ${address}: the switch follows`);
+    this.#switch.set(router, director);
+  }
+
+  #judgeBroken(session: Session, director: string): void {
+    this.write(director, `resets session ${session.number} of vr${session.leaseSlot}`);
+    if (this.plan.style !== 'single' || this.failureSinceMs === undefined) return;
+    const limitMs = Math.min(this.failureSinceMs, this.time.nowMs()) - replicatedAfterMs;
+    if (session.establishedMs >= limitMs) return;
+    this.rules.break(
+      'no broken session',
+      `session ${session.number} of vr${session.leaseSlot} is reset by ${director}`,
+    );
+  }
+}
+
+function describeRouter(router: ElectedRouter): string {
+  const { name, version, family, priority, advertIntervalMs, preempt, preemptDelayMs, startAs } = router;
+  const delay = preemptDelayMs > 0 ? ` after ${preemptDelayMs} ms` : '';
+  return `${name} v${version} ${family} ${startAs} priority ${priority} every ${advertIntervalMs} ms ${
+    preempt ? `preempts${delay}` : 'does not preempt'
+  }`;
+}
