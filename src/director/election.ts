@@ -17,6 +17,7 @@ import {
   type RunningRouter,
   viewRouter,
 } from './election-router.ts';
+import { type Segment, samePlace, unknownAddress } from './election-segment.ts';
 import type { ElectionChange, ElectionFailure, ElectionView } from './election-view.ts';
 import type { AddressKeeper, Announcer, LeaseWriter, ReceivedAdvertisement, VrrpTransport } from './ports.ts';
 
@@ -30,17 +31,6 @@ export interface ElectionPorts {
   /** After every transition, and when a router that became active has acquired its addresses. */
   readonly onChange: (router: ElectedRouterView, change: ElectionChange) => void;
 }
-
-interface Segment {
-  readonly interface: string;
-  readonly family: Family;
-  up: boolean;
-  /** Undefined until the transport could be opened. */
-  primaryAddress: IpAddress | undefined;
-  readonly rejections: RejectionCounters;
-}
-
-const unknownAddress = { ipv4: '0.0.0.0' as IpAddress, ipv6: '::' as IpAddress } as const;
 
 /**
  * Runs any number of virtual routers on one clock: gives their machines events, executes the actions in order, and
@@ -411,10 +401,4 @@ export class Election {
       this.#ports.log('error', error instanceof Error ? error.message : String(error), router.configured.name);
     }
   }
-}
-
-function samePlace(left: ElectedAddress, right: ElectedAddress): boolean {
-  return (
-    left.install === right.install && left.prefixLength === right.prefixLength && left.interface === right.interface
-  );
 }
