@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import { climbLadder, type RejectionCounters, type RejectionReason, zeroRejections } from '../../vrrp/ladder.ts';
+import { climbLadder, type RejectionReason, zeroRejections } from '../../vrrp/ladder.ts';
 import { nextDeadline, step } from '../../vrrp/machine.ts';
 import { type Advertisement, advertisementLength, emitAdvertisement, groupAddresses } from '../../vrrp/packet.ts';
 import type { RouterAction, RouterEvent } from '../../vrrp/state.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type Family, familyOf, type IpAddress } from '../lib/ip-address.ts';
-import { type ElectionLog, noteSentence, rejectionSentence, transitionSentence } from './election-log.ts';
+import { familyOf, type IpAddress } from '../lib/ip-address.ts';
+import {
+  addressListSentence,
+  type ElectionLog,
+  noteSentence,
+  rejectionSentence,
+  transitionSentence,
+} from './election-log.ts';
 import {
   adoptConfiguration,
   createRunningRouter,
@@ -125,11 +131,8 @@ export class Election {
     this.configure([]);
     this.#stopped = true;
     this.#disarm?.();
-    this.#disarm = undefined;
-    return new Promise((resolve) => {
-      if (this.#sendsPending === 0) resolve();
-      else this.#onIdle.push(resolve);
-    });
+    if (this.#sendsPending === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
   view(): ElectionView {
@@ -237,8 +240,7 @@ export class Election {
     router.advertisementsReceived += 1;
     if (addressListDiffers) router.addressListMismatches += 1;
     if (addressListDiffers && !router.addressListDiffers) {
-      const sentence = `${received.source} advertises other addresses than configured here; make them the same`;
-      this.#ports.log('warn', sentence, router.configured.name);
+      this.#ports.log('warn', addressListSentence(received.source), router.configured.name);
     }
     router.addressListDiffers = addressListDiffers;
     const { priority, intervalMs } = advertisement;
