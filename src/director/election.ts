@@ -3,40 +3,21 @@ import { climbLadder, type RejectionReason, zeroRejections } from '../../vrrp/la
 import { nextDeadline, step } from '../../vrrp/machine.ts';
 import { type Advertisement, advertisementLength, emitAdvertisement, groupAddresses } from '../../vrrp/packet.ts';
 import type { RouterAction, RouterEvent } from '../../vrrp/state.ts';
-import type { Clock } from '../lib/clock.ts';
 import { familyOf, type IpAddress } from '../lib/ip-address.ts';
-import {
-  addressListSentence,
-  type ElectionLog,
-  noteSentence,
-  rejectionSentence,
-  transitionSentence,
-} from './election-log.ts';
+import { addressListSentence, noteSentence, rejectionSentence, transitionSentence } from './election-log.ts';
 import {
   adoptConfiguration,
   createRunningRouter,
   type ElectedAddress,
   type ElectedRouter,
-  type ElectedRouterView,
   identityOf,
   listenerKey,
   type RunningRouter,
   viewRouter,
 } from './election-router.ts';
 import { type Segment, samePlace, unknownAddress } from './election-segment.ts';
-import type { ElectionChange, ElectionFailure, ElectionView } from './election-view.ts';
-import type { AddressKeeper, Announcer, LeaseWriter, ReceivedAdvertisement, VrrpTransport } from './ports.ts';
-
-export interface ElectionPorts {
-  readonly clock: Clock;
-  readonly transport: VrrpTransport;
-  readonly addressKeeper: AddressKeeper;
-  readonly announcer: Announcer;
-  readonly leaseWriter: LeaseWriter;
-  readonly log: ElectionLog;
-  /** After every transition, and when a router that became active has acquired its addresses. */
-  readonly onChange: (router: ElectedRouterView, change: ElectionChange) => void;
-}
+import type { ElectionFailure, ElectionView } from './election-view.ts';
+import type { ElectionPorts, ReceivedAdvertisement } from './ports.ts';
 
 /**
  * Runs any number of virtual routers on one clock: gives their machines events, executes the actions in order, and
