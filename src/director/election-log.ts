@@ -45,3 +45,7 @@ export function noteSentence(note: Note): readonly [LogLevel, string] {
 export function rejectionSentence(reason: RejectionReason, source: string, interfaceName: string): string {
   return `discards an advertisement from ${source} on ${interfaceName} (${reason}); further ones are only counted`;
 }
+
+export function addressListSentence(source: string): string {
+  return `${source} advertises other addresses than configured here; make them the same`;
+}

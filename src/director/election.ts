@@ -1,46 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-import { climbLadder, type RejectionCounters, type RejectionReason, zeroRejections } from '../../vrrp/ladder.ts';
+import { climbLadder, type RejectionReason, zeroRejections } from '../../vrrp/ladder.ts';
 import { nextDeadline, step } from '../../vrrp/machine.ts';
 import { type Advertisement, advertisementLength, emitAdvertisement, groupAddresses } from '../../vrrp/packet.ts';
 import type { RouterAction, RouterEvent } from '../../vrrp/state.ts';
-import type { Clock } from '../lib/clock.ts';
-import { type Family, familyOf, type IpAddress } from '../lib/ip-address.ts';
-import { type ElectionLog, noteSentence, rejectionSentence, transitionSentence } from './election-log.ts';
+import { familyOf, type IpAddress } from '../lib/ip-address.ts';
+import { addressListSentence, noteSentence, rejectionSentence, transitionSentence } from './election-log.ts';
 import {
   adoptConfiguration,
   createRunningRouter,
   type ElectedAddress,
   type ElectedRouter,
-  type ElectedRouterView,
   identityOf,
   listenerKey,
   type RunningRouter,
   viewRouter,
 } from './election-router.ts';
-import type { ElectionChange, ElectionFailure, ElectionView } from './election-view.ts';
-import type { AddressKeeper, Announcer, LeaseWriter, ReceivedAdvertisement, VrrpTransport } from './ports.ts';
-
-export interface ElectionPorts {
-  readonly clock: Clock;
-  readonly transport: VrrpTransport;
-  readonly addressKeeper: AddressKeeper;
-  readonly announcer: Announcer;
-  readonly leaseWriter: LeaseWriter;
-  readonly log: ElectionLog;
-  /** After every transition, and when a router that became active has acquired its addresses. */
-  readonly onChange: (router: ElectedRouterView, change: ElectionChange) => void;
-}
-
-interface Segment {
-  readonly interface: string;
-  readonly family: Family;
-  up: boolean;
-  /** Undefined until the transport could be opened. */
-  primaryAddress: IpAddress | undefined;
-  readonly rejections: RejectionCounters;
-}
-
-const unknownAddress = { ipv4: '0.0.0.0' as IpAddress, ipv6: '::' as IpAddress } as const;
+import { type Segment, samePlace, unknownAddress } from './election-segment.ts';
+import type { ElectionFailure, ElectionView } from './election-view.ts';
+import type { ElectionPorts, ReceivedAdvertisement } from './ports.ts';
 
 /**
  * Runs any number of virtual routers on one clock: gives their machines events, executes the actions in order, and
@@ -135,11 +112,8 @@ export class Election {
     this.configure([]);
     this.#stopped = true;
     this.#disarm?.();
-    this.#disarm = undefined;
-    return new Promise((resolve) => {
-      if (this.#sendsPending === 0) resolve();
-      else this.#onIdle.push(resolve);
-    });
+    if (this.#sendsPending === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
   view(): ElectionView {
@@ -247,8 +221,7 @@ export class Election {
     router.advertisementsReceived += 1;
     if (addressListDiffers) router.addressListMismatches += 1;
     if (addressListDiffers && !router.addressListDiffers) {
-      const sentence = `${received.source} advertises other addresses than configured here; make them the same`;
-      this.#ports.log('warn', sentence, router.configured.name);
+      this.#ports.log('warn', addressListSentence(received.source), router.configured.name);
     }
     router.addressListDiffers = addressListDiffers;
     const { priority, intervalMs } = advertisement;
@@ -411,10 +384,4 @@ export class Election {
       this.#ports.log('error', error instanceof Error ? error.message : String(error), router.configured.name);
     }
   }
-}
-
-function samePlace(left: ElectedAddress, right: ElectedAddress): boolean {
-  return (
-    left.install === right.install && left.prefixLength === right.prefixLength && left.interface === right.interface
-  );
 }

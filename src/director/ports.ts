@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Clock } from '../lib/clock.ts';
 import type { IpAddress } from '../lib/ip-address.ts';
 import type { VirtualAddress, VirtualRouter } from '../model/virtual-router.ts';
+import type { ElectionLog } from './election-log.ts';
+import type { ElectedRouterView } from './election-router.ts';
+import type { ElectionChange } from './election-view.ts';
 
 // What the director's parts need from the outside. platform/linux implements these for real, test/support on
 // simulated time and network.
@@ -63,3 +67,15 @@ export interface SyncTransport {
 }
 
 export type { TcpConnector } from '../health/connector.ts';
+
+/** All that the election works on. */
+export interface ElectionPorts {
+  readonly clock: Clock;
+  readonly transport: VrrpTransport;
+  readonly addressKeeper: AddressKeeper;
+  readonly announcer: Announcer;
+  readonly leaseWriter: LeaseWriter;
+  readonly log: ElectionLog;
+  /** After every transition, and when a router that became active has acquired its addresses. */
+  readonly onChange: (router: ElectedRouterView, change: ElectionChange) => void;
+}

@@ -4,7 +4,7 @@ import type { GateState } from '../../sync/message.ts';
 import type { Identity } from '../../sync/publisher.ts';
 import { SyncSession } from '../../sync/session.ts';
 import { defaultSyncTuning, type SyncTuning } from '../../sync/tuning.ts';
-import type { ConnectionPort } from '../engine/engine.ts';
+import type { ConnectionPort, ExportPage } from '../engine/engine.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { IpAddress } from '../lib/ip-address.ts';
 import type { Log } from '../lib/log.ts';
@@ -70,22 +70,12 @@ export function startReplication(options: ReplicationOptions): Replication {
     {
       send: (datagram) => transport.send(datagram),
       apply: (batch) => imports.push(batch),
-      exportPage: readPage,
+      exportPage: (cursor, recordsMax) =>
+        readPage(options, cursor, recordsMax, (page) => drive(() => session.exported(page, clock.nowMs()))),
       ...reports(options),
     },
     clock.nowMs(),
   );
-
-  function readPage(cursor: number, recordsMax: number): void {
-    connections.exportPage(cursor, recordsMax).then(
-      (page) => drive(() => session.exported(page, clock.nowMs())),
-      (error: unknown) => {
-        if (closed) return;
-        log('warn', `a page of the connection table could not be read, trying again: ${String(error)}`);
-        clock.callAt(clock.nowMs() + retryMs, () => drive(() => session.exported(undefined, clock.nowMs())));
-      },
-    );
-  }
 
   /** Runs something that may change the session's deadline. */
   function drive(task: () => void): void {
@@ -123,6 +113,19 @@ export function startReplication(options: ReplicationOptions): Replication {
       transport.close();
     },
   };
+}
+
+/** Gives the page, or undefined after a while when it could not be read. */
+function readPage(
+  { connections, clock, log }: ReplicationOptions,
+  cursor: number,
+  recordsMax: number,
+  done: (page: ExportPage | undefined) => void,
+): void {
+  connections.exportPage(cursor, recordsMax).then(done, (error: unknown) => {
+    log('warn', `a page of the connection table could not be read, trying again: ${String(error)}`);
+    clock.callAt(clock.nowMs() + retryMs, () => done(undefined));
+  });
 }
 
 /** One timer for the earliest deadline. It may fire when nothing is due any more, which costs less than moving it. */
