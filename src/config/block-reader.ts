@@ -15,6 +15,7 @@ const repeatable: ReadonlySet<string> = new Set([
   'real_server',
   'TCP_CHECK',
   'virtual_ipaddress',
+  'unicast_peer',
 ]);
 
 const everyKeyword: ReadonlySet<string> = new Set(
@@ -25,6 +26,7 @@ const everyKeyword: ReadonlySet<string> = new Set(
 const aliases: ReadonlyMap<string, string> = new Map([
   ['lb_algo', 'lvs_sched'],
   ['lb_kind', 'lvs_method'],
+  ['mcast_src_ip', 'unicast_src_ip'],
 ]);
 
 /**

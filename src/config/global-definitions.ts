@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { familyOf, type IpAddress, ipAddressBytes, parseIpAddress } from '../lib/ip-address.ts';
+import { type Family, familyOf, type IpAddress, ipAddressBytes, parseIpAddress } from '../lib/ip-address.ts';
 import { defaultTimeouts, type ProtocolTimeouts } from '../model/timeouts.ts';
 import type { AnnouncementPolicy } from '../model/virtual-router.ts';
 import { quote, readStatements, reportOption } from './block-reader.ts';
@@ -7,11 +7,14 @@ import type { DiagnosticCollector, Span } from './diagnostic.ts';
 import type { Word } from './lexer.ts';
 import type { Statement } from './parser.ts';
 import {
+  checkAddress,
   checkInterfaceName,
   checkWholeNumber,
+  noArguments,
   onlyArgument,
   parseWholeNumber,
   readSeconds,
+  readSwitch,
   readWholeNumber,
 } from './values.ts';
 
@@ -21,15 +24,20 @@ export interface SyncStatement {
   readonly interface: string;
   readonly instance: Word | undefined;
   readonly syncId: number | undefined;
-  readonly maxLength: number;
+  /** `undefined`: what fits the family it goes over. */
+  readonly maxLength: number | undefined;
   readonly port: number;
   readonly ttl: number;
   readonly group: IpAddress;
+  /** Written out, so that unicast peers do not take its place. */
+  readonly groupGiven: boolean;
 }
 
 export interface GlobalDefinitions {
   routerId: string | undefined;
   vrrpVersion: 2 | 3;
+  /** v3_checksum_as_v2 */
+  checksumAsV2: boolean;
   announcement: AnnouncementPolicy;
   sync: SyncStatement | undefined;
   timeouts: ProtocolTimeouts;
@@ -50,8 +58,10 @@ export const garpRefreshRange = { min: 0, max: 4_294_967 };
 /** keepalived allows four thousand million; more than this in a row is a mistake that floods the link. */
 export const garpRepeatRange = { min: 0, max: 1000 };
 
-/** IPVS's defaults: group and port of ip_vs_sync.c, and the largest datagram body that fits 1500 bytes. */
-const syncDefaults = { maxLength: 1472, port: 8848, ttl: 1, group: '224.0.0.81' as IpAddress };
+/** IPVS's defaults: group and port of ip_vs_sync.c. */
+const syncDefaults = { port: 8848, ttl: 1, group: '224.0.0.81' as IpAddress };
+/** The largest datagram body that fits 1500 bytes. */
+export const syncMaxLengths = { ipv4: 1472, ipv6: 1452 } as const satisfies Record<Family, number>;
 /** LVS_MAX_TIMEOUT: 31 days. */
 const timeoutRange = { min: 0, max: 86_400 * 31 };
 
@@ -59,6 +69,7 @@ export function initialGlobalDefinitions(): GlobalDefinitions {
   return {
     routerId: undefined,
     vrrpVersion: 2,
+    checksumAsV2: false,
     announcement: defaultAnnouncement,
     sync: undefined,
     timeouts: defaultTimeouts,
@@ -107,6 +118,13 @@ export function readGlobalDefinitions(
         const refreshRepeat = readRepeat(statement, diagnostics);
         if (refreshRepeat !== undefined) announce({ refreshRepeat });
       },
+      v3_checksum_as_v2: (statement) => {
+        globals.checksumAsV2 = readSwitch(statement, diagnostics) ?? globals.checksumAsV2;
+      },
+      vrrp_mcast_group4: (statement) => onlyGroup(statement, '224.0.0.18', diagnostics),
+      vrrp_mcast_group6: (statement) => onlyGroup(statement, 'ff02::12', diagnostics),
+      // Taking nothing but the peers' advertisements is what is done anyway.
+      vrrp_check_unicast_src: (statement) => noArguments(statement, diagnostics),
       vrrp_garp_interval: (statement) => {
         const intervalMs = readSeconds(statement, { min: 0.000_001, max: 4294 }, diagnostics);
         if (intervalMs === undefined) return;
@@ -118,6 +136,15 @@ export function readGlobalDefinitions(
     },
     diagnostics,
   );
+}
+
+/** RFC 9568's group may be written out; its peers would not hear another one. */
+function onlyGroup(statement: Statement, group: string, diagnostics: DiagnosticCollector): void {
+  const word = onlyArgument(statement, diagnostics);
+  if (word === undefined) return;
+  const address = checkAddress(word, diagnostics);
+  if (address === undefined || address === group) return;
+  diagnostics.error(word.span, `another group than ${group} is not supported yet: its peers would not hear this one`);
 }
 
 /** How many announcements at once: 0 is taken as 1, as keepalived does. */
@@ -136,7 +163,13 @@ function readSyncDaemon(statement: Statement, diagnostics: DiagnosticCollector):
     return undefined;
   }
   const interfaceName = checkInterfaceName(first, diagnostics);
-  const values = { ...syncDefaults, instance: undefined as Word | undefined, syncId: undefined as number | undefined };
+  const values = {
+    ...syncDefaults,
+    maxLength: undefined as number | undefined,
+    groupGiven: false,
+    instance: undefined as Word | undefined,
+    syncId: undefined as number | undefined,
+  };
   const number = (word: Word, name: string, min: number, max: number): number | undefined =>
     checkWholeNumber(word, `lvs_sync_daemon ${name}`, { min, max }, diagnostics);
   const options: Readonly<Record<string, (value: Word) => void>> = {
@@ -157,6 +190,7 @@ function readSyncDaemon(statement: Statement, diagnostics: DiagnosticCollector):
     },
     group: (value) => {
       values.group = readMulticastGroup(value, diagnostics) ?? values.group;
+      values.groupGiven = true;
     },
   };
   for (let i = 0; i < rest.length; i += 1) {
@@ -181,12 +215,15 @@ function readSyncDaemon(statement: Statement, diagnostics: DiagnosticCollector):
 function readMulticastGroup(word: Word, diagnostics: DiagnosticCollector): IpAddress | undefined {
   const address = parseIpAddress(word.text);
   if (address === undefined) diagnostics.error(word.span, `${quote(word.text)} is not an IP address`);
-  else if (familyOf(address) === 'ipv6') {
-    diagnostics.error(word.span, 'lvs_sync_daemon over IPv6 is not supported yet: give an IPv4 group');
-  } else if ((ipAddressBytes(address)[0]! & 0xf0) !== 0xe0) {
-    diagnostics.error(word.span, `${address} is not a multicast group: give one from 224.0.0.0/4`);
+  else if (!isMulticast(address)) {
+    diagnostics.error(word.span, `${address} is not a multicast group: give one from 224.0.0.0/4 or ff00::/8`);
   } else return address;
   return undefined;
+}
+
+function isMulticast(address: IpAddress): boolean {
+  const first = ipAddressBytes(address)[0]!;
+  return familyOf(address) === 'ipv6' ? first === 0xff : (first & 0xf0) === 0xe0;
 }
 
 /** `[tcp SECS] [tcpfin SECS] [udp SECS]`; 0 leaves a timeout as it is. */

@@ -5,13 +5,14 @@ import { readStatements } from './block-reader.ts';
 import type { DiagnosticCollector } from './diagnostic.ts';
 import type { Statement } from './parser.ts';
 import {
+  checkAddress,
   checkDelayRange,
-  checkIpv4Address,
   checkPeriodRange,
   connectTimeoutRange,
   noArguments,
   onlyArgument,
   readSeconds,
+  readSwitch,
   readWholeNumber,
 } from './values.ts';
 
@@ -22,6 +23,7 @@ export interface CheckTimes {
   delayBeforeRetryMs?: number | undefined;
   delayLoopMs?: number | undefined;
   warmupMs?: number | undefined;
+  alpha?: boolean | undefined;
 }
 
 /** A `TCP_CHECK` as written. */
@@ -33,6 +35,15 @@ export interface TcpCheckStatement {
 
 /** keepalived check_data.c (alloc_vs) and check_api.c (queue_checker). */
 const defaultTimes = { connectTimeoutMs: 5000, retry: 1, delayBeforeRetryMs: 1000, delayLoopMs: 60_000 };
+
+/** `alpha` of a checker or a real server: down until a check has succeeded. */
+export function alphaReader(times: CheckTimes, diagnostics: DiagnosticCollector) {
+  return {
+    alpha: (statement: Statement) => {
+      times.alpha = readSwitch(statement, diagnostics);
+    },
+  };
+}
 
 /** The readers of the times, the same in all three blocks but for the least `retry`: 0 only in a checker. */
 export function timeReaders(times: CheckTimes, retryMin: number, diagnostics: DiagnosticCollector) {
@@ -65,9 +76,10 @@ export function readTcpCheck(statement: Statement, diagnostics: DiagnosticCollec
     'TCP_CHECK',
     {
       ...timeReaders(times, 0, diagnostics),
+      ...alphaReader(times, diagnostics),
       connect_ip: (inner) => {
         const word = onlyArgument(inner, diagnostics);
-        if (word !== undefined) address = checkIpv4Address(word, diagnostics);
+        if (word !== undefined) address = checkAddress(word, diagnostics);
       },
       connect_port: (inner) => {
         port = readWholeNumber(inner, { min: 1, max: 65_535 }, diagnostics);
@@ -85,7 +97,7 @@ export function completeTcpCheck(
   outer: readonly CheckTimes[],
 ): TcpCheck {
   const layers = [check.times, ...outer, defaultTimes];
-  const pick = (name: keyof CheckTimes): number | undefined =>
+  const pick = <Name extends keyof CheckTimes>(name: Name): CheckTimes[Name] =>
     layers.map((layer: CheckTimes) => layer[name]).find((value) => value !== undefined);
   const delayLoopMs = pick('delayLoopMs') ?? defaultTimes.delayLoopMs;
   return {
@@ -97,5 +109,6 @@ export function completeTcpCheck(
     delayBeforeRetryMs: pick('delayBeforeRetryMs') ?? defaultTimes.delayBeforeRetryMs,
     delayLoopMs,
     warmupMs: pick('warmupMs') ?? delayLoopMs,
+    ...(pick('alpha') === true ? { alpha: true } : {}),
   };
 }

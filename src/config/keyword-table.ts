@@ -52,16 +52,17 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
   global_defs: {
     title: 'global_defs',
     supported: `router_id vrrp_version lvs_sync_daemon lvs_timeouts vrrp_garp_master_delay vrrp_garp_master_repeat
-      vrrp_garp_master_refresh vrrp_garp_master_refresh_repeat vrrp_garp_interval`,
+      vrrp_garp_master_refresh vrrp_garp_master_refresh_repeat vrrp_garp_interval vrrp_mcast_group4
+      vrrp_mcast_group6 vrrp_check_unicast_src v3_checksum_as_v2`,
     ignored: `process_names process_name vrrp_process_name checker_process_name lvs_process_name bfd_process_name
       use_symlink_paths set_supplementary_groups notification_email_from smtp_server smtp_helo_name
       smtp_connect_timeout notification_email[] smtp_alert startup_script' startup_script_timeout shutdown_script'
       shutdown_script_timeout max_auto_priority min_auto_priority_delay smtp_alert_vrrp smtp_alert_checker
       checker_log_all_failures dynamic_interfaces no_email_faults default_interface disable_local_igmp lvs_flush
-      lvs_flush_on_stop lvs_flush_onstop vrrp_mcast_group6 vrrp_garp_lower_prio_delay vrrp_garp_lower_prio_repeat
+      lvs_flush_on_stop lvs_flush_onstop vrrp_garp_lower_prio_delay vrrp_garp_lower_prio_repeat
       vrrp_down_timer_adverts vrrp_gna_interval vrrp_min_garp vrrp_garp_extra_if vrrp_vmac_garp_intvl
       vrrp_lower_prio_no_advert vrrp_higher_prio_send_advert vrrp_iptables vrrp_ipsets nftables nftables_priority
-      nftables_ifindex vrrp_check_unicast_src vrrp_skip_check_adv_addr vrrp_strict vrrp_priority vrrp_no_swap
+      nftables_ifindex vrrp_skip_check_adv_addr vrrp_strict vrrp_priority vrrp_no_swap
       vrrp_rt_priority vrrp_cpu_affinity vrrp_rlimit_rttime vrrp_rlimit_rtime nftables_ipvs nftables_ipvs_priority
       nftables_ipvs_start_fwmark nftables_counters notify_fifo notify_fifo_script' vrrp_notify_fifo
       vrrp_notify_fifo_script' vrrp_notify_priority_changes fifo_write_vrrp_states_on_reload lvs_notify_fifo
@@ -78,41 +79,43 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
       vmac_prefix vmac_addr_prefix umask random_seed reload_check_config reload_time_file reload_repeat reload_file
       include_check config_save_dir tmp_config_directory data_use_instance json_version iproute_usr_dir
       iproute_etc_dir state_dump_file stats_dump_file json_dump_file`,
-    refused: 'vrrp_mcast_group4 v3_checksum_as_v2',
   },
   vrrp_instance: {
     title: 'vrrp_instance',
     supported: `state interface virtual_router_id priority advert_int version virtual_ipaddress[] preempt nopreempt
-      preempt_delay garp_master_delay garp_master_refresh garp_master_repeat garp_master_refresh_repeat accept`,
-    ignored: `use_vmac use_vmac_addr vmac_xmit_base use_ipvlan unicast_fault_no_peer check_unicast_src
-      old_unicast_checksum native_ipv6 dont_track_primary track_interface[] track_script[] track_file[]
-      track_process[] track_bfd[] mcast_src_ip unicast_src_ip track_src_ip unicast_ttl no_virtual_ipaddress
+      preempt_delay garp_master_delay garp_master_refresh garp_master_repeat garp_master_refresh_repeat accept
+      native_ipv6 unicast_peer[] unicast_src_ip mcast_src_ip check_unicast_src unicast_fault_no_peer
+      v3_checksum_as_v2`,
+    ignored: `use_vmac use_vmac_addr vmac_xmit_base use_ipvlan old_unicast_checksum dont_track_primary track_interface[] track_script[] track_file[]
+      track_process[] track_bfd[] track_src_ip unicast_ttl no_virtual_ipaddress
       promote_secondaries linkbeat_use_polling no_accept skip_check_adv_addr strict_mode debug notify_backup'
       notify_master' notify_fault' notify_stop' notify_deleted' notify' notify_master_rx_lower_pri' smtp_alert
       notify_priority_changes lvs_sync_daemon_interface garp_lower_prio_delay garp_lower_prio_repeat
       down_timer_adverts timer_expired_backup thread_timer_expired garp_extra_if vmac_garp_intvl lower_prio_no_advert
       higher_prio_send_advert owner_ignore_adverts kernel_rx_buf_size authentication{}`,
-    refused: `unicast_peer[] mcast_dst_ip vrf v3_checksum_as_v2 virtual_ipaddress_excluded[] virtual_routes[]
+    refused: `mcast_dst_ip vrf virtual_ipaddress_excluded[] virtual_routes[]
       virtual_rules[] auth_hmac{}`,
   },
   virtual_server: {
     title: 'virtual_server',
     supported: `retry delay_before_retry warmup connect_timeout delay_loop lb_algo lvs_sched flag-1 flag-2 sh-port
-      sh-fallback mh-port mh-fallback lb_kind lvs_method protocol weight real_server{}`,
-    ignored: `ip_family inhibit_on_failure hashed ops flag-3 persistence_engine persistence_timeout
-      persistence_granularity ha_suspend smtp_alert virtualhost snmp_name alpha omega quorum_up' quorum_down' quorum
-      hysteresis sorry_server sorry_server_inhibit sorry_server_lvs_method`,
+      sh-fallback mh-port mh-fallback lb_kind lvs_method protocol weight real_server{} ip_family ops
+      persistence_timeout persistence_granularity alpha quorum hysteresis inhibit_on_failure sorry_server
+      sorry_server_lvs_method`,
+    ignored: `hashed flag-3 persistence_engine ha_suspend smtp_alert virtualhost snmp_name omega quorum_up'
+      quorum_down' sorry_server_inhibit`,
   },
   real_server: {
     title: 'real_server',
-    supported: 'weight lvs_method retry delay_before_retry warmup connect_timeout delay_loop TCP_CHECK{}',
-    ignored: `uthreshold lthreshold inhibit_on_failure notify_up' notify_down' alpha smtp_alert virtualhost snmp_name
+    supported: `weight lvs_method retry delay_before_retry warmup connect_timeout delay_loop alpha uthreshold lthreshold
+      inhibit_on_failure TCP_CHECK{}`,
+    ignored: `notify_up' notify_down' smtp_alert virtualhost snmp_name
       MISC_CHECK{} SMTP_CHECK{} PING_CHECK{} UDP_CHECK{} HTTP_GET{} SSL_GET{} DNS_CHECK{} FILE_CHECK{} BFD_CHECK{}`,
   },
   TCP_CHECK: {
     title: 'TCP_CHECK',
-    supported: 'connect_ip connect_port connect_timeout retry delay_before_retry warmup delay_loop',
-    ignored: 'bindto bind_port bind_if fwmark alpha log_all_failures',
+    supported: 'connect_ip connect_port connect_timeout retry delay_before_retry warmup delay_loop alpha',
+    ignored: 'bindto bind_port bind_if fwmark log_all_failures',
   },
   authentication: { title: 'authentication', supported: '', ignored: 'auth_type auth_pass' },
   auth_hmac: { title: 'auth_hmac', supported: '', ignored: 'key active_key time_window anti_replay mode' },
@@ -188,15 +191,12 @@ const consequences: Readonly<Record<BlockName, Readonly<Record<string, string>>>
     static_rules: 'set the rules up outside',
   },
   global_defs: {
-    vrrp_mcast_group4: 'advertisements go to 224.0.0.18, where its peers would not hear them',
-    v3_checksum_as_v2: 'peers that use it would refuse the advertisements',
     default_interface: 'give every vrrp_instance its interface',
   },
   vrrp_instance: {
-    unicast_peer: 'advertisements are sent by multicast, which its peers would not hear',
-    mcast_dst_ip: 'advertisements go to 224.0.0.18, where its peers would not hear them',
+    mcast_dst_ip: 'advertisements go to 224.0.0.18 or ff02::12, where its peers would not hear them',
+    unicast_ttl: 'advertisements are sent with TTL 255',
     vrf: 'the instance would run on the wrong interface',
-    v3_checksum_as_v2: 'peers that use it would refuse the advertisements',
     virtual_ipaddress_excluded: 'nobody would hold these addresses; move them to virtual_ipaddress',
     virtual_routes: 'the routes would be missing after a takeover',
     virtual_rules: 'the rules would be missing after a takeover',
@@ -212,9 +212,8 @@ const consequences: Readonly<Record<BlockName, Readonly<Record<string, string>>>
     track_bfd: tracking,
   },
   virtual_server: {
-    persistence_timeout: 'connections of one client may go to different real servers',
-    sorry_server: 'without an available real server connections are refused',
-    quorum: 'the service is up as long as one real server is',
+    persistence_engine: 'clients are told apart by their addresses',
+    sorry_server_inhibit: 'clients that stay with it go back to the real servers with their next connection',
   },
   real_server: {
     MISC_CHECK: unchecked,

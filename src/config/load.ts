@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+import { familyOf } from '../lib/ip-address.ts';
 import type { Configuration, SyncSettings } from '../model/configuration.ts';
 import type { VirtualRouter } from '../model/virtual-router.ts';
 import { virtualServiceName } from '../model/virtual-service.ts';
 import { readStatements } from './block-reader.ts';
 import { type Diagnostic, DiagnosticCollector, formatPlace, type Span } from './diagnostic.ts';
 import type { ConfigurationFiles } from './files.ts';
-import { type GlobalDefinitions, initialGlobalDefinitions, readGlobalDefinitions } from './global-definitions.ts';
+import {
+  type GlobalDefinitions,
+  initialGlobalDefinitions,
+  readGlobalDefinitions,
+  syncMaxLengths,
+} from './global-definitions.ts';
 import { isScriptKeyword } from './keyword-table.ts';
 import { parseStatements, type Statement } from './parser.ts';
 import { preprocess } from './preprocessor.ts';
@@ -92,7 +98,7 @@ function readConfiguration(
   );
   const virtualRouters = completeInstances(instances, globals, diagnostics);
   checkServices(services, diagnostics);
-  const sync = completeSync(globals, instances, diagnostics);
+  const sync = completeSync(globals, instances, virtualRouters, diagnostics);
   if (globals.sync === undefined && services.length > 0 && instances.length > 0) {
     const [first] = instances;
     const line = `lvs_sync_daemon ${first?.interface ?? 'INTERFACE'} ${first?.name ?? ''}`.trimEnd();
@@ -174,10 +180,11 @@ function checkServices(services: readonly PlacedService[], diagnostics: Diagnost
 function completeSync(
   globals: GlobalDefinitions,
   instances: readonly InstanceStatement[],
+  routers: readonly VirtualRouter[],
   diagnostics: DiagnosticCollector,
 ): SyncSettings | undefined {
   if (globals.sync === undefined) return undefined;
-  const { span: _, instance: named, syncId, ...settings } = globals.sync;
+  const { span: _, instance: named, syncId, maxLength, groupGiven, ...settings } = globals.sync;
   const instance = instances.find(({ name }) => name === named?.text);
   if (named !== undefined && instance === undefined) {
     diagnostics.error(
@@ -185,5 +192,27 @@ function completeSync(
       `lvs_sync_daemon names vrrp_instance ${JSON.stringify(named.text)}, which does not exist`,
     );
   }
-  return { ...settings, instance: named?.text, syncId: syncId ?? instance?.vrid ?? 0 };
+  const router = routers.find(({ name }) => name === named?.text);
+  const unicast = groupGiven ? {} : unicastOf(router, settings.interface);
+  const family = familyOf(unicast.unicastPeers?.[0] ?? settings.group);
+  return {
+    ...settings,
+    ...unicast,
+    maxLength: maxLength ?? syncMaxLengths[family],
+    instance: named?.text,
+    syncId: syncId ?? instance?.vrid ?? 0,
+  };
+}
+
+/** Where an instance cannot use multicast, neither can what goes over its interface. */
+function unicastOf(
+  router: VirtualRouter | undefined,
+  interfaceName: string,
+): Pick<SyncSettings, 'unicastPeers' | 'unicastSource'> {
+  if (router?.unicastPeers === undefined || router.interface !== interfaceName) return {};
+  const { sourceAddress } = router;
+  return {
+    unicastPeers: router.unicastPeers.map(({ address }) => address),
+    ...(sourceAddress === undefined ? {} : { unicastSource: sourceAddress }),
+  };
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { familyOf, type IpAddress, parseIpAddress } from '../lib/ip-address.ts';
+import { type Family, familyOf, type IpAddress, parseIpAddress } from '../lib/ip-address.ts';
 import { quote } from './block-reader.ts';
 import type { DiagnosticCollector } from './diagnostic.ts';
 import type { Word } from './lexer.ts';
@@ -94,12 +94,31 @@ export function checkInterfaceName(word: Word, diagnostics: DiagnosticCollector)
   return undefined;
 }
 
-/** An IPv4 address; an IPv6 one is reported as not supported yet. */
-export function checkIpv4Address(word: Word, diagnostics: DiagnosticCollector): IpAddress | undefined {
+/** An address of either family, or of the one that the place asks for. */
+export function checkAddress(
+  word: Word,
+  diagnostics: DiagnosticCollector,
+  wanted?: { readonly family: Family; readonly because: string },
+): IpAddress | undefined {
   const address = parseIpAddress(word.text);
   if (address === undefined) diagnostics.error(word.span, `${quote(word.text)} is not an IP address`);
-  else if (familyOf(address) === 'ipv6')
-    diagnostics.error(word.span, 'IPv6 is not supported yet: give an IPv4 address');
-  else return address;
+  else if (wanted !== undefined && familyOf(address) !== wanted.family) {
+    diagnostics.error(word.span, `${address} is not an ${familyName(wanted.family)} address: ${wanted.because}`);
+  } else return address;
+  return undefined;
+}
+
+export function familyName(family: Family): 'IPv4' | 'IPv6' {
+  return family === 'ipv6' ? 'IPv6' : 'IPv4';
+}
+
+/** On when it stands alone; else as its word says (keepalived lib/utils.c, check_true_false). */
+export function readSwitch(statement: Statement, diagnostics: DiagnosticCollector): boolean | undefined {
+  if (statement.arguments.length === 0) return true;
+  const word = onlyArgument(statement, diagnostics);
+  if (word === undefined) return undefined;
+  if (/^(on|true|yes)$/i.test(word.text)) return true;
+  if (/^(off|false|no)$/i.test(word.text)) return false;
+  diagnostics.error(word.span, `${statement.keyword.text} must be on or off, not ${quote(word.text)}`);
   return undefined;
 }

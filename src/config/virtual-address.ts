@@ -37,7 +37,7 @@ const ignoredOptions: Readonly<Record<string, number>> = {
   preferred_lft: 1,
 };
 
-/** `ADDR[/LEN] [dev IF] [brd ADDR|+|-] [scope S] [label L]`, as `ip address add` takes it. Without /LEN it is a /32. */
+/** `ADDR[/LEN] [dev IF] [brd ADDR|+|-] [scope S] [label L]`, as `ip address add` takes it. Without /LEN it is a /32 or /128. */
 export function readVirtualAddress(
   statement: Statement,
   diagnostics: DiagnosticCollector,
@@ -49,11 +49,8 @@ export function readVirtualAddress(
     diagnostics.error(span, `${quote(text)} is not an address: write ADDRESS or ADDRESS/LENGTH`);
     return undefined;
   }
-  if (familyOf(prefix.address) === 'ipv6') {
-    diagnostics.error(span, 'IPv6 is not supported yet: give an IPv4 address');
-    return undefined;
-  }
   const options = readOptions(statement, diagnostics);
+  if (familyOf(prefix.address) === 'ipv6') refuseIpv4Options(options, diagnostics);
   const broadcast = options.brd === undefined ? undefined : broadcastOf(options.brd, prefix, diagnostics);
   const scope = options.scope === undefined ? undefined : scopeOf(options.scope, diagnostics);
   const label = options.label === undefined ? undefined : labelOf(options.label, diagnostics);
@@ -92,6 +89,14 @@ function readOptions(statement: Statement, diagnostics: DiagnosticCollector): Op
     }
   }
   return options;
+}
+
+/** IPv6 has neither broadcasts nor labels (keepalived vrrp_ipaddress.c, alloc_ipaddress, drops the label). */
+function refuseIpv4Options(options: Options, diagnostics: DiagnosticCollector): void {
+  if (options.brd !== undefined) diagnostics.error(options.brd.span, 'IPv6 has no broadcast address: leave brd out');
+  if (options.label !== undefined) diagnostics.warning(options.label.span, 'IPv6 has no labels: label is ignored');
+  delete options.brd;
+  delete options.label;
 }
 
 function broadcastOf(

@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type Family, familyOf } from '../lib/ip-address.ts';
 import type { AnnouncementPolicy, VirtualRouter } from '../model/virtual-router.ts';
 import { quote, readStatements } from './block-reader.ts';
 import { type DiagnosticCollector, formatPlace, type Span } from './diagnostic.ts';
 import { type GlobalDefinitions, garpDelayRange, garpRefreshRange, readRepeat } from './global-definitions.ts';
 import type { Statement } from './parser.ts';
-import { checkInterfaceName, noArguments, onlyArgument, readSeconds, readWholeNumber } from './values.ts';
+import { completeUnicast, type UnicastStatement, unicastReaders } from './unicast.ts';
+import {
+  checkInterfaceName,
+  familyName,
+  noArguments,
+  onlyArgument,
+  readSeconds,
+  readSwitch,
+  readWholeNumber,
+} from './values.ts';
 import { readVirtualAddress, type VirtualAddressEntry } from './virtual-address.ts';
 
 /** Its name and where it stands, with all that the block says; defaults are filled in when all globals are known. */
@@ -23,6 +33,10 @@ export interface InstanceStatement {
   preemptDelayMs: number;
   preemptDelaySpan: Span;
   readonly addresses: VirtualAddressEntry[];
+  checksumAsV2: boolean | undefined;
+  nativeIpv6Span: Span | undefined;
+  versionSpan: Span;
+  readonly unicast: UnicastStatement;
   announcement: Partial<AnnouncementPolicy>;
   /** An interface was named, even if badly: its absence is not reported a second time. */
   interfaceGiven: boolean;
@@ -30,8 +44,11 @@ export interface InstanceStatement {
   addressesGiven: boolean;
 }
 
-/** The count of addresses is one byte in an advertisement (RFC 9568 section 5.2.4). */
-const addressesMax = 255;
+/**
+ * The count of addresses is one byte in an advertisement (RFC 9568 section 5.2.4), and an Ethernet frame holds no more
+ * than this in IPv6 (vrrp.c, vrrp_complete_instance).
+ */
+const addressesMax = { ipv4: 255, ipv6: 89 } as const satisfies Record<Family, number>;
 const ownerPriority = 255;
 const defaultPriority = 100;
 const defaultAdvertIntervalMs = 1000;
@@ -56,6 +73,10 @@ export function readInstance(statement: Statement, diagnostics: DiagnosticCollec
     preemptDelayMs: 0,
     preemptDelaySpan: span,
     addresses: [],
+    checksumAsV2: undefined,
+    nativeIpv6Span: undefined,
+    versionSpan: span,
+    unicast: { source: undefined, unicastSpan: undefined, faultWithoutPeers: false, peers: [] },
     announcement: {},
     interfaceGiven: false,
     vridGiven: false,
@@ -70,6 +91,7 @@ function readers(instance: InstanceStatement, diagnostics: DiagnosticCollector) 
     instance.announcement = { ...instance.announcement, ...change };
   };
   return {
+    ...unicastReaders(instance.unicast, diagnostics),
     state: (statement: Statement) => readState(statement, instance, diagnostics),
     interface: (statement: Statement) => {
       instance.interfaceGiven = true;
@@ -80,7 +102,15 @@ function readers(instance: InstanceStatement, diagnostics: DiagnosticCollector) 
       instance.vridGiven = true;
       instance.vrid = readWholeNumber(statement, { min: 1, max: 255 }, diagnostics);
     },
+    v3_checksum_as_v2: (statement: Statement) => {
+      instance.checksumAsV2 = readSwitch(statement, diagnostics) ?? instance.checksumAsV2;
+    },
+    native_ipv6: (statement: Statement) => {
+      noArguments(statement, diagnostics);
+      instance.nativeIpv6Span = statement.keyword.span;
+    },
     version: (statement: Statement) => {
+      instance.versionSpan = statement.keyword.span;
       const version = readWholeNumber(statement, { min: 2, max: 3 }, diagnostics);
       if (version !== undefined) instance.version = version === 3 ? 3 : 2;
     },
@@ -145,13 +175,26 @@ function readAddresses(statement: Statement, instance: InstanceStatement, diagno
         address.span,
         `${address.address} is given already at ${formatPlace(earlier.span)}: this one is ignored`,
       );
-    } else if (instance.addresses.length === addressesMax) {
+      continue;
+    }
+    const family = instanceFamily(instance) ?? familyOf(address.address);
+    if (familyOf(address.address) !== family) {
       diagnostics.error(
         address.span,
-        `an advertisement holds at most ${addressesMax} addresses: make a second vrrp_instance`,
+        `${address.address} is not an ${familyName(family)} address as the first one is: make a second vrrp_instance for it`,
+      );
+    } else if (instance.addresses.length === addressesMax[family]) {
+      diagnostics.error(
+        address.span,
+        `an advertisement holds at most ${addressesMax[family]} ${familyName(family)} addresses: make a second vrrp_instance`,
       );
     } else instance.addresses.push(address);
   }
+}
+
+/** That of its first address, as with keepalived (vrrp_data.c, alloc_vrrp_vip). */
+function instanceFamily({ addresses }: InstanceStatement): Family | undefined {
+  return addresses[0] === undefined ? undefined : familyOf(addresses[0].address);
 }
 
 /** Fills in keepalived's defaults and repairs, with a warning, what keepalived repairs (vrrp.c, vrrp_complete_instance). */
@@ -170,19 +213,22 @@ export function completeInstance(
   if (!instance.addressesGiven) {
     diagnostics.error(span, `vrrp_instance ${name} has no virtual_ipaddress: give it at least one`);
   }
-  const version = instance.version ?? globals.vrrpVersion;
+  const family = instanceFamily(instance) ?? (instance.nativeIpv6Span === undefined ? 'ipv4' : 'ipv6');
+  const version = protocolVersion(instance, family, globals, diagnostics);
   const priority = instance.priority ?? (instance.state === 'MASTER' ? ownerPriority : defaultPriority);
   const startAs =
     (instance.state ?? (priority === ownerPriority ? 'MASTER' : 'BACKUP')) === 'MASTER' ? 'active' : 'backup';
   const advertIntervalMs = advertInterval(instance, version, diagnostics);
   const { preempt, preemptDelayMs } = preemption(instance, priority, startAs, diagnostics);
+  const checksumAsV2 = instance.checksumAsV2 ?? globals.checksumAsV2;
+  const unicast = completeUnicast(instance.unicast, name, family, diagnostics);
   const interfaceName = instance.interface;
   const { vrid } = instance;
   if (interfaceName === undefined || vrid === undefined) return undefined;
   return {
     name,
     interface: interfaceName,
-    family: 'ipv4',
+    family,
     vrid,
     version,
     priority,
@@ -195,7 +241,29 @@ export function completeInstance(
       interface: address.interface ?? interfaceName,
     })),
     announcement: { ...globals.announcement, ...instance.announcement },
+    ...unicast,
+    ...(checksumAsV2 && version === 3 && family === 'ipv4' ? { checksumForm: 'message-only' } : {}),
   };
+}
+
+/** Only version 3 has IPv6 (RFC 9568 section 1): vrrp_version does not hold for it. */
+function protocolVersion(
+  instance: InstanceStatement,
+  family: Family,
+  globals: GlobalDefinitions,
+  diagnostics: DiagnosticCollector,
+): 2 | 3 {
+  if (family === 'ipv4') {
+    if (instance.nativeIpv6Span !== undefined) {
+      diagnostics.error(
+        instance.nativeIpv6Span,
+        `native_ipv6 does not go with the IPv4 addresses of vrrp_instance ${instance.name}`,
+      );
+    }
+    return instance.version ?? globals.vrrpVersion;
+  }
+  if (instance.version === 2) diagnostics.error(instance.versionSpan, 'VRRP version 2 has no IPv6: write version 3');
+  return 3;
 }
 
 /** Whole seconds up to 255 in version 2, centiseconds up to 40.95 s in version 3. */

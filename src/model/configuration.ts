@@ -34,17 +34,25 @@ export interface TcpCheck {
   readonly delayLoopMs: number;
   /** The first check comes at a random time within it, so that not all start at once. Without it: `delayLoopMs`. */
   readonly warmupMs?: number;
+  /** Down until it has succeeded once. Absent: up until it has failed. */
+  readonly alpha?: boolean;
 }
 export type HealthCheck = TcpCheck;
 
 export interface CheckedRealServer extends RealServer {
   readonly checks: readonly HealthCheck[];
+  /** When its checks fail it is quiesced (weight 0) instead of taken out. Absent: false. */
+  readonly inhibitOnFailure?: boolean;
 }
 
 export interface ConfiguredService extends VirtualService {
   readonly realServers: readonly CheckedRealServer[];
-  /** `sorry_server`: serves while no real server is available. */
+  /** `sorry_server`: serves, and alone, while the service has no quorum. */
   readonly sorryServer?: RealServer;
+  /** The weights of the live real servers that are enough to serve, together. Absent: 1. */
+  readonly quorum?: number;
+  /** The quorum is lost below `quorum - hysteresis` and gained at `quorum + hysteresis`. Absent: 0. */
+  readonly hysteresis?: number;
 }
 
 /** All that one director is told to be. */

@@ -145,6 +145,33 @@ describe('global_defs', () => {
       group: '239.1.2.3',
     });
   });
+  it('lvs_sync_daemon over IPv6: datagrams that fit behind its header', () => {
+    const { sync } = configurationOf(global('lvs_sync_daemon eth1 group ff02::81'));
+    assert.deepEqual([sync?.group, sync?.maxLength], ['ff02::81', 1452]);
+    assert.equal(configurationOf(global('lvs_sync_daemon eth1 group ff02::81 maxlen 900')).sync?.maxLength, 900);
+  });
+  it('lvs_sync_daemon takes the unicast peers of its instance, unless a group is given or it goes another way', () => {
+    const unicast = (line: string, lines: string, address = '192.0.2.10') => {
+      const { sync } = configurationOf(global(`lvs_sync_daemon ${line}`) + instance(lines, 'VI_1', 51, address));
+      return [sync?.unicastPeers, sync?.unicastSource, sync?.maxLength];
+    };
+    const peers = 'unicast_peer {\n192.0.2.2\n192.0.2.3 min_ttl 255\n}';
+    const none = [undefined, undefined, 1472];
+    assert.deepEqual(unicast('eth0 VI_1', peers), [['192.0.2.2', '192.0.2.3'], undefined, 1472]);
+    assert.deepEqual(unicast('eth0 VI_1', `${peers}\nunicast_src_ip 192.0.2.1`), [
+      ['192.0.2.2', '192.0.2.3'],
+      '192.0.2.1',
+      1472,
+    ]);
+    assert.deepEqual(unicast('eth0 VI_1', 'unicast_peer {\n2001:DB8::2\n}', '2001:db8::10'), [
+      ['2001:db8::2'],
+      undefined,
+      1452,
+    ]);
+    assert.deepEqual(unicast('eth0 VI_1 group 224.0.0.81', peers), none);
+    assert.deepEqual(unicast('eth1 VI_1', peers), none);
+    assert.deepEqual(unicast('eth0', peers), none);
+  });
   it('vrrp_version and vrrp_garp_* are the defaults of instances, wherever they stand', () => {
     const lines = `vrrp_version 3
 vrrp_garp_master_delay 1
@@ -259,6 +286,69 @@ describe('vrrp_instance', () => {
   }
 });
 
+describe('vrrp_instance with IPv6', () => {
+  it('has version 3 whatever vrrp_version says, and host prefixes', () => {
+    const [router] = configurationOf(
+      global('vrrp_version 2') + instance('', 'VI_1', 51, 'FE80:0::10/64\n2001:db8::10 dev eth1 scope site'),
+    ).virtualRouters;
+    assert.deepEqual(
+      [router?.family, router?.version, router?.addresses],
+      [
+        'ipv6',
+        3,
+        [
+          { address: 'fe80::10', prefixLength: 64, interface: 'eth0' },
+          { address: '2001:db8::10', prefixLength: 128, interface: 'eth1', scope: 200 },
+        ],
+      ],
+    );
+  });
+  it('may have the virtual_router_id of an IPv4 one beside it', () => {
+    const both = instance() + instance('', 'VI_6', 51, '2001:db8::10');
+    assert.deepEqual(
+      configurationOf(both).virtualRouters.map(({ family, vrid }) => [family, vrid]),
+      [
+        ['ipv4', 51],
+        ['ipv6', 51],
+      ],
+    );
+  });
+});
+
+describe('where advertisements go', () => {
+  it('to the unicast peers, from the source', () => {
+    const router = onlyRouter(
+      'unicast_src_ip 192.0.2.1\nunicast_peer {\n192.0.2.2\n192.0.2.3 min_ttl 254 max_ttl 255\n}',
+    );
+    assert.deepEqual(
+      [router?.sourceAddress, router?.unicastPeers],
+      [
+        '192.0.2.1',
+        [
+          { address: '192.0.2.2', minTtl: 0, maxTtl: 255 },
+          { address: '192.0.2.3', minTtl: 254, maxTtl: 255 },
+        ],
+      ],
+    );
+  });
+  it('to the group, from mcast_src_ip', () => {
+    const router = onlyRouter('mcast_src_ip 192.0.2.1');
+    assert.deepEqual([router?.sourceAddress, router?.unicastPeers], ['192.0.2.1', undefined]);
+  });
+  const forms: readonly [string, string, string | undefined][] = [
+    ['', 'version 3', undefined],
+    ['', 'version 3\nv3_checksum_as_v2', 'message-only'],
+    ['v3_checksum_as_v2', 'version 3', 'message-only'],
+    ['v3_checksum_as_v2', 'version 3\nv3_checksum_as_v2 off', undefined],
+    ['v3_checksum_as_v2', 'version 2', undefined],
+  ];
+  for (const [globals, lines, form] of forms) {
+    it(`${[globals, lines].join(' | ').replaceAll('\n', ', ')}: checksum ${form ?? 'with pseudo-header'}`, () => {
+      assert.equal(configurationOf(global(globals) + instance(lines)).virtualRouters[0]?.checksumForm, form);
+    });
+  }
+});
+
 describe('virtual_server', () => {
   const schedulers: readonly [string, object][] = [
     ['lvs_sched rr', { name: 'rr', hashPort: false, fallback: false }],
@@ -358,6 +448,117 @@ lvs_method NAT
     assert.deepEqual(checks(outer, '', ''), [fromOuter, fromOuter]);
     assert.deepEqual(checks(outer, inner, ''), [fromInner, fromInner]);
     assert.deepEqual(checks(outer, inner, own), [fromOwn, fromInner]);
+  });
+  it('IPv6 throughout', () => {
+    const text = `virtual_server 2001:DB8::10 53 {
+lvs_sched rr
+lvs_method NAT
+protocol udp
+ip_family inet6
+ops
+persistence_granularity 64
+real_server 2001:db8:1::1 5353 {
+TCP_CHECK {
+connect_ip 2001:db8:2::1
+}
+}
+sorry_server 2001:db8:1::9
+}`;
+    const found = configurationOf(text).services[0];
+    assert.deepEqual(
+      { ...found, realServers: found?.realServers.map(({ checks, ...server }) => [server, checks[0]?.address]) },
+      {
+        address: '2001:db8::10',
+        port: 53,
+        protocol: 'udp',
+        scheduler: { name: 'rr', hashPort: false, fallback: false },
+        persistence: { timeoutMs: 360_000, prefixLength: 64 },
+        onePacket: true,
+        realServers: [
+          [{ address: '2001:db8:1::1', port: 5353, weight: 1, forwardingMethod: 'masquerade' }, '2001:db8:2::1'],
+        ],
+        sorryServer: { address: '2001:db8:1::9', port: 53, weight: 1, forwardingMethod: 'masquerade' },
+      },
+    );
+  });
+  it('without a protocol it is UDP', () => {
+    const text = 'virtual_server 192.0.2.1 80 {\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.0.1 80 { }\n}';
+    assert.equal(onlyService(text)?.protocol, 'udp');
+  });
+  const persistence: readonly [string, object | undefined][] = [
+    ['', undefined],
+    ['persistence_timeout', { timeoutMs: 360_000, prefixLength: 32 }],
+    ['persistence_timeout 50', { timeoutMs: 50_000, prefixLength: 32 }],
+    ['persistence_timeout 2678400', { timeoutMs: 2_678_400_000, prefixLength: 32 }],
+    ['persistence_granularity 255.255.255.0', { timeoutMs: 360_000, prefixLength: 24 }],
+    ['persistence_granularity 128.0.0.0\npersistence_timeout 1', { timeoutMs: 1000, prefixLength: 1 }],
+    ['persistence_granularity 255.255.255.255', { timeoutMs: 360_000, prefixLength: 32 }],
+  ];
+  for (const [lines, expected] of persistence) {
+    it(`${lines.replaceAll('\n', ', ') || 'without persistence'}`, () => {
+      assert.deepEqual(configurationOf(service(lines)).services[0]?.persistence, expected);
+    });
+  }
+  it('the sorry server has the method of its own line, of the virtual server, or NAT', () => {
+    const sorry = (lines: string) => onlyService(service(lines))?.sorryServer;
+    assert.deepEqual(sorry('sorry_server 10.0.0.9 81'), {
+      address: '10.0.0.9',
+      port: 81,
+      weight: 1,
+      forwardingMethod: 'masquerade',
+    });
+    assert.equal(sorry('sorry_server 10.0.0.9\nsorry_server_lvs_method DR')?.forwardingMethod, 'direct-route');
+    assert.equal(sorry('sorry_server 10.0.0.9\nlvs_method DR')?.forwardingMethod, 'direct-route');
+  });
+  it('thresholds, 0 for none', () => {
+    const [, limited, unlimited] =
+      configurationOf(
+        service(
+          'real_server 10.0.0.2 1 {\nuthreshold 100\nlthreshold 80\n}\nreal_server 10.0.0.3 1 {\nuthreshold 0\n}',
+        ),
+      ).services[0]?.realServers ?? [];
+    assert.deepEqual([limited?.upperThreshold, limited?.lowerThreshold], [100, 80]);
+    assert.deepEqual([unlimited?.upperThreshold, unlimited?.lowerThreshold], [undefined, undefined]);
+  });
+  it('quorum and hysteresis', () => {
+    const found = configurationOf(service('weight 9\nquorum 7\nhysteresis 2')).services[0];
+    assert.deepEqual([found?.quorum, found?.hysteresis], [7, 2]);
+    const repaired = onlyService(service('quorum 7\nhysteresis 2\nweight 5'));
+    assert.deepEqual([repaired?.quorum, repaired?.hysteresis], [5, 2]);
+  });
+  it('alpha and inhibit_on_failure come from the inside out', () => {
+    const servers = (lines: string) =>
+      configurationOf(
+        service(`${lines}
+real_server 10.0.0.2 1 {
+alpha off
+inhibit_on_failure off
+TCP_CHECK { }
+TCP_CHECK {
+alpha
+}
+}
+real_server 10.0.0.3 1 {
+alpha
+inhibit_on_failure
+TCP_CHECK { }
+}
+real_server 10.0.0.4 1 {
+TCP_CHECK { }
+}`),
+      )
+        .services[0]?.realServers.slice(1)
+        .map(({ checks, inhibitOnFailure }) => [inhibitOnFailure, ...checks.map(({ alpha }) => alpha)]);
+    assert.deepEqual(servers(''), [
+      [undefined, undefined, true],
+      [true, true],
+      [undefined, undefined],
+    ]);
+    assert.deepEqual(servers('alpha\ninhibit_on_failure'), [
+      [undefined, undefined, true],
+      [true, true],
+      [true, true],
+    ]);
   });
   it('a real server given twice counts once', () => {
     assert.deepEqual(

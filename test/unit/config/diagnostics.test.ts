@@ -72,8 +72,14 @@ check('global_defs', (lines) => `global_defs {\n${lines}\n}\n`, 2, [
   ['vrrp_version 4', '1:14: error: vrrp_version must be a whole number from 2 to 3, not "4"'],
   [
     'vrrp_mcast_group4 224.0.0.99',
-    '1:1: error: vrrp_mcast_group4 is not supported yet: advertisements go to 224.0.0.18, where its peers would not hear them',
+    '1:19: error: another group than 224.0.0.18 is not supported yet: its peers would not hear this one',
   ],
+  ['vrrp_mcast_group4 224.0.0.18\nvrrp_mcast_group6 FF02:0::12\nvrrp_check_unicast_src'],
+  [
+    'vrrp_mcast_group6 ff02::13',
+    '1:19: error: another group than ff02::12 is not supported yet: its peers would not hear this one',
+  ],
+  ['v3_checksum_as_v2 maybe', '1:19: error: v3_checksum_as_v2 must be on or off, not "maybe"'],
   [
     'default_interface eth0',
     '1:1: warning: default_interface is not supported yet; it is ignored: give every vrrp_instance its interface',
@@ -115,10 +121,14 @@ check('global_defs', (lines) => `global_defs {\n${lines}\n}\n`, 2, [
     '1:27: error: unknown lvs_sync_daemon option "prot": did you mean port?',
     '1:32: error: unknown lvs_sync_daemon option "5": it takes inst, id, maxlen, port, ttl, group',
   ],
-  ['lvs_sync_daemon eth0 group 10.0.0.1', '1:28: error: 10.0.0.1 is not a multicast group: give one from 224.0.0.0/4'],
   [
-    'lvs_sync_daemon eth0 group ff02::1',
-    '1:28: error: lvs_sync_daemon over IPv6 is not supported yet: give an IPv4 group',
+    'lvs_sync_daemon eth0 group 10.0.0.1',
+    '1:28: error: 10.0.0.1 is not a multicast group: give one from 224.0.0.0/4 or ff00::/8',
+  ],
+  ['lvs_sync_daemon eth0 group ff02::1'],
+  [
+    'lvs_sync_daemon eth0 group fe80::1',
+    '1:28: error: fe80::1 is not a multicast group: give one from 224.0.0.0/4 or ff00::/8',
   ],
   ['lvs_sync_daemon eth0 group x', '1:28: error: "x" is not an IP address'],
 ]);
@@ -161,9 +171,45 @@ check('vrrp_instance', (lines) => instance(lines), 5, [
   ['accept'],
   ['preempt'],
   [
-    'unicast_peer {\n192.0.2.2\n}',
-    '1:1: error: unicast_peer is not supported yet: advertisements are sent by multicast, which its peers would not hear',
+    'unicast_peer {\n192.0.2.2 min_ttl 1 max_ttl 255\n}\nunicast_src_ip 192.0.2.3\ncheck_unicast_src\nunicast_fault_no_peer',
   ],
+  [
+    'unicast_peer {\n192.0.2.2\n192.0.2.2\n192.0.2\n2001:db8::2\n192.0.2.4 {\n}\n}',
+    '3:1: warning: 192.0.2.2 is given already at pair.conf:6: this one is ignored',
+    '4:1: error: "192.0.2" is not an IP address',
+    '5:1: error: 2001:db8::2 is not an IPv4 address as those of vrrp_instance VI_1 are',
+    '6:11: error: a unicast_peer takes no block',
+  ],
+  [
+    'unicast_peer {\n192.0.2.2 min_ttl 255 max_ttl 254\n192.0.2.3 min_ttl 256\n192.0.2.4 max_tl 1\n192.0.2.5 max_ttl\n}',
+    '2:1: error: min_ttl 255 is above max_ttl 254: nothing would be taken from 192.0.2.2',
+    '3:19: error: min_ttl must be a whole number from 0 to 255, not "256"',
+    '4:11: error: unknown unicast_peer option "max_tl": did you mean max_ttl?',
+    '5:11: error: max_ttl needs a value',
+  ],
+  [
+    'unicast_peer {\n192.0.2.2\n192.0.2.3\n}\nunicast_src_ip 192.0.2.3',
+    "3:1: error: 192.0.2.3 is the source of this director's own advertisements: name only its peers",
+  ],
+  [
+    'unicast_src_ip 192.0.2.3',
+    '1:1: warning: vrrp_instance VI_1 has no unicast_peer: its advertisements go to the multicast group',
+  ],
+  [
+    'unicast_peer {\n}\nunicast_fault_no_peer',
+    '3:1: error: vrrp_instance VI_1 has no unicast_peer, and unicast_fault_no_peer forbids it to use multicast',
+  ],
+  ['unicast_src_ip x\nunicast_peer {\n192.0.2.2\n}', '1:16: error: "x" is not an IP address'],
+  ['mcast_src_ip ::1', '1:14: error: ::1 is not an IPv4 address as those of vrrp_instance VI_1 are'],
+  [
+    'mcast_src_ip 192.0.2.3\nunicast_src_ip 192.0.2.4\nunicast_peer {\n192.0.2.2\n}',
+    '2:1: warning: unicast_src_ip is given already at pair.conf:5: the last one counts',
+  ],
+  [
+    'unicast_ttl 1',
+    '1:1: warning: unicast_ttl is not supported yet; it is ignored: advertisements are sent with TTL 255',
+  ],
+  ['native_ipv6', '1:1: error: native_ipv6 does not go with the IPv4 addresses of vrrp_instance VI_1'],
   [
     'virtual_ipaddress_excluded {\n192.0.2.2\n}',
     '1:1: error: virtual_ipaddress_excluded is not supported yet: nobody would hold these addresses; move them to virtual_ipaddress',
@@ -196,7 +242,10 @@ check('vrrp_instance', (lines) => instance(lines), 5, [
 check('virtual_ipaddress', (lines) => instance(`virtual_ipaddress {\n${lines}\n}`), 6, [
   ['192.0.2', '1:1: error: "192.0.2" is not an address: write ADDRESS or ADDRESS/LENGTH'],
   ['192.0.2.1/33', '1:1: error: "192.0.2.1/33" is not an address: write ADDRESS or ADDRESS/LENGTH'],
-  ['2001:db8::1', '1:1: error: IPv6 is not supported yet: give an IPv4 address'],
+  [
+    '2001:db8::1',
+    '1:1: error: 2001:db8::1 is not an IPv4 address as the first one is: make a second vrrp_instance for it',
+  ],
   ['192.0.2.10', '1:1: warning: 192.0.2.10 is given already at pair.conf:4: this one is ignored'],
   ['192.0.2.11 dev', '1:12: error: dev needs a value'],
   [
@@ -231,17 +280,46 @@ check('virtual_server', (lines) => service(lines), 6, [
   ['connect_timeout 0', '1:17: error: connect_timeout must be seconds from 0.000001 to 4294, not "0"'],
   ['weight 0', '1:8: error: weight must be a whole number from 1 to 65535, not "0"'],
   ['sh-port', '1:1: warning: sh-port has no effect with the scheduler wrr: it is ignored'],
+  ['persistence_timeout 0', '1:21: error: persistence_timeout must be a whole number from 1 to 2678400, not "0"'],
+  ...['24', '255.0.255.0', '0.0.0.0', '::'].map(
+    (mask): Case => [
+      `persistence_granularity ${mask}`,
+      `1:25: error: persistence_granularity must be a netmask such as 255.255.255.0, ones before zeros, not "${mask}"`,
+    ],
+  ),
+  ['ops', '1:1: warning: ops has no effect without protocol UDP: it is ignored'],
+  ['ip_family inet'],
+  ['ip_family inet6', '1:11: error: ip_family inet6 does not go with 192.0.2.10, an IPv4 address'],
+  ['ip_family ipv4', '1:11: error: ip_family must be inet or inet6, not "ipv4"'],
+  ['quorum 0', '1:8: error: quorum must be a whole number from 1 to 4294967295, not "0"'],
   [
-    'persistence_timeout 50',
-    '1:1: warning: persistence_timeout is not supported yet; it is ignored: connections of one client may go to different real servers',
+    'quorum 3\nhysteresis 1',
+    '1:1: warning: the weights of all real servers together are less than the quorum 3: 1 is used',
+    '2:1: warning: hysteresis 1 must be below the quorum 1: 0 is used',
+  ],
+  ['sorry_server', '1:1: error: sorry_server needs an address and a port'],
+  [
+    'sorry_server 10.0.0.9 81\nsorry_server_lvs_method DR',
+    '1:23: warning: DR cannot change the port 80 to 81: 80 is used',
   ],
   [
-    'sorry_server 10.0.0.9 80',
-    '1:1: warning: sorry_server is not supported yet; it is ignored: without an available real server connections are refused',
+    'sorry_server_lvs_method DR\nsorry_server 10.0.0.9 81',
+    '1:1: warning: sorry_server_lvs_method is ignored: no sorry_server stands before it',
   ],
+  [
+    'sorry_server ::1 80\nsorry_server_inhibit',
+    '1:14: error: ::1 is not an IPv4 address: the virtual_server is IPv4, and only TUN, which is not supported yet, crosses families',
+    '2:1: warning: sorry_server_inhibit is not supported yet; it is ignored: clients that stay with it go back to the real servers with their next connection',
+  ],
+  ['real_server 10.0.0.2 81 {\nuthreshold 5\nlthreshold 6\n}', '3:1: error: lthreshold 6 is above uthreshold 5'],
+  ['real_server 10.0.0.2 81 {\nlthreshold 6\n}', '2:1: error: lthreshold 6 is above uthreshold 0'],
+  ['real_server 10.0.0.2 81 {\nalpha maybe\n}', '2:7: error: alpha must be on or off, not "maybe"'],
   ['real_server { }', '1:1: error: real_server needs an address and a port'],
   ['real_server x 80 { }', '1:13: error: "x" is not an IP address'],
-  ['real_server 2001:db8::1 80 { }', '1:13: error: IPv6 is not supported yet: give an IPv4 address'],
+  [
+    'real_server 2001:db8::1 80 { }',
+    '1:13: error: 2001:db8::1 is not an IPv4 address: the virtual_server is IPv4, and only TUN, which is not supported yet, crosses families',
+  ],
   ['real_server 10.0.0.2 65536 { }', '1:22: error: the port must be a whole number from 1 to 65535, not "65536"'],
   ['real_server 10.0.0.2 80 1 { }', '1:25: warning: "1" is ignored: real_server takes an address and a port'],
   [
@@ -264,10 +342,10 @@ check('virtual_server', (lines) => service(lines), 6, [
   ],
   ['real_server 10.0.0.2 81 {\nTCP_CHECK\n}', '2:1: error: TCP_CHECK needs a block: { … }'],
   [
-    'real_server 10.0.0.2 81 {\nTCP_CHECK {\nretry -1\nconnect_port 0\nconnect_ip ::1\nbindto 10.0.0.9\n}\n}',
+    'real_server 10.0.0.2 81 {\nTCP_CHECK {\nretry -1\nconnect_port 0\nconnect_ip 1\nbindto 10.0.0.9\n}\n}',
     '3:7: error: retry must be a whole number from 0 to 4294967295, not "-1"',
     '4:14: error: connect_port must be a whole number from 1 to 65535, not "0"',
-    '5:12: error: IPv6 is not supported yet: give an IPv4 address',
+    '5:12: error: "1" is not an IP address',
     '6:1: warning: bindto is not supported yet; it is ignored',
   ],
 ]);
@@ -278,7 +356,10 @@ check('the head of a virtual_server', (lines) => service('', lines), 1, [
   ['192.0.2.10 0', '1:27: error: a virtual_server for all ports is not supported yet: give a port'],
   ['192.0.2.10 http', '1:27: error: the port must be a whole number from 1 to 65535, not "http"'],
   ['192.0.2.10 80 81', '1:30: warning: "81" is ignored: virtual_server takes an address and a port'],
-  ['2001:db8::1 80', '1:16: error: IPv6 is not supported yet: give an IPv4 address'],
+  [
+    '2001:db8::1 80',
+    '5:13: error: 10.0.0.1 is not an IPv6 address: the virtual_server is IPv6, and only TUN, which is not supported yet, crosses families',
+  ],
   ['fwmark 1', '1:16: error: virtual_server fwmark is not supported yet: write virtual_server ADDRESS PORT'],
   ['group G', '1:16: error: virtual_server group is not supported yet: write virtual_server ADDRESS PORT'],
 ]);
@@ -286,19 +367,19 @@ check('the head of a virtual_server', (lines) => service('', lines), 1, [
 check('the body of a virtual_server', (lines) => `virtual_server 192.0.2.10 80 {\n${lines}\n}`, 2, [
   [
     '',
-    '0:1: error: the virtual_server has no protocol, which means UDP, and UDP is not supported yet: write protocol TCP',
+    '0:1: warning: the virtual_server has no protocol: UDP is used',
     '0:1: warning: the virtual_server has no lvs_sched: wlc is used',
     '0:1: warning: the virtual_server has no real_server: it is ignored',
   ],
-  [
-    'protocol UDP\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.0.1 1 { }',
-    '1:10: error: UDP is not supported yet: only TCP is',
-  ],
+  ['protocol UDP\nops\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.0.1 1 { }'],
   [
     'protocol sctp\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.0.1 1 { }',
-    '1:10: error: SCTP is not supported yet: only TCP is',
+    '1:10: error: SCTP is not supported yet: only TCP and UDP are',
   ],
-  ['protocol TPC\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.0.1 1 { }', '1:10: error: protocol must be TCP, not "TPC"'],
+  [
+    'protocol TPC\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.0.1 1 { }',
+    '1:10: error: protocol must be TCP or UDP, not "TPC"',
+  ],
   [
     'protocol TCP\nlb_algo sed\nlb_kind NAT\nreal_server 10.0.0.1 1 { }',
     '2:9: error: the scheduler sed is not supported yet: choose one of rr, wrr, lc, wlc, sh, mh',
@@ -322,6 +403,26 @@ check('the body of a virtual_server', (lines) => `virtual_server 192.0.2.10 80 {
     '0:1: warning: the virtual_server has no lvs_method: NAT is used',
   ],
   ['protocol TCP\nlb_algo rr\nreal_server 10.0.0.1 1 {\nlvs_method NAT\n}'],
+]);
+
+const ipv6 = (lines: string): string =>
+  `vrrp_instance V6 {\ninterface eth0\nvirtual_router_id 6\nvirtual_ipaddress {\n2001:db8::10/64\n}\n${lines}\n}\n`;
+
+check('a vrrp_instance with IPv6', ipv6, 7, [
+  ['native_ipv6\nversion 3\nmcast_src_ip fe80::2\nadvert_int 0.1'],
+  ['version 2', '1:1: error: VRRP version 2 has no IPv6: write version 3'],
+  [
+    'virtual_ipaddress {\nfe80::10/64 brd +\n2001:db8::11 label x\n2001:db8:0::11\n192.0.2.1\n}',
+    '2:17: error: IPv6 has no broadcast address: leave brd out',
+    '3:20: warning: IPv6 has no labels: label is ignored',
+    '4:1: warning: 2001:db8::11 is given already at pair.conf:9: this one is ignored',
+    '5:1: error: 192.0.2.1 is not an IPv6 address as the first one is: make a second vrrp_instance for it',
+  ],
+  [
+    `virtual_ipaddress {\n${Array.from({ length: 89 }, (_, i) => `2001:db8:1::${i.toString(16)}`).join('\n')}\n}`,
+    '90:1: error: an advertisement holds at most 89 IPv6 addresses: make a second vrrp_instance',
+  ],
+  ['unicast_peer {\n192.0.2.2\n}', '2:1: error: 192.0.2.2 is not an IPv6 address as those of vrrp_instance V6 are'],
 ]);
 
 check('several blocks', (lines) => lines, 1, [

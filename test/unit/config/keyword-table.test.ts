@@ -17,6 +17,10 @@ const examples: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     vrrp_garp_master_refresh: '1',
     vrrp_garp_master_refresh_repeat: '1',
     vrrp_garp_interval: '0.1',
+    vrrp_mcast_group4: '224.0.0.18',
+    vrrp_mcast_group6: 'ff02::12',
+    vrrp_check_unicast_src: '',
+    v3_checksum_as_v2: 'false',
   },
   vrrp_instance: {
     state: 'BACKUP',
@@ -34,6 +38,13 @@ const examples: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     garp_master_repeat: '1',
     garp_master_refresh_repeat: '1',
     accept: '',
+    native_ipv6: '',
+    unicast_peer: '{ 192.0.2.2 }',
+    unicast_src_ip: '192.0.2.3',
+    mcast_src_ip: '192.0.2.3',
+    check_unicast_src: '',
+    unicast_fault_no_peer: '',
+    v3_checksum_as_v2: '',
   },
   virtual_server: {
     retry: '1',
@@ -54,6 +65,16 @@ const examples: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     protocol: 'TCP',
     weight: '1',
     real_server: '10.0.0.9 9 { }',
+    ip_family: 'inet',
+    ops: '',
+    persistence_timeout: '',
+    persistence_granularity: '255.255.255.0',
+    alpha: '',
+    quorum: '1',
+    hysteresis: '0',
+    inhibit_on_failure: '',
+    sorry_server: '10.0.0.9',
+    sorry_server_lvs_method: 'DR',
   },
   real_server: {
     weight: '0',
@@ -63,6 +84,10 @@ const examples: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     warmup: '1',
     connect_timeout: '1',
     delay_loop: '1',
+    alpha: 'no',
+    uthreshold: '10',
+    lthreshold: '0',
+    inhibit_on_failure: 'yes',
     TCP_CHECK: '{ }',
   },
   TCP_CHECK: {
@@ -73,6 +98,7 @@ const examples: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     delay_before_retry: '1',
     warmup: '1',
     delay_loop: '1',
+    alpha: 'on',
   },
 };
 
@@ -85,14 +111,17 @@ function fileWith(block: string, keyword: string, value: string): string {
     const needed = {
       interface: 'interface eth0',
       virtual_router_id: 'virtual_router_id 1',
-      virtual_ipaddress: 'virtual_ipaddress { 192.0.2.1 }',
+      virtual_ipaddress: `virtual_ipaddress { ${keyword === 'native_ipv6' ? 'fe80::1' : '192.0.2.1'} }`,
+      ...(/unicast/.test(keyword) ? { unicast_peer: 'unicast_peer { 192.0.2.2 }' } : {}),
     };
     const others = Object.entries(needed).filter(([name]) => name !== keyword);
     return `vrrp_instance A {\n${others.map(([, text]) => text).join('\n')}\n${line}\n}`;
   }
   if (block === 'virtual_server') {
     const scheduler = keyword.startsWith('sh-') ? 'sh' : 'mh';
-    const needed = { protocol: 'protocol TCP', lvs_sched: `lvs_sched ${scheduler}`, lvs_method: 'lvs_method NAT' };
+    const protocol = `protocol ${keyword === 'ops' ? 'UDP' : 'TCP'}`;
+    const sorry = keyword === 'sorry_server_lvs_method' ? { sorry_server: 'sorry_server 10.0.0.7' } : {};
+    const needed = { ...sorry, protocol, lvs_sched: `lvs_sched ${scheduler}`, lvs_method: 'lvs_method NAT' };
     const given = keyword === 'lb_algo' ? 'lvs_sched' : keyword === 'lb_kind' ? 'lvs_method' : keyword;
     const others = Object.entries(needed).filter(([name]) => name !== given);
     return `virtual_server 192.0.2.1 9 {\n${others.map(([, text]) => text).join('\n')}\n${line}\nreal_server 10.0.0.8 9 { }\n}`;

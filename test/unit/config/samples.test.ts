@@ -45,7 +45,6 @@ describe('configurations from the wild', { skip: existsSync(corpus) ? false : `t
   const names = existsSync(corpus) ? readdirSync(corpus).filter((name) => name.startsWith('keepalived.conf')) : [];
   /** What is not supported yet and cannot be left out. All other files load. */
   const refused: Readonly<Record<string, string[]>> = {
-    'keepalived.conf.IPv6': ['13:16', '21:17'],
     'keepalived.conf.conditional_conf': ['3:7'],
     'keepalived.conf.fwmark': ['7:16'],
     'keepalived.conf.virtual_server_group': ['22:16'],

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+import { familyOf, type IpAddress } from '../lib/ip-address.ts';
+import type { CheckedRealServer } from '../model/configuration.ts';
+import type { ForwardingMethod, RealServer } from '../model/virtual-service.ts';
+import { quote, readStatements } from './block-reader.ts';
+import type { DiagnosticCollector, Span } from './diagnostic.ts';
+import {
+  alphaReader,
+  type CheckTimes,
+  completeTcpCheck,
+  readTcpCheck,
+  type TcpCheckStatement,
+  timeReaders,
+} from './health-check.ts';
+import type { Word } from './lexer.ts';
+import type { Statement } from './parser.ts';
+import {
+  checkAddress,
+  checkWholeNumber,
+  familyName,
+  onlyArgument,
+  parseWholeNumber,
+  readSwitch,
+  readWholeNumber,
+} from './values.ts';
+
+/** A service's address and port. */
+export interface Endpoint {
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
+/** A `real_server` or `sorry_server` as far as its own line goes. */
+export interface PoolMember extends Endpoint {
+  readonly span: Span;
+  readonly portSpan: Span;
+}
+
+export interface RealServerStatement extends PoolMember {
+  readonly weight: number | undefined;
+  readonly method: ForwardingMethod | undefined;
+  readonly upperThreshold: number | undefined;
+  readonly lowerThreshold: number | undefined;
+  readonly inhibitOnFailure: boolean | undefined;
+  readonly times: CheckTimes;
+  readonly checks: readonly TcpCheckStatement[];
+}
+
+/** What a virtual_server says for all its real servers. */
+export interface PoolDefaults {
+  readonly method: ForwardingMethod | undefined;
+  readonly weight: number;
+  readonly inhibitOnFailure: boolean;
+  readonly times: CheckTimes;
+}
+
+export const portRange = { min: 1, max: 65_535 };
+export const weightRange = { min: 0, max: 65_535 };
+const thresholdRange = { min: 0, max: 4_294_967_295 };
+
+/** `service` is undefined when the virtual_server's own line cannot be used. */
+export function readRealServer(
+  statement: Statement,
+  service: Endpoint | undefined,
+  diagnostics: DiagnosticCollector,
+): RealServerStatement | undefined {
+  const times: CheckTimes = {};
+  const checks: TcpCheckStatement[] = [];
+  let weight: number | undefined;
+  let method: ForwardingMethod | undefined;
+  let inhibitOnFailure: boolean | undefined;
+  let upperThreshold: number | undefined;
+  let lowerThreshold: number | undefined;
+  let thresholdSpan = statement.keyword.span;
+  readStatements(
+    statement.block?.statements ?? [],
+    'real_server',
+    {
+      ...timeReaders(times, 1, diagnostics),
+      ...alphaReader(times, diagnostics),
+      weight: (inner) => {
+        weight = readWholeNumber(inner, weightRange, diagnostics);
+      },
+      lvs_method: (inner) => {
+        method = readForwardingMethod(inner, diagnostics);
+      },
+      inhibit_on_failure: (inner) => {
+        inhibitOnFailure = readSwitch(inner, diagnostics);
+      },
+      uthreshold: (inner) => {
+        upperThreshold = readWholeNumber(inner, thresholdRange, diagnostics);
+      },
+      lthreshold: (inner) => {
+        thresholdSpan = inner.keyword.span;
+        lowerThreshold = readWholeNumber(inner, thresholdRange, diagnostics);
+      },
+      TCP_CHECK: (inner) => {
+        checks.push(readTcpCheck(inner, diagnostics));
+      },
+    },
+    diagnostics,
+  );
+  // ip_vs_ctl.c, ip_vs_add_dest: ERANGE.
+  if ((lowerThreshold ?? 0) > (upperThreshold ?? 0)) {
+    diagnostics.error(thresholdSpan, `lthreshold ${lowerThreshold} is above uthreshold ${upperThreshold ?? 0}`);
+  }
+  const member = readPoolMember(statement, service, diagnostics);
+  if (member === undefined) return undefined;
+  return { ...member, weight, method, upperThreshold, lowerThreshold, inhibitOnFailure, times, checks };
+}
+
+/** `ADDR [PORT]`, of the service's family (ip_vs_ctl.c, ip_vs_add_dest: only tunnels cross families). */
+export function readPoolMember(
+  statement: Statement,
+  service: Endpoint | undefined,
+  diagnostics: DiagnosticCollector,
+): PoolMember | undefined {
+  const [first, second, third] = statement.arguments;
+  const { text, span } = statement.keyword;
+  if (first === undefined) {
+    diagnostics.error(span, `${text} needs an address and a port`);
+    return undefined;
+  }
+  if (third !== undefined) {
+    diagnostics.warning(third.span, `${quote(third.text)} is ignored: ${text} takes an address and a port`);
+  }
+  const family = service === undefined ? undefined : familyOf(service.address);
+  const because = `the virtual_server is ${family === undefined ? '' : familyName(family)}, and only TUN, which is not supported yet, crosses families`;
+  const address = checkAddress(first, diagnostics, family === undefined ? undefined : { family, because });
+  const port = readRealPort(second, service?.port ?? 0, diagnostics);
+  if (address === undefined || port === undefined) return undefined;
+  return { span, address, port, portSpan: second?.span ?? span };
+}
+
+export function readForwardingMethod(
+  statement: Statement,
+  diagnostics: DiagnosticCollector,
+): ForwardingMethod | undefined {
+  const [word] = statement.arguments;
+  if (word?.text === 'TUN') {
+    diagnostics.error(word.span, 'TUN is not supported yet: choose NAT or DR');
+    return undefined;
+  }
+  const only = onlyArgument(statement, diagnostics);
+  if (only === undefined) return undefined;
+  if (only.text === 'NAT') return 'masquerade';
+  if (only.text === 'DR') return 'direct-route';
+  diagnostics.error(only.span, `${statement.keyword.text} must be NAT or DR, not ${quote(only.text)}`);
+  return undefined;
+}
+
+export function completeRealServer(
+  server: RealServerStatement,
+  virtualPort: number,
+  defaults: PoolDefaults,
+  diagnostics: DiagnosticCollector,
+): CheckedRealServer {
+  const weight = server.weight ?? defaults.weight;
+  const member = completeMember(server, server.method ?? defaults.method, weight, virtualPort, diagnostics);
+  const { upperThreshold = 0, lowerThreshold = 0 } = server;
+  const times = [server.times, defaults.times];
+  return {
+    ...member,
+    ...(upperThreshold > 0 ? { upperThreshold } : {}),
+    ...(lowerThreshold > 0 ? { lowerThreshold } : {}),
+    ...((server.inhibitOnFailure ?? defaults.inhibitOnFailure) ? { inhibitOnFailure: true } : {}),
+    checks: server.checks.map((check) => completeTcpCheck(check, member, times)),
+  };
+}
+
+export function completeMember(
+  server: PoolMember,
+  method: ForwardingMethod | undefined,
+  weight: number,
+  virtualPort: number,
+  diagnostics: DiagnosticCollector,
+): RealServer {
+  const forwardingMethod = method ?? 'masquerade';
+  // Only the destination MAC address changes on the way: the real server gets the packet with the port it had.
+  const mustBeVirtual = forwardingMethod === 'direct-route' && server.port !== virtualPort;
+  if (mustBeVirtual) {
+    diagnostics.warning(
+      server.portSpan,
+      `DR cannot change the port ${virtualPort} to ${server.port}: ${virtualPort} is used`,
+    );
+  }
+  return { address: server.address, port: mustBeVirtual ? virtualPort : server.port, weight, forwardingMethod };
+}
+
+/** No port, or 0, is the virtual server's (check_data.c, validate_check_config). */
+function readRealPort(
+  word: Word | undefined,
+  virtualPort: number,
+  diagnostics: DiagnosticCollector,
+): number | undefined {
+  if (word === undefined || parseWholeNumber(word.text, { min: 0, max: 0 }) !== undefined) return virtualPort;
+  return checkWholeNumber(word, 'the port', portRange, diagnostics);
+}
