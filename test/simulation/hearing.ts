@@ -2,7 +2,7 @@
 
 /** An advertisement that took longer counts as lost: VRRP is told that a segment is faster. */
 export const delayBoundMs = 5;
-/** One lost advertisement is what the protocol has to cope with; so many in a row are deafness. */
+/** So many in a row lost, and the two count as cut off from each other. */
 const missesMax = 2;
 
 interface Ear {
@@ -15,8 +15,9 @@ interface Ear {
 
 /**
  * Who is able to hear whom, by virtual router and direction. A director hears another one while the network delivers:
- * link up, no two advertisements in a row lost or later than `delayBoundMs`. What lies unread in a socket because the
- * receiver stands still makes it deaf only until it reads: having been frozen excuses nothing afterwards.
+ * link up, no two advertisements in a row lost or later than `delayBoundMs`. A single loss makes it deaf only until the
+ * next one arrives, and what lies unread in a socket because the receiver stands still only until it reads: having missed
+ * one, or having been frozen, excuses nothing afterwards.
  */
 export class Hearing {
   readonly #ears = new Map<string, Ear>();
@@ -58,8 +59,9 @@ export class Hearing {
     );
   }
 
-  #clear({ clearSinceMs, unread }: Ear, durationMs: number, nowMs: number): boolean {
+  #clear({ misses, clearSinceMs, unread }: Ear, durationMs: number, nowMs: number): boolean {
     const oldestMs = unread[0];
+    if (misses > 0) return false;
     return nowMs - clearSinceMs > durationMs && (oldestMs === undefined || nowMs - oldestMs <= delayBoundMs);
   }
 

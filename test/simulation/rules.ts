@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ElectionChange } from '../../src/director/election.ts';
+
 import type { ElectedRouter, ElectedRouterView } from '../../src/director/election-router.ts';
+import type { ElectionChange } from '../../src/director/election-view.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { activeDownIntervalMs } from '../../vrrp/timers.ts';
 import type { SimulatedDirector } from './director.ts';

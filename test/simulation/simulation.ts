@@ -5,7 +5,7 @@ import { faultNames, faults } from './faults.ts';
 import { chance, makePlan, type Plan, pick } from './plan.ts';
 import type { Violation } from './rules.ts';
 import { Transcript } from './transcript.ts';
-import { engineTimes, World } from './world.ts';
+import { World } from './world.ts';
 
 export interface Outcome {
   readonly seed: number;
@@ -36,11 +36,11 @@ export async function simulate(seed: number, mutation: Mutation = {}, keepTransc
   watchBounds(world);
   for (const name of plan.names) world.later(dice.below(plan.startSpreadMs + 1), () => world.start(name));
   await world.run(plan.startSpreadMs + 1 + wholeWithinMs(world) + snapshotMs);
-  for (let i = 0; i < plan.faults; i += 1) {
+  for (let i = 0; i < plan.faults && world.rules.violation === undefined; i += 1) {
     if (plan.style === 'single') await failOnce(world, dice);
     else await failOften(world, dice);
   }
-  await finish(world);
+  if (world.rules.violation === undefined) await finish(world);
   return {
     seed,
     plan,
@@ -69,7 +69,7 @@ async function failOnce(world: World, dice: Prng): Promise<void> {
 }
 
 async function failOften(world: World, dice: Prng): Promise<void> {
-  for (let i = 1 + dice.below(6); i > 0; i -= 1) {
+  for (let i = 1 + dice.below(6); i > 0 && world.rules.violation === undefined; i -= 1) {
     fail(world, dice);
     await world.run(dice.below(pick(dice, [5, 50, world.plan.intervalMaxMs * 4])));
     if (chance(dice, 0.2)) world.heal();
@@ -94,7 +94,7 @@ async function finish(world: World): Promise<void> {
   await world.run(wholeWithinMs(world));
   await checkActive(world);
   world.sessions.settle();
-  await world.run(engineTimes.establishedMs + engineTimes.closedMs + 700);
+  await world.run(world.times.establishedMs + world.times.closedMs + 700);
   await checkActive(world);
   checkTables(world);
 }
