@@ -35,10 +35,8 @@ export class Hearing {
   }
 
   arrived(router: number, from: string, to: string, sentAtMs: number, nowMs: number): void {
-    if (nowMs - sentAtMs > delayBoundMs) {
-      this.lost(router, from, to);
-      return;
-    }
+    // Too late: that was known, and counted, when it was sent.
+    if (nowMs - sentAtMs > delayBoundMs) return;
     const ear = this.#ear(router, from, to);
     ear.misses = 0;
     if (ear.clearSinceMs === Number.POSITIVE_INFINITY) ear.clearSinceMs = nowMs;

@@ -224,7 +224,7 @@ export class World {
       };
       this.#network.send(
         flight,
-        (_delayMs, copy) => this.#arrive(flight, router, copy, (director) => director.hear(received)),
+        (copy) => this.#arrive(flight, router, copy, (director) => director.hear(received)),
         () => this.#hearing.lost(router, from, to, !this.#network.condition('vrrp', from, to).up),
       );
     }
