@@ -11,20 +11,32 @@ interface Ear {
   clearSinceMs: number;
   /** When the advertisements were sent that have arrived but not been read. */
   unread: number[];
+  /** The receiver has started and has not heard this sender yet. */
+  untried: boolean;
 }
 
 /**
  * Who is able to hear whom, by virtual router and direction. A director hears another one while the network delivers:
- * link up, no two advertisements in a row lost or later than `delayBoundMs`. A single loss makes it deaf only until the
+ * link up, no two advertisements in a row lost (on the way, at a full socket, or because they could not be sent) or later
+ * than `delayBoundMs`. A single loss makes it deaf only until the
  * next one arrives, and what lies unread in a socket because the receiver stands still only until it reads: having missed
  * one, or having been frozen, excuses nothing afterwards.
  */
 export class Hearing {
   readonly #ears = new Map<string, Ear>();
 
-  /** The receiver has died: what it had not read is gone. Started again, it is expected to hear from the start. */
+  /** The receiver has died: what it had not read is gone. */
   forget(name: string): void {
     for (const [pair, ear] of this.#ears) if (pair.endsWith(` ${name}`)) ear.unread = [];
+  }
+
+  /** The receiver begins to listen. Whom it hears once, it is expected to have been able to hear from the start. */
+  started(router: number, name: string, others: readonly string[], nowMs: number): void {
+    for (const other of others) {
+      const ear = this.#ear(router, other, name);
+      ear.untried = true;
+      if (ear.clearSinceMs < Number.POSITIVE_INFINITY) ear.clearSinceMs = nowMs;
+    }
   }
 
   /** `down`: not by chance, nothing can pass. */
@@ -40,6 +52,8 @@ export class Hearing {
     const ear = this.#ear(router, from, to);
     ear.misses = 0;
     if (ear.clearSinceMs === Number.POSITIVE_INFINITY) ear.clearSinceMs = nowMs;
+    else if (ear.untried) ear.clearSinceMs = Number.NEGATIVE_INFINITY;
+    ear.untried = false;
     ear.unread.push(sentAtMs);
   }
 
@@ -67,7 +81,7 @@ export class Hearing {
     const pair = `${router} ${from} ${to}`;
     let ear = this.#ears.get(pair);
     if (ear === undefined) {
-      ear = { misses: 0, clearSinceMs: Number.NEGATIVE_INFINITY, unread: [] };
+      ear = { misses: 0, clearSinceMs: Number.NEGATIVE_INFINITY, unread: [], untried: false };
       this.#ears.set(pair, ear);
     }
     return ear;

@@ -85,6 +85,8 @@ export class Rules {
         priority,
         owesSilence: false,
       });
+      const others = this.#setting.names.filter((name) => name !== director);
+      this.#setting.hearing.started(slot, director, others, this.#setting.nowMs());
       this.#bySlot[slot] = [...this.#parts.values()].filter((part) => part.slot === slot);
     }
   }

@@ -206,7 +206,11 @@ export class World {
     }
   }
 
-  #sendAdvertisement(from: string, interfaceName: string, router: number, message: Uint8Array): void {
+  #sendAdvertisement(from: string, interfaceName: string, router: number, message: Uint8Array, leaves: boolean): void {
+    if (!leaves) {
+      for (const to of this.others(from)) this.#hearing.lost(router, from, to);
+      return;
+    }
     const version = message[0]! >>> 4;
     const intervalMs = version === 3 ? (readU16(message, 4) & 0x0fff) * 10 : message[5]! * 1000;
     this.#transcript.routine(this.time.nowMs(), from, `vr${router} advertises ${message[2]} every ${intervalMs} ms`);
@@ -241,7 +245,9 @@ export class World {
       hear(director);
       this.rules.checkLeases(router);
     });
-    if (!taken && copy === 0) this.#hearing.read(router, from, to, sentAtMs);
+    if (taken || copy > 0) return;
+    this.#hearing.read(router, from, to, sentAtMs);
+    this.#hearing.lost(router, from, to);
   }
 
   #sendDatagram(from: string, datagram: Uint8Array): void {
