@@ -100,7 +100,7 @@ function activeDown(state: BackupState, nowMs: number): Step {
     const skewMs = skewTimeMs(priority, Math.min(lateMs, recheckIntervalMaxMs));
     // A full socket buffer keeps what came first: the active router of the moment may be missing in it.
     const missedUntilMs =
-      lateMs > intervalMs ? nowMs + activeDownIntervalMs(priority, intervalMs) : state.claimedUntilMs;
+      lateMs > recheckIntervalMaxMs ? nowMs + activeDownIntervalMs(priority, intervalMs) : state.claimedUntilMs;
     const claimedUntilMs = Math.max(state.claimedUntilMs, missedUntilMs);
     return {
       state: { ...state, claimedUntilMs, downAtMs: nowMs + recheckMs + skewMs, rechecking: true },
