@@ -19,6 +19,8 @@ export class Applier {
   readonly #spoken: KeySet;
   #batchesSubmitted = 0;
   #batchesApplied = 0;
+  /** One batch at a time is watched on its way into the table. */
+  #watched: { readonly ticket: number; readonly sinceMs: number } | undefined;
 
   constructor(
     senderId: number,
@@ -35,15 +37,23 @@ export class Applier {
   }
 
   /** `count` further batches are in the table. */
-  applied(count: number): void {
+  applied(count: number, nowMs: number): void {
     this.#batchesApplied += count;
+    if (this.#watched === undefined || this.#batchesApplied < this.#watched.ticket) return;
+    const ticket = this.#batchesSubmitted;
+    this.#watched = this.#batchesApplied < ticket ? { ticket, sinceMs: nowMs } : undefined;
+  }
+
+  /** Whether the table lets a batch wait for longer than this. */
+  isBehind(toleranceMs: number, nowMs: number): boolean {
+    return this.#watched !== undefined && nowMs - this.#watched.sinceMs > toleranceMs;
   }
 
   /** False when there is no room for its records; nothing has changed then. */
   deliver(peer: Peer, message: SequencedMessage, nowMs: number): boolean {
     switch (message.type) {
       case DatagramType.delta:
-        if (!this.#apply(message.entries)) return false;
+        if (!this.#apply(message.entries, nowMs)) return false;
         this.#noteSpoken(peer, message.entries);
         return true;
       case DatagramType.bulkBegin:
@@ -58,7 +68,7 @@ export class Applier {
           return true;
         }
         const entries = this.#withoutHearsay(peer, message.entries);
-        if (!this.#apply(entries)) return false;
+        if (!this.#apply(entries, nowMs)) return false;
         const records = message.entries.length / recordWords;
         this.#counters.traffic.bulkEntriesReceived += records;
         this.#counters.traffic.bulkEntriesSuperseded += records - entries.length / recordWords;
@@ -75,10 +85,11 @@ export class Applier {
     }
   }
 
-  #apply(batch: Int32Array): boolean {
+  #apply(batch: Int32Array, nowMs: number): boolean {
     if (batch.length === 0) return true;
     if (!this.#output.apply(batch)) return false;
     this.#batchesSubmitted += 1;
+    this.#watched ??= { ticket: this.#batchesSubmitted, sinceMs: nowMs };
     this.#counters.traffic.entriesReceived += batch.length / recordWords;
     return true;
   }

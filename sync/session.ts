@@ -19,6 +19,9 @@ import { SnapshotService, type TablePage } from './snapshot-service.ts';
 import type { SessionOutput, SessionStatus } from './surroundings.ts';
 import type { SyncTuning } from './tuning.ts';
 
+/** After a pause a full socket buffer is read within this time. It holds what came first: the end is missing. */
+const staleForMs = 20;
+
 /**
  * The protocol of docs/sync-protocol.md, without I/O: datagrams, events, pages and time come in as calls, what is to be
  * done goes out through `SessionOutput`. After every call `nextDeadlineMs` says when `advance` has to be called.
@@ -39,6 +42,8 @@ export class SyncSession {
   #heartbeatAtMs: number;
   /** When the session was last called: at least at every heartbeat. */
   #awakeMs: number;
+  /** What comes from then on was sent after this director's last pause. */
+  #freshAtMs = Number.NEGATIVE_INFINITY;
   #solicitAnsweredMs = Number.NEGATIVE_INFINITY;
   #transfers: number;
 
@@ -89,7 +94,7 @@ export class SyncSession {
   /** `count` further batches are in the table. */
   applied(count: number, nowMs: number): void {
     this.#notePause(nowMs);
-    this.#applier.applied(count);
+    this.#applier.applied(count, nowMs);
     for (const peer of this.#peers.values()) this.#drain(peer, nowMs);
     for (const peer of this.#peers.values()) this.#act(peer, this.#applier.noteApplied(peer, nowMs));
     this.#evaluateGate(nowMs);
@@ -177,12 +182,18 @@ export class SyncSession {
     this.#awakeMs = nowMs;
     if (pausedMs < this.#settings.peerTimeoutMs / 2) return;
     this.#counters.traffic.pauses += 1;
+    this.#freshAtMs = nowMs + staleForMs;
     if (this.#gate === 'joining') this.#aloneAtMs = Math.max(this.#aloneAtMs, nowMs + this.#settings.aloneAfterMs);
     for (const peer of this.#peers.values()) {
       peer.lastHeardMs = nowMs;
       peer.heardSincePause = false;
     }
     this.#evaluateGate(nowMs);
+  }
+
+  /** Not of those that may have waited in the socket. */
+  #isFresh(nowMs: number): boolean {
+    return nowMs >= this.#freshAtMs;
   }
 
   #reject(reason: RejectionReason): void {
@@ -203,7 +214,7 @@ export class SyncSession {
     if (known !== undefined && known.epoch === frame.epoch) {
       known.lastHeardMs = nowMs;
       known.address = address;
-      known.heardSincePause = true;
+      known.heardSincePause ||= this.#isFresh(nowMs);
       return known;
     }
     if (known === undefined && this.#peers.size >= this.#settings.peersMax) return undefined;
@@ -215,7 +226,7 @@ export class SyncSession {
       epoch: frame.epoch,
       address,
       lastHeardMs: nowMs,
-      heardSincePause: true,
+      heardSincePause: this.#isFresh(nowMs),
       gate: undefined,
       fingerprint: known?.fingerprint,
       stream: new IncomingStream(this.#settings, first),
@@ -379,6 +390,7 @@ export class SyncSession {
 
   #gateNow(nowMs: number): GateState {
     if (this.#peers.size === 0) return this.#gate !== 'joining' || nowMs >= this.#aloneAtMs ? 'alone' : 'joining';
+    if (this.#applier.isBehind(this.#settings.gapToleranceMs, nowMs)) return 'joining';
     for (const peer of this.#peers.values()) if (!isInSync(peer, this.#settings, nowMs)) return 'joining';
     return 'inSync';
   }

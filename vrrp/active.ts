@@ -53,12 +53,23 @@ function outranks(event: Received, config: RouterConfiguration): boolean {
 
 function stepDown(state: ActiveState, event: Received, nowMs: number, reason: 'outranked' | 'mute'): Step {
   const { source, priority, intervalMs } = event;
-  return becomeBackup(state, nowMs, reason, {
+  const { config } = state;
+  const next = becomeBackup(state, nowMs, reason, {
     heard: { source, priority, intervalMs, atMs: nowMs, resigned: false },
   });
+  if (reason === 'mute' || !state.holding) return next;
+  // The better router may never have heard this one, after a split that has healed, and the switches still send its
+  // addresses here: the farewell makes it announce them again. One that preempts need not wait any longer.
+  const farewell: RouterAction = { kind: 'sendAdvertisement', priority: 0, intervalMs: config.intervalMs };
+  const actions = [...next.actions];
+  actions.splice(actions.length - 1, 0, farewell);
+  return { state: next.state, actions };
 }
 
-/** RFC 9568 section 6.4.3: answer, and begin the interval anew. It may be the router this one waits for. */
+/**
+ * RFC 9568 section 6.4.3: answer, and begin the interval anew. It may be the router this one waits for. One that was active
+ * beside this one has told the switches so: announce again.
+ */
 function hearResignation(state: ActiveState, event: Received, nowMs: number): Step {
   const { config, settling } = state;
   const settled =
@@ -66,7 +77,10 @@ function hearResignation(state: ActiveState, event: Received, nowMs: number): St
       ? { ...settling, untilMs: nowMs, repeatsLeft: 0 }
       : settling;
   const next: ActiveState = { ...state, settling: settled, advertiseAtMs: nowMs + config.intervalMs };
-  return append([advertise(config)], acquireWhenReady(next, nowMs));
+  if (!next.holding) return append([advertise(config)], acquireWhenReady(next, nowMs));
+  const started = startAnnouncing(config.addresses, config.announcement, nowMs);
+  const { due, schedule } = dueAnnouncements(started, config.addresses, config.announcement, nowMs);
+  return { state: { ...next, announcements: schedule }, actions: [advertise(config), ...announceAll(due)] };
 }
 
 /**

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { IpAddress } from '../src/lib/ip-address.ts';
 import type { BackupState, Heard, RouterEvent, Step } from './state.ts';
 import { activeDownIntervalMs, skewTimeMs } from './timers.ts';
 import { adoptedIntervalMs, becomeActive, becomeFault, becomeInitialize, ownerPriority } from './transitions.ts';
@@ -49,14 +50,20 @@ function hearActive(state: BackupState, event: Received, nowMs: number): Step {
   // keepalived's preempt_delay runs from the first lower-priority advertisement; a better active router stops it.
   const startsDelay = lower && config.preemptDelayMs > 0 && state.preemptAfterMs === undefined;
   const preemptAfterMs = startsDelay ? nowMs + config.preemptDelayMs : lower ? state.preemptAfterMs : undefined;
-  const next: BackupState = { ...state, heard, preemptAfterMs, rechecking: false };
+  const activeIntervalMs = adoptedIntervalMs(config, event.intervalMs);
+  const downAtMs = nowMs + activeDownIntervalMs(config.priority, activeIntervalMs);
+  const next: BackupState = {
+    ...state,
+    heard,
+    claimedUntilMs: claimOfOthers(state, event.source),
+    preemptAfterMs,
+    rechecking: false,
+  };
   if (lower && mayPreempt(next, nowMs)) {
     if (state.preemptDue) return becomeActive(next, nowMs, 'preempting', { rival: heard });
     // Ignored: the timer is left to run out, and then this router takes over.
     return { state: next, actions: [] };
   }
-  const activeIntervalMs = adoptedIntervalMs(config, event.intervalMs);
-  const downAtMs = nowMs + activeDownIntervalMs(config.priority, activeIntervalMs);
   return {
     state: { ...next, activeIntervalMs, downAtMs, preemptDue: false },
     actions: startsDelay ? [{ kind: 'note', note: 'preempt-delayed' }] : [],
@@ -70,7 +77,8 @@ function hearActive(state: BackupState, event: Received, nowMs: number): Step {
 function hearResignation(state: BackupState, event: Received, nowMs: number): Step {
   const { config, heard } = state;
   if (heard !== undefined && heard.source !== event.source && isAlive(state, nowMs)) {
-    return { state, actions: [{ kind: 'note', note: 'rival-ignored' }] };
+    const claimedUntilMs = Number.NEGATIVE_INFINITY;
+    return { state: { ...state, claimedUntilMs }, actions: [{ kind: 'note', note: 'rival-ignored' }] };
   }
   // A backup about to preempt has not adopted the farewell's interval, yet may use it just as well.
   const advertisedMs = adoptedIntervalMs(config, event.intervalMs);
@@ -88,9 +96,14 @@ function hearResignation(state: BackupState, event: Received, nowMs: number): St
 function activeDown(state: BackupState, nowMs: number): Step {
   const lateMs = nowMs - state.downAtMs;
   if (!state.rechecking && lateMs > latenessMaxMs) {
-    const skewMs = skewTimeMs(state.config.priority, Math.min(lateMs, recheckIntervalMaxMs));
+    const { priority, intervalMs } = state.config;
+    const skewMs = skewTimeMs(priority, Math.min(lateMs, recheckIntervalMaxMs));
+    // A full socket buffer keeps what came first: the active router of the moment may be missing in it.
+    const missedUntilMs =
+      lateMs > recheckIntervalMaxMs ? nowMs + activeDownIntervalMs(priority, intervalMs) : state.claimedUntilMs;
+    const claimedUntilMs = Math.max(state.claimedUntilMs, missedUntilMs);
     return {
-      state: { ...state, downAtMs: nowMs + recheckMs + skewMs, rechecking: true },
+      state: { ...state, claimedUntilMs, downAtMs: nowMs + recheckMs + skewMs, rechecking: true },
       actions: [{ kind: 'note', note: 'late-timer' }],
     };
   }
@@ -98,7 +111,11 @@ function activeDown(state: BackupState, nowMs: number): Step {
   // Nobody has been heard since this router began to listen: others may have begun together with it, and of those one
   // must yield before anybody acquires. There is no session yet that the settle time could cost.
   if (heard === undefined) return becomeActive(state, nowMs, 'active-down', { rival: undefined });
-  if (!isAlive(state, nowMs)) return becomeActive(state, nowMs, heard.resigned ? 'active-resigned' : 'active-down');
+  if (!isAlive(state, nowMs)) {
+    // The router obeyed last may have been a fast rival of a slow active one, and has yielded to it since.
+    const contested = nowMs < state.claimedUntilMs ? { rival: undefined } : undefined;
+    return becomeActive(state, nowMs, heard.resigned ? 'active-resigned' : 'active-down', contested);
+  }
   // An active router that has just fallen silent may be frozen: it could not step down, and its lease outlasts the settle
   // time. So a preemption waits for its next advertisement, at most one interval in which it goes on forwarding. If none
   // comes, this becomes an ordinary takeover when its time is over. The gate may have closed while the timer ran.
@@ -107,6 +124,13 @@ function activeDown(state: BackupState, nowMs: number): Step {
     state: { ...state, downAtMs, rechecking: false, preemptDue: mayPreempt(state, nowMs) },
     actions: [],
   };
+}
+
+/** How long routers other than `source` may be active by what they have said. */
+function claimOfOthers({ heard, claimedUntilMs, config }: BackupState, source: IpAddress): number {
+  if (heard === undefined || heard.resigned || heard.source === source) return claimedUntilMs;
+  const intervalMs = adoptedIntervalMs(config, heard.intervalMs);
+  return Math.max(claimedUntilMs, heard.atMs + activeDownIntervalMs(config.priority, intervalMs));
 }
 
 /** Someone else holds the addresses: an advertisement came within its own active down interval, and no resignation. */

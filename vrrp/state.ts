@@ -48,6 +48,11 @@ export interface BackupState extends Common {
   /** Version 3: the interval the active router advertises (Active_Adver_Interval); version 2: one's own. */
   readonly activeIntervalMs: number;
   readonly heard: Heard | undefined;
+  /**
+   * Until then a router other than the one obeyed may be active: it has been heard at a slower pace, or was missed while
+   * this one stood still. Who takes over sooner settles first.
+   */
+  readonly claimedUntilMs: number;
   /** Until then a lower-priority active router is obeyed; set when it is first heard. */
   readonly preemptAfterMs: number | undefined;
   /** The timer of a preemption has run out: it happens when the active router is next heard, and so known to be awake. */

@@ -65,6 +65,7 @@ export function becomeBackup(
     downAtMs: downAtMs ?? nowMs + activeDownIntervalMs(config.priority, activeIntervalMs),
     activeIntervalMs,
     heard,
+    claimedUntilMs: Number.NEGATIVE_INFINITY,
     preemptAfterMs: undefined,
     preemptDue: false,
     rechecking: false,

@@ -15,6 +15,6 @@ export function parseOptions<const Given extends Options>(command: string, args:
     return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`baton ${command}: ${text.split('. ')[0]}; see baton --help`);
+    throw new UsageError(`baton ${command}: ${text.split(/\.\s/)[0]}; see baton --help`);
   }
 }

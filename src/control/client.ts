@@ -6,7 +6,7 @@ import type { DirectorStatus } from '../director/status.ts';
 import type { ConnectionEntry } from '../model/connection.ts';
 
 export const defaultRunDirectory = '/run/baton';
-const timeoutMs = 10_000;
+const answerTimeoutMs = 10_000;
 
 /** Thrown when no director answers; the message is a sentence for the person who asked. */
 export class ControlError extends Error {}
@@ -15,8 +15,8 @@ export function controlSocketPath(runDirectory: string): string {
   return join(runDirectory, 'control.sock');
 }
 
-export async function fetchStatus(runDirectory: string): Promise<DirectorStatus> {
-  return (await readJson(await call(runDirectory, 'GET', '/status'))) as DirectorStatus;
+export async function fetchStatus(runDirectory: string, timeoutMs = answerTimeoutMs): Promise<DirectorStatus> {
+  return (await readJson(await call(runDirectory, 'GET', '/status', timeoutMs))) as DirectorStatus;
 }
 
 export async function requestFailover(runDirectory: string): Promise<readonly string[]> {
@@ -31,7 +31,12 @@ export async function* fetchConnections(runDirectory: string): AsyncGenerator<Co
   for await (const line of linesOf(response)) yield JSON.parse(line) as ConnectionEntry;
 }
 
-function call(runDirectory: string, method: string, path: string): Promise<IncomingMessage> {
+function call(
+  runDirectory: string,
+  method: string,
+  path: string,
+  timeoutMs = answerTimeoutMs,
+): Promise<IncomingMessage> {
   const socketPath = controlSocketPath(runDirectory);
   return new Promise((resolve, reject) => {
     const outgoing = request({ socketPath, method, path, timeout: timeoutMs });
@@ -56,7 +61,7 @@ function explain(error: NodeJS.ErrnoException, socketPath: string): Error {
   }
   if (error.code === 'EACCES')
     return new ControlError(`${socketPath} belongs to another user; ask as that user, or as root`);
-  if (error.code === 'ECONNRESET')
+  if (error.code === 'ECONNRESET' || error.code === 'EPIPE')
     return new ControlError(`the director behind ${socketPath} ended before it had answered; ask again`);
   return error;
 }

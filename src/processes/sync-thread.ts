@@ -45,9 +45,10 @@ export function runSync({ sync, senderId, epoch, services, engine, wakeFd }: Syn
   const tell = (message: FromSyncThread): void => parent.postMessage(message);
   const wake = new Wake(wakeFd);
   const { index } = interfaceFacts(sync.interface);
+  const connections = new RemoteConnectionPort(engine, () => wake.signal());
   const replication = startReplication({
     transport: new MulticastSyncSocket(sync),
-    connections: new RemoteConnectionPort(engine, () => wake.signal()),
+    connections,
     clock: new MonotonicClock(),
     identity: { senderId, epoch, syncId: sync.syncId },
     services,
@@ -61,16 +62,15 @@ export function runSync({ sync, senderId, epoch, services, engine, wakeFd }: Syn
     else {
       clearInterval(watch);
       replication.close();
-      engine.close();
+      connections.close();
       parent.close();
     }
   });
-  const watch = setInterval(() => verifyPlace(sync.interface, index), watchPeriodMs);
+  const watch = setInterval(() => {
+    if (interfaceFacts(sync.interface).index === index) return;
+    // The group was joined on one interface: one of the same name that was made since needs another socket.
+    connections.close();
+    throw new Error(`interface ${sync.interface} was made anew`);
+  }, watchPeriodMs);
   tell({ kind: 'ready' });
-}
-
-/** The group was joined on one interface: one of the same name that was made since needs another socket. */
-function verifyPlace(interfaceName: string, index: number): void {
-  if (interfaceFacts(interfaceName).index === index) return;
-  throw new Error(`interface ${interfaceName} was made anew`);
 }

@@ -32,7 +32,7 @@ describe('a pair of directors', { skip }, () => {
     const [child] = a.children;
     const capture = bench.capture();
     process.kill(child!, 'SIGKILL');
-    await capture.farewell(directorAddresses.a, 1000);
+    await capture.farewell(directorAddresses.a);
     capture.close();
     await b.active();
     assert.equal(await session.ask('after'), `${server} after`);

@@ -174,7 +174,7 @@ describe('a director that cannot start says why in one sentence and leaves nothi
       const file = workplace.write('nobody.conf', text);
       const prefix = ['setpriv', '--reuid', `${nobody}`, '--regid', `${nobody}`, '--clear-groups'];
       // Its own directory and what is in it must be reachable for that user.
-      spawnSync('chmod', ['a+rx', workplace.path]);
+      spawnSync('chmod', ['a+rx', workplace.path, file]);
       const daemon = new Daemon(namespace, runDirectory, ['run', '-f', file], prefix);
       const { code, stderr } = await daemon.finished;
       assert.equal(code, 1, stderr);

@@ -34,7 +34,13 @@ export interface DirectorSetting {
   readonly epoch: number;
   readonly rules: Rules;
   readonly mutation: Mutation;
-  readonly sendAdvertisement: (from: string, interfaceName: string, router: number, message: Uint8Array) => void;
+  readonly sendAdvertisement: (
+    from: string,
+    interfaceName: string,
+    router: number,
+    message: Uint8Array,
+    leaves: boolean,
+  ) => void;
   readonly sendDatagram: (from: string, datagram: Uint8Array) => void;
   /** The switch learns where an address lives. */
   readonly onAnnounced: (director: string, address: IpAddress) => void;
@@ -173,7 +179,7 @@ export class SimulatedDirector {
       send: (interfaceName, _family, message, onSent) => {
         const error = this.mute ? new Error('no buffer space') : undefined;
         const router = message[1]! - 51;
-        if (error === undefined) sendAdvertisement(name, interfaceName, router, message);
+        sendAdvertisement(name, interfaceName, router, message, error === undefined);
         this.vrrpHost.callAt(this.vrrpHost.nowMs(), () => {
           onSent(error);
           onSettled();

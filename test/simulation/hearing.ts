@@ -2,7 +2,7 @@
 
 /** An advertisement that took longer counts as lost: VRRP is told that a segment is faster. */
 export const delayBoundMs = 5;
-/** One lost advertisement is what the protocol has to cope with; so many in a row are deafness. */
+/** So many in a row lost, and the two count as cut off from each other. */
 const missesMax = 2;
 
 interface Ear {
@@ -11,19 +11,32 @@ interface Ear {
   clearSinceMs: number;
   /** When the advertisements were sent that have arrived but not been read. */
   unread: number[];
+  /** The receiver has started and has not heard this sender yet. */
+  untried: boolean;
 }
 
 /**
  * Who is able to hear whom, by virtual router and direction. A director hears another one while the network delivers:
- * link up, no two advertisements in a row lost or later than `delayBoundMs`. What lies unread in a socket because the
- * receiver stands still makes it deaf only until it reads: having been frozen excuses nothing afterwards.
+ * link up, no two advertisements in a row lost (on the way, at a full socket, or because they could not be sent) or later
+ * than `delayBoundMs`. A single loss makes it deaf only until the
+ * next one arrives, and what lies unread in a socket because the receiver stands still only until it reads: having missed
+ * one, or having been frozen, excuses nothing afterwards.
  */
 export class Hearing {
   readonly #ears = new Map<string, Ear>();
 
-  /** The receiver has died: what it had not read is gone. Started again, it is expected to hear from the start. */
+  /** The receiver has died: what it had not read is gone. */
   forget(name: string): void {
     for (const [pair, ear] of this.#ears) if (pair.endsWith(` ${name}`)) ear.unread = [];
+  }
+
+  /** The receiver begins to listen. Whom it hears once, it is expected to have been able to hear from the start. */
+  started(router: number, name: string, others: readonly string[], nowMs: number): void {
+    for (const other of others) {
+      const ear = this.#ear(router, other, name);
+      ear.untried = true;
+      if (ear.clearSinceMs < Number.POSITIVE_INFINITY) ear.clearSinceMs = nowMs;
+    }
   }
 
   /** `down`: not by chance, nothing can pass. */
@@ -34,13 +47,13 @@ export class Hearing {
   }
 
   arrived(router: number, from: string, to: string, sentAtMs: number, nowMs: number): void {
-    if (nowMs - sentAtMs > delayBoundMs) {
-      this.lost(router, from, to);
-      return;
-    }
+    // Too late: that was known, and counted, when it was sent.
+    if (nowMs - sentAtMs > delayBoundMs) return;
     const ear = this.#ear(router, from, to);
     ear.misses = 0;
     if (ear.clearSinceMs === Number.POSITIVE_INFINITY) ear.clearSinceMs = nowMs;
+    else if (ear.untried) ear.clearSinceMs = Number.NEGATIVE_INFINITY;
+    ear.untried = false;
     ear.unread.push(sentAtMs);
   }
 
@@ -58,8 +71,9 @@ export class Hearing {
     );
   }
 
-  #clear({ clearSinceMs, unread }: Ear, durationMs: number, nowMs: number): boolean {
+  #clear({ misses, clearSinceMs, unread }: Ear, durationMs: number, nowMs: number): boolean {
     const oldestMs = unread[0];
+    if (misses > 0) return false;
     return nowMs - clearSinceMs > durationMs && (oldestMs === undefined || nowMs - oldestMs <= delayBoundMs);
   }
 
@@ -67,7 +81,7 @@ export class Hearing {
     const pair = `${router} ${from} ${to}`;
     let ear = this.#ears.get(pair);
     if (ear === undefined) {
-      ear = { misses: 0, clearSinceMs: Number.NEGATIVE_INFINITY, unread: [] };
+      ear = { misses: 0, clearSinceMs: Number.NEGATIVE_INFINITY, unread: [], untried: false };
       this.#ears.set(pair, ear);
     }
     return ear;

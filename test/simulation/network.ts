@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Prng } from '../../src/lib/prng.ts';
 import type { SimulatedTime } from '../support/simulated-time.ts';
+import { delayBoundMs } from './hearing.ts';
 import type { LinkCondition } from './plan.ts';
 
 export type Channel = 'vrrp' | 'sync';
@@ -38,8 +39,8 @@ export class Network {
     this.#conditions.clear();
   }
 
-  /** `arrive` is called for each copy that gets there, `lose` when none does. */
-  send(flight: Flight, arrive: (delayMs: number, copy: number) => void, lose: () => void): void {
+  /** `arrive` is called for each copy that gets there, `lose` when none does, or the first one comes too late. */
+  send(flight: Flight, arrive: (copy: number) => void, lose: () => void): void {
     const { up, loss, duplication, delayMinMs, delayMaxMs } = this.condition(flight.channel, flight.from, flight.to);
     const lost = this.#dice.fraction() < loss;
     const copies = this.#dice.fraction() < duplication ? 2 : 1;
@@ -49,7 +50,8 @@ export class Network {
     }
     for (let copy = 0; copy < copies; copy += 1) {
       const delayMs = delayMinMs + this.#dice.fraction() * (delayMaxMs - delayMinMs);
-      this.#time.callAt(flight.sentAtMs + delayMs, () => arrive(delayMs, copy));
+      if (copy === 0 && delayMs > delayBoundMs) lose();
+      this.#time.callAt(flight.sentAtMs + delayMs, () => arrive(copy));
     }
   }
 }

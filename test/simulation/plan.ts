@@ -36,14 +36,14 @@ export interface LinkCondition {
   readonly delayMaxMs: number;
 }
 
-const intervals = [10, 20, 50, 100, 250, 1000] as const;
+const intervals = [10, 20, 50, 50, 100, 100, 250, 1000] as const;
 
 export function makePlan(seed: number): Plan {
   const dice = createPrng(seed ^ 0x9e37_79b9);
   const count = pick(dice, [2, 2, 2, 3, 3, 4]);
   const names = ['a', 'b', 'c', 'd'].slice(0, count);
   const common = makeRouters(dice);
-  const mixed = chance(dice, 0.25);
+  const mixed = chance(dice, 0.15);
   const routers = new Map<string, readonly ElectedRouter[]>();
   for (const name of names)
     routers.set(
@@ -58,7 +58,7 @@ export function makePlan(seed: number): Plan {
     routers,
     intervalMaxMs: Math.max(...all.map(({ advertIntervalMs }) => advertIntervalMs)),
     sessions: 3 + dice.below(8),
-    faults: 2 + dice.below(3),
+    faults: 1 + dice.below(3),
     link: {
       up: true,
       loss: 0,
@@ -66,7 +66,7 @@ export function makePlan(seed: number): Plan {
       delayMinMs: 0.05,
       delayMaxMs: 0.1 + dice.fraction() * (chance(dice, 0.3) ? 3 : 0.5),
     },
-    startSpreadMs: chance(dice, 0.3) ? 0 : dice.below(3000),
+    startSpreadMs: chance(dice, 0.3) ? 0 : dice.below(1500),
   };
 }
 
@@ -98,7 +98,7 @@ function makeRouters(dice: Prng): ElectedRouter[] {
   const intervalMs = pick(dice, intervals);
   const count = pick(dice, [1, 1, 2, 3]);
   return Array.from({ length: count }, (_, slot) => {
-    const version = chance(dice, 0.12) ? 2 : 3;
+    const version = chance(dice, 0.08) ? 2 : 3;
     const family: VirtualRouter['family'] = version === 3 && chance(dice, 0.25) ? 'ipv6' : 'ipv4';
     const [address, gateway] =
       family === 'ipv4'

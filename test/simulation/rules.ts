@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ElectionChange } from '../../src/director/election.ts';
+
 import type { ElectedRouter, ElectedRouterView } from '../../src/director/election-router.ts';
+import type { ElectionChange } from '../../src/director/election-view.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { activeDownIntervalMs } from '../../vrrp/timers.ts';
 import type { SimulatedDirector } from './director.ts';
@@ -84,6 +85,8 @@ export class Rules {
         priority,
         owesSilence: false,
       });
+      const others = this.#setting.names.filter((name) => name !== director);
+      this.#setting.hearing.started(slot, director, others, this.#setting.nowMs());
       this.#bySlot[slot] = [...this.#parts.values()].filter((part) => part.slot === slot);
     }
   }

@@ -5,7 +5,7 @@ import { faultNames, faults } from './faults.ts';
 import { chance, makePlan, type Plan, pick } from './plan.ts';
 import type { Violation } from './rules.ts';
 import { Transcript } from './transcript.ts';
-import { engineTimes, World } from './world.ts';
+import { World } from './world.ts';
 
 export interface Outcome {
   readonly seed: number;
@@ -24,8 +24,8 @@ export interface Outcome {
 
 /** Beside three intervals and the skew time: settling, an engine that was taken for dead, sync that finds itself alone. */
 const slackMs = 700;
-const snapshotMs = 1500;
-const boundsPeriodMs = 200;
+const snapshotMs = 500;
+const boundsPeriodMs = 1000;
 
 /** One run. The same seed gives the same run, with or without a transcript. */
 export async function simulate(seed: number, mutation: Mutation = {}, keepTranscript = false): Promise<Outcome> {
@@ -35,12 +35,12 @@ export async function simulate(seed: number, mutation: Mutation = {}, keepTransc
   const world = new World(plan, transcript, mutation);
   watchBounds(world);
   for (const name of plan.names) world.later(dice.below(plan.startSpreadMs + 1), () => world.start(name));
-  await world.run(plan.startSpreadMs + 1 + wholeWithinMs(world) + snapshotMs);
-  for (let i = 0; i < plan.faults; i += 1) {
+  await world.run(plan.startSpreadMs + 1 + recoveredWithinIntervals * plan.intervalMaxMs + slackMs + snapshotMs);
+  for (let i = 0; i < plan.faults && world.rules.violation === undefined; i += 1) {
     if (plan.style === 'single') await failOnce(world, dice);
     else await failOften(world, dice);
   }
-  await finish(world);
+  if (world.rules.violation === undefined) await finish(world);
   return {
     seed,
     plan,
@@ -55,9 +55,13 @@ export async function simulate(seed: number, mutation: Mutation = {}, keepTransc
 }
 
 /** Two active down intervals: the first may be waited for by a director that has just begun to listen. */
-function wholeWithinMs(world: World): number {
+const wholeWithinIntervals = 8;
+/** Where a single failure is over, one of them is enough. */
+const recoveredWithinIntervals = 5;
+
+function slowestMs(world: World): number {
   const configured = world.directors.flatMap(({ routers }) => routers.map(({ advertIntervalMs }) => advertIntervalMs));
-  return 8 * Math.max(world.plan.intervalMaxMs, ...configured) + slackMs;
+  return Math.max(world.plan.intervalMaxMs, ...configured);
 }
 
 async function failOnce(world: World, dice: Prng): Promise<void> {
@@ -65,11 +69,11 @@ async function failOnce(world: World, dice: Prng): Promise<void> {
   fail(world, dice);
   await world.run(dice.below(pick(dice, [20, 500, 5 * world.plan.intervalMaxMs + 500])));
   world.heal();
-  await world.run(wholeWithinMs(world) + snapshotMs);
+  await world.run(recoveredWithinIntervals * slowestMs(world) + slackMs + snapshotMs);
 }
 
 async function failOften(world: World, dice: Prng): Promise<void> {
-  for (let i = 1 + dice.below(6); i > 0; i -= 1) {
+  for (let i = 1 + dice.below(6); i > 0 && world.rules.violation === undefined; i -= 1) {
     fail(world, dice);
     await world.run(dice.below(pick(dice, [5, 50, world.plan.intervalMaxMs * 4])));
     if (chance(dice, 0.2)) world.heal();
@@ -91,10 +95,10 @@ async function finish(world: World): Promise<void> {
   // What the last failure has scheduled for later may come now.
   await world.run(1500);
   world.heal();
-  await world.run(wholeWithinMs(world));
+  await world.run(wholeWithinIntervals * slowestMs(world) + slackMs);
   await checkActive(world);
   world.sessions.settle();
-  await world.run(engineTimes.establishedMs + engineTimes.closedMs + 700);
+  await world.run(world.times.establishedMs + world.times.closedMs + 700);
   await checkActive(world);
   checkTables(world);
 }

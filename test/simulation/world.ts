@@ -7,6 +7,7 @@ import { createPrng } from '../../src/lib/prng.ts';
 import { groupAddresses } from '../../vrrp/packet.ts';
 import { SimulatedTime } from '../support/simulated-time.ts';
 import { addressOf, type Mutation, SimulatedDirector } from './director.ts';
+import type { EngineTimes } from './engine.ts';
 import { Hearing } from './hearing.ts';
 import { type Channel, type Flight, Network } from './network.ts';
 import type { LinkCondition, Plan } from './plan.ts';
@@ -14,8 +15,14 @@ import { Rules } from './rules.ts';
 import { type Session, Sessions } from './sessions.ts';
 import type { Transcript } from './transcript.ts';
 
-/** So short that what a fault has left behind is gone before the tables are compared. */
-export const engineTimes = { establishedMs: 3000, closedMs: 800, graceMs: 300 } as const;
+/**
+ * So short that what a fault has left behind is gone before the tables are compared, and long enough for a copy to outlive
+ * a takeover although its last refresh lies a third of its time back.
+ */
+function engineTimes(plan: Plan): EngineTimes {
+  return { establishedMs: 2500 + 6 * plan.intervalMaxMs, closedMs: 800, graceMs: 300 };
+}
+
 /** A session that has been established for longer has been replicated. */
 const replicatedAfterMs = 300;
 
@@ -25,6 +32,7 @@ type Part = 'vrrp' | 'sync' | 'engine';
 export class World {
   readonly time = new SimulatedTime(10_000);
   readonly plan: Plan;
+  readonly times: EngineTimes;
   readonly rules: Rules;
   readonly sessions: Sessions;
   /** Of everything that happened, in order. */
@@ -46,6 +54,7 @@ export class World {
 
   constructor(plan: Plan, transcript: Transcript, mutation: Mutation) {
     this.plan = plan;
+    this.times = engineTimes(plan);
     this.#transcript = transcript;
     this.#mutation = mutation;
     this.#configured = new Map(plan.routers);
@@ -63,7 +72,7 @@ export class World {
       {
         time: this.time,
         dice: createPrng(plan.seed ^ 0x7f4a_7c15),
-        times: engineTimes,
+        times: this.times,
         routers: this.routerCount,
         engineAt: (router) => this.#directors.get(this.#switch.get(router) ?? ''),
         onForwarded: (session, director) => this.mix(session.number * 8 + director.charCodeAt(0)),
@@ -122,7 +131,7 @@ export class World {
       time: this.time,
       dice: this.#dice,
       routers,
-      times: engineTimes,
+      times: this.times,
       epoch: this.#epoch,
       rules: this.rules,
       mutation: this.#mutation,
@@ -197,7 +206,11 @@ export class World {
     }
   }
 
-  #sendAdvertisement(from: string, interfaceName: string, router: number, message: Uint8Array): void {
+  #sendAdvertisement(from: string, interfaceName: string, router: number, message: Uint8Array, leaves: boolean): void {
+    if (!leaves) {
+      for (const to of this.others(from)) this.#hearing.lost(router, from, to);
+      return;
+    }
     const version = message[0]! >>> 4;
     const intervalMs = version === 3 ? (readU16(message, 4) & 0x0fff) * 10 : message[5]! * 1000;
     this.#transcript.routine(this.time.nowMs(), from, `vr${router} advertises ${message[2]} every ${intervalMs} ms`);
@@ -215,7 +228,7 @@ export class World {
       };
       this.#network.send(
         flight,
-        (_delayMs, copy) => this.#arrive(flight, router, copy, (director) => director.hear(received)),
+        (copy) => this.#arrive(flight, router, copy, (director) => director.hear(received)),
         () => this.#hearing.lost(router, from, to, !this.#network.condition('vrrp', from, to).up),
       );
     }
@@ -232,7 +245,9 @@ export class World {
       hear(director);
       this.rules.checkLeases(router);
     });
-    if (!taken && copy === 0) this.#hearing.read(router, from, to, sentAtMs);
+    if (taken || copy > 0) return;
+    this.#hearing.read(router, from, to, sentAtMs);
+    this.#hearing.lost(router, from, to);
   }
 
   #sendDatagram(from: string, datagram: Uint8Array): void {

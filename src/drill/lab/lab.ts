@@ -39,6 +39,8 @@ const commonSettings = {
 
 /** Once in a sandbox, before the first lab: a tmpfs for namespaces' names, configurations and run-dirs. */
 export async function prepareSandbox(): Promise<void> {
+  // The sandbox's first process: anywhere else the mount would hide the host's own files.
+  if (process.pid !== 1) throw new Error('a lab is built inside a sandbox only; see enterSandbox');
   await runTool('mount', ['-t', 'tmpfs', '-o', 'mode=0700,size=64m', 'baton-drill', privateDirectory]);
 }
 

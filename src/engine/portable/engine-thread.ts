@@ -14,7 +14,9 @@ export type EngineRequest =
   /** Not answered: the port wants connection events. */
   | { readonly ask: 'events' }
   /** Not answered: an event batch has been dealt with. */
-  | { readonly ask: 'acknowledge' };
+  | { readonly ask: 'acknowledge' }
+  /** Not answered: nothing more comes by this port. */
+  | { readonly ask: 'leave' };
 
 export type EngineAnswer = EngineCounters | ExportPage | ImportOutcome | undefined;
 
@@ -32,8 +34,8 @@ export interface EngineThreadParts {
   readonly nowMs: () => number;
   /** Called in every round of the loop, busy or idle: the thread lives. */
   readonly onRound?: (nowMs: number) => void;
-  /** Whoever may ask: the director, and sync. Requests are taken from them in turn. */
-  readonly requests: readonly MessagePort[];
+  /** Whoever may ask: the director, and sync. Requests are taken from them in turn. Ports come and go. */
+  readonly requests: MessagePort[];
   /** Event batches a listener may leave unacknowledged before events are lost. */
   readonly outstandingBatchesMax?: number;
 }
@@ -52,6 +54,7 @@ export function runEngineThread(parts: EngineThreadParts): void {
   const { engine, poll, nowMs, requests } = parts;
   const events = new EventOutlet(engine, parts.outstandingBatchesMax ?? outstandingBatchesDefault);
   engine.onEvents((batch) => events.send(batch));
+  const leaving: MessagePort[] = [];
   let tickAtMs = 0;
   for (;;) {
     const frames = engine.processBatch();
@@ -68,9 +71,14 @@ export function runEngineThread(parts: EngineThreadParts): void {
         const received = receiveMessageOnPort(port);
         if (received === undefined) break;
         served += 1;
-        if (serve(engine, events, port, received.message as EngineRequest)) return;
+        const request = received.message as EngineRequest;
+        if (request.ask === 'leave') {
+          events.remove(port);
+          leaving.push(port);
+        } else if (serve(engine, events, port, request)) return;
       }
     }
+    for (const port of leaving.splice(0)) requests.splice(requests.indexOf(port), 1);
     if (busy || served > 0) continue;
     engine.flushEvents();
     poll(engine.idleMs);
@@ -91,6 +99,10 @@ class EventOutlet {
 
   add(port: MessagePort): void {
     if (!this.#listeners.has(port)) this.#listeners.set(port, { outstanding: 0, lost: 0 });
+  }
+
+  remove(port: MessagePort): void {
+    this.#listeners.delete(port);
   }
 
   acknowledge(port: MessagePort): void {
@@ -117,7 +129,12 @@ class EventOutlet {
 }
 
 /** Returns true when the thread is to end. */
-function serve(engine: PortableEngine, events: EventOutlet, port: MessagePort, request: EngineRequest): boolean {
+function serve(
+  engine: PortableEngine,
+  events: EventOutlet,
+  port: MessagePort,
+  request: Exclude<EngineRequest, { ask: 'leave' }>,
+): boolean {
   if (request.ask === 'events') {
     events.add(port);
     return false;

@@ -39,6 +39,11 @@ export class RemoteConnectionPort implements ConnectionPort {
     return this.#line.ask<ImportOutcome>({ ask: 'import', batch });
   }
 
+  /** Ends this line; the engine goes on. */
+  close(): void {
+    this.#line.leave();
+  }
+
   /** The engine thread has ended: rejects what is outstanding, and all that is asked from here on. */
   fail(reason: Error): void {
     this.#line.fail(reason);
@@ -120,6 +125,13 @@ class Line {
     this.#onOverrun = onOverrun;
     this.#port.postMessage({ ask: 'events' } satisfies EngineRequest);
     this.#wake();
+  }
+
+  leave(): void {
+    if (this.#failure !== undefined) return;
+    this.#port.postMessage({ ask: 'leave' } satisfies EngineRequest);
+    this.#wake();
+    this.fail(new Error('this line to the engine is closed'));
   }
 
   fail(reason: Error): void {

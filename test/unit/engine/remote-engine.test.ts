@@ -13,7 +13,7 @@ import { MemoryPort } from '../../support/memory-port.ts';
 // The thread's body runs on this thread: `poll` is where it hands control back, by throwing, or where a story goes on.
 class Asleep extends Error {}
 
-function threadOf(requests: readonly MessagePort[]): { run: (poll?: () => void) => void; clients: MemoryPort } {
+function threadOf(requests: MessagePort[]): { run: (poll?: () => void) => void; clients: MemoryPort } {
   const clients = new MemoryPort('clients', 1);
   const servers = new MemoryPort('servers', 2);
   let time = 1000;
@@ -130,4 +130,18 @@ test('the sync side is handed events and overruns', async () => {
   assert.deepEqual(receiveMessageOnPort(port2)?.message, { ask: 'events' });
   assert.deepEqual(receiveMessageOnPort(port2)?.message, { ask: 'acknowledge' });
   port1.close();
+});
+
+test('a line that was closed is forgotten by the thread, and what it asks is refused', async () => {
+  const [director, sync] = [new MessageChannel(), new MessageChannel()];
+  const requests = [director.port2, sync.port2];
+  const { run } = threadOf(requests);
+  const connections = new RemoteConnectionPort(sync.port1, () => undefined);
+  connections.onEvents(() => undefined);
+  run();
+  connections.close();
+  run();
+  assert.deepEqual(requests, [director.port2]);
+  await assert.rejects(connections.exportPage(0, 1), /this line to the engine is closed/);
+  director.port1.close();
 });

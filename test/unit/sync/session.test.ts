@@ -60,7 +60,25 @@ test('a director that was stopped does not take itself for alone, nor its table 
   assert.deepEqual(gates, ['inSync']);
   session.advance(10_000);
   assert.deepEqual(gates, ['inSync', 'joining']);
-  two.heartbeat(10_001);
+  // As old as the pause: it has waited in the socket, and what followed may have found it full.
+  two.heartbeat(10_019);
+  assert.deepEqual(gates, ['inSync', 'joining']);
+  two.heartbeat(10_020);
+  assert.deepEqual(gates, ['inSync', 'joining', 'inSync']);
+});
+
+test('a table that lets what the peers say wait is no copy', () => {
+  const { session, gates, peer } = openSession();
+  const two = peer(2);
+  two.heartbeat();
+  two.serveNothing(session);
+  two.publisher.publish(connectionRecord(5), 1);
+  session.advance(51);
+  assert.deepEqual(gates, ['inSync']);
+  two.publisher.publish(connectionRecord(6), 60);
+  session.advance(100);
+  assert.deepEqual(gates, ['inSync', 'joining']);
+  session.applied(1, 101);
   assert.deepEqual(gates, ['inSync', 'joining', 'inSync']);
 });
 

@@ -141,6 +141,42 @@ describe('backup', () => {
   });
 });
 
+describe('a backup that has heard more than one active router', () => {
+  /** A slow active router, and a fast rival of it that has yielded without a word. */
+  function afterRival(): Bench {
+    const bench = new Bench({ priority: 50 });
+    bench.start();
+    bench.at(1000).hear(200, { from: greater });
+    bench.at(1100).hear(100, { intervalMs: 10 });
+    return bench;
+  }
+
+  test('settles when it takes over at the pace of the rival', () => {
+    const bench = afterRival();
+    assert.ok(bench.deadline! < 1140);
+    bench.at(bench.deadline!).timer();
+    assert.deepEqual(bench.sent(), []);
+    assert.deepEqual(bench.hear(200, { from: greater }), ['revoke', 'active to backup: outranked']);
+  });
+
+  test('takes over at once when the slow one is silent for its own active down interval', () => {
+    const bench = afterRival();
+    for (let atMs = 1110; atMs <= 5000; atMs += 10) bench.at(atMs).hear(100, { intervalMs: 10 });
+    bench.at(bench.deadline!).timer();
+    assert.equal(bench.sent().at(-1), '(acquired)');
+  });
+
+  test('settles when it stood still and its socket was full of old advertisements', () => {
+    const bench = new Bench();
+    bench.start();
+    bench.at(1000).hear(200, { from: greater, intervalMs: 10 });
+    assert.deepEqual(bench.at(3000).timer(), ['(late-timer)']);
+    bench.hear(200, { from: greater, intervalMs: 10 });
+    bench.at(bench.deadline!).timer();
+    assert.deepEqual(bench.sent(), []);
+  });
+});
+
 describe('preemption', () => {
   function preempting(changes: ConstructorParameters<typeof Bench>[0] = {}): Bench {
     const bench = new Bench(changes);
@@ -292,8 +328,18 @@ describe('active', () => {
   });
 
   const rivals: readonly [string, number, IpAddress, string[]][] = [
-    ['a higher priority wins', 101, lesser, ['revoke', `release ${virtual}`, 'active to backup: outranked']],
-    ['equal, greater address wins', 100, greater, ['revoke', `release ${virtual}`, 'active to backup: outranked']],
+    [
+      'a higher priority wins',
+      101,
+      lesser,
+      ['revoke', `release ${virtual}`, 'send 0/1000', 'active to backup: outranked'],
+    ],
+    [
+      'equal, greater address wins',
+      100,
+      greater,
+      ['revoke', `release ${virtual}`, 'send 0/1000', 'active to backup: outranked'],
+    ],
     [
       'equal, lesser address loses',
       100,
@@ -301,7 +347,7 @@ describe('active', () => {
       ['send 100/1000', `announce ${virtual} ${virtual}`, '(rival-answered)'],
     ],
     ['a lower priority loses', 99, greater, ['send 100/1000', `announce ${virtual} ${virtual}`, '(rival-answered)']],
-    ['a resignation is answered', 0, greater, ['send 100/1000']],
+    ['a resignation is answered', 0, greater, ['send 100/1000', `announce ${virtual} ${virtual}`]],
   ];
   for (const [name, priority, from, actions] of rivals) {
     test(name, () => assert.deepEqual(activeBench().hear(priority, { from }), actions));

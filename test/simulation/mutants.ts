@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from '../../src/lib/clock.ts';
+import { recordWords } from '../../src/model/connection-batch.ts';
+import type { SimulatedHost } from '../support/simulated-segment.ts';
+import type { Mutation } from './director.ts';
+import type { Rule } from './rules.ts';
+
+/** A director that is broken on purpose, and the rule that must find it. */
+export interface Mutant {
+  readonly name: string;
+  readonly rule: Rule;
+  readonly mutation: Mutation;
+}
+
+const inertiaMs = 1;
+/** The vrrp process is woken more often than this: a longer gap is a pause. */
+const pauseMinMs = 60;
+
+/** Reading a page of the table takes seconds, and with it every snapshot. */
+const slowSnapshots: Mutation = {
+  connections: (inner) => ({
+    onEvents: (listener) => inner.onEvents(listener),
+    importBatch: (batch) => inner.importBatch(batch),
+    exportPage: async (cursor, recordsMax) => {
+      // Each turn takes the table's own latency.
+      for (let turn = 0; turn < 2500; turn += 1) await inner.importBatch(new Int32Array(0));
+      return inner.exportPage(cursor, recordsMax);
+    },
+  }),
+};
+
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'the lease lasts ten times as long',
+    rule: 'one lease',
+    mutation: {
+      leaseWriter: (inner, clock) => ({
+        grant: (slot, untilMs) => inner.grant(slot, clock.nowMs() + 10 * (untilMs - clock.nowMs())),
+        revoke: (slot) => inner.revoke(slot),
+      }),
+    },
+  },
+  {
+    name: 'long timers never fire',
+    rule: 'an active one',
+    mutation: {
+      electionClock: (host) => ({
+        nowMs: () => host.nowMs(),
+        callAt: (atMs, task) => (atMs - host.nowMs() > 100 ? () => {} : host.callAt(atMs, task)),
+      }),
+    },
+  },
+  {
+    name: 'the gate is always open, and snapshots are slow',
+    rule: 'proven copy',
+    mutation: { ...slowSnapshots, gate: () => true },
+  },
+  {
+    name: 'one record in three is not applied',
+    rule: 'equal tables',
+    mutation: {
+      connections: (inner) => {
+        let count = 0;
+        return {
+          onEvents: (listener) => inner.onEvents(listener),
+          exportPage: (cursor, recordsMax) => inner.exportPage(cursor, recordsMax),
+          importBatch: (batch) => {
+            count += 1;
+            return inner.importBatch(keepRecords(batch, (index) => (index + count) % 3 > 0));
+          },
+        };
+      },
+    },
+  },
+  {
+    name: 'nothing is applied',
+    rule: 'no broken session',
+    mutation: {
+      connections: (inner) => ({
+        onEvents: (listener) => inner.onEvents(listener),
+        exportPage: (cursor, recordsMax) => inner.exportPage(cursor, recordsMax),
+        importBatch: () => inner.importBatch(new Int32Array(0)),
+      }),
+    },
+  },
+  {
+    name: 'the announcement overtakes the lease',
+    rule: 'takeover order',
+    mutation: {
+      leaseWriter: (inner, clock) => ({
+        grant: (slot, untilMs) => void clock.callAt(clock.nowMs() + inertiaMs, () => inner.grant(slot, untilMs)),
+        revoke: (slot) => inner.revoke(slot),
+      }),
+    },
+  },
+  {
+    name: 'the farewell overtakes the end of the lease',
+    rule: 'takeover order',
+    mutation: {
+      leaseWriter: (inner, clock) => ({
+        grant: (slot, untilMs) => inner.grant(slot, untilMs),
+        revoke: (slot) => void clock.callAt(clock.nowMs() + inertiaMs, () => inner.revoke(slot)),
+      }),
+    },
+  },
+  {
+    name: 'the farewell overtakes the removal of the addresses',
+    rule: 'takeover order',
+    mutation: {
+      addressKeeper: (inner, clock) => ({
+        add: (...place) => inner.add(...place),
+        remove: (...place) => void clock.callAt(clock.nowMs() + inertiaMs, () => inner.remove(...place)),
+      }),
+    },
+  },
+  {
+    name: 'the clock of the election stands still while the process does',
+    rule: 'silent after a pause',
+    mutation: { electionClock: standingClock },
+  },
+  {
+    name: 'socket buffers without a bound',
+    rule: 'bounded memory',
+    mutation: { arrivalsMax: Number.POSITIVE_INFINITY },
+  },
+];
+
+/** Not a mutant by itself: the gate keeps such a director from preempting. */
+export const slowButCorrect: Mutation = slowSnapshots;
+
+function standingClock(host: SimulatedHost): Clock {
+  let offsetMs = 0;
+  let seenMs = host.nowMs();
+  const look = (): number => {
+    const nowMs = host.nowMs();
+    if (nowMs - seenMs > pauseMinMs) offsetMs += nowMs - seenMs;
+    seenMs = nowMs;
+    return nowMs - offsetMs;
+  };
+  return { nowMs: look, callAt: (atMs, task) => host.callAt(atMs + offsetMs, task) };
+}
+
+function keepRecords(batch: Int32Array, keep: (index: number) => boolean): Int32Array {
+  const records: number[] = [];
+  for (let at = 0; at < batch.length; at += recordWords) {
+    if (keep(at / recordWords)) records.push(...batch.subarray(at, at + recordWords));
+  }
+  return Int32Array.from(records);
+}

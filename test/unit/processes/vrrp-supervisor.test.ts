@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { closeSync, openSync } from 'node:fs';
+import { afterEach, beforeEach, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { RouterAssignment } from '../../../src/director/address-plan.ts';
+import type { IpAddress } from '../../../src/lib/ip-address.ts';
+import { VrrpSupervisor } from '../../../src/processes/vrrp-supervisor.ts';
+import { eventually } from '../../support/namespaces.ts';
+import { router } from '../director/configurations.ts';
+
+const script = fileURLToPath(new URL('./vrrp-process-double.js', import.meta.url));
+const assignment: RouterAssignment = {
+  router: router('web', 51, ['192.0.2.10', '192.0.2.99']),
+  leaseSlot: 3,
+  installed: new Set(['192.0.2.99' as IpAddress]),
+};
+
+const calls: string[] = [];
+const logged: string[] = [];
+let supervisor: VrrpSupervisor;
+let leaseFd: number;
+
+beforeEach(() => {
+  calls.length = 0;
+  logged.length = 0;
+  leaseFd = openSync('/dev/null', 'r');
+});
+afterEach(async () => {
+  await supervisor.stop();
+  closeSync(leaseFd);
+});
+
+/** Over a process that behaves as `manner` says. */
+function supervise(manner: string): VrrpSupervisor {
+  supervisor = new VrrpSupervisor({
+    script,
+    arguments: [manner],
+    leaseFd,
+    leaseWriter: {
+      grant: () => assert.fail('only the vrrp process grants leases'),
+      revoke: (slot) => void calls.push(`revoke ${slot}`),
+    },
+    addressKeeper: {
+      add: () => assert.fail('only the vrrp process adds addresses'),
+      remove: (address, length, name) => void calls.push(`remove ${address}/${length} ${name}`),
+    },
+    openTransport: () => ({
+      open: (name) => {
+        calls.push(`open ${name}`);
+        return '192.0.2.2' as IpAddress;
+      },
+      send: (name, _family, message, onSent) => {
+        calls.push(`send ${name} vrid ${message[1]} priority ${message[2]}`);
+        onSent();
+      },
+      onReceive: () => undefined,
+      close: () => void calls.push('close'),
+    }),
+    log: (level, message) => void logged.push(`${level} ${message}`),
+  });
+  return supervisor;
+}
+
+const pidOf = async (): Promise<number> => (await supervisor.status())[0]!.priority;
+
+test('a process that dies is resigned for, leases first, and started again with its configuration', async () => {
+  await supervise('obedient').configure([assignment]);
+  const pid = await pidOf();
+  process.kill(pid, 'SIGKILL');
+  await eventually(() => logged.length > 0);
+  assert.deepEqual(calls, [
+    'revoke 3',
+    'remove 192.0.2.99/24 eth0',
+    'open eth0',
+    'send eth0 vrid 51 priority 0',
+    'close',
+  ]);
+  assert.deepEqual(logged, ['error the vrrp process ended (SIGKILL); resigned in its name, starting it again']);
+  // Whoever asks before it runs again is told so, or answered by the next one.
+  const again = await eventuallyAnswered(pid);
+  assert.notEqual(again, pid);
+});
+
+test('a reload while it is being started again starts no second one', async () => {
+  await supervise('obedient').configure([assignment]);
+  const pid = await pidOf();
+  process.kill(pid, 'SIGKILL');
+  await eventually(() => logged.length > 0);
+  await supervisor.configure([assignment]);
+  const second = await pidOf();
+  await supervisor.configure([assignment]);
+  // Longer than the first delay, after which the restart would have come.
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  assert.equal(await pidOf(), second);
+});
+
+test('one that lacks something to start says it in its own words, and is not started again', async () => {
+  await assert.rejects(supervise('unable').configure([assignment]), { message: 'CAP_NET_RAW is missing' });
+  assert.deepEqual(logged, []);
+});
+
+test('one that ends before it is ready is an error of the start', async () => {
+  await assert.rejects(supervise('short-lived').configure([assignment]), {
+    message: 'the vrrp process ended while starting (3)',
+  });
+});
+
+test('an interface that cannot be used is the error of the configuration, said once', async () => {
+  await assert.rejects(supervise('faulty').configure([assignment]), { message: 'there is no interface eth0' });
+});
+
+test('the gate that moved before there was a process is told to it', async () => {
+  supervise('obedient').setGate(true);
+  await supervisor.configure([assignment]);
+  assert.equal((await supervisor.status())[0]!.name, 'gate true');
+});
+
+test('stopping ends the process, also one that has just died', async () => {
+  await supervise('obedient').configure([assignment]);
+  const pid = await pidOf();
+  process.kill(pid, 'SIGKILL');
+  await supervisor.stop();
+  assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+});
+
+async function eventuallyAnswered(former: number): Promise<number> {
+  let pid: number | undefined;
+  const ask = (): void => {
+    supervisor.status().then(
+      (status) => {
+        pid = status[0]?.priority;
+        if (pid === undefined || pid === former) setTimeout(ask, 5);
+      },
+      () => setTimeout(ask, 5),
+    );
+  };
+  ask();
+  return eventually(() => (pid === former ? undefined : pid));
+}
