@@ -13,9 +13,17 @@ import {
 export interface Datagram {
   readonly source: IpAddress;
   readonly destination: IpAddress;
-  /** TTL or hop limit. */
+  /** TTL or hop limit. Negative when all that is known is that it is not one to accept from the sender. */
   readonly ttl: number;
   readonly message: Uint8Array;
+}
+
+/** A router that advertisements are exchanged with by unicast. */
+export interface Peer {
+  readonly address: IpAddress;
+  /** Least and greatest TTL or hop limit accepted from it. */
+  readonly minTtl: number;
+  readonly maxTtl: number;
 }
 
 /** What the ladder must know of a local virtual router. */
@@ -24,6 +32,8 @@ export interface Listener {
   readonly intervalMs: number;
   readonly primaryAddress: IpAddress;
   readonly addresses: readonly IpAddress[];
+  /** It speaks to these alone; to the group when there are none. */
+  readonly unicastPeers?: readonly Peer[] | undefined;
 }
 
 export interface Admitted<Router extends Listener> {
@@ -37,15 +47,16 @@ export interface Admitted<Router extends Listener> {
  * The rungs, from the first to the last. A datagram is discarded at the first one it fails, and counted there.
  *
  *  1 family-mixed         source and destination of different families
- *  2 not-a-peer           sent to something else than the group, and no unicast peers exist
- *  3 ttl                  other than 255                                    RFC 9568 5.1.1.3, 5.1.2.3, 7.1; RFC 3768 7.1
- *  4 too-short            less than the fixed fields                        RFC 9568 7.1
- *  5 version-unsupported  neither 2 nor 3                                   RFC 9568 7.1
- *  6 type-unknown         other than advertisement                          RFC 9568 5.2.2, 7.1
- *  7 incomplete           fewer addresses than it says                      RFC 9568 7.1
- *  8 trailing-bytes       more than it says
- *  9 checksum             in neither form                                   RFC 9568 5.2.8, 7.1
- * 10 vrid-unknown         not configured on this interface and family       RFC 9568 7.1 (with erratum 8298)
+ *  2 ttl                  to the group, other than 255                      RFC 9568 5.1.1.3, 5.1.2.3, 7.1; RFC 3768 7.1
+ *  3 too-short            less than the fixed fields                        RFC 9568 7.1
+ *  4 version-unsupported  neither 2 nor 3                                   RFC 9568 7.1
+ *  5 type-unknown         other than advertisement                          RFC 9568 5.2.2, 7.1
+ *  6 incomplete           fewer addresses than it says                      RFC 9568 7.1
+ *  7 trailing-bytes       more than it says
+ *  8 checksum             in neither form                                   RFC 9568 5.2.8, 7.1
+ *  9 vrid-unknown         not configured on this interface and family       RFC 9568 7.1 (with erratum 8298)
+ * 10 not-a-peer           by unicast from a stranger, or to the group where peers are configured
+ *    ttl                  by unicast, outside of the range set for the peer
  * 11 version-mismatch     the virtual router speaks the other version       RFC 9568 7.1
  * 12 looped-back          our own, come back
  * 13 address-count        no addresses                                      RFC 9568 5.2.5 (with erratum 8299)
@@ -54,15 +65,18 @@ export interface Admitted<Router extends Listener> {
  * 16 interval-mismatch    version 2                                         RFC 3768 7.1
  * 17 address-list         version 2, differs and not from the owner         RFC 3768 7.1
  *
+ * Whether unicast is meant for a virtual router is known only once its VRID is. RFC 9568 knows no unicast: the range
+ * of TTLs, and that the checksum's pseudo-header has the unicast destination, are keepalived's (vrrp.c: vrrp_check_packet).
+ *
  * In version 3 a different address list is admitted and only reported (RFC 9568 section 7.1 says MAY verify, SHOULD
  * log): two directors of which one has reloaded its configuration already must go on hearing each other.
  */
 export const rejectionReasons = [
   'family-mixed',
-  'not-a-peer',
   'ttl',
   ...packetRejections,
   'vrid-unknown',
+  'not-a-peer',
   'version-mismatch',
   'looped-back',
   'address-count',
@@ -84,17 +98,29 @@ export function climbLadder<Router extends Listener>(
 ): Result<Admitted<Router>, RejectionReason> {
   const family = familyOf(datagram.source);
   if (familyOf(datagram.destination) !== family) return reject('family-mixed');
-  if (datagram.destination !== groupAddresses[family]) return reject('not-a-peer');
-  if (datagram.ttl !== requiredTtl) return reject('ttl');
+  const toGroup = datagram.destination === groupAddresses[family];
+  if (toGroup ? datagram.ttl !== requiredTtl : datagram.ttl < 0) return reject('ttl');
   const parsed: Result<Advertisement, PacketRejection> = parseAdvertisement(datagram.message, datagram);
   if (!parsed.ok) return parsed;
   const router = find(parsed.value.vrid, family);
   if (router === undefined) return reject('vrid-unknown');
+  const stray = toGroup ? checkGroup(router) : checkPeer(datagram, router);
+  if (stray !== undefined) return reject(stray);
   return admit(parsed.value, datagram.source, router);
 }
 
 export function zeroRejections(): RejectionCounters {
   return Object.fromEntries(rejectionReasons.map((reason) => [reason, 0])) as RejectionCounters;
+}
+
+function checkGroup({ unicastPeers }: Listener): 'not-a-peer' | undefined {
+  return unicastPeers === undefined || unicastPeers.length === 0 ? undefined : 'not-a-peer';
+}
+
+function checkPeer({ source, ttl }: Datagram, { unicastPeers }: Listener): 'not-a-peer' | 'ttl' | undefined {
+  const peer = unicastPeers?.find(({ address }) => address === source);
+  if (peer === undefined) return 'not-a-peer';
+  return ttl < peer.minTtl || ttl > peer.maxTtl ? 'ttl' : undefined;
 }
 
 function admit<Router extends Listener>(

@@ -5,7 +5,7 @@ import { zeroRejections } from '../../vrrp/ladder.ts';
 import { createRouter } from '../../vrrp/machine.ts';
 import type { RouterConfiguration, RouterState, TransitionReason } from '../../vrrp/state.ts';
 import type { Family, IpAddress } from '../lib/ip-address.ts';
-import type { VirtualAddress, VirtualRouter, VirtualRouterState } from '../model/virtual-router.ts';
+import type { UnicastPeer, VirtualAddress, VirtualRouter, VirtualRouterState } from '../model/virtual-router.ts';
 import type { RouterAssignment } from './address-plan.ts';
 import type { VirtualRouterStatus } from './status.ts';
 
@@ -60,6 +60,7 @@ export interface RunningRouter extends Listener {
   intervalMs: number;
   primaryAddress: IpAddress;
   addresses: readonly IpAddress[];
+  unicastPeers: readonly UnicastPeer[] | undefined;
   state: RouterState;
   reason: TransitionReason | undefined;
   /** What it has put on interfaces, with the prefix and interface of that time: a reload may have changed both. */
@@ -98,6 +99,7 @@ export function createRunningRouter(
     intervalMs: config.intervalMs,
     primaryAddress,
     addresses: config.addresses,
+    unicastPeers: configured.unicastPeers,
     state: createRouter(config, nowMs),
     reason: undefined,
     installed: new Map(),
@@ -119,6 +121,7 @@ export function adoptConfiguration(router: RunningRouter, configured: ElectedRou
   router.configured = configured;
   router.intervalMs = config.intervalMs;
   router.addresses = config.addresses;
+  router.unicastPeers = configured.unicastPeers;
   return config;
 }
 

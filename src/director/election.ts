@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { climbLadder, type RejectionReason, zeroRejections } from '../../vrrp/ladder.ts';
+import { climbLadder, type RejectionReason } from '../../vrrp/ladder.ts';
 import { nextDeadline, step } from '../../vrrp/machine.ts';
-import { type Advertisement, advertisementLength, emitAdvertisement, groupAddresses } from '../../vrrp/packet.ts';
 import type { RouterAction, RouterEvent } from '../../vrrp/state.ts';
 import { familyOf, type IpAddress } from '../lib/ip-address.ts';
 import { addressListSentence, noteSentence, rejectionSentence, transitionSentence } from './election-log.ts';
+import { addressMessages, advertisementOf } from './election-messages.ts';
 import {
   adoptConfiguration,
   createRunningRouter,
@@ -15,7 +15,7 @@ import {
   type RunningRouter,
   viewRouter,
 } from './election-router.ts';
-import { type Segment, samePlace, unknownAddress } from './election-segment.ts';
+import { Segments, samePlace, unknownAddress } from './election-segment.ts';
 import type { ElectionFailure, ElectionView } from './election-view.ts';
 import type { ElectionPorts, ReceivedAdvertisement } from './ports.ts';
 
@@ -25,9 +25,7 @@ import type { ElectionPorts, ReceivedAdvertisement } from './ports.ts';
  */
 export class Election {
   readonly #ports: ElectionPorts;
-  readonly #segments = new Map<string, Segment>();
-  /** Also of interfaces that no virtual router is on yet. */
-  readonly #linksDown = new Set<string>();
+  readonly #segments: Segments;
   /** By identity, in the order of the configuration. */
   #routers = new Map<string, RunningRouter>();
   readonly #listeners = new Map<string, RunningRouter>();
@@ -41,6 +39,7 @@ export class Election {
 
   constructor(ports: ElectionPorts) {
     this.#ports = ports;
+    this.#segments = new Segments(ports.transport);
     ports.transport.onReceive((advertisement) => this.#receive(advertisement));
   }
 
@@ -59,7 +58,7 @@ export class Election {
       const running = this.#routers.get(identity);
       if (running === undefined) next.set(identity, this.#add(configured, failures));
       else {
-        this.#reconfigure(running, configured);
+        this.#reconfigure(running, configured, failures);
         next.set(identity, running);
       }
     }
@@ -94,15 +93,12 @@ export class Election {
   }
 
   linkChanged(interfaceName: string, up: boolean): void {
-    if (up) this.#linksDown.delete(interfaceName);
-    else this.#linksDown.add(interfaceName);
-    for (const segment of this.#segments.values()) {
-      if (segment.interface === interfaceName) segment.up = up;
-    }
+    this.#segments.linkChanged(interfaceName, up);
     for (const router of this.#routers.values()) {
       if (router.configured.interface !== interfaceName) continue;
-      if (up) this.#open(router.configured, []);
-      this.#enqueue(router, { kind: up && this.#usable(router.configured) ? 'interfaceUp' : 'interfaceDown' });
+      const source = up ? this.#open(router.configured, []) : undefined;
+      if (source !== undefined) this.#learnSource(router, source);
+      this.#enqueue(router, { kind: source === undefined ? 'interfaceDown' : 'interfaceUp' });
     }
     this.#drain();
   }
@@ -120,24 +116,19 @@ export class Election {
     return {
       gateOpen: this.#gateOpen,
       routers: [...this.#routers.values()].map(viewRouter),
-      unattributed: [...this.#segments.values()].map(({ interface: name, family, rejections }) => ({
-        interface: name,
-        family,
-        rejections: { ...rejections },
-      })),
+      unattributed: this.#segments.view(),
     };
   }
 
   #add(configured: ElectedRouter, failures: ElectionFailure[]): RunningRouter {
-    const segment = this.#open(configured, failures);
-    const address = segment.primaryAddress ?? unknownAddress[configured.family];
+    const address = this.#open(configured, failures) ?? unknownAddress[configured.family];
     const router = createRunningRouter(configured, address, this.#ports.clock.nowMs());
     this.#listeners.set(listenerKey(configured.interface, configured.family, configured.vrid), router);
     // A predecessor that was killed may have left these behind; until elected, nothing is forwarded or answered.
     this.#ports.leaseWriter.revoke(configured.leaseSlot);
     for (const each of configured.addresses) this.#uninstall(router, each);
     if (this.#gateOpen) this.#enqueue(router, { kind: 'gateOpened' });
-    this.#enqueue(router, { kind: 'startup', interfaceUp: this.#usable(configured) });
+    this.#enqueue(router, { kind: 'startup', interfaceUp: this.#segments.isUsable(configured) });
     return router;
   }
 
@@ -149,11 +140,16 @@ export class Election {
     this.#routers.delete(identity);
   }
 
-  #reconfigure(router: RunningRouter, configured: ElectedRouter): void {
+  #reconfigure(router: RunningRouter, configured: ElectedRouter, failures: ElectionFailure[]): void {
     const before = router.configured;
+    const source = this.#open(configured, failures);
+    router.primaryAddress = source ?? router.primaryAddress;
     const config = adoptConfiguration(router, configured);
     if (before.leaseSlot !== configured.leaseSlot) this.#moveLease(router, before.leaseSlot);
     this.#enqueue(router, { kind: 'configurationChanged', config });
+    // Another path may be what it needed, or may not be there.
+    if (source === undefined) this.#enqueue(router, { kind: 'interfaceDown' });
+    else if (this.#segments.isUsable(configured)) this.#enqueue(router, { kind: 'interfaceUp' });
     this.#drain();
     if (router.state.kind !== 'active' || !router.state.holding) return;
     // The machine has acquired what came and released what went. What stayed may have another prefix or place.
@@ -171,39 +167,21 @@ export class Election {
     if (state.kind === 'active' && state.holding) leaseWriter.grant(router.configured.leaseSlot, state.voiceUntilMs);
   }
 
-  #open(configured: ElectedRouter, failures: ElectionFailure[]): Segment {
-    const { interface: name, family } = configured;
-    const key = `${name} ${family}`;
-    let segment = this.#segments.get(key);
-    if (segment === undefined) {
-      const up = !this.#linksDown.has(name);
-      segment = { interface: name, family, up, primaryAddress: undefined, rejections: zeroRejections() };
-      this.#segments.set(key, segment);
-    }
-    if (segment.primaryAddress !== undefined) return segment;
-    try {
-      segment.primaryAddress = this.#ports.transport.open(name, family);
-      this.#learnPrimaryAddress(segment, segment.primaryAddress);
-    } catch (error) {
-      const sentence = error instanceof Error ? error.message : String(error);
-      failures.push({ router: configured.name, sentence });
-      this.#ports.log('error', `cannot take part in the election: ${sentence}`, configured.name);
-    }
-    return segment;
+  /** The address that a virtual router sends from; undefined, with the reason told, when it cannot take part. */
+  #open(configured: ElectedRouter, failures: ElectionFailure[]): IpAddress | undefined {
+    const opened = this.#segments.open(configured);
+    if (typeof opened === 'string') return opened;
+    const { sentence, repeated } = opened;
+    failures.push({ router: configured.name, sentence });
+    if (!repeated) this.#ports.log('error', `cannot take part in the election: ${sentence}`, configured.name);
+    return undefined;
   }
 
-  /** For routers that had to start in fault, before the interface could be opened. */
-  #learnPrimaryAddress(segment: Segment, primaryAddress: IpAddress): void {
-    for (const router of this.#routers.values()) {
-      if (router.configured.interface !== segment.interface || router.configured.family !== segment.family) continue;
-      router.primaryAddress = primaryAddress;
-      this.#enqueue(router, { kind: 'configurationChanged', config: adoptConfiguration(router, router.configured) });
-    }
-  }
-
-  #usable({ interface: name, family }: ElectedRouter): boolean {
-    const segment = this.#segments.get(`${name} ${family}`);
-    return segment?.primaryAddress !== undefined && segment.up;
+  /** It had to start in fault before there was an address, or the interface has come back with another. */
+  #learnSource(router: RunningRouter, source: IpAddress): void {
+    if (router.primaryAddress === source) return;
+    router.primaryAddress = source;
+    this.#enqueue(router, { kind: 'configurationChanged', config: adoptConfiguration(router, router.configured) });
   }
 
   #receive(received: ReceivedAdvertisement): void {
@@ -230,8 +208,8 @@ export class Election {
   }
 
   #countRejection(reason: RejectionReason, received: ReceivedAdvertisement, meant: RunningRouter | undefined): void {
-    const segment = this.#segments.get(`${received.interface} ${familyOf(received.source)}`);
-    const counters = meant?.rejections ?? segment?.rejections;
+    const unattributed = this.#segments.rejectionsOf(received.interface, familyOf(received.source));
+    const counters = meant?.rejections ?? unattributed;
     if (counters === undefined) return;
     counters[reason] += 1;
     // One's own advertisements coming back are the network's business, not worth a line.
@@ -335,24 +313,37 @@ export class Election {
   }
 
   #send(router: RunningRouter, priority: number, intervalMs: number): void {
-    const { interface: name, family, vrid, version } = router.configured;
-    const { addresses, primaryAddress: source } = router;
-    const advertisement: Advertisement = { version, vrid, priority, intervalMs, authenticationType: 0, addresses };
-    const message = new Uint8Array(advertisementLength(advertisement));
-    emitAdvertisement(advertisement, { source, destination: groupAddresses[family] }, message);
+    const { interface: name, family } = router.configured;
+    const advertisement = advertisementOf(router.configured, priority, intervalMs, router.addresses);
+    const messages = addressMessages(router.configured, router.primaryAddress, advertisement);
     const sentAtMs = this.#ports.clock.nowMs();
+    const outcomes: (Error | undefined)[] = [];
     this.#sendsPending += 1;
-    this.#ports.transport.send(name, family, message, (error) => {
-      this.#sendsPending -= 1;
-      if (error === undefined) {
-        router.advertisementsSent += 1;
-        router.mute = false;
-        this.#enqueue(router, { kind: 'advertisementSent', sentAtMs, priority, intervalMs });
-      } else this.#sendFailed(router, error);
-      this.#drain();
-      if (this.#sendsPending > 0) return;
-      for (const resolve of this.#onIdle.splice(0)) resolve();
-    });
+    for (const { message, endpoints } of messages) {
+      const onSent = (error?: Error): void => {
+        outcomes.push(error);
+        if (outcomes.length === messages.length) this.#sent(router, outcomes, { sentAtMs, priority, intervalMs });
+      };
+      this.#ports.transport.send(name, family, message, onSent, endpoints);
+    }
+  }
+
+  /** One peer that could be sent to is enough: another one may be powered off, and its route gone with it. */
+  #sent(
+    router: RunningRouter,
+    outcomes: readonly (Error | undefined)[],
+    sent: { sentAtMs: number; priority: number; intervalMs: number },
+  ): void {
+    this.#sendsPending -= 1;
+    const error = outcomes.every((outcome) => outcome !== undefined) ? outcomes[0] : undefined;
+    if (error === undefined) {
+      router.advertisementsSent += 1;
+      router.mute = false;
+      this.#enqueue(router, { kind: 'advertisementSent', ...sent });
+    } else this.#sendFailed(router, error);
+    this.#drain();
+    if (this.#sendsPending > 0) return;
+    for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
   #sendFailed(router: RunningRouter, error: Error): void {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from '../lib/clock.ts';
 import type { IpAddress } from '../lib/ip-address.ts';
-import type { VirtualAddress, VirtualRouter } from '../model/virtual-router.ts';
+import type { UnicastPeer, VirtualAddress, VirtualRouter } from '../model/virtual-router.ts';
 import type { ElectionLog } from './election-log.ts';
 import type { ElectedRouterView } from './election-router.ts';
 import type { ElectionChange } from './election-view.ts';
@@ -15,22 +15,43 @@ export interface ReceivedAdvertisement {
   /** From the IP header. */
   readonly source: IpAddress;
   readonly destination: IpAddress;
-  /** TTL or hop limit. */
+  /** TTL or hop limit. Negative: the kernel has found it out of the range for the sender, and `message` is cut short. */
   readonly ttl: number;
   /** The VRRP message, without IP header. Valid only during the call. */
   readonly message: Uint8Array;
 }
 
-/** Multicast VRRP on the interfaces of the configured virtual routers. */
+/** How a virtual router's advertisements travel, where that is not from the primary address to the group. */
+export interface VrrpPath {
+  readonly sourceAddress?: IpAddress;
+  readonly unicastPeers?: readonly UnicastPeer[];
+}
+
+/** The addresses in the IP header of an advertisement. */
+export interface VrrpEndpoints {
+  /** As `open` gave it. */
+  readonly source: IpAddress;
+  /** The group, or a peer. */
+  readonly destination: IpAddress;
+}
+
+/** VRRP on the interfaces of the configured virtual routers, by multicast and unicast. */
 export interface VrrpTransport {
-  /** Joins the group on an interface and gives its primary address. Throws a sentence when that cannot be done. */
-  open(interfaceName: string, family: VirtualRouter['family']): IpAddress;
-  /** Sends with TTL 255 from the primary address. `onSent` is called once the kernel has taken it, or with an error. */
+  /**
+   * Makes ready to send and hear on an interface, along `path`; opening the same again is fine. Gives the address that
+   * is sent from: the interface's primary one unless the path names another. Throws a sentence when that cannot be done.
+   */
+  open(interfaceName: string, family: VirtualRouter['family'], path?: VrrpPath): IpAddress;
+  /**
+   * Sends with TTL 255; without `endpoints` from the primary address to the group. `onSent` is called once the kernel
+   * has taken it, or with an error.
+   */
   send(
     interfaceName: string,
     family: VirtualRouter['family'],
     message: Uint8Array,
     onSent: (error?: Error) => void,
+    endpoints?: VrrpEndpoints,
   ): void;
   onReceive(listener: (advertisement: ReceivedAdvertisement) => void): void;
   close(): void;

@@ -49,6 +49,8 @@ export interface VirtualRouter {
   readonly sourceAddress?: IpAddress;
   /** `unicast_peer`: advertisements go to each of these, and only theirs are taken. Absent: the multicast group. */
   readonly unicastPeers?: readonly UnicastPeer[];
+  /** What a version 3 checksum over IPv4 covers; `message-only` is `v3_checksum_as_v2`. Absent: the pseudo-header too. */
+  readonly checksumForm?: 'pseudo-header' | 'message-only';
 }
 
 export interface UnicastPeer {

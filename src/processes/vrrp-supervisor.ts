@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, fork } from 'node:child_process';
-import { type Advertisement, advertisementLength, emitAdvertisement, groupAddresses } from '../../vrrp/packet.ts';
 import type { RouterAssignment } from '../director/address-plan.ts';
 import type { ElectionControl } from '../director/controls.ts';
+import { addressMessages, advertisementOf } from '../director/election-messages.ts';
 import type { AddressKeeper, LeaseWriter, VrrpTransport } from '../director/ports.ts';
 import type { VirtualRouterStatus } from '../director/status.ts';
 import type { Log } from '../lib/log.ts';
+import type { VirtualRouter } from '../model/virtual-router.ts';
 import type { FromVrrpProcess, ToVrrpProcess, VrrpAnswers, VrrpRequest } from './vrrp-messages.ts';
 import { leaseDescriptor } from './vrrp-process.ts';
 
@@ -214,25 +215,30 @@ export class VrrpSupervisor implements ElectionControl {
           if (installed.has(address)) addressKeeper.remove(address, prefixLength, name);
         }
       }
-      const transport = openTransport();
-      let waiting = held.length;
-      for (const { router } of held) {
-        const advertisement = farewell(router);
-        const message = new Uint8Array(advertisementLength(advertisement));
-        const source = transport.open(router.interface, router.family);
-        emitAdvertisement(advertisement, { source, destination: groupAddresses[router.family] }, message);
-        transport.send(router.interface, router.family, message, () => {
-          waiting -= 1;
-          if (waiting === 0) transport.close();
-        });
-      }
+      sayFarewell(
+        openTransport(),
+        held.map(({ router }) => router),
+      );
     } catch (error) {
       log('error', `cannot resign in the name of the vrrp process: ${error instanceof Error ? error.message : error}`);
     }
   }
 }
 
-function farewell({ version, vrid, addresses, advertIntervalMs }: RouterAssignment['router']): Advertisement {
-  const list = addresses.map(({ address }) => address);
-  return { version, vrid, priority: 0, intervalMs: advertIntervalMs, authenticationType: 0, addresses: list };
+function sayFarewell(transport: VrrpTransport, routers: readonly VirtualRouter[]): void {
+  let waiting = 0;
+  for (const router of routers) {
+    const { interface: name, family, advertIntervalMs, addresses } = router;
+    const list = addresses.map(({ address }) => address);
+    const source = transport.open(name, family, router);
+    const farewell = advertisementOf(router, 0, advertIntervalMs, list);
+    for (const { message, endpoints } of addressMessages(router, source, farewell)) {
+      waiting += 1;
+      const onSent = (): void => {
+        waiting -= 1;
+        if (waiting === 0) transport.close();
+      };
+      transport.send(name, family, message, onSent, endpoints);
+    }
+  }
 }
