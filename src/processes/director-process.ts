@@ -44,11 +44,11 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
   for (const router of configuration.virtualRouters) {
     for (const name of [router.interface, ...router.addresses.map((each) => each.interface)]) interfaceFacts(name);
   }
-  const { interfaces } = planAddresses(configuration, undefined, takeRouteSnapshot());
-  for (const name of interfaces) verifyInterface(name);
+  const { interfaces, families } = planAddresses(configuration, undefined, takeRouteSnapshot());
+  for (const name of interfaces) verifyInterface(name, families);
   // All that may throw comes before the engine thread, which would keep the process.
   const senderId = chooseSenderId(configuration);
-  const worker = await startEngineWorker(script, { interfaces, leaseFd: leases.fd, wakeFd: wake.fd }, wake);
+  const worker = await startEngineWorker(script, { interfaces, leaseFd: leases.fd, wakeFd: wake.fd }, wake, log);
   const director = new Director({
     engine: worker.engine,
     election: new VrrpSupervisor({
@@ -74,8 +74,8 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
     }),
     health: new HealthRunner({ clock, connector: new NodeTcpConnector(), jitter: Math.random }),
     takeRouteSnapshot,
-    verifyInterface: (name) => {
-      verifyInterface(name);
+    verifyInterface: (name, families) => {
+      verifyInterface(name, families);
       if (interfaces.includes(name)) return;
       throw new Error(
         `the portable engine opens its interfaces when it starts, and ${name} was not one; restart baton`,

@@ -3,13 +3,13 @@ import { randomInt } from 'node:crypto';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { runEngineThread } from '../engine/portable/engine-thread.ts';
 import { PortableEngine } from '../engine/portable/portable-engine.ts';
+import type { LogLevel } from '../lib/log.ts';
 import { LeaseMemory } from '../platform/linux/lease-memory.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { RtnetlinkNextHopResolver } from '../platform/linux/next-hop-resolver.ts';
-import { PacketRing } from '../platform/linux/packet-ring.ts';
-import { Poller } from '../platform/linux/poller.ts';
 import { requestPreference } from '../platform/linux/realtime.ts';
 import { Wake } from '../platform/linux/wake.ts';
+import { EngineInterfaces } from './engine-interfaces.ts';
 import { engineLifeSlot, engineSilenceMaxMs } from './engine-watch.ts';
 
 /** Between two signs of life, and two looks for lines to take requests on. */
@@ -26,6 +26,10 @@ export interface AdoptPort {
   readonly adopt: MessagePort;
 }
 
+export type FromEngineThread =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'log'; readonly level: LogLevel; readonly sentence: string };
+
 /** The portable engine on the interfaces of this host. Blocks its thread until it is asked to close. */
 export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings): void {
   const parent = parentPort;
@@ -35,21 +39,29 @@ export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings)
   const clock = new MonotonicClock();
   const wake = new Wake(wakeFd);
   const leases = LeaseMemory.attach(leaseFd);
-  const ports = interfaces.map((name) => new PacketRing(name));
-  const resolver = new RtnetlinkNextHopResolver(ports, clock);
+  const tell = (message: FromEngineThread): void => parent.postMessage(message);
+  const resolver = new RtnetlinkNextHopResolver([], clock);
+  const host = new EngineInterfaces({
+    names: interfaces,
+    otherFds: [resolver.fd, wake.fd],
+    onReopened: (ports) => resolver.setPorts(ports),
+    log: (level, sentence) => tell({ kind: 'log', level, sentence }),
+  });
+  resolver.setPorts(host.ports);
   const nowMs = (): number => clock.nowMs();
   // A seed that nobody knows: clients must not be able to choose which chain of the table they land in.
   const limits = { hashSeed: randomInt(2 ** 32) };
-  const engine = new PortableEngine({ ports, resolver, leases, nowMs, limits });
-  const poller = new Poller([...ports.map((port) => port.fd), resolver.fd, wake.fd]);
+  const engine = new PortableEngine({ ports: host.ports, resolver, leases, nowMs, limits });
   const requests: MessagePort[] = [];
   let signedUntilMs = 0;
-  parent.postMessage('ready');
+  tell({ kind: 'ready' });
   runEngineThread({
     engine,
     nowMs,
     requests,
+    onConfigured: ({ addresses }) => host.answerFor(addresses),
     onRound: (roundMs) => {
+      host.follow(roundMs);
       if (signedUntilMs - roundMs > engineSilenceMaxMs - roundUpkeepMs) return;
       signedUntilMs = roundMs + engineSilenceMaxMs;
       leases.grant(engineLifeSlot, signedUntilMs);
@@ -60,7 +72,7 @@ export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings)
       }
     },
     poll: (timeoutMs) => {
-      poller.wait(timeoutMs);
+      host.wait(timeoutMs);
       wake.drain();
     },
   });

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { RemoteEngine } from '../engine/portable/remote-engine.ts';
+import type { Log } from '../lib/log.ts';
 import type { Wake } from '../platform/linux/wake.ts';
-import type { AdoptPort, EngineThreadSettings } from './engine-thread.ts';
+import type { AdoptPort, EngineThreadSettings, FromEngineThread } from './engine-thread.ts';
 import type { ThreadSettings } from './threads.ts';
 
 /** The portable engine's thread, as its parent sees it. */
@@ -19,11 +20,15 @@ export async function startEngineWorker(
   script: string,
   settings: EngineThreadSettings,
   wake: Wake,
+  log: Log,
 ): Promise<EngineWorker> {
   const workerData: ThreadSettings = { thread: 'engine', settings };
   const worker = new Worker(script, { workerData });
   await new Promise<void>((resolve, reject) => {
-    worker.once('message', () => resolve());
+    worker.on('message', (message: FromEngineThread) => {
+      if (message.kind === 'ready') resolve();
+      else log(message.level, message.sentence);
+    });
     worker.once('error', reject);
   });
   const openLine = (): MessagePort => {

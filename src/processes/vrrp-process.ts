@@ -5,7 +5,7 @@ import type { ElectionFailure } from '../director/election-view.ts';
 import type { Family } from '../lib/ip-address.ts';
 import type { LogLevel } from '../lib/log.ts';
 import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../platform/linux/address-keeper.ts';
-import { ArpAnnouncer } from '../platform/linux/announce.ts';
+import { SegmentAnnouncer } from '../platform/linux/announce.ts';
 import { interfaceFacts, primaryAddress } from '../platform/linux/interface-facts.ts';
 import { LeaseMemory } from '../platform/linux/lease-memory.ts';
 import { monitorLinks } from '../platform/linux/link-monitor.ts';
@@ -47,7 +47,7 @@ function runElection(): void {
     clock,
     transport,
     addressKeeper,
-    announcer: new ArpAnnouncer(),
+    announcer: new SegmentAnnouncer(),
     leaseWriter: leases,
     log: (level, sentence, router) => log(level, sentence, router === undefined ? {} : { router }),
     onChange: () => tell({ kind: 'active', names: activeNames(election) }),
@@ -110,7 +110,10 @@ async function answer(
   }
 }
 
-/** A virtual router whose interface was missing, or had no address, takes part as soon as it has one. */
+/**
+ * A virtual router whose interface was missing, or had no address, takes part as soon as it has one. An IPv6 address is
+ * no source until duplicate address detection is done with it, a second or two after the link came up.
+ */
 function mendFaults(election: Election): void {
   const faulty = election.view().routers.filter(({ state }) => state === 'fault');
   for (const name of new Set(faulty.map((router) => router.interface))) {

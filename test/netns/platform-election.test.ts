@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import type { ReceivedAdvertisement } from '../../src/director/ports.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { RtnetlinkAddressKeeper } from '../../src/platform/linux/address-keeper.ts';
-import { ArpAnnouncer } from '../../src/platform/linux/announce.ts';
+import { SegmentAnnouncer } from '../../src/platform/linux/announce.ts';
 import { interfaceFacts } from '../../src/platform/linux/interface-facts.ts';
 import { close, MSG_DONTWAIT, pinnedMemory, recv } from '../../src/platform/linux/libc.ts';
 import { bindPacketSocket, ETH_P_ALL, openPacketSocket } from '../../src/platform/linux/packet-socket.ts';
@@ -153,7 +153,7 @@ describe('what the vrrp process does to the network', { skip }, () => {
 
   test('a gratuitous ARP is a broadcast request of the address for itself', async () => {
     const capture = new Capture(right, 'vrrp0');
-    const announcer = left.enter(() => new ArpAnnouncer());
+    const announcer = left.enter(() => new SegmentAnnouncer());
     left.enter(() => announcer.announce(address('10.4.0.100'), 'vrrp0'));
     const frame = await eventually(() => {
       const bytes = capture.next();

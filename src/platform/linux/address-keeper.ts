@@ -87,8 +87,11 @@ export class RtnetlinkAddressKeeper implements AddressKeeper {
     fixed[3] = attributes.scope ?? 0;
     viewOf(fixed).setUint32(4, index, true);
     const bytes = ipAddressBytes(address);
+    // A host address that is not preferred is no source for what this host sends by itself (RFC 6724 section 5 rule 3):
+    // health checks would otherwise come from an address that moves. keepalived does the same (vrrp_ipaddress.c).
     // struct ifa_cacheinfo { u32 preferred, valid, created, updated; }
-    const lifetime = new Uint8Array(Uint32Array.of(lifetimeSeconds, lifetimeSeconds, 0, 0).buffer);
+    const preferred = family === 'ipv6' && prefixLength === 128 ? 0 : lifetimeSeconds;
+    const lifetime = new Uint8Array(Uint32Array.of(preferred, lifetimeSeconds, 0, 0).buffer);
     const { broadcast, label } = attributes;
     return this.#netlink.request(type, flags, fixed, [
       [IFA_LOCAL, bytes],

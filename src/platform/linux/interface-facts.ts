@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs';
-import type { Family } from '../../lib/ip-address.ts';
+import { type Family, familyOf } from '../../lib/ip-address.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
 import {
   familyNumber,
@@ -22,6 +22,8 @@ export interface InterfaceFacts extends Link {
   readonly addresses: readonly InterfaceAddress[];
   /** net.ipv4.conf.NAME.forwarding: the kernel forwards IPv4 packets that arrive here. */
   readonly forwarding: boolean;
+  /** net.ipv6.conf.NAME.forwarding: the same for IPv6; it is then a router to its neighbours. */
+  readonly forwardingIpv6: boolean;
 }
 
 // linux/if.h: IFNAMSIZ with the closing zero.
@@ -32,7 +34,12 @@ export function interfaceFacts(name: string): InterfaceFacts {
   const netlink = new NetlinkSocket();
   try {
     const link = linkByName(netlink, name);
-    return { ...link, addresses: addressesOf(netlink, link.index), forwarding: forwardingOf(name) };
+    return {
+      ...link,
+      addresses: addressesOf(netlink, link.index),
+      forwarding: forwardingOf(name, 'ipv4'),
+      forwardingIpv6: forwardingOf(name, 'ipv6'),
+    };
   } finally {
     netlink.close();
   }
@@ -43,11 +50,15 @@ export function findInterfaceIndex(netlink: NetlinkSocket, name: string): number
   return queryLink(netlink, name)?.index;
 }
 
-/** The address that the interface's own packets come from: the first primary one, link-local in IPv6. */
+/**
+ * The address that the interface's own packets come from: the first primary one. In IPv6 a link-local one that may be
+ * used already, and none with a lifetime if there is another: virtual addresses are put on interfaces with one.
+ */
 export function primaryAddress(facts: InterfaceFacts, family: Family): InterfaceAddress | undefined {
-  const candidates = facts.addresses.filter(({ address }) => address.includes(':') === (family === 'ipv6'));
-  if (family === 'ipv6') return candidates.find(({ linkLocal }) => linkLocal);
-  return candidates.find(({ secondary }) => !secondary);
+  const candidates = facts.addresses.filter(({ address }) => familyOf(address) === family);
+  if (family === 'ipv4') return candidates.find(({ secondary }) => !secondary);
+  const usable = candidates.filter(({ linkLocal, tentative }) => linkLocal && !tentative);
+  return usable.find(({ permanent }) => permanent) ?? usable[0];
 }
 
 function linkByName(netlink: NetlinkSocket, name: string): Link {
@@ -85,10 +96,10 @@ function addressesOf(netlink: NetlinkSocket, interfaceIndex: number): InterfaceA
   return addresses;
 }
 
-function forwardingOf(name: string): boolean {
+function forwardingOf(name: string, family: Family): boolean {
   try {
     // A dot in the name is written as it is: the path is a directory name, not a sysctl key.
-    return readFileSync(`/proc/sys/net/ipv4/conf/${name}/forwarding`, 'latin1').trim() !== '0';
+    return readFileSync(`/proc/sys/net/${family}/conf/${name}/forwarding`, 'latin1').trim() !== '0';
   } catch {
     return false;
   }

@@ -27,6 +27,7 @@ export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
 export const AF_PACKET = 17;
+export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
@@ -68,6 +69,7 @@ export const flock = bind('int flock(int fd, int operation)');
 export const munmap = bind('int munmap(uintptr_t address, size_t length)');
 export const sched_setscheduler = bind('int sched_setscheduler(int pid, int policy, uintptr_t parameters)');
 
+const getsocknameCall = bind('int getsockname(int fd, uintptr_t address, uintptr_t length)');
 const bindCall = bind('int bind(int fd, uintptr_t address, uint32_t length)');
 const setsockoptCall = bind('int setsockopt(int fd, int level, int name, uintptr_t value, uint32_t length)');
 const getsockoptCall = bind('int getsockopt(int fd, int level, int name, uintptr_t value, uintptr_t length)');
@@ -149,6 +151,12 @@ export function setsockopt(fd: number, level: number, name: number, value: Uint8
 export function getsockopt(fd: number, level: number, name: number, value: PinnedMemory): number {
   optionLengthWord[0] = value.bytes.length;
   return getsockoptCall(fd, level, name, value.address, optionLength.address);
+}
+
+/** Fills `address` with what the socket is bound to. -1 on failure. */
+export function getsockname(fd: number, address: PinnedMemory): number {
+  optionLengthWord[0] = address.bytes.length;
+  return getsocknameCall(fd, address.address, optionLength.address);
 }
 
 /** A C `int`. */

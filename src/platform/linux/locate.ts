@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Locate } from '../../director/address-plan.ts';
+import type { Family } from '../../lib/ip-address.ts';
 import { interfaceFacts } from './interface-facts.ts';
 import { if_indextoname } from './libc.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
@@ -27,12 +28,16 @@ export function takeRouteSnapshot(): Locate {
 
 /**
  * Throws a sentence when the portable engine cannot work on an interface: there is none of that name, or the kernel
- * would forward its packets a second time, not rewritten.
+ * would forward its packets a second time, not rewritten. `families` are those of the virtual services.
  */
-export function verifyInterface(name: string): void {
-  if (!interfaceFacts(name).forwarding) return;
-  throw new Error(
-    `net.ipv4.conf.${name}.forwarding is on, so the kernel would forward the packets of virtual services beside the ` +
-      `portable engine; switch it off: sysctl -w net.ipv4.conf.${name}.forwarding=0`,
-  );
+export function verifyInterface(name: string, families: Iterable<Family> = ['ipv4']): void {
+  const facts = interfaceFacts(name);
+  for (const family of families) {
+    if (!(family === 'ipv6' ? facts.forwardingIpv6 : facts.forwarding)) continue;
+    const setting = `net.${family}.conf.${name}.forwarding`;
+    throw new Error(
+      `${setting} is on, so the kernel would forward the packets of virtual services beside the ` +
+        `portable engine; switch it off: sysctl -w ${setting}=0`,
+    );
+  }
 }

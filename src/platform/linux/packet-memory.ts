@@ -38,8 +38,7 @@ export class PacketMemory {
   readonly iovecsAt: number;
   readonly #ringLength: number;
 
-  /** `fd`: a packet socket whose ring is set up; undefined for a memory without a ring. */
-  constructor(layout: PacketMemoryLayout, fd: number) {
+  constructor(layout: PacketMemoryLayout) {
     this.#ringLength = layout.slots * layout.slotLength;
     this.superFramesAt = this.#ringLength;
     this.copiesAt = this.superFramesAt + layout.superFrames * superFrameLength;
@@ -48,10 +47,14 @@ export class PacketMemory {
     const length = this.iovecsAt + layout.queueLength * iovecLength;
     const anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     this.address = mmap(0, length, anonymous, -1, 'reserve memory for packets');
-    mmap(this.address, this.#ringLength, MAP_SHARED | MAP_FIXED, fd, 'map the packet ring');
     const memory = memoryAt(this.address, length);
     this.bytes = new Uint8Array(memory);
     this.words = new Int32Array(memory);
+  }
+
+  /** `fd`: a packet socket whose ring, of this layout, is set up. */
+  attach(fd: number): void {
+    mmap(this.address, this.#ringLength, MAP_SHARED | MAP_FIXED, fd, 'map the packet ring');
   }
 
   /** Call before the socket is closed. */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Frame, PacketPort } from '../../engine/portable/packet-port.ts';
-import { interfaceFacts } from './interface-facts.ts';
+import type { IpAddress } from '../../lib/ip-address.ts';
+import { type InterfaceFacts, interfaceFacts } from './interface-facts.ts';
 import {
   close,
   errno,
   getsockopt,
+  if_nametoindex,
   MSG_DONTWAIT,
   MSG_TRUNC,
   pinnedMemory,
@@ -19,6 +21,7 @@ import { PacketMemory, type PacketMemoryLayout, superFrameLength, virtioHeaderLe
 import {
   attachHostTrafficFilter,
   bindPacketSocket,
+  boundInterface,
   closeAndThrow,
   ETH_P_ALL,
   openPacketSocket,
@@ -31,6 +34,7 @@ import {
   SOL_PACKET,
   setPacketOption,
 } from './packet-socket.ts';
+import { SolicitedNodeGroups } from './solicited-node-groups.ts';
 import { errnos, SystemError } from './system-error.ts';
 import { TransmitQueue, VIRTIO_NET_HDR_F_NEEDS_CSUM } from './transmit-queue.ts';
 
@@ -52,6 +56,7 @@ const TP_STATUS_COPY = 2;
 const TP_STATUS_LOSING = 4;
 const TP_STATUS_VLAN_VALID = 16;
 
+const macAddressLength = 6;
 const blockLength = 1 << 16;
 const ringLengthDefault = 8 << 20;
 const slotLengthDefault = 2048;
@@ -81,24 +86,28 @@ class RingFrame implements Frame {
 /**
  * One interface: a TPACKET_V2 receive ring, mapped, and a transmit queue beside it. Every call belongs to one thread.
  * `receive` and `flush` never throw; what the kernel refuses is counted, and errors of the interface go to `onError`.
- * When the interface comes up again (with the same index) so does the port.
+ * When the interface comes up again so does the port; when another one is made of its name, `reopen` moves to that.
  */
 export class PacketRing implements PacketPort {
   readonly interface: string;
-  readonly interfaceIndex: number;
-  readonly macAddress: Uint8Array;
-  readonly mtu: number;
+  interfaceIndex = 0;
+  macAddress: Uint8Array = new Uint8Array(macAddressLength);
+  mtu = 0;
   readonly counters = { truncated: 0, vlanTagged: 0, receiveOverrun: 0, interfaceErrors: 0 };
-  /** Readable when frames wait: for poll(2). */
-  readonly fd: number;
+  /** Readable when frames wait: for poll(2). Another one after `reopen`. */
+  fd = -1;
 
+  readonly #layout: PacketMemoryLayout;
+  readonly #qdiscBypass: boolean;
   readonly #memory: PacketMemory;
   readonly #words: Int32Array;
   readonly #slots: number;
   readonly #wordsPerSlot: number;
   readonly #superFrames: number;
   readonly #frame: RingFrame;
-  readonly #queue: TransmitQueue;
+  #queue: TransmitQueue;
+  #groups: SolicitedNodeGroups | undefined;
+  #answered: readonly IpAddress[] = [];
   readonly #onError: (error: SystemError) => void;
   /** struct tpacket_stats { u32 packets, drops; } */
   readonly #statistics = pinnedMemory(8);
@@ -109,43 +118,40 @@ export class PacketRing implements PacketPort {
 
   /** Throws a sentence when there is no such interface or the privilege is missing. */
   constructor(interfaceName: string, options: PacketRingOptions = {}) {
-    const facts = interfaceFacts(interfaceName);
-    if (facts.macAddress.length !== 6) {
-      throw new Error(`interface ${interfaceName} is not Ethernet; the portable engine cannot forward there`);
-    }
+    const facts = ethernetFacts(interfaceName);
     this.interface = interfaceName;
-    this.interfaceIndex = facts.index;
-    this.macAddress = facts.macAddress;
-    this.mtu = facts.mtu;
     this.#onError = options.onError ?? (() => undefined);
-
     const layout = layoutFor(facts.mtu, options);
+    this.#layout = layout;
+    this.#qdiscBypass = options.qdiscBypass ?? false;
     this.#slots = layout.slots;
     this.#wordsPerSlot = layout.slotLength / 4;
     this.#superFrames = layout.superFrames;
-    this.fd = openPacketSocket();
-    try {
-      this.#memory = openRing(this.fd, layout);
-      this.#words = this.#memory.words;
-      this.#frame = new RingFrame(this.#memory);
-      this.#queue = new TransmitQueue(
-        interfaceName,
-        facts.index,
-        this.#memory,
-        layout.queueLength,
-        options.qdiscBypass ?? false,
-        (error) => this.#reportTransmitError(error),
-      );
-    } catch (error) {
-      closeAndThrow([this.fd], error);
-    }
-    try {
-      // Last: from here on frames arrive.
-      bindPacketSocket(this.fd, facts.index, ETH_P_ALL, interfaceName);
-    } catch (error) {
-      this.close();
-      throw error;
-    }
+    this.#memory = new PacketMemory(layout);
+    this.#words = this.#memory.words;
+    this.#frame = new RingFrame(this.#memory);
+    this.#queue = this.#open(facts);
+  }
+
+  /**
+   * Follows an interface that was deleted and made anew, or went to another namespace and came back: the sockets stay
+   * bound to the one that is gone. True when that was so and the port works again: its index, MAC address and `fd` have
+   * changed then. To be called between `release` and `receive`. Throws a sentence when there is an interface that cannot
+   * be opened; the port is closed then, until a later call succeeds.
+   */
+  reopen(): boolean {
+    const index = if_nametoindex(this.interface);
+    if (index === 0 || boundInterface(this.fd) === index) return false;
+    const facts = ethernetFacts(this.interface);
+    this.close();
+    this.#queue = this.#open(facts);
+    return true;
+  }
+
+  /** Hears from here on neighbour solicitations for these addresses, and only these. */
+  answerFor(addresses: readonly IpAddress[]): void {
+    this.#answered = addresses;
+    this.#groups?.follow(addresses);
   }
 
   get queued(): number {
@@ -210,9 +216,44 @@ export class PacketRing implements PacketPort {
 
   /** Frees the sockets and the ring. Frames that are still held read as zeros. */
   close(): void {
+    if (this.fd === -1) return;
     this.#memory.detach();
     this.#queue.close();
+    this.#groups?.close();
+    this.#groups = undefined;
     close(this.fd);
+    this.fd = -1;
+  }
+
+  #open({ index, macAddress, mtu }: InterfaceFacts): TransmitQueue {
+    const { interface: name } = this;
+    const fd = openPacketSocket();
+    let queue: TransmitQueue | undefined;
+    const groups = new SolicitedNodeGroups(fd, index);
+    try {
+      openRing(fd, this.#layout);
+      this.#memory.attach(fd);
+      queue = new TransmitQueue(name, index, this.#memory, this.#layout.queueLength, this.#qdiscBypass, (error) =>
+        this.#reportTransmitError(error),
+      );
+      groups.follow(this.#answered);
+      // Last: from here on frames arrive.
+      bindPacketSocket(fd, index, ETH_P_ALL, name);
+    } catch (error) {
+      this.#memory.detach();
+      queue?.close();
+      groups.close();
+      closeAndThrow([fd], error);
+    }
+    this.fd = fd;
+    this.interfaceIndex = index;
+    this.macAddress = macAddress;
+    this.mtu = mtu;
+    this.#groups = groups;
+    this.#next = 0;
+    this.#taken = 0;
+    this.#superFramesTaken = 0;
+    return queue;
   }
 
   /** Points the frame at the slot's frame. False when the kernel could not keep the whole of it. */
@@ -278,6 +319,12 @@ export class PacketRing implements PacketPort {
   }
 }
 
+function ethernetFacts(interfaceName: string): InterfaceFacts {
+  const facts = interfaceFacts(interfaceName);
+  if (facts.macAddress.length === macAddressLength) return facts;
+  throw new Error(`interface ${interfaceName} is not Ethernet; the portable engine cannot forward there`);
+}
+
 function layoutFor(mtu: number, options: PacketRingOptions): PacketMemoryLayout {
   // Jumbo frames fit into a slot too: only merged frames cost a system call each.
   let slotLength = options.slotLength ?? slotLengthDefault;
@@ -293,7 +340,7 @@ function layoutFor(mtu: number, options: PacketRingOptions): PacketMemoryLayout 
   };
 }
 
-function openRing(fd: number, layout: PacketMemoryLayout): PacketMemory {
+function openRing(fd: number, layout: PacketMemoryLayout): void {
   // PACKET_VERSION and PACKET_VNET_HDR cannot be changed once there is a ring.
   setPacketOption(fd, 'PACKET_VERSION', PACKET_VERSION, TPACKET_V2);
   setPacketOption(fd, 'PACKET_VNET_HDR', PACKET_VNET_HDR, 1);
@@ -307,5 +354,4 @@ function openRing(fd: number, layout: PacketMemoryLayout): PacketMemory {
   const blocks = (layout.slots * layout.slotLength) / blockLength;
   const request = new Uint32Array([blockLength, blocks, layout.slotLength, layout.slots]);
   setPacketOption(fd, 'PACKET_RX_RING', PACKET_RX_RING, new Uint8Array(request.buffer));
-  return new PacketMemory(layout, fd);
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import {
   AF_PACKET,
-  addressOf,
   bindSocket,
   close,
   errno,
+  getsockname,
   int32,
+  pinnedMemory,
   SO_ATTACH_FILTER,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -14,10 +15,23 @@ import {
   setsockopt,
   socket,
 } from './libc.ts';
+import {
+  attachFilter,
+  BPF_JEQ_K,
+  BPF_JGT_K,
+  BPF_LD_B_ABS,
+  BPF_LD_H_ABS,
+  BPF_LD_W_ABS,
+  BPF_RET_K,
+  type Instruction,
+  SKF_AD_PKTTYPE,
+} from './socket-filter.ts';
 import { errnos, SystemError } from './system-error.ts';
 
 // linux/socket.h, linux/if_packet.h
 export const SOL_PACKET = 263;
+export const PACKET_ADD_MEMBERSHIP = 1;
+export const PACKET_DROP_MEMBERSHIP = 2;
 export const PACKET_RX_RING = 5;
 export const PACKET_STATISTICS = 6;
 export const PACKET_COPY_THRESH = 7;
@@ -35,35 +49,48 @@ const ETH_P_IPV6 = 0x86dd;
 // struct sockaddr_ll { u16 family; be16 protocol; int ifindex; u16 hatype; u8 pkttype; u8 halen; u8 addr[8]; }
 const sockaddrLength = 20;
 
-// struct sock_filter { u16 code; u8 jt; u8 jf; u32 k; } and linux/filter.h
-const instructionLength = 8;
-const BPF_LD_W_ABS = 0x20;
-const BPF_LD_H_ABS = 0x28;
-const BPF_LD_B_ABS = 0x30;
-const BPF_JEQ_K = 0x15;
-const BPF_JGT_K = 0x25;
-const BPF_RET_K = 0x06;
-const SKF_AD_PKTTYPE = 0xffff_f000 + 4;
-/** PACKET_HOST is 0; above come multicast, other hosts', outgoing and looped back frames. */
+/** PACKET_HOST is 0; above come other hosts', outgoing and looped back frames. */
 const PACKET_BROADCAST = 1;
+const PACKET_MULTICAST = 2;
+const IPPROTO_ICMPV6 = 58;
 const IPPROTO_VRRP = 112;
 const etherTypeOffset = 12;
 const ipv4ProtocolOffset = 14 + 9;
+const ipv6NextHeaderOffset = 14 + 6;
+const icmpv6TypeOffset = 14 + 40;
+/** RFC 4861 section 4.3. */
+const neighbourSolicitation = 135;
 const wholeFrame = 0x4_0000;
 
 /**
- * ARP, IPv4 and IPv6 frames that are for this host or for everybody; no multicast, and no VRRP, which the election
- * reads by a socket of its own.
+ * ARP, IPv4 and IPv6 frames that are for this host or for everybody; no VRRP, which the election reads by a socket of
+ * its own. Of multicast only neighbour solicitations to solicited-node groups (33:33:ff, RFC 2464 section 7 and RFC 4291
+ * section 2.7.1): so others ask for IPv6 addresses that are on no interface.
  */
-const hostTrafficFilter: ReadonlyArray<readonly [code: number, jumpTrue: number, jumpFalse: number, k: number]> = [
+const hostTrafficFilter: readonly Instruction[] = [
   [BPF_LD_W_ABS, 0, 0, SKF_AD_PKTTYPE],
-  [BPF_JGT_K, 7, 0, PACKET_BROADCAST],
+  [BPF_JGT_K, 8, 0, PACKET_BROADCAST],
+  // For this host.
   [BPF_LD_H_ABS, 0, 0, etherTypeOffset],
-  [BPF_JEQ_K, 4, 0, ETH_P_ARP],
+  [BPF_JEQ_K, 17, 0, ETH_P_ARP],
   [BPF_JEQ_K, 3, 0, ETH_P_IPV6],
-  [BPF_JEQ_K, 0, 3, ETH_P_IP],
+  [BPF_JEQ_K, 0, 16, ETH_P_IP],
   [BPF_LD_B_ABS, 0, 0, ipv4ProtocolOffset],
-  [BPF_JEQ_K, 1, 0, IPPROTO_VRRP],
+  [BPF_JEQ_K, 14, 13, IPPROTO_VRRP],
+  [BPF_LD_B_ABS, 0, 0, ipv6NextHeaderOffset],
+  [BPF_JEQ_K, 12, 11, IPPROTO_VRRP],
+  // Multicast.
+  [BPF_JGT_K, 11, 0, PACKET_MULTICAST],
+  [BPF_LD_H_ABS, 0, 0, 0],
+  [BPF_JEQ_K, 0, 9, 0x3333],
+  [BPF_LD_B_ABS, 0, 0, 2],
+  [BPF_JEQ_K, 0, 7, 0xff],
+  [BPF_LD_H_ABS, 0, 0, etherTypeOffset],
+  [BPF_JEQ_K, 0, 5, ETH_P_IPV6],
+  [BPF_LD_B_ABS, 0, 0, ipv6NextHeaderOffset],
+  [BPF_JEQ_K, 0, 3, IPPROTO_ICMPV6],
+  [BPF_LD_B_ABS, 0, 0, icmpv6TypeOffset],
+  [BPF_JEQ_K, 0, 1, neighbourSolicitation],
   [BPF_RET_K, 0, 0, wholeFrame],
   [BPF_RET_K, 0, 0, 0],
 ];
@@ -92,21 +119,17 @@ export function packetSocketAddress(interfaceIndex: number, protocol: number): U
   return address;
 }
 
+/** The interface that a packet socket is bound to; -1 since that one has gone, and undefined without a socket. */
+export function boundInterface(fd: number): number | undefined {
+  const address = pinnedMemory(sockaddrLength);
+  if (getsockname(fd, address) === -1) return undefined;
+  return new DataView(address.bytes.buffer).getInt32(4, true);
+}
+
 export function attachHostTrafficFilter(fd: number): void {
-  const program = new Uint8Array(new ArrayBuffer(hostTrafficFilter.length * instructionLength));
-  const view = new DataView(program.buffer);
-  for (const [i, [code, jumpTrue, jumpFalse, k]] of hostTrafficFilter.entries()) {
-    view.setUint16(i * instructionLength, code, true);
-    view.setUint8(i * instructionLength + 2, jumpTrue);
-    view.setUint8(i * instructionLength + 3, jumpFalse);
-    view.setUint32(i * instructionLength + 4, k, true);
-  }
-  // struct sock_fprog { u16 len; struct sock_filter *filter; }
-  const fprog = new Uint8Array(16);
-  const fprogView = new DataView(fprog.buffer);
-  fprogView.setUint16(0, hostTrafficFilter.length, true);
-  fprogView.setBigUint64(8, BigInt(addressOf(program)), true);
-  setPacketOption(fd, 'SO_ATTACH_FILTER', SO_ATTACH_FILTER, fprog, SOL_SOCKET);
+  attachFilter(hostTrafficFilter, (fprog) => {
+    setPacketOption(fd, 'SO_ATTACH_FILTER', SO_ATTACH_FILTER, fprog, SOL_SOCKET);
+  });
 }
 
 /** Throws a SystemError that names the option. */

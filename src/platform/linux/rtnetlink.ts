@@ -25,6 +25,10 @@ export interface InterfaceAddress {
   readonly secondary: boolean;
   /** RT_SCOPE_LINK or narrower. */
   readonly linkLocal: boolean;
+  /** IPv6: not yet, or not at all, found free of duplicates (RFC 4862 section 5.4). Nothing may be sent from it. */
+  readonly tentative: boolean;
+  /** Without an end of its lifetime. */
+  readonly permanent: boolean;
 }
 
 export interface RouteHop {
@@ -108,6 +112,9 @@ const NDA_LLADDR = 2;
 const IFF_UP = 0x1;
 const IFF_RUNNING = 0x40;
 const IFA_F_SECONDARY = 1;
+const IFA_F_DADFAILED = 8;
+const IFA_F_TENTATIVE = 0x40;
+const IFA_F_PERMANENT = 0x80;
 const RT_SCOPE_LINK = 253;
 const RTN_UNICAST = 1;
 const RTA_DST = 1;
@@ -162,6 +169,8 @@ export function parseInterfaceAddress(payload: Uint8Array): Result<InterfaceAddr
     prefixLength: payload[1]!,
     secondary: (payload[2]! & IFA_F_SECONDARY) !== 0,
     linkLocal: payload[3]! >= RT_SCOPE_LINK,
+    tentative: (payload[2]! & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) !== 0,
+    permanent: (payload[2]! & IFA_F_PERMANENT) !== 0,
   });
 }
 

@@ -15,6 +15,7 @@ import {
   SO_SNDBUF,
   SO_SNDBUFFORCE,
   SOCK_CLOEXEC,
+  SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOL_SOCKET,
   setsockopt,
@@ -31,7 +32,6 @@ export interface SyncSocketOptions {
   readonly ttl: number;
 }
 
-const SOCK_DGRAM = 2;
 /** A bulk snapshot comes in bursts. The kernel grants double. */
 const receiveBufferBytes = 8 << 20;
 const sendBufferBytes = 4 << 20;

@@ -39,7 +39,7 @@ const sendBufferBytes = 8 << 20;
  * nothing. PACKET_VNET_HDR lets the kernel complete checksums and cut merged frames.
  */
 export class TransmitQueue {
-  readonly #fd: number;
+  #fd: number;
   readonly #memory: PacketMemory;
   readonly #capacity: number;
   readonly #onError: (errno: number) => void;
@@ -137,8 +137,11 @@ export class TransmitQueue {
     this.#length = 0;
   }
 
+  /** What is queued afterwards is refused. */
   close(): void {
     close(this.#fd);
+    this.#fd = -1;
+    this.#length = 0;
   }
 
   #point(address: number, length: number): void {
