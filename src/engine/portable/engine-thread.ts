@@ -34,6 +34,8 @@ export interface EngineThreadParts {
   readonly nowMs: () => number;
   /** Called in every round of the loop, busy or idle: the thread lives. */
   readonly onRound?: (nowMs: number) => void;
+  /** Called when the engine has taken a configuration: what it needs of the interfaces may have changed. */
+  readonly onConfigured?: (configuration: EngineConfiguration) => void;
   /** Whoever may ask: the director, and sync. Requests are taken from them in turn. Ports come and go. */
   readonly requests: MessagePort[];
   /** Event batches a listener may leave unacknowledged before events are lost. */
@@ -75,7 +77,7 @@ export function runEngineThread(parts: EngineThreadParts): void {
         if (request.ask === 'leave') {
           events.remove(port);
           leaving.push(port);
-        } else if (serve(engine, events, port, request)) return;
+        } else if (serve(parts, events, port, request)) return;
       }
     }
     for (const port of leaving.splice(0)) requests.splice(requests.indexOf(port), 1);
@@ -130,7 +132,7 @@ class EventOutlet {
 
 /** Returns true when the thread is to end. */
 function serve(
-  engine: PortableEngine,
+  parts: EngineThreadParts,
   events: EventOutlet,
   port: MessagePort,
   request: Exclude<EngineRequest, { ask: 'leave' }>,
@@ -144,17 +146,18 @@ function serve(
     return false;
   }
   try {
-    reply(port, request.id, answer(engine, request));
+    reply(port, request.id, answer(parts, request));
   } catch (error) {
     post(port, { id: request.id, error: error instanceof Error ? error.message : String(error) });
   }
   return request.ask === 'close';
 }
 
-function answer(engine: PortableEngine, request: EngineRequest): EngineAnswer {
+function answer({ engine, onConfigured }: EngineThreadParts, request: EngineRequest): EngineAnswer {
   switch (request.ask) {
     case 'configure':
       engine.configure(request.configuration);
+      onConfigured?.(request.configuration);
       return undefined;
     case 'counters':
       return engine.counters();
