@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defaultRunDirectory, fetchStatus } from '../control/client.ts';
-import type { DirectorStatus, ServiceStatus, VirtualRouterStatus } from '../director/status.ts';
+import type {
+  DirectorStatus,
+  RealServerStatus,
+  ServiceStatus,
+  SorryServerStatus,
+  VirtualRouterStatus,
+} from '../director/status.ts';
 import { keepalivedStateNames } from '../model/virtual-router.ts';
 import { endpointName } from '../model/virtual-service.ts';
 import { ExitCode, parseOptions } from './arguments.ts';
@@ -65,27 +71,35 @@ function describeSync({ sync }: DirectorStatus): string[] {
 }
 
 function describeService(service: ServiceStatus): string[] {
-  const rows = service.realServers.map((server) => [
+  const rows = service.realServers.map((server) =>
+    describeServer(server, server.alive ? String(server.weight) : `${server.weight} (down)`),
+  );
+  const { sorryServer } = service;
+  if (sorryServer !== undefined) {
+    rows.push(describeServer(sorryServer, sorryServer.serving ? 'sorry (serving)' : 'sorry'));
+  }
+  const { persistence } = service;
+  const title = [
+    service.name,
+    service.scheduler,
+    ...(service.onePacket === true ? ['ops'] : []),
+    ...(persistence === undefined ? [] : [`persistent ${persistence.timeoutMs / 1000}s/${persistence.prefixLength}`]),
+  ];
+  const header = [title.join(' '), 'forward', 'weight', 'active', 'inactive', 'conns', 'in', 'out'];
+  return [...formatTable(header, rows), ''];
+}
+
+function describeServer(server: RealServerStatus | SorryServerStatus, weight: string): string[] {
+  return [
     `-> ${endpointName(server)}`,
     server.forwardingMethod,
-    server.alive ? String(server.weight) : `${server.weight} (down)`,
+    weight,
     String(server.activeConnections),
     String(server.inactiveConnections),
     String(server.connections),
     String(server.packetsIn),
     String(server.packetsOut),
-  ]);
-  const header = [
-    `${service.name} ${service.scheduler}`,
-    'forward',
-    'weight',
-    'active',
-    'inactive',
-    'conns',
-    'in',
-    'out',
   ];
-  return [...formatTable(header, rows), ''];
 }
 
 function describeDrops({ engine }: DirectorStatus): string[] {

@@ -22,6 +22,7 @@ import {
   parseWholeNumber,
   readSwitch,
   readWholeNumber,
+  refuseLinkLocal,
 } from './values.ts';
 
 /** A service's address and port. */
@@ -129,6 +130,7 @@ export function readPoolMember(
   const address = checkAddress(first, diagnostics, family === undefined ? undefined : { family, because });
   const port = readRealPort(second, service?.port ?? 0, diagnostics);
   if (address === undefined || port === undefined) return undefined;
+  refuseLinkLocal(address, first, diagnostics);
   return { span, address, port, portSpan: second?.span ?? span };
 }
 

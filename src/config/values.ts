@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Family, familyOf, type IpAddress, parseIpAddress } from '../lib/ip-address.ts';
+import { type Family, familyOf, type IpAddress, isLinkLocal, parseIpAddress } from '../lib/ip-address.ts';
 import { quote } from './block-reader.ts';
 import type { DiagnosticCollector } from './diagnostic.ts';
 import type { Word } from './lexer.ts';
@@ -106,6 +106,12 @@ export function checkAddress(
     diagnostics.error(word.span, `${address} is not an ${familyName(wanted.family)} address: ${wanted.because}`);
   } else return address;
   return undefined;
+}
+
+/** For addresses of services and servers, whose place no interface can be named for. */
+export function refuseLinkLocal(address: IpAddress, word: Word, diagnostics: DiagnosticCollector): void {
+  if (!isLinkLocal(address)) return;
+  diagnostics.error(word.span, `${address} is a link-local address, which is one only on its interface: give another`);
 }
 
 export function familyName(family: Family): 'IPv4' | 'IPv6' {

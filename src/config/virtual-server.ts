@@ -26,7 +26,15 @@ import {
   weightRange,
 } from './real-server.ts';
 import { noFlags, readSchedulerName, schedulerFlags } from './scheduler-choice.ts';
-import { checkAddress, checkWholeNumber, familyName, noArguments, onlyArgument, readWholeNumber } from './values.ts';
+import {
+  checkAddress,
+  checkWholeNumber,
+  familyName,
+  noArguments,
+  onlyArgument,
+  readWholeNumber,
+  refuseLinkLocal,
+} from './values.ts';
 
 /** A virtual service and where it stands. */
 export interface PlacedService {
@@ -124,6 +132,7 @@ function readEndpoint(statement: Statement, diagnostics: DiagnosticCollector): E
     diagnostics.warning(third.span, `${quote(third.text)} is ignored: virtual_server takes an address and a port`);
   }
   const address = checkAddress(first, diagnostics);
+  if (address !== undefined) refuseLinkLocal(address, first, diagnostics);
   if (second === undefined || /^0+$/.test(second.text)) {
     diagnostics.error(second?.span ?? span, 'a virtual_server for all ports is not supported yet: give a port');
     return undefined;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EngineAddress } from '../engine/engine.ts';
-import type { IpAddress } from '../lib/ip-address.ts';
-import type { Configuration } from '../model/configuration.ts';
+import { type Family, familyOf, type IpAddress, isLinkLocal } from '../lib/ip-address.ts';
+import type { Configuration, ConfiguredService } from '../model/configuration.ts';
 import type { VirtualRouter } from '../model/virtual-router.ts';
+import type { RealServer } from '../model/virtual-service.ts';
 
 /** A virtual router with what this director needs to run it. */
 export interface RouterAssignment {
@@ -21,6 +22,8 @@ export interface AddressPlan {
   readonly addresses: readonly EngineAddress[];
   /** Every interface that the engine has to receive from. */
   readonly interfaces: readonly string[];
+  /** Those of the virtual services: what the engine forwards, the kernel must not. */
+  readonly families: ReadonlySet<Family>;
 }
 
 /** How the host reaches an address: the interface of its route, and whether the host holds the address itself. */
@@ -40,7 +43,7 @@ export function planAddresses(
 ): AddressPlan {
   const served = new Set(configuration.services.map((service) => service.address));
   const answered = addressesToAnswer(configuration, served, locate);
-  refuseHeldAddresses(answered, previous, locate);
+  refuseHeldAddresses(configuration, answered, previous, locate);
   const slots = assignSlots(configuration.virtualRouters, leaseSlotsOf(previous));
   const routers = configuration.virtualRouters.map((router) => ({
     router,
@@ -56,7 +59,12 @@ export function planAddresses(
     .filter((address) => !elected.some((one) => one.address === address))
     .map((address) => planUnelected(address, locate));
   const addresses = [...elected, ...unelected];
-  return { routers, addresses, interfaces: collectInterfaces(configuration, addresses, locate) };
+  return {
+    routers,
+    addresses,
+    interfaces: collectInterfaces(configuration, addresses, locate),
+    families: new Set([...served].map(familyOf)),
+  };
 }
 
 /** Two configurations speak of the same virtual router when this is equal. */
@@ -74,19 +82,24 @@ function addressesToAnswer(
   served: ReadonlySet<IpAddress>,
   locate: Locate,
 ): ReadonlySet<IpAddress> {
-  const masqueraded = services.flatMap((service) =>
-    service.realServers.filter((server) => server.forwardingMethod === 'masquerade'),
-  );
-  const behind = new Set(masqueraded.map((server) => locate(server.address)?.interface));
+  const masqueraded = services.flatMap(poolOf).filter((server) => server.forwardingMethod === 'masquerade');
+  // A link-local address is as good a gateway as any, so that the family decides and not the prefix.
+  const behind = new Set(masqueraded.map(({ address }) => `${locate(address)?.interface} ${familyOf(address)}`));
   const gateways = virtualRouters
     .flatMap((router) => router.addresses)
-    .filter((address) => behind.has(address.interface))
+    .filter(({ address, interface: name }) => behind.has(`${name} ${familyOf(address)}`))
     .map(({ address }) => address);
   return new Set([...served, ...gateways]);
 }
 
+/** Every server that connections of a service may be with. */
+function poolOf({ realServers, sorryServer }: ConfiguredService): readonly RealServer[] {
+  return sorryServer === undefined ? realServers : [...realServers, sorryServer];
+}
+
 /** On an interface already, by another program's hand: the kernel would answer for it whoever is active. */
 function refuseHeldAddresses(
+  { virtualRouters }: Configuration,
   answered: ReadonlySet<IpAddress>,
   previous: AddressPlan | undefined,
   locate: Locate,
@@ -94,13 +107,21 @@ function refuseHeldAddresses(
   const own = new Set(previous?.routers.flatMap(({ installed }) => [...installed]));
   for (const address of answered) {
     const place = own.has(address) ? undefined : locate(address);
-    if (place?.held) {
+    if (place?.held && concerns(place.interface, address, virtualRouters)) {
       throw new Error(
         `${address} is on ${place.interface} already, whose kernel would reset its connections; take it off: ` +
           `ip address del ${address}/LENGTH dev ${place.interface}`,
       );
     }
   }
+}
+
+/** The same link-local address on another interface is another address. */
+function concerns(interfaceName: string, address: IpAddress, routers: readonly VirtualRouter[]): boolean {
+  if (!isLinkLocal(address)) return true;
+  return routers.some((router) =>
+    router.addresses.some((each) => each.address === address && each.interface === interfaceName),
+  );
 }
 
 function leaseSlotsOf(plan: AddressPlan | undefined): Map<string, number> {
@@ -140,11 +161,11 @@ function collectInterfaces(
 ): string[] {
   const names = new Set(addresses.map((address) => address.interface));
   for (const service of configuration.services) {
-    for (const server of service.realServers) {
+    for (const server of poolOf(service)) {
       const place = locate(server.address);
       if (place?.held) {
         throw new Error(
-          `real_server ${server.address} is an address of this director itself (${place.interface}); ` +
+          `${server === service.sorryServer ? 'sorry_server' : 'real_server'} ${server.address} is an address of this director itself (${place.interface}); ` +
             'the portable engine does not deliver to its own host yet',
         );
       }

@@ -37,5 +37,7 @@ export interface HealthControl {
   configure(services: readonly ConfiguredService[]): void;
   onChange(listener: (change: HealthChange) => void): void;
   isAlive(service: string, realServer: string): boolean;
+  /** Whether enough of a service's real servers are alive for it to do without its sorry server. */
+  hasQuorum(service: string): boolean;
   stop(): void;
 }

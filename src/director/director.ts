@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Engine, EngineConfiguration, ExportPage } from '../engine/engine.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Family } from '../lib/ip-address.ts';
 import type { Log } from '../lib/log.ts';
 import type { Configuration } from '../model/configuration.ts';
-import { endpointName, virtualServiceName } from '../model/virtual-service.ts';
+import { virtualServiceName } from '../model/virtual-service.ts';
 import { compileService } from '../scheduler/compile.ts';
 import { type AddressPlan, type Locate, planAddresses } from './address-plan.ts';
 import type { ElectionControl, HealthControl, ReplicationControl } from './controls.ts';
+import { poolInEffect } from './pool.ts';
 import { describeServices } from './service-status.ts';
 import type { DirectorStatus } from './status.ts';
 import type { DirectorView } from './view.ts';
@@ -18,8 +20,8 @@ export interface DirectorParts {
   readonly health: HealthControl;
   /** Takes a snapshot of the host's routes. */
   readonly takeRouteSnapshot: () => Locate;
-  /** Throws a sentence when the engine cannot work on an interface. */
-  readonly verifyInterface: (name: string) => void;
+  /** Throws a sentence when the engine cannot work on an interface for these families. */
+  readonly verifyInterface: (name: string, families: ReadonlySet<Family>) => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
@@ -66,7 +68,7 @@ export class Director implements DirectorView {
       const { takeRouteSnapshot, verifyInterface, log } = this.#parts;
       const [formerConfiguration, formerPlan] = [this.#configuration, this.#plan];
       const plan = planAddresses(configuration, this.#plan, takeRouteSnapshot());
-      for (const name of plan.interfaces) verifyInterface(name);
+      for (const name of plan.interfaces) verifyInterface(name, plan.families);
       try {
         await this.#adopt(configuration, plan);
       } catch (error) {
@@ -105,9 +107,7 @@ export class Director implements DirectorView {
       configurationFile,
       virtualRouters,
       sync,
-      services: describeServices(this.#configuration?.services ?? [], services, (service, server) =>
-        health.isAlive(service, server),
-      ),
+      services: describeServices(this.#configuration?.services ?? [], services, health),
       engine: { kind: engine.kind, ...counters },
     };
   }
@@ -144,12 +144,14 @@ export class Director implements DirectorView {
     const { services, timeouts } = this.#configuration;
     const engineConfiguration: EngineConfiguration = {
       addresses: this.#plan.addresses,
-      services: services.map((service) =>
-        compileService(service, (index) => {
-          const server = service.realServers[index];
-          return server !== undefined && health.isAlive(virtualServiceName(service), endpointName(server));
-        }),
-      ),
+      services: services.map((service) => {
+        const name = virtualServiceName(service);
+        const pool = poolInEffect(service, {
+          isAlive: (realServer) => health.isAlive(name, realServer),
+          hasQuorum: health.hasQuorum(name),
+        });
+        return compileService(pool.service, pool.isAvailable);
+      }),
       timeouts,
       gracePeriodMs,
     };

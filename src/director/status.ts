@@ -2,7 +2,7 @@
 import type { EngineCounters, RealServerCounters, TrafficCounters } from '../engine/engine.ts';
 import type { IpAddress } from '../lib/ip-address.ts';
 import type { VirtualRouterState } from '../model/virtual-router.ts';
-import type { ForwardingMethod, SchedulerName } from '../model/virtual-service.ts';
+import type { ForwardingMethod, Persistence, SchedulerName } from '../model/virtual-service.ts';
 
 // What a running director says of itself: the JSON of `GET /status` and of `baton status --json`. Scripts rely on it:
 // fields are added, never renamed.
@@ -42,14 +42,27 @@ export interface RealServerStatus extends RealServerCounters {
   readonly forwardingMethod: ForwardingMethod;
   /** As configured. */
   readonly weight: number;
+  /** `uthreshold`. Absent: no limit. */
+  readonly upperThreshold?: number;
   /** False while a checker holds it out. */
   readonly alive: boolean;
+}
+
+export interface SorryServerStatus extends RealServerCounters {
+  readonly forwardingMethod: ForwardingMethod;
+  /** It takes the new connections because too few real servers are alive. */
+  readonly serving: boolean;
 }
 
 export interface ServiceStatus extends TrafficCounters {
   readonly name: string;
   readonly scheduler: SchedulerName;
   readonly realServers: readonly RealServerStatus[];
+  /** Absent: none is configured. */
+  readonly sorryServer?: SorryServerStatus;
+  readonly persistence?: Persistence;
+  /** `ops`. Absent: false. */
+  readonly onePacket?: boolean;
 }
 
 export interface EngineStatus extends Omit<EngineCounters, 'services'> {

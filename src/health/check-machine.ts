@@ -22,11 +22,16 @@ const bootstrapDelayMs = 1_000;
 const overdueMs = 1_000;
 
 /**
- * The beginning: up until proven otherwise, as keepalived without `alpha`. `jitter`, in [0, 1), spreads first checks
- * over one delay_loop (keepalived's `warmup`).
+ * The beginning: up until proven otherwise, down with `alpha`. `jitter`, in [0, 1), spreads first checks over `warmup`,
+ * one delay_loop unless it is given.
  */
-export function newCheck(timing: CheckTiming, jitter: number, nowMs: number): CheckState {
-  return { phase: 'waiting', up: true, failures: 0, dueAtMs: nowMs + bootstrapDelayMs + jitter * timing.delayLoopMs };
+export function newCheck(
+  timing: CheckTiming & Pick<HealthCheck, 'alpha' | 'warmupMs'>,
+  jitter: number,
+  nowMs: number,
+): CheckState {
+  const dueAtMs = nowMs + bootstrapDelayMs + jitter * (timing.warmupMs ?? timing.delayLoopMs);
+  return { phase: 'waiting', up: timing.alpha !== true, failures: 0, dueAtMs };
 }
 
 /**

@@ -5,6 +5,7 @@ import { endpointName, virtualServiceName } from '../model/virtual-service.ts';
 import { CheckRun } from './check-run.ts';
 import { runTcpCheck } from './checkers/tcp-check.ts';
 import type { TcpConnector } from './connector.ts';
+import { judgeQuorum } from './quorum.ts';
 import { Slots } from './slots.ts';
 
 export interface HealthChange {
@@ -36,6 +37,11 @@ interface Watched {
   alive: boolean;
 }
 
+interface Quorum {
+  readonly rule: Pick<ConfiguredService, 'quorum' | 'hysteresis'>;
+  held: boolean | undefined;
+}
+
 /**
  * Runs the checks of a configuration. A real server is alive while all its checks are up, and so is one that has none
  * or that nobody configured.
@@ -46,6 +52,8 @@ export class HealthRunner {
   readonly #listeners: ((change: HealthChange) => void)[] = [];
   /** By service and real server. */
   #watched = new Map<string, Watched>();
+  /** By service. */
+  #quorums = new Map<string, Quorum>();
 
   constructor(parts: HealthRunnerParts) {
     this.#parts = parts;
@@ -72,6 +80,13 @@ export class HealthRunner {
       }
     }
     for (const { runs } of former.values()) stopAll(runs);
+    const formerQuorums = this.#quorums;
+    this.#quorums = new Map();
+    for (const service of services) {
+      const name = virtualServiceName(service);
+      this.#quorums.set(name, { rule: service, held: formerQuorums.get(name)?.held });
+      this.#judgeQuorum(name);
+    }
     for (const watched of this.#watched.values()) this.#judge(watched, 'the configuration of its checks changed');
   }
 
@@ -79,18 +94,16 @@ export class HealthRunner {
     return this.#watched.get(watchKey(service, realServer))?.alive ?? true;
   }
 
-  /**
-   * keepalived's default quorum: a virtual service is alive while the weights of its real servers that are alive add up
-   * to 1 or more. One that nobody configured is not.
-   */
+  /** Whether enough of a service's real servers are alive, see `judgeQuorum`. One that nobody configured has none. */
   hasQuorum(service: string): boolean {
-    return [...this.#watched.values()].some((each) => each.service === service && each.alive && each.weight > 0);
+    return this.#quorums.get(service)?.held ?? false;
   }
 
   stop(): void {
     this.#slots.dropWaiting();
     for (const { runs } of this.#watched.values()) stopAll(runs);
     this.#watched.clear();
+    this.#quorums.clear();
   }
 
   #watch(service: ConfiguredService, server: CheckedRealServer, former: Watched | undefined): Watched {
@@ -99,7 +112,8 @@ export class HealthRunner {
       realServer: endpointName(server),
       weight: server.weight,
       runs: former?.runs ?? new Map(),
-      alive: former?.alive ?? true,
+      // One that begins with `alpha` is down without having gone down: there is nothing to report.
+      alive: former?.alive ?? server.checks.every((check) => check.alpha !== true),
     };
     const checks = checkKeys(server.checks);
     for (const [key, run] of watched.runs) {
@@ -127,11 +141,20 @@ export class HealthRunner {
     });
   }
 
+  #judgeQuorum(service: string): void {
+    const quorum = this.#quorums.get(service);
+    if (quorum === undefined) return;
+    let liveWeight = 0;
+    for (const each of this.#watched.values()) if (each.service === service && each.alive) liveWeight += each.weight;
+    quorum.held = judgeQuorum(quorum.held, quorum.rule, liveWeight);
+  }
+
   #judge(watched: Watched, reason: string): void {
     const alive = [...watched.runs.values()].every((run) => run.up);
     if (alive === watched.alive) return;
     watched.alive = alive;
     const { service, realServer } = watched;
+    this.#judgeQuorum(service);
     for (const listener of this.#listeners) listener({ service, realServer, alive, reason });
   }
 }

@@ -21,6 +21,11 @@ export function familyOf(address: IpAddress): Family {
   return address.includes(':') ? 'ipv6' : 'ipv4';
 }
 
+/** `fe80::/10`: means nothing without an interface. */
+export function isLinkLocal(address: IpAddress): boolean {
+  return /^fe[89ab][0-9a-f]:/.test(address);
+}
+
 /** The address in network byte order: 4 bytes, or 16 for IPv6. */
 export function ipAddressBytes(address: IpAddress): Uint8Array {
   if (familyOf(address) === 'ipv6') return parseIpv6(address);

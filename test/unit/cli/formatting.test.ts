@@ -92,6 +92,9 @@ const pair: DirectorStatus = {
     resetsSent: 0,
     unreachablesSent: 0,
     eventOverruns: 0,
+    connectionTemplates: 0,
+    neighbourReplies: 0,
+    errorsSuppressed: 0,
   },
 };
 
@@ -115,6 +118,28 @@ tcp 192.0.2.10:80 wlc  forward     weight    active  inactive  conns  in  out
 connections: 12 established, 1 half-open
 dropped: noLease 4, unknownConnection 2
 `,
+  );
+});
+
+test('a service with a sorry server, persistence and one-packet scheduling', () => {
+  const { weight: _, alive: __, ...sorry } = realServer('10.0.0.99');
+  const [web] = pair.services;
+  const special = { ...web!, onePacket: true, persistence: { timeoutMs: 50_000, prefixLength: 24 } };
+  const services = [true, false].map((serving) => ({
+    ...special,
+    realServers: [],
+    sorryServer: { ...sorry, serving },
+  }));
+  assert.deepEqual(
+    describeStatus({ ...pair, services })
+      .split('\n')
+      .filter((line) => /^(tcp|->)/.test(line)),
+    [
+      'tcp 192.0.2.10:80 wlc ops persistent 50s/24  forward     weight           active  inactive  conns  in  out',
+      '-> 10.0.0.99:80                              masquerade  sorry (serving)       0         0      0   0    0',
+      'tcp 192.0.2.10:80 wlc ops persistent 50s/24  forward     weight  active  inactive  conns  in  out',
+      '-> 10.0.0.99:80                              masquerade  sorry        0         0      0   0    0',
+    ],
   );
 });
 

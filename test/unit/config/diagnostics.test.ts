@@ -320,6 +320,10 @@ check('virtual_server', (lines) => service(lines), 6, [
     'real_server 2001:db8::1 80 { }',
     '1:13: error: 2001:db8::1 is not an IPv4 address: the virtual_server is IPv4, and only TUN, which is not supported yet, crosses families',
   ],
+  [
+    'connect_timeout 1\nsorry_server 10.0.0.3 http',
+    '2:23: error: the port must be a whole number from 1 to 65535, not "http"',
+  ],
   ['real_server 10.0.0.2 65536 { }', '1:22: error: the port must be a whole number from 1 to 65535, not "65536"'],
   ['real_server 10.0.0.2 80 1 { }', '1:25: warning: "1" is ignored: real_server takes an address and a port'],
   [
@@ -358,6 +362,11 @@ check('the head of a virtual_server', (lines) => service('', lines), 1, [
   ['192.0.2.10 80 81', '1:30: warning: "81" is ignored: virtual_server takes an address and a port'],
   [
     '2001:db8::1 80',
+    '5:13: error: 10.0.0.1 is not an IPv6 address: the virtual_server is IPv6, and only TUN, which is not supported yet, crosses families',
+  ],
+  [
+    'fe80::1 80',
+    '1:16: error: fe80::1 is a link-local address, which is one only on its interface: give another',
     '5:13: error: 10.0.0.1 is not an IPv6 address: the virtual_server is IPv6, and only TUN, which is not supported yet, crosses families',
   ],
   ['fwmark 1', '1:16: error: virtual_server fwmark is not supported yet: write virtual_server ADDRESS PORT'],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
-import type { Configuration, ConfiguredService } from '../../../src/model/configuration.ts';
+import type { CheckedRealServer, Configuration, ConfiguredService } from '../../../src/model/configuration.ts';
 import { defaultTimeouts } from '../../../src/model/timeouts.ts';
 import type { VirtualRouter } from '../../../src/model/virtual-router.ts';
 import type { ForwardingMethod } from '../../../src/model/virtual-service.ts';
@@ -13,7 +13,7 @@ export function router(name: string, vrid: number, addresses: readonly string[],
   return {
     name,
     interface: on,
-    family: 'ipv4',
+    family: addresses[0]?.includes(':') ? 'ipv6' : 'ipv4',
     vrid,
     version: 3,
     priority: 100,
@@ -48,6 +48,16 @@ export function service(
       checks: [],
     })),
   };
+}
+
+export function realServer(text: string, changes: Partial<CheckedRealServer> = {}): CheckedRealServer {
+  return { address: address(text), port: 8080, weight: 1, forwardingMethod: 'masquerade', checks: [], ...changes };
+}
+
+/** A service on 192.0.2.10 before 10.0.0.1 and 10.0.0.2 with masquerade. */
+export function serviceOf(changes: Partial<ConfiguredService> = {}): ConfiguredService {
+  const realServers = [realServer('10.0.0.1'), realServer('10.0.0.2')];
+  return { ...service('192.0.2.10', []), realServers, ...changes };
 }
 
 export function configuration(

@@ -62,6 +62,7 @@ class Bench {
           this.onHealth = listener;
         },
         isAlive: (_service, realServer) => !this.dead.has(realServer),
+        hasQuorum: () => true,
         stop: () => void this.calls.push('health.stop'),
       },
       takeRouteSnapshot: () => () => ({ interface: 'eth0', held: false }),

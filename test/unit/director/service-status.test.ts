@@ -17,9 +17,12 @@ test('joins what is configured with what was counted and found alive, in the con
     { ...traffic, name: 'tcp 192.0.2.10:80', realServers: [{ ...busy, address: address('192.0.2.21') }] },
   ];
   const asked: string[] = [];
-  const described = describeServices(configured, counted, (name, realServer) => {
-    asked.push(`${name} ${realServer}`);
-    return realServer !== '192.0.2.21:80';
+  const described = describeServices(configured, counted, {
+    isAlive: (name, realServer) => {
+      asked.push(`${name} ${realServer}`);
+      return realServer !== '192.0.2.21:80';
+    },
+    hasQuorum: () => true,
   });
   const server = { port: 80, forwardingMethod: 'direct-route', weight: 1 };
   assert.deepEqual(described, [
@@ -44,4 +47,21 @@ test('joins what is configured with what was counted and found alive, in the con
     'tcp 192.0.2.10:80 192.0.2.21:80',
     'tcp 192.0.2.11:80 192.0.2.23:80',
   ]);
+});
+
+test('tells of a sorry server with its counters, and of what it does', () => {
+  const realServers = service('192.0.2.10', ['192.0.2.21']).realServers;
+  const sorryServer = { ...realServers[0]!, address: address('192.0.2.99') };
+  const busy = { ...traffic, port: 80, activeConnections: 3, inactiveConnections: 2 };
+  const counted = [
+    { ...traffic, name: 'tcp 192.0.2.10:80', realServers: [{ ...busy, address: address('192.0.2.99') }] },
+  ];
+  const described = (hasQuorum: boolean) =>
+    describeServices([{ ...service('192.0.2.10', []), realServers, sorryServer }], counted, {
+      isAlive: () => hasQuorum,
+      hasQuorum: () => hasQuorum,
+    })[0]?.sorryServer;
+  const expected = { ...busy, address: '192.0.2.99', forwardingMethod: 'direct-route' };
+  assert.deepEqual(described(true), { ...expected, serving: false });
+  assert.deepEqual(described(false), { ...expected, serving: true });
 });

@@ -200,3 +200,43 @@ test('after stop nothing is due and nothing is reported', async () => {
   assert.equal(bench.time.pendingCount, 0);
   assert.deepEqual(bench.changes, []);
 });
+
+test('with alpha a real server is down until its check has succeeded, and begins so without a report', async () => {
+  const bench = new Bench();
+  bench.runner.configure([serviceOf([[{ ...check, alpha: true }], []])]);
+  assert.equal(bench.runner.isAlive('tcp 192.0.2.1:80', '10.0.0.1:80'), false);
+  assert.deepEqual(bench.changes, []);
+  await bench.advanceTo(1_500);
+  assert.equal(bench.runner.isAlive('tcp 192.0.2.1:80', '10.0.0.1:80'), true);
+  assert.deepEqual(bench.changes, ['1000 10.0.0.1:80 up: the check succeeded']);
+});
+
+test('the quorum follows the rule, and a reload keeps whether it is held', async () => {
+  const bench = new Bench();
+  const three = serviceOf([[check], [], []]);
+  const rule = { quorum: 2, hysteresis: 1 };
+  bench.runner.configure([{ ...three, ...rule }]);
+  const held = [bench.runner.hasQuorum('tcp 192.0.2.1:80')];
+  bench.answers.set('10.0.0.1:80', false);
+  await bench.advanceTo(2_500);
+  held.push(bench.runner.hasQuorum('tcp 192.0.2.1:80'));
+  bench.runner.configure([{ ...three, ...rule }]);
+  held.push(bench.runner.hasQuorum('tcp 192.0.2.1:80'));
+  bench.runner.configure([{ ...three, quorum: 3 }]);
+  held.push(bench.runner.hasQuorum('tcp 192.0.2.1:80'));
+  bench.runner.configure([{ ...three, ...rule }]);
+  held.push(bench.runner.hasQuorum('tcp 192.0.2.1:80'));
+  assert.deepEqual(held, [true, true, true, false, false]);
+});
+
+test('the first check comes within its warmup', async () => {
+  const bench = new Bench();
+  const late = new HealthRunner({
+    clock: bench.time,
+    jitter: () => 0.5,
+    connector: { connect: async () => true },
+  });
+  late.configure([serviceOf([[{ ...check, warmupMs: 1_000 }]])]);
+  assert.equal(bench.time.nextTaskMs(), 1_500);
+  late.stop();
+});
