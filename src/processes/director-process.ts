@@ -4,14 +4,15 @@ import { planAddresses } from '../director/address-plan.ts';
 import { Director } from '../director/director.ts';
 import { HealthRunner } from '../health/runner.ts';
 import { hashWords } from '../lib/hash.ts';
-import { familyOf, ipAddressBytes } from '../lib/ip-address.ts';
+import { ipAddressBytes } from '../lib/ip-address.ts';
 import type { Log } from '../lib/log.ts';
 import type { Configuration } from '../model/configuration.ts';
 import { RtnetlinkAddressKeeper } from '../platform/linux/address-keeper.ts';
-import { interfaceFacts, primaryAddress } from '../platform/linux/interface-facts.ts';
+import { interfaceFacts } from '../platform/linux/interface-facts.ts';
 import { LeaseMemory } from '../platform/linux/lease-memory.ts';
 import { takeRouteSnapshot, verifyInterface } from '../platform/linux/locate.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
+import { syncSource } from '../platform/linux/sync-socket.ts';
 import { NodeTcpConnector } from '../platform/linux/tcp-connector.ts';
 import { RawVrrpTransport } from '../platform/linux/vrrp-socket.ts';
 import { Wake } from '../platform/linux/wake.ts';
@@ -66,9 +67,8 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
       nextEpoch: () => Math.floor((performance.timeOrigin + performance.now()) * 1000),
       wakeFd: wake.fd,
       openEngineLine: worker.openLine,
-      verifyInterface: (name, group) => {
-        if (primaryAddress(interfaceFacts(name), familyOf(group)) !== undefined) return;
-        throw new Error(`interface ${name} has no address of the family of ${group}; sync needs one`);
+      verifyInterface: (sync) => {
+        syncSource(sync, interfaceFacts(sync.interface));
       },
       log,
     }),
@@ -92,8 +92,6 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
 
 /** The address that this director sends from is its own on the segment, and the same after a restart. */
 function chooseSenderId({ sync, routerId }: Configuration): number {
-  const facts = sync === undefined ? undefined : interfaceFacts(sync.interface);
-  const address = facts === undefined ? undefined : primaryAddress(facts, 'ipv4')?.address;
-  const bytes = address === undefined ? new TextEncoder().encode(routerId) : ipAddressBytes(address);
-  return Math.max(1, hashWords(bytes));
+  if (sync === undefined) return Math.max(1, hashWords(new TextEncoder().encode(routerId)));
+  return Math.max(1, hashWords(ipAddressBytes(syncSource(sync, interfaceFacts(sync.interface)))));
 }

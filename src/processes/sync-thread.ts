@@ -8,7 +8,7 @@ import type { SyncSettings } from '../model/configuration.ts';
 import type { VirtualService } from '../model/virtual-service.ts';
 import { interfaceFacts } from '../platform/linux/interface-facts.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
-import { MulticastSyncSocket } from '../platform/linux/sync-socket.ts';
+import { UdpSyncSocket } from '../platform/linux/sync-socket.ts';
 import { Wake } from '../platform/linux/wake.ts';
 
 export interface SyncThreadSettings {
@@ -38,7 +38,7 @@ export type FromSyncThread =
 
 const watchPeriodMs = 1_000;
 
-/** Connection synchronisation on a multicast socket of this host, in a thread of its own. */
+/** Connection synchronisation on a socket of this host, in a thread of its own. */
 export function runSync({ sync, senderId, epoch, services, engine, wakeFd }: SyncThreadSettings): void {
   const parent = parentPort;
   if (parent === null) throw new Error('connection synchronisation runs in a thread of its own');
@@ -47,7 +47,7 @@ export function runSync({ sync, senderId, epoch, services, engine, wakeFd }: Syn
   const { index } = interfaceFacts(sync.interface);
   const connections = new RemoteConnectionPort(engine, () => wake.signal());
   const replication = startReplication({
-    transport: new MulticastSyncSocket(sync),
+    transport: new UdpSyncSocket(sync),
     connections,
     clock: new MonotonicClock(),
     identity: { senderId, epoch, syncId: sync.syncId },

@@ -3,7 +3,6 @@ import { isDeepStrictEqual } from 'node:util';
 import { type MessagePort, Worker } from 'node:worker_threads';
 import type { ReplicationControl } from '../director/controls.ts';
 import type { SyncStatus } from '../director/status.ts';
-import type { IpAddress } from '../lib/ip-address.ts';
 import type { Log } from '../lib/log.ts';
 import type { SyncSettings } from '../model/configuration.ts';
 import type { VirtualService } from '../model/virtual-service.ts';
@@ -20,7 +19,7 @@ export interface SyncWorkerParts {
   /** A line of its own to the engine, for each thread. */
   readonly openEngineLine: () => MessagePort;
   /** Throws a sentence while the interface cannot be used: no thread is started, and no line opened, in vain. */
-  readonly verifyInterface: (name: string, group: IpAddress) => void;
+  readonly verifyInterface: (settings: SyncSettings) => void;
   readonly log: Log;
 }
 
@@ -87,7 +86,7 @@ export class SyncWorker implements ReplicationControl {
 
   async #start(sync: SyncSettings): Promise<void> {
     const { script, senderId, nextEpoch, wakeFd, openEngineLine, verifyInterface } = this.#parts;
-    verifyInterface(sync.interface, sync.group);
+    verifyInterface(sync);
     const engine = openEngineLine();
     const settings: SyncThreadSettings = {
       sync,
