@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { hashWords } from '../lib/hash.ts';
 import { familyOf } from '../lib/ip-address.ts';
+import { createPrng } from '../lib/prng.ts';
 import type { Configuration, SyncSettings } from '../model/configuration.ts';
 import type { VirtualRouter } from '../model/virtual-router.ts';
 import { virtualServiceName } from '../model/virtual-service.ts';
@@ -48,6 +51,7 @@ export function loadConfiguration(path: string, options: LoadOptions): LoadedCon
     files: options.files,
     configId: options.configId ?? options.hostname.split('.')[0] ?? '',
     environment: options.environment ?? (() => undefined),
+    random: randomOf(options.hostname),
     diagnostics,
   });
   if (preprocessed.unreadable !== undefined) {
@@ -65,6 +69,11 @@ export function loadConfiguration(path: string, options: LoadOptions): LoadedCon
     diagnostics: diagnostics.sorted(preprocessed.files),
     unreadable: undefined,
   };
+}
+
+/** For `${_RANDOM}`: other numbers on another host, the same at every reload, which then changes nothing by itself. */
+function randomOf(hostname: string): () => number {
+  return createPrng(hashWords(new TextEncoder().encode(hostname))).fraction;
 }
 
 function readConfiguration(

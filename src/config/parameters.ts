@@ -6,18 +6,18 @@ export interface Parameter {
   readonly lines: readonly string[];
 }
 
-/** What a reference is replaced by, or why it cannot be. */
+/** What a reference is replaced by. */
 export type Replacement =
   | { readonly kind: 'line'; readonly line: SourceLine }
   /** The reference ended the line and its value has several: the first goes in place, the others follow as lines. */
   | { readonly kind: 'lines'; readonly line: SourceLine; readonly following: readonly SourceLine[] }
-  | { readonly kind: 'unsupported'; readonly index: number; readonly name: string }
   | { readonly kind: 'none' };
 
 export interface PredefinedParameters {
   readonly directory: string;
   readonly configId: string;
   readonly environment: (name: string) => string | undefined;
+  readonly random: () => number;
 }
 
 /** The name and value of a definition; `undefined` when the line is none. No blank may stand before the `=`. */
@@ -50,7 +50,6 @@ export function replaceParameter(
     const name = match[1] ?? match[3] ?? '';
     const end = match.index + match[0].length;
     const parameter = parameters.get(name) ?? predefinedValue(name, match[2] ?? '', predefined);
-    if (parameter === 'unsupported') return { kind: 'unsupported', index: match.index, name };
     if (parameter === undefined) continue;
     const [first = '', ...rest] = parameter.lines;
     // A value of several lines is only a value at the end of a line.
@@ -63,16 +62,18 @@ export function replaceParameter(
   return { kind: 'none' };
 }
 
-function predefinedValue(
-  name: string,
-  argument: string,
-  predefined: PredefinedParameters,
-): Parameter | 'unsupported' | undefined {
+function predefinedValue(name: string, argument: string, predefined: PredefinedParameters): Parameter | undefined {
   if (name === '_PWD') return { lines: [predefined.directory] };
   if (name === '_INSTANCE') return { lines: [predefined.configId] };
   if (name === '_HASH') return { lines: ['#'] };
   if (name === '_BANG') return { lines: ['!'] };
   if (name === '_ENV') return { lines: [predefined.environment(argument.trim()) ?? ''] };
-  // Two directors would not read the same configuration out of the same file.
-  return name === '_RANDOM' ? 'unsupported' : undefined;
+  if (name === '_RANDOM') return { lines: [randomInteger(argument, predefined.random)] };
+  return undefined;
+}
+
+/** `MIN MAX`, both left out or only the second; a greatest below the least counts as the least (parser.c, get_random). */
+function randomInteger(argument: string, random: () => number): string {
+  const [min = 0, max = 32_767] = (argument.match(/\d+/g) ?? []).map((digits) => Math.min(Number(digits), 2 ** 31));
+  return String(min + Math.floor(random() * (Math.max(min, max) - min + 1)));
 }

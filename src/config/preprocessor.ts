@@ -2,15 +2,24 @@
 import { posix } from 'node:path';
 import type { DiagnosticCollector, Span } from './diagnostic.ts';
 import type { ConfigurationFiles } from './files.ts';
+import { parseGenerator } from './generators.ts';
 import { expandGlob, hasWildcard } from './glob.ts';
 import { limits } from './limits.ts';
-import { continued, type Parameter, parseDefinition, replaceParameter } from './parameters.ts';
-import { isBlank, type SourceLine, sliceLine, sourceLine, spanAt, stripComment } from './source-line.ts';
+import {
+  continued,
+  type Parameter,
+  type PredefinedParameters,
+  parseDefinition,
+  replaceParameter,
+} from './parameters.ts';
+import { isBlank, type SourceLine, sliceLine, sourceLine, spanAt, spliceLine, stripComment } from './source-line.ts';
 
 export interface PreprocessorOptions {
   readonly files: ConfigurationFiles;
   readonly configId: string;
   readonly environment: (name: string) => string | undefined;
+  /** A number in [0, 1), another one each time. */
+  readonly random: () => number;
   readonly diagnostics: DiagnosticCollector;
 }
 
@@ -23,8 +32,8 @@ export interface Preprocessed {
 }
 
 /**
- * Comments, conditional lines (`@id`, `@^id`), parameters (`$NAME=VALUE`) and `include`, in keepalived's order: a
- * condition first, then a definition, then substitution, then `include`.
+ * Comments, conditional lines (`@id`, `@^id`), parameters (`$NAME=VALUE`), generators (`~SEQ`, `~LST`) and `include`, in keepalived's order: a
+ * condition first, then a definition, then `~SEQ` and `~LST`, then substitution, then `include`.
  */
 export function preprocess(path: string, options: PreprocessorOptions): Preprocessed {
   const preprocessor = new Preprocessor(options);
@@ -124,14 +133,49 @@ class Preprocessor {
       else this.#define(name, lines);
       return;
     }
-    if (/^~(SEQ|LST)/.test(source.text)) {
-      diagnostics.error(
-        spanAt(source, 0),
-        `${source.text.slice(0, 4)} is not supported yet: write out what it stands for`,
-      );
-      return;
-    }
+    if (this.#generate(source, depth, substitutions)) return;
     if (!this.#substitute(source, depth, substitutions)) this.#includeOrKeep(source, depth);
+  }
+
+  /** Whether the line began with `~SEQ` or `~LST`; if so it has been dealt with. */
+  #generate(source: SourceLine, depth: number, substitutions: number): boolean {
+    const generator = parseGenerator(source.text, (text) => this.#substituteWithin(sliceLine(source, 0, 0), text));
+    if (generator === undefined) return false;
+    if (!generator.ok) {
+      this.#options.diagnostics.error(spanAt(source, 0), generator.reason);
+      return true;
+    }
+    const { names, rows, end } = generator.value;
+    if (end === source.text.length) return true;
+    const rest = sliceLine(source, end);
+    const former = names.map((name) => this.#parameters.get(name));
+    for (const row of rows) {
+      if (this.#full) break;
+      for (const [index, name] of names.entries()) this.#parameters.set(name, { lines: [row[index] ?? ''] });
+      this.#process(rest, depth, substitutions);
+    }
+    for (const [index, name] of names.entries()) {
+      const parameter = former[index];
+      if (parameter === undefined) this.#parameters.delete(name);
+      else this.#parameters.set(name, parameter);
+    }
+    return true;
+  }
+
+  /** A text with all its parameters replaced, as far as the limits allow. */
+  #substituteWithin(place: SourceLine, text: string): string {
+    let line = spliceLine(place, 0, 0, text);
+    for (let i = 0; i < limits.substitutionsMax && line.text.length <= limits.lineLengthMax; i += 1) {
+      const replacement = replaceParameter(line, this.#parameters, this.#predefined(line));
+      if (replacement.kind !== 'line') break;
+      line = replacement.line;
+    }
+    return line.text;
+  }
+
+  #predefined(source: SourceLine): PredefinedParameters {
+    const { configId, environment, random } = this.#options;
+    return { directory: posix.dirname(source.file), configId, environment, random };
   }
 
   /** `@id rest` counts only for that id, `@^id rest` only for every other. */
@@ -151,20 +195,9 @@ class Preprocessor {
   /** Whether the line held a parameter; if so it has been dealt with. */
   #substitute(source: SourceLine, depth: number, substitutions: number): boolean {
     if (!source.text.includes('$')) return false;
-    const { diagnostics, configId, environment } = this.#options;
-    const replacement = replaceParameter(source, this.#parameters, {
-      directory: posix.dirname(source.file),
-      configId,
-      environment,
-    });
+    const { diagnostics } = this.#options;
+    const replacement = replaceParameter(source, this.#parameters, this.#predefined(source));
     if (replacement.kind === 'none') return false;
-    if (replacement.kind === 'unsupported') {
-      diagnostics.error(
-        spanAt(source, replacement.index),
-        `\${${replacement.name}} is not supported yet: write a value`,
-      );
-      return true;
-    }
     if (substitutions >= limits.substitutionsMax || replacement.line.text.length > limits.lineLengthMax) {
       diagnostics.error(
         spanAt(source, source.text.indexOf('$')),

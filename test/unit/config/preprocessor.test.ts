@@ -22,6 +22,7 @@ function run(
     files: inMemory(typeof files === 'string' ? { [path]: files } : files),
     configId,
     environment: (name) => (name === 'VRID' ? '51' : undefined),
+    random: () => 0.5,
     diagnostics,
   });
   return {
@@ -107,12 +108,70 @@ describe('parameters', () => {
       'main.conf:3:1: error: the parameters of this line never end: one stands for itself',
     ]);
   });
-  it('reports what it does not do yet', () => {
-    assert.deepEqual(run('x ${_RANDOM 1 5}\n~SEQ(A, 1, 3)\n$L=~LST(A, b, c)\n$L x').problems, [
-      'main.conf:1:3: error: ${_RANDOM} is not supported yet: write a value',
-      'main.conf:2:1: error: ~SEQ is not supported yet: write out what it stands for',
-      'main.conf:4:1: error: ~LST is not supported yet: write out what it stands for',
+  it('random numbers, both ends included', () => {
+    assert.deepEqual(texts('x ${_RANDOM} ${_RANDOM 10} ${_RANDOM 1 5} ${_RANDOM 7 7} ${_RANDOM 9 1}'), [
+      'x 16384 16389 3 7 9',
     ]);
+  });
+});
+
+describe('generators', () => {
+  const cases: readonly [string, string[]][] = [
+    ['~SEQ(A, 0, 3) 10.0.${A}.1', ['10.0.0.1', '10.0.1.1', '10.0.2.1', '10.0.3.1']],
+    ['~SEQ (A,2)x $A', ['x 1', 'x 2']],
+    ['~SEQ(A, -2) x $A', ['x -1', 'x -2']],
+    ['~SEQ(A, 0) x $A', ['x 1', 'x 0']],
+    ['~SEQ(A, 3, 1) x $A', ['x 3', 'x 2', 'x 1']],
+    ['~SEQ(A, 1, 2, 6) x $A', ['x 1', 'x 3', 'x 5']],
+    ['~SEQ(A, 010, -4, +2) x $A', ['x 8', 'x 4']],
+    ['~SEQx(A, 0x90, 0x10, 0xc0) fe80::${A}', ['fe80::90', 'fe80::a0', 'fe80::b0', 'fe80::c0']],
+    ['~SEQ(A,1,2) ~SEQ(B,$A,2) x $A$B ${A}${B}', ['x $A1 11', 'x $A2 12', 'x $A2 22']],
+    ['$N=2\n~SEQ(A, 1, $N) x $A', ['x 1', 'x 2']],
+    ['$A=old\n~SEQ(A, 1, 1) x $A\nx $A', ['x 1', 'x old']],
+    ['~SEQ(A, 1, 1) x $A\nx $A', ['x 1', 'x $A']],
+    ['~SEQ(A, 1, 5)', []],
+    ['@alpha ~SEQ(A, 1, 1) x $A\n@beta ~SEQ(A, 1, 1) y', ['x 1']],
+    ['~LST(A, b, c,d) x $A', ['x b', 'x c', 'x d']],
+    ['~LST({A, B}, {10,1},{20 , 4},5) x.${A}.${B}', ['x.10.1', 'x.20.4', 'x.5.']],
+    ['~LST(A, 1, 2) ~SEQ(B, 8, 9) x${A}${B}', ['x18', 'x19', 'x28', 'x29']],
+    ['$L=~LST(A, b, c)\n$L x $A', ['x b', 'x c']],
+    ['$V=one $A \\\ntwo $A\n~SEQ(A, 1, 2) $V', ['one 1', 'two 1', 'one 2', 'two 2']],
+  ];
+  for (const [text, expected] of cases) it(JSON.stringify(text), () => assert.deepEqual(texts(text), expected));
+
+  const wrong: readonly [string, string][] = [
+    ['~SEQ', '~SEQ needs a list in parentheses'],
+    ['~LST A', '~LST needs a list in parentheses'],
+    ['~SEQ(A, 1', '~SEQ lacks its closing parenthesis'],
+    ['~SEQ(A) x', '~SEQ must be ~SEQ(NAME, START, STEP, END)'],
+    ['~SEQ(1, 2) x', '~SEQ must be ~SEQ(NAME, START, STEP, END)'],
+    ['~SEQ(A, b) x', '~SEQ takes up to three whole numbers: START, STEP, END'],
+    ['~SEQ(A, 1, 2, 3, 4) x', '~SEQ takes up to three whole numbers: START, STEP, END'],
+    ['~SEQ(A, 1, 0, 3) x', '~SEQ never comes from 1 to 3 by 0'],
+    ['~SEQ(A, 1, -1, 3) x', '~SEQ never comes from 1 to 3 by -1'],
+    ['~SEQx(A, -1, 3) x', '~SEQx has no negative numbers'],
+    ['~LST(A) x', '~LST must be ~LST(NAME, VALUE, …) or ~LST({NAME, …}, {VALUE, …}, …)'],
+    ['~LST({A, 1) x', '~LST must be ~LST(NAME, VALUE, …) or ~LST({NAME, …}, {VALUE, …}, …)'],
+    ['~LST({A, B}, {1, 2, 3}) x', '~LST has a row with more values than names'],
+  ];
+  for (const [text, said] of wrong) {
+    it(`refuses ${text}`, () => assert.deepEqual(run(text).problems, [`main.conf:1:1: error: ${said}`]));
+  }
+  it('ends, however much it is asked for', () => {
+    const tooLarge = 'main.conf:1:1: error: the configuration is too large once its parameters are replaced';
+    for (const text of ['~SEQ(A, 99999999999) x', '~SEQ(A,9999) ~SEQ(B,9999) ~SEQ(C,9999) x']) {
+      const { problems, lines } = run(text);
+      assert.deepEqual(
+        problems.map((problem) => problem.replace(/:1:\d+:/, ':1:1:')),
+        [tooLarge],
+      );
+      assert.ok(lines.length <= 200_000);
+    }
+    assert.match(run('$A=~SEQ(B,9) $A\n$A x').problems.at(-1) ?? '', /: error: \d+ more are not shown$/);
+  });
+  it('points at the place in the file', () => {
+    const [line] = run('  ~SEQ(A, 7, 7) x $A').preprocessed.lines;
+    assert.deepEqual([line?.text, line?.columns], ['x 7', [17, 18, 19]]);
   });
 });
 
