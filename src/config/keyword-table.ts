@@ -86,7 +86,8 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
       preempt_delay garp_master_delay garp_master_refresh garp_master_repeat garp_master_refresh_repeat accept
       native_ipv6 unicast_peer[] unicast_src_ip mcast_src_ip check_unicast_src unicast_fault_no_peer
       v3_checksum_as_v2`,
-    ignored: `use_vmac use_vmac_addr vmac_xmit_base use_ipvlan old_unicast_checksum dont_track_primary track_interface[] track_script[] track_file[]
+    ignored: `use_vmac use_vmac_addr vmac_xmit_base use_ipvlan old_unicast_checksum dont_track_primary
+      track_interface[] track_script[] track_file[]
       track_process[] track_bfd[] track_src_ip unicast_ttl no_virtual_ipaddress
       promote_secondaries linkbeat_use_polling no_accept skip_check_adv_addr strict_mode debug notify_backup'
       notify_master' notify_fault' notify_stop' notify_deleted' notify' notify_master_rx_lower_pri' smtp_alert

@@ -32,8 +32,8 @@ export interface Preprocessed {
 }
 
 /**
- * Comments, conditional lines (`@id`, `@^id`), parameters (`$NAME=VALUE`), generators (`~SEQ`, `~LST`) and `include`, in keepalived's order: a
- * condition first, then a definition, then `~SEQ` and `~LST`, then substitution, then `include`.
+ * Comments, conditional lines (`@id`, `@^id`), parameters (`$NAME=VALUE`), generators (`~SEQ`, `~LST`) and `include`,
+ * in keepalived's order: a condition first, then a definition, a generator, substitution, and `include`.
  */
 export function preprocess(path: string, options: PreprocessorOptions): Preprocessed {
   const preprocessor = new Preprocessor(options);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { familyOf, type IpAddress } from '../lib/ip-address.ts';
+import { type Family, familyOf, type IpAddress } from '../lib/ip-address.ts';
 import type { CheckedRealServer } from '../model/configuration.ts';
 import type { ForwardingMethod, RealServer } from '../model/virtual-service.ts';
 import { quote, readStatements } from './block-reader.ts';
@@ -125,13 +125,17 @@ export function readPoolMember(
   if (third !== undefined) {
     diagnostics.warning(third.span, `${quote(third.text)} is ignored: ${text} takes an address and a port`);
   }
-  const family = service === undefined ? undefined : familyOf(service.address);
-  const because = `the virtual_server is ${family === undefined ? '' : familyName(family)}, and only TUN, which is not supported yet, crosses families`;
-  const address = checkAddress(first, diagnostics, family === undefined ? undefined : { family, because });
+  const address = checkAddress(first, diagnostics, service === undefined ? undefined : sameFamily(service));
   const port = readRealPort(second, service?.port ?? 0, diagnostics);
   if (address === undefined || port === undefined) return undefined;
   refuseLinkLocal(address, first, diagnostics);
   return { span, address, port, portSpan: second?.span ?? span };
+}
+
+function sameFamily({ address }: Endpoint): { readonly family: Family; readonly because: string } {
+  const family = familyOf(address);
+  const crossing = 'only TUN, which is not supported yet, crosses families';
+  return { family, because: `the virtual_server is ${familyName(family)}, and ${crossing}` };
 }
 
 export function readForwardingMethod(
