@@ -3,8 +3,8 @@ import type { Engine, EngineConfiguration, ExportPage } from '../engine/engine.t
 import type { Clock } from '../lib/clock.ts';
 import type { Family } from '../lib/ip-address.ts';
 import type { Log } from '../lib/log.ts';
-import type { Configuration } from '../model/configuration.ts';
-import { virtualServiceName } from '../model/virtual-service.ts';
+import type { Configuration, ConfiguredService } from '../model/configuration.ts';
+import { endpointName, virtualServiceName } from '../model/virtual-service.ts';
 import { compileService } from '../scheduler/compile.ts';
 import { type AddressPlan, type Locate, planAddresses } from './address-plan.ts';
 import type { ElectionControl, HealthControl, ReplicationControl } from './controls.ts';
@@ -41,6 +41,8 @@ export class Director implements DirectorView {
   readonly #startedAtMs: number;
   #configuration: Configuration | undefined;
   #plan: AddressPlan | undefined;
+  /** The services whose sorry server serves. */
+  #sorry = new Set<string>();
   #changes: Promise<void> = Promise.resolve();
 
   constructor(parts: DirectorParts) {
@@ -156,5 +158,24 @@ export class Director implements DirectorView {
       gracePeriodMs,
     };
     await engine.configure(engineConfiguration);
+    this.#logSorryServers(services);
+  }
+
+  /** Says when a sorry server begins or ends to serve: somebody should look after the real servers. */
+  #logSorryServers(services: readonly ConfiguredService[]): void {
+    const { health, log } = this.#parts;
+    const former = this.#sorry;
+    this.#sorry = new Set();
+    for (const service of services) {
+      const name = virtualServiceName(service);
+      if (service.sorryServer === undefined) continue;
+      const context = { service: name, sorryServer: endpointName(service.sorryServer) };
+      if (health.hasQuorum(name)) {
+        if (former.has(name)) log('info', 'the real servers serve again', context);
+        continue;
+      }
+      this.#sorry.add(name);
+      if (!former.has(name)) log('warn', 'the sorry server serves: too few real servers are up', context);
+    }
   }
 }

@@ -18,6 +18,7 @@ const noCounters = { services: [], drops: {} } as unknown as EngineCounters;
 class Bench {
   readonly configured: EngineConfiguration[] = [];
   readonly verified: string[] = [];
+  readonly logged: string[] = [];
   readonly dead = new Set<string>();
   #services: readonly ConfiguredService[] = [];
   #report: (change: HealthChange) => void = () => {};
@@ -59,7 +60,9 @@ class Bench {
       this.verified.push(`${name} ${[...families].join('+')}`);
     },
     clock: new SimulatedTime(),
-    log: () => {},
+    log: (level, message, context) => {
+      this.logged.push(`${level} ${message}${context === undefined ? '' : ` ${Object.values(context).join(' ')}`}`);
+    },
     version: '0',
     processId: 1,
     configurationFile: 'pair.conf',
@@ -102,6 +105,13 @@ test('the sorry server serves while no real server does, and status tells', asyn
   assert.deepEqual([bench.pool, await serving()], [{ chosen: ['10.0.0.9:80'], known }, true]);
   await bench.judge('10.0.0.1:8080', true);
   assert.deepEqual([bench.pool, await serving()], [{ chosen: ['10.0.0.1:8080'], known }, false]);
+  assert.deepEqual(
+    bench.logged.filter((line) => !line.includes(' is ')),
+    [
+      'warn the sorry server serves: too few real servers are up tcp 192.0.2.10:80 10.0.0.9:80',
+      'info the real servers serve again tcp 192.0.2.10:80 10.0.0.9:80',
+    ],
+  );
 });
 
 test('a reload with weight 0 quiesces: no new connections, and the real server stays known', async () => {
