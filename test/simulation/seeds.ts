@@ -6,4 +6,10 @@ export interface NamedSeed {
   readonly found: string;
 }
 
-export const namedSeeds: readonly NamedSeed[] = [];
+export const namedSeeds: readonly NamedSeed[] = [
+  {
+    seed: 833,
+    found: 'the winner of a healed split brain never heard the loser, so the switch went on sending to the loser',
+  },
+  { seed: 10_908, found: 'the gate opened while nothing that the peers said got into the table' },
+];
