@@ -102,8 +102,10 @@ function activeDown(state: BackupState, nowMs: number): Step {
     const missedUntilMs =
       lateMs > recheckIntervalMaxMs ? nowMs + activeDownIntervalMs(priority, intervalMs) : state.claimedUntilMs;
     const claimedUntilMs = Math.max(state.claimedUntilMs, missedUntilMs);
+    // What lies in the socket does not show that its sender is awake, nor has sync had its say about the pause.
+    const preemptDue = false;
     return {
-      state: { ...state, claimedUntilMs, downAtMs: nowMs + recheckMs + skewMs, rechecking: true },
+      state: { ...state, claimedUntilMs, downAtMs: nowMs + recheckMs + skewMs, preemptDue, rechecking: true },
       actions: [{ kind: 'note', note: 'late-timer' }],
     };
   }

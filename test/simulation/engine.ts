@@ -5,7 +5,7 @@ import { ConnectionEvent, RecordOffset, recordWords } from '../../src/model/conn
 import { TcpState } from '../../src/model/tcp-state.ts';
 import { engineLifeSlot } from '../../src/processes/engine-watch.ts';
 import type { SimulatedHost } from '../support/simulated-segment.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 
 /** The lease array of one host: written by the election, read by the engine and by whoever watches. */
 export class LeaseArray {

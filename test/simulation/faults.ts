@@ -79,5 +79,4 @@ export const faults: Readonly<Record<string, Fault>> = {
   },
 };
 
-/** What each fault but these leaves behind breaks no session that was there before it. */
 export const faultNames = Object.keys(faults);

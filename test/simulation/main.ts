@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { type Outcome, simulate } from './simulation.ts';
 
-const usage = `usage: npm run sim -- [--seed S] [--runs N] [--transcript]
+const usage = `usage: npm run sim -- [--seed S] [--runs N] [--transcript] [--go-on]
   --seed S        the first seed (default 1)
   --runs N        how many seeds, one after the other (default 1000)
   --transcript    print what happened, also without a violation

@@ -4,7 +4,6 @@ import type { ElectedRouter, ElectedRouterView } from '../../src/director/electi
 import type { ElectionChange } from '../../src/director/election-view.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { activeDownIntervalMs } from '../../vrrp/timers.ts';
-import type { SimulatedDirector } from './director.ts';
 import { delayBoundMs, type Hearing } from './hearing.ts';
 
 export const ruleTexts = {
@@ -40,10 +39,23 @@ interface Part {
   owesSilence: boolean;
 }
 
+/** What the rules look at in a director. */
+export interface WatchedDirector {
+  readonly name: string;
+  readonly routers: readonly ElectedRouter[];
+  readonly hosts: readonly { readonly name: string; readonly timersArmed: number; readonly waiting: number }[];
+  readonly engine: {
+    readonly size: number;
+    heldKeys(slot: number, publishedBeforeMs: number): string[];
+    hasKey(key: string): boolean;
+  };
+  readonly replication: { status(): { readonly counters: Readonly<Record<string, number>> } };
+}
+
 export interface RulesSetting {
   readonly nowMs: () => number;
   readonly hearing: Hearing;
-  readonly director: (name: string) => SimulatedDirector | undefined;
+  readonly director: (name: string) => WatchedDirector | undefined;
   readonly names: readonly string[];
   /** When the sync thread of `to` last read a datagram of `from`. */
   readonly syncHeardMs: (from: string, to: string) => number;
@@ -187,7 +199,7 @@ export class Rules {
       .map(({ director }) => director);
   }
 
-  checkBounds(director: SimulatedDirector): void {
+  checkBounds(director: WatchedDirector): void {
     for (const host of director.hosts) {
       if (host.timersArmed > timersMax)
         this.break('bounded memory', `${host.name} has ${host.timersArmed} timers armed`);

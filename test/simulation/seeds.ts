@@ -6,4 +6,18 @@ export interface NamedSeed {
   readonly found: string;
 }
 
-export const namedSeeds: readonly NamedSeed[] = [];
+export const namedSeeds: readonly NamedSeed[] = [
+  {
+    seed: 833,
+    found: 'the winner of a healed split brain never heard the loser, so the switch went on sending to the loser',
+  },
+  {
+    seed: 4503,
+    found: 'a backup that had heard two active routers took over at the pace of the faster one, unsettled',
+  },
+  {
+    seed: 6084,
+    found: 'a backup woke from a pause and preempted at once, on an advertisement that had waited in its socket',
+  },
+  { seed: 10_908, found: 'the gate opened while nothing that the peers said got into the table' },
+];

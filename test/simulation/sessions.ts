@@ -5,16 +5,7 @@ import { TcpState } from '../../src/model/tcp-state.ts';
 import type { SimulatedTime } from '../support/simulated-time.ts';
 import type { EngineTimes, SimulatedEngine } from './engine.ts';
 import { chance } from './plan.ts';
-
-/** A client's connection to a virtual service. */
-export interface Session {
-  readonly number: number;
-  /** Index of the virtual router that holds its address; also the lease slot. */
-  readonly leaseSlot: number;
-  readonly record: Int32Array;
-  phase: 'opening' | 'established' | 'closing' | 'over';
-  establishedMs: number;
-}
+import type { Session } from './session.ts';
 
 export interface SessionsSetting {
   readonly time: SimulatedTime;

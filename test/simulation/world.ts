@@ -12,7 +12,8 @@ import { Hearing } from './hearing.ts';
 import { type Channel, type Flight, Network } from './network.ts';
 import type { LinkCondition, Plan } from './plan.ts';
 import { Rules } from './rules.ts';
-import { type Session, Sessions } from './sessions.ts';
+import type { Session } from './session.ts';
+import { Sessions } from './sessions.ts';
 import type { Transcript } from './transcript.ts';
 
 /**

@@ -230,6 +230,16 @@ describe('preemption', () => {
     assert.deepEqual(bench.at(7010).timer().at(-1), '(acquired)');
   });
 
+  test('an advertisement from before a pause does not bring a preemption that was due', () => {
+    const bench = new Bench();
+    bench.start();
+    for (const atMs of [1000, 2000, 3000]) bench.at(atMs).hear(50);
+    bench.at(bench.deadline!).timer();
+    bench.at(9000).timer();
+    assert.deepEqual(bench.hear(50), []);
+    assert.equal(bench.state.kind, 'backup');
+  });
+
   test('a rival that has just fallen silent is not preempted but outwaited', () => {
     const bench = new Bench();
     bench.start();
