@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A process of its own, in a namespace: one virtual router, elected with the adapters that the daemon has, without an
+// engine behind it. The argument is the ElectedRouter as JSON. Reports on stdout, one JSON line for each change.
+import { Election } from '../../src/director/election.ts';
+import type { ElectedRouter } from '../../src/director/election-router.ts';
+import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../../src/platform/linux/address-keeper.ts';
+import { SegmentAnnouncer } from '../../src/platform/linux/announce.ts';
+import { monitorLinks } from '../../src/platform/linux/link-monitor.ts';
+import { MonotonicClock } from '../../src/platform/linux/monotonic-clock.ts';
+import { RawVrrpTransport } from '../../src/platform/linux/vrrp-socket.ts';
+
+const router = JSON.parse(process.argv[2]!) as ElectedRouter;
+const transport = new RawVrrpTransport();
+const addressKeeper = new RtnetlinkAddressKeeper();
+setInterval(() => addressKeeper.renew(), renewalPeriodMs);
+
+const say = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
+
+const election = new Election({
+  clock: new MonotonicClock(),
+  transport,
+  addressKeeper,
+  announcer: new SegmentAnnouncer((error) => say({ problem: error.message })),
+  leaseWriter: { grant: () => undefined, revoke: () => undefined },
+  log: (level, sentence) => {
+    if (level === 'error') say({ problem: sentence });
+  },
+  onChange: ({ state, holding }) => say({ state: holding ? 'holding' : state }),
+});
+const stopMonitoring = monitorLinks((name, up) => election.linkChanged(name, up));
+election.setGate(true);
+election.configure([router]);
+process.on('SIGTERM', () => {
+  stopMonitoring();
+  void election.stop().then(() => {
+    // What it heard and refused is the other's business to explain: said last, when nothing can be added.
+    const [view] = election.view().routers;
+    say({ state: 'stopped', view });
+    process.exit(0);
+  });
+});
