@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
-import { UdpSyncSocket } from '../../src/platform/linux/sync-socket.ts';
+import { type SyncSocketOptions, UdpSyncSocket } from '../../src/platform/linux/sync-socket.ts';
 import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 
 const group = '224.0.0.81' as IpAddress;
@@ -91,6 +91,102 @@ describe('the sync socket', { skip: namespacesUnavailable() }, () => {
     });
     assert.throws(() => open(left, { interface: 'eth9' }), {
       message: 'there is no interface eth9; create it, or correct the name in the configuration',
+    });
+  });
+});
+
+describe('the sync socket between peers, and over IPv6', { skip: namespacesUnavailable() }, () => {
+  const network = new Network();
+  const sockets: UdpSyncSocket[] = [];
+  const ip = (text: string): IpAddress => text as IpAddress;
+  let left: Namespace;
+  let right: Namespace;
+
+  before(() => {
+    left = network.namespace('left');
+    right = network.namespace('right');
+    network.join([left, 'sync6'], [right, 'sync6']);
+    for (const [namespace, host] of [
+      [left, '1'],
+      [right, '2'],
+    ] as const) {
+      namespace.ip('link', 'set', 'sync6', 'addrgenmode', 'none');
+      namespace.run('sysctl', '-qw', 'net.ipv6.conf.sync6.disable_ipv6=0');
+      namespace.ip('addr', 'add', `fe80::${host}/64`, 'dev', 'sync6', 'nodad');
+      namespace.ip('addr', 'add', `2001:db8::${host}/64`, 'dev', 'sync6', 'nodad');
+      namespace.ip('addr', 'add', `10.6.1.${host}/24`, 'dev', 'sync6');
+    }
+    right.ip('addr', 'add', '10.6.1.3/24', 'dev', 'sync6');
+  });
+  after(() => {
+    for (const socket of sockets) socket.close();
+    network.remove();
+  });
+
+  const open = (namespace: Namespace, options: Partial<SyncSocketOptions>): UdpSyncSocket => {
+    const complete = { interface: 'sync6', group, port: 8848, ttl: 1, ...options };
+    const socket = namespace.enter(() => new UdpSyncSocket(complete));
+    sockets.push(socket);
+    return socket;
+  };
+
+  const cases: Readonly<Record<string, readonly [Partial<SyncSocketOptions>, Partial<SyncSocketOptions>, string]>> = {
+    'an IPv6 group': [{ group: ip('ff02::81') }, { group: ip('ff02::81') }, 'fe80::1'],
+    'IPv4 peers': [{ unicastPeers: [ip('10.6.1.2')] }, { unicastPeers: [ip('10.6.1.1')] }, '10.6.1.1'],
+    'IPv6 peers': [
+      { unicastPeers: [ip('2001:db8::2')], unicastSource: ip('2001:db8::1') },
+      { unicastPeers: [ip('2001:db8::1')] },
+      '2001:db8::1',
+    ],
+    'link-local peers': [{ unicastPeers: [ip('fe80::2')] }, { unicastPeers: [ip('fe80::1')] }, 'fe80::1'],
+  };
+  for (const [name, [ours, theirs, source]] of Object.entries(cases)) {
+    test(name, async () => {
+      const a = open(left, ours);
+      const b = open(right, theirs);
+      const heard: string[] = [];
+      a.onReceive((datagram) => heard.push(`a hears ${Buffer.from(datagram)}`));
+      b.onReceive((datagram, from) => heard.push(`b hears ${Buffer.from(datagram)} from ${from}`));
+      a.send(Buffer.from('one'));
+      await eventually(() => heard.length === 1);
+      b.send(Buffer.from('two'));
+      await eventually(() => heard.length === 2);
+      assert.deepEqual(heard, [`b hears one from ${source}`, 'a hears two']);
+      a.close();
+      b.close();
+    });
+  }
+
+  test('datagrams of strangers are counted and dropped', async () => {
+    const a = open(left, { unicastPeers: [ip('10.6.1.2')] });
+    const peer = open(right, { unicastPeers: [ip('10.6.1.1')] });
+    const stranger = open(right, { unicastPeers: [ip('10.6.1.1')], unicastSource: ip('10.6.1.3') });
+    const heard: string[] = [];
+    a.onReceive((datagram) => heard.push(`${Buffer.from(datagram)}`));
+    stranger.send(Buffer.from('intrusion'));
+    await eventually(() => a.counters.strangers === 1);
+    peer.send(Buffer.from('welcome'));
+    await eventually(() => heard.length === 1);
+    assert.deepEqual(heard, ['welcome']);
+    assert.deepEqual(a.counters, { sent: 0, unsent: 0, received: 1, strangers: 1, errors: 0 });
+  });
+
+  test('every peer gets a copy', async () => {
+    const a = open(left, { port: 8849, unicastPeers: [ip('10.6.1.2'), ip('10.6.1.3')] });
+    const others = ['10.6.1.2', '10.6.1.3'].map((address) =>
+      open(right, { port: 8849, unicastPeers: [ip('10.6.1.1')], unicastSource: ip(address) }),
+    );
+    const heard: string[] = [];
+    for (const other of others) other.onReceive((datagram) => heard.push(`${Buffer.from(datagram)}`));
+    a.send(Buffer.from('copy'));
+    await eventually(() => heard.length === 2);
+    assert.deepEqual(heard, ['copy', 'copy']);
+    assert.equal(a.counters.sent, 2);
+  });
+
+  test('a source that the interface does not have', () => {
+    assert.throws(() => open(left, { unicastPeers: [ip('10.6.1.2')], unicastSource: ip('10.6.1.9') }), {
+      message: 'interface sync6 does not have the address 10.6.1.9 that sync is to send from; add it',
     });
   });
 });
