@@ -65,9 +65,20 @@ export const dropReasons = [
   'neighbourUnresolved',
   'neighbourQueueFull',
   'ttlExceeded',
-  'fragment',
-  /** An ICMP error for a virtual address. */
+  /** More IPv6 extension headers than a packet may have, in an order that they may not have, or a source route. */
+  'extensionHeaders',
+  /** A fragment whose first one is not known, or that nothing is to become of. */
+  'fragmentUnknown',
+  /** A first fragment that ends within its transport header. */
+  'fragmentTiny',
+  /** A fragment that is empty, not a multiple of 8 bytes long, or makes its datagram longer than any may be. */
+  'fragmentMalformed',
+  /** A fragment that says again, or otherwise, what another has said. */
+  'fragmentOverlap',
+  /** An ICMP error about a connection that there is not, or whose quotation cannot be read. */
   'icmpError',
+  /** A neighbour solicitation for a virtual address that is malformed, or has come through a router. */
+  'neighbourDiscovery',
   'tooBig',
   'vlanTagged',
   'transmitFailed',
@@ -78,13 +89,20 @@ export type DropReason = (typeof dropReasons)[number];
 export interface EngineCounters {
   readonly services: readonly ServiceCounters[];
   readonly drops: Readonly<Record<DropReason, number>>;
+  /** TCP connections whose handshake is not complete, UDP flows of one packet. */
   readonly halfOpenConnections: number;
   readonly establishedConnections: number;
+  /** Persistence: prefixes that are bound to a real server. Connections of neither table. */
+  readonly connectionTemplates: number;
   readonly halfOpenEvictions: number;
   readonly arpReplies: number;
+  /** Neighbour advertisements in answer to a solicitation. */
+  readonly neighbourReplies: number;
   readonly echoReplies: number;
   readonly resetsSent: number;
   readonly unreachablesSent: number;
+  /** ICMP errors that were not sent because there were too many of them. */
+  readonly errorsSuppressed: number;
   /** Connection events that were lost because nobody read them in time; the table itself is the truth. */
   readonly eventOverruns: number;
 }

@@ -31,4 +31,9 @@ export interface LeastCandidate {
 export interface CompiledService {
   readonly service: VirtualService;
   readonly selector: Selector;
+  /**
+   * By real server: health checks left it in. A connection template leads to those alone, quiesced ones included.
+   * Absent: those that have a share of the selector, and those with weight 0.
+   */
+  readonly alive?: readonly boolean[];
 }

@@ -46,7 +46,11 @@ export function compileService(
 ): CompiledService {
   const compile = compilers[service.scheduler.name];
   if (compile === undefined) throw new RangeError(unsupportedScheduler(service));
-  return { service, selector: compile(contendersOf(service, isAlive), service.scheduler) };
+  return {
+    service,
+    selector: compile(contendersOf(service, isAlive), service.scheduler),
+    alive: service.realServers.map((_, realServer) => isAlive(realServer)),
+  };
 }
 
 function unsupportedScheduler(service: VirtualService): string {

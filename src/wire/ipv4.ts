@@ -42,7 +42,7 @@ export const Ipv4Offset = {
 } as const;
 
 export const ipv4HeaderLengthMin = 20;
-export const IpProtocol = { icmp: 1, tcp: 6, udp: 17, vrrp: 112 } as const;
+export const IpProtocol = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, vrrp: 112 } as const;
 /** Bits of the word at `Ipv4Offset.fragment`. */
 export const Ipv4Flag = { dontFragment: 0x4000, moreFragments: 0x2000, offsetMask: 0x1fff } as const;
 

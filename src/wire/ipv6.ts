@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readU16, readU32, writeU16, writeU32 } from '../lib/bytes.ts';
+import { addToSum } from '../lib/checksum.ts';
 import { type IpAddress, ipAddressBytes, ipAddressFromBytes } from '../lib/ip-address.ts';
 import { accept, type Result, reject } from '../lib/result.ts';
 
@@ -35,6 +36,34 @@ export function checkIpv6(bytes: Uint8Array, offset: number, length: number): Ip
   if (length < ipv6HeaderLength) return 'truncated';
   if (bytes[offset]! >>> 4 !== 6) return 'malformedHeader';
   return readU16(bytes, offset + Ipv6Offset.payloadLength) > length - ipv6HeaderLength ? 'truncated' : undefined;
+}
+
+/**
+ * The running sum of the pseudo-header (RFC 8200 section 8.1) of the packet whose header stands at `offset`. `protocol`
+ * is that of the transport, which the header itself names only when there are no extension headers.
+ */
+export function ipv6PseudoHeaderSum(
+  bytes: Uint8Array,
+  offset: number,
+  transportLength: number,
+  protocol: number,
+): number {
+  return addToSum(protocol + transportLength, bytes, offset + Ipv6Offset.source, 32);
+}
+
+/**
+ * Whether an address may not be a packet's source on the wire: unspecified and loopback (RFC 4291 sections 2.5.2 and
+ * 2.5.3), IPv4-mapped (RFC 4038 section 4.2) and multicast (RFC 4291 section 2.7).
+ */
+export function isMartianSourceIpv6(word0: number, word1: number, word2: number, word3: number): boolean {
+  if (word0 >>> 24 === 0xff) return true;
+  if ((word0 | word1) !== 0) return false;
+  return word2 === 0xffff || (word2 === 0 && word3 >>> 0 <= 1);
+}
+
+/** fe80::/10: never forwarded (RFC 4291 section 2.5.6). */
+export function isLinkLocalIpv6(word0: number): boolean {
+  return word0 >>> 22 === 0x3fa;
 }
 
 export function parseIpv6(

@@ -204,8 +204,11 @@ const vectors: readonly Vector[] = [
     send: (scene) => scene.client({ ttl: 1 }),
     answer: icmp('11/0 0 +40'),
   },
-  { what: 'a first fragment', reason: 'fragment', send: (scene) => scene.client({ moreFragments: true }) },
-  { what: 'a later fragment', reason: 'fragment', send: (scene) => scene.client({ fragmentOffset: 1480 }) },
+  {
+    what: 'a later fragment whose first one is not known',
+    reason: 'fragmentUnknown',
+    send: (scene) => scene.client({ fragmentOffset: 1480 }),
+  },
   { what: 'an ICMP error', reason: 'icmpError', send: fromClient(echoFrame({ type: 3 })) },
   {
     what: 'a packet above the MTU that may not be fragmented',

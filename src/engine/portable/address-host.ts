@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readI32, readU16 } from '../../lib/bytes.ts';
+import { readI32 } from '../../lib/bytes.ts';
 import { ArpOffset, ArpOperation, checkArp, readArpOperation } from '../../wire/arp.ts';
 import { ethernetHeaderLength } from '../../wire/ethernet.ts';
-import { checkIcmp, IcmpOffset, IcmpType, isIcmpError } from '../../wire/icmp.ts';
-import { Ipv4Offset, readIpv4HeaderLength } from '../../wire/ipv4.ts';
-import type { DropReason } from '../engine.ts';
+import { IcmpOffset, IcmpType } from '../../wire/icmp.ts';
+import { Icmpv6Type } from '../../wire/icmpv6.ts';
+import { Ipv6Offset } from '../../wire/ipv6.ts';
+import { checkNeighbourSolicitation, isSolicitedNode, isUnspecifiedIpv6, NdpOffset } from '../../wire/ndp.ts';
+import type { DropReason, EngineAddress } from '../engine.ts';
 import { type Answers, turnEchoAround } from './answers.ts';
+import { KeyWord } from './entry-layout.ts';
+import { isIcmp } from './icmp-errors.ts';
 import type { Leases } from './leases.ts';
+import { Fragment, type Packet } from './packet.ts';
 import type { Frame, PacketPort } from './packet-port.ts';
 import type { Services } from './services.ts';
 import { Drop, type Tally } from './tally.ts';
 
-/** What a host does for an address of its own, done for the addresses that are on no interface: ARP and echo. */
+/** What a host does for an address of its own, done for the addresses that are on no interface: ARP, ND and echo. */
 export class AddressHost {
   readonly #services: Services;
   readonly #leases: Leases;
   readonly #tally: Tally;
   readonly #answers: Answers;
+  readonly #target = new Int32Array(4);
 
   constructor(services: Services, leases: Leases, tally: Tally, answers: Answers) {
     this.#services = services;
@@ -25,31 +31,32 @@ export class AddressHost {
     this.#answers = answers;
   }
 
-  /** An intact, whole IPv4 packet with an ICMP message for an address whose lease is valid. */
-  handleIcmp(frame: Frame, port: PacketPort, leaseSlot: number): void {
-    const { memory, offset } = frame;
-    const ip = offset + ethernetHeaderLength;
-    const icmp = ip + readIpv4HeaderLength(memory, ip);
-    const end = ip + readU16(memory, ip + Ipv4Offset.totalLength);
-    const fault = checkIcmp(memory, icmp, end - icmp);
-    if (fault !== undefined) {
-      this.#drop(fault);
+  /** An intact ICMP message that is no error, for an address that the engine answers for and whose lease is valid. */
+  handleIcmp(packet: Packet, leaseSlot: number): void {
+    const type = packet.memory[packet.transport + IcmpOffset.type]!;
+    if (packet.ipv6 && type === Icmpv6Type.neighbourSolicitation) {
+      this.#answerSolicitation(packet);
       return;
     }
-    const type = memory[icmp + IcmpOffset.type]!;
-    if (isIcmpError(type)) {
-      this.#drop('icmpError');
-      return;
-    }
-    if (type !== IcmpType.echoRequest) return;
-    turnEchoAround(port, memory, offset, ip);
-    frame.length = end - offset;
-    if (!port.transmitInPlace(frame)) {
+    if (type !== (packet.ipv6 ? Icmpv6Type.echoRequest : IcmpType.echoRequest)) return;
+    turnEchoAround(packet);
+    packet.frame.length = packet.end - packet.ethernet;
+    if (!packet.port.transmitInPlace(packet.frame)) {
       this.#drop('transmitFailed');
       return;
     }
     this.#leases.use(leaseSlot);
     this.#tally.echoReplies += 1;
+  }
+
+  /** A packet in a group-addressed frame, whose headers have been read: perhaps a solicitation to a solicited-node group. */
+  handleGroupIpv6(packet: Packet): void {
+    const { memory, ip } = packet;
+    if (!isIcmp(packet) || !isSolicitedNode(memory, ip + Ipv6Offset.destination)) return;
+    if (packet.transport >= packet.end) return;
+    if (memory[packet.transport + IcmpOffset.type] === Icmpv6Type.neighbourSolicitation) {
+      this.#answerSolicitation(packet);
+    }
   }
 
   /** RFC 826. Answers requests alone: what others announce about the address is the election's business. */
@@ -62,13 +69,43 @@ export class AddressHost {
     const number = this.#services.findAddressIpv4(target);
     if (number < 0 || readI32(memory, arp + ArpOffset.senderAddress) === target) return;
     const address = this.#services.addresses[number]!;
-    if (!address.answer || address.interface !== port.interface || !this.#leases.isValid(address.leaseSlot)) return;
+    if (!this.#mayAnswer(address, port)) return;
     if (!this.#answers.arpReply(port, memory, arp)) {
       this.#drop('transmitFailed');
       return;
     }
     this.#leases.use(address.leaseSlot);
     this.#tally.arpReplies += 1;
+  }
+
+  /** Solicitations for other addresses are others' business, whatever they look like. */
+  #answerSolicitation(packet: Packet): void {
+    const { memory, ip, transport } = packet;
+    const length = packet.end - transport;
+    if (length < NdpOffset.options) return;
+    const target = this.#target;
+    for (let i = 0; i < 4; i += 1) target[i] = readI32(memory, transport + NdpOffset.target + i * 4);
+    const number = this.#services.findAddress(true, target, 0);
+    if (number < 0) return;
+    const address = this.#services.addresses[number]!;
+    if (!this.#mayAnswer(address, packet.port)) return;
+    // Who claims the address for a source is a peer, or forged: as with ARP, no answer.
+    if (packet.key.every((word, i) => i >= KeyWord.virtualAddress || word === target[i])) return;
+    const fault = checkNeighbourSolicitation(memory, ip, transport, length);
+    if (fault !== undefined || packet.fragment !== Fragment.whole) {
+      this.#drop('neighbourDiscovery');
+      return;
+    }
+    if (!this.#answers.neighbourAdvertisement(packet, target, isUnspecifiedIpv6(memory, ip + Ipv6Offset.source))) {
+      this.#drop('transmitFailed');
+      return;
+    }
+    this.#leases.use(address.leaseSlot);
+    this.#tally.neighbourReplies += 1;
+  }
+
+  #mayAnswer(address: EngineAddress, port: PacketPort): boolean {
+    return address.answer && address.interface === port.interface && this.#leases.isValid(address.leaseSlot);
   }
 
   #drop(reason: DropReason): void {

@@ -1,89 +1,124 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readU32, writeU16, writeU32 } from '../../lib/bytes.ts';
+import { readU16, readU32, writeU16, writeU32 } from '../../lib/bytes.ts';
 import { internetChecksum, updateChecksum } from '../../lib/checksum.ts';
 import { ArpOffset, ArpOperation, arpLength } from '../../wire/arp.ts';
 import { EthernetOffset, EtherType, ethernetHeaderLength, macAddressLength } from '../../wire/ethernet.ts';
-import { IcmpOffset, IcmpType, icmpHeaderLength } from '../../wire/icmp.ts';
+import { IcmpCode, IcmpOffset, IcmpType, icmpHeaderLength } from '../../wire/icmp.ts';
+import { Icmpv6Code, Icmpv6Type, writeIcmpv6Checksum } from '../../wire/icmpv6.ts';
+import { IpProtocol, Ipv4Flag, Ipv4Offset, ipv4HeaderLengthMin, writeIpv4Checksum } from '../../wire/ipv4.ts';
+import { Ipv6Offset, ipv6HeaderLength } from '../../wire/ipv6.ts';
 import {
-  IpProtocol,
-  Ipv4Flag,
-  Ipv4Offset,
-  ipv4HeaderLengthMin,
-  readIpv4HeaderLength,
-  writeIpv4Checksum,
-} from '../../wire/ipv4.ts';
+  NdpOffset,
+  NeighbourFlag,
+  ndpHopLimit,
+  neighbourAdvertisementLength,
+  writeTargetOption,
+} from '../../wire/ndp.ts';
 import { readTcpHeaderLength, TcpFlag, TcpOffset, tcpHeaderLengthMin } from '../../wire/tcp.ts';
 import { writeTransportChecksum } from '../../wire/transport-checksum.ts';
+import { KeyWord } from './entry-layout.ts';
+import type { Packet } from './packet.ts';
 import type { PacketPort } from './packet-port.ts';
 
 const answerTtl = 64;
-/** RFC 1812 section 4.3.2.3: as much of the packet as fits, the whole message at most 576 bytes. */
+/** RFC 1812 section 4.3.2.3, RFC 4443 section 2.4: as much of the packet as fits into this many bytes of message. */
 const icmpLengthMax = 576;
+const icmpv6LengthMax = 1280;
+
+/** What an ICMP error complains of, in either family. */
+export const Problem = { timeExceeded: 0, tooBig: 1, portUnreachable: 2 } as const;
+export type Problem = (typeof Problem)[keyof typeof Problem];
+
+/** Type << 8 | code, by `Problem`. */
+const icmpProblems = [
+  (IcmpType.timeExceeded << 8) | IcmpCode.ttlExceeded,
+  (IcmpType.destinationUnreachable << 8) | IcmpCode.fragmentationNeeded,
+  (IcmpType.destinationUnreachable << 8) | IcmpCode.portUnreachable,
+];
+const icmpv6Problems = [
+  (Icmpv6Type.timeExceeded << 8) | Icmpv6Code.hopLimitExceeded,
+  Icmpv6Type.packetTooBig << 8,
+  (Icmpv6Type.destinationUnreachable << 8) | Icmpv6Code.portUnreachable,
+];
+
+const allNodes = Int32Array.of(0xff020000 | 0, 0, 0, 1);
+const allNodesMac = Uint8Array.of(0x33, 0x33, 0, 0, 0, 1);
 
 /**
- * What the engine says itself: resets, ICMP errors, ARP and echo replies. Answers go back out of the port, and to the
- * MAC address, that the question came from, so that every engine can give them without a route.
- *
- * Offsets: `frame` of the Ethernet header, `ip` and `tcp` of those headers, all in `bytes`.
+ * What the engine says itself: resets, ICMP errors, ARP, neighbour and echo replies. Answers go back out of the port,
+ * and to the MAC address, that the question came from, so that every engine can give them without a route.
  */
 export class Answers {
-  readonly #scratch = new Uint8Array(1024);
+  readonly #scratch = new Uint8Array(2048);
 
-  /** RFC 9293 section 3.10.7.1 (CLOSED). `segmentEnd` is the offset behind the segment. The caller never answers a reset. */
-  reset(port: PacketPort, bytes: Uint8Array, frame: number, ip: number, tcp: number, segmentEnd: number): boolean {
+  /** RFC 9293 section 3.10.7.1 (CLOSED). The caller never answers a reset. */
+  reset(packet: Packet): boolean {
+    const { memory, transport } = packet;
     const answer = this.#scratch;
-    const answerTcp = ethernetHeaderLength + ipv4HeaderLengthMin;
-    const flags = bytes[tcp + TcpOffset.flags]!;
-    this.#beginIpv4(port, bytes, frame, IpProtocol.tcp, tcpHeaderLengthMin);
-    copyWords(answer, ethernetHeaderLength + Ipv4Offset.source, bytes, ip + Ipv4Offset.destination);
-    copyWords(answer, ethernetHeaderLength + Ipv4Offset.destination, bytes, ip + Ipv4Offset.source);
-    answer.fill(0, answerTcp, answerTcp + tcpHeaderLengthMin);
-    for (let i = 0; i < 2; i += 1) {
-      answer[answerTcp + TcpOffset.sourcePort + i] = bytes[tcp + TcpOffset.destinationPort + i]!;
-      answer[answerTcp + TcpOffset.destinationPort + i] = bytes[tcp + TcpOffset.sourcePort + i]!;
-    }
-    answer[answerTcp + TcpOffset.dataOffset] = (tcpHeaderLengthMin >>> 2) << 4;
+    const tcp = this.#begin(packet, packet.key, KeyWord.virtualAddress, IpProtocol.tcp, tcpHeaderLengthMin);
+    const flags = memory[transport + TcpOffset.flags]!;
+    answer.fill(0, tcp, tcp + tcpHeaderLengthMin);
+    writeU16(answer, tcp + TcpOffset.sourcePort, readU16(memory, transport + TcpOffset.destinationPort));
+    writeU16(answer, tcp + TcpOffset.destinationPort, readU16(memory, transport + TcpOffset.sourcePort));
+    answer[tcp + TcpOffset.dataOffset] = (tcpHeaderLengthMin >>> 2) << 4;
     if ((flags & TcpFlag.ack) !== 0) {
-      writeU32(answer, answerTcp + TcpOffset.sequence, readU32(bytes, tcp + TcpOffset.acknowledgement));
-      answer[answerTcp + TcpOffset.flags] = TcpFlag.rst;
+      writeU32(answer, tcp + TcpOffset.sequence, readU32(memory, transport + TcpOffset.acknowledgement));
+      answer[tcp + TcpOffset.flags] = TcpFlag.rst;
     } else {
       const controls = ((flags & TcpFlag.syn) === 0 ? 0 : 1) + ((flags & TcpFlag.fin) === 0 ? 0 : 1);
-      const length = segmentEnd - tcp - readTcpHeaderLength(bytes, tcp) + controls;
-      writeU32(answer, answerTcp + TcpOffset.acknowledgement, readU32(bytes, tcp + TcpOffset.sequence) + length);
-      answer[answerTcp + TcpOffset.flags] = TcpFlag.rst | TcpFlag.ack;
+      const length = packet.end - transport - readTcpHeaderLength(memory, transport) + controls;
+      writeU32(answer, tcp + TcpOffset.acknowledgement, readU32(memory, transport + TcpOffset.sequence) + length);
+      answer[tcp + TcpOffset.flags] = TcpFlag.rst | TcpFlag.ack;
     }
-    writeIpv4Checksum(answer, ethernetHeaderLength);
-    writeTransportChecksum(answer, ethernetHeaderLength, answerTcp, tcpHeaderLengthMin, TcpOffset.checksum);
-    return port.transmitCopy(answer, 0, answerTcp + tcpHeaderLengthMin);
+    writeTransportChecksum(answer, ethernetHeaderLength, tcp, tcpHeaderLengthMin, TcpOffset.checksum);
+    return packet.port.transmitCopy(answer, 0, tcp + tcpHeaderLengthMin);
   }
 
-  /** An ICMP error that quotes the packet, from `source` (the virtual address as a word). `rest`: see `IcmpMessage`. */
-  icmpError(
-    port: PacketPort,
-    bytes: Uint8Array,
-    frame: number,
-    ip: number,
-    packetLength: number,
-    source: number,
-    type: number,
-    code: number,
-    rest: number,
-  ): boolean {
+  /** An ICMP error that quotes the packet; its source stands in the words of `source` from `at` on. */
+  icmpError(packet: Packet, source: Int32Array, at: number, problem: Problem, mtu: number): boolean {
+    const { memory, ip, ipv6 } = packet;
     const answer = this.#scratch;
-    const icmp = ethernetHeaderLength + ipv4HeaderLengthMin;
-    const quoted = Math.min(packetLength, icmpLengthMax - ipv4HeaderLengthMin - icmpHeaderLength);
+    const room = ipv6
+      ? icmpv6LengthMax - ipv6HeaderLength - icmpHeaderLength
+      : icmpLengthMax - ipv4HeaderLengthMin - icmpHeaderLength;
+    const quoted = Math.min(packet.length, room);
     const length = icmpHeaderLength + quoted;
-    this.#beginIpv4(port, bytes, frame, IpProtocol.icmp, length);
-    writeU32(answer, ethernetHeaderLength + Ipv4Offset.source, source);
-    copyWords(answer, ethernetHeaderLength + Ipv4Offset.destination, bytes, ip + Ipv4Offset.source);
-    writeIpv4Checksum(answer, ethernetHeaderLength);
-    answer[icmp + IcmpOffset.type] = type;
-    answer[icmp + IcmpOffset.code] = code;
-    writeU16(answer, icmp + IcmpOffset.checksum, 0);
-    writeU32(answer, icmp + IcmpOffset.rest, rest);
-    for (let i = 0; i < quoted; i += 1) answer[icmp + IcmpOffset.payload + i] = bytes[ip + i]!;
-    writeU16(answer, icmp + IcmpOffset.checksum, internetChecksum(answer, icmp, length));
-    return port.transmitCopy(answer, 0, icmp + length);
+    const icmp = this.#begin(packet, source, at, ipv6 ? IpProtocol.icmpv6 : IpProtocol.icmp, length);
+    writeU16(answer, icmp + IcmpOffset.type, (ipv6 ? icmpv6Problems : icmpProblems)[problem]!);
+    writeU32(answer, icmp + IcmpOffset.rest, mtu);
+    for (let i = 0; i < quoted; i += 1) answer[icmp + IcmpOffset.payload + i] = memory[ip + i]!;
+    if (ipv6) {
+      writeIcmpv6Checksum(answer, ethernetHeaderLength, icmp, length);
+    } else {
+      writeU16(answer, icmp + IcmpOffset.checksum, 0);
+      writeU16(answer, icmp + IcmpOffset.checksum, internetChecksum(answer, icmp, length));
+    }
+    return packet.port.transmitCopy(answer, 0, icmp + length);
+  }
+
+  /**
+   * Answers a valid solicitation for `target`, in four words (RFC 4861 section 7.2.4): to who asked, or to all nodes
+   * when duplicate address detection asked, which has no address yet. Says that it is a router, as the announcement of
+   * a takeover does (RFC 9568 section 6.4.3), or hosts would strike it from their routers.
+   */
+  neighbourAdvertisement(packet: Packet, target: Int32Array, toAllNodes: boolean): boolean {
+    const { port } = packet;
+    const answer = this.#scratch;
+    const ip = ethernetHeaderLength;
+    const length = neighbourAdvertisementLength();
+    const message = this.#begin(packet, target, 0, IpProtocol.icmpv6, length);
+    answer[ip + Ipv6Offset.hopLimit] = ndpHopLimit;
+    if (toAllNodes) {
+      answer.set(allNodesMac, EthernetOffset.destination);
+      writeWords(answer, ip + Ipv6Offset.destination, allNodes, 0, 4);
+    }
+    writeU16(answer, message, Icmpv6Type.neighbourAdvertisement << 8);
+    const solicited = toAllNodes ? 0 : NeighbourFlag.solicited;
+    writeU32(answer, message + NdpOffset.flags, (NeighbourFlag.router | NeighbourFlag.override | solicited) << 24);
+    writeWords(answer, message + NdpOffset.target, target, 0, 4);
+    writeTargetOption(answer, message, port.macAddress);
+    writeIcmpv6Checksum(answer, ip, message, length);
+    return port.transmitCopy(answer, 0, message + length);
   }
 
   /** `arp` is the offset of a request's message. */
@@ -106,13 +141,27 @@ export class Answers {
     return port.transmitCopy(answer, 0, message + arpLength());
   }
 
-  /** Ethernet and IPv4 headers of an answer, all but the addresses and the checksum. */
-  #beginIpv4(port: PacketPort, bytes: Uint8Array, frame: number, protocol: number, payloadLength: number): void {
+  /**
+   * Ethernet and IP headers of an answer to a packet, back to where it came from. Returns where the payload stands in
+   * the scratch memory.
+   */
+  #begin(packet: Packet, source: Int32Array, at: number, protocol: number, payloadLength: number): number {
+    const { port, memory, ethernet, key } = packet;
     const answer = this.#scratch;
     const ip = ethernetHeaderLength;
     for (let i = 0; i < macAddressLength; i += 1) {
-      answer[EthernetOffset.destination + i] = bytes[frame + EthernetOffset.source + i]!;
+      answer[EthernetOffset.destination + i] = memory[ethernet + EthernetOffset.source + i]!;
       answer[EthernetOffset.source + i] = port.macAddress[i]!;
+    }
+    if (packet.ipv6) {
+      writeU16(answer, EthernetOffset.etherType, EtherType.ipv6);
+      writeU32(answer, ip, 6 << 28);
+      writeU16(answer, ip + Ipv6Offset.payloadLength, payloadLength);
+      answer[ip + Ipv6Offset.nextHeader] = protocol;
+      answer[ip + Ipv6Offset.hopLimit] = answerTtl;
+      writeWords(answer, ip + Ipv6Offset.source, source, at, 4);
+      writeWords(answer, ip + Ipv6Offset.destination, key, KeyWord.clientAddress, 4);
+      return ip + ipv6HeaderLength;
     }
     writeU16(answer, EthernetOffset.etherType, EtherType.ipv4);
     answer[ip] = 0x45;
@@ -123,25 +172,52 @@ export class Answers {
     writeU16(answer, ip + Ipv4Offset.fragment, Ipv4Flag.dontFragment);
     answer[ip + Ipv4Offset.ttl] = answerTtl;
     answer[ip + Ipv4Offset.protocol] = protocol;
+    writeWords(answer, ip + Ipv4Offset.source, source, at, 1);
+    writeWords(answer, ip + Ipv4Offset.destination, key, KeyWord.clientAddress, 1);
+    writeIpv4Checksum(answer, ip);
+    return ip + ipv4HeaderLengthMin;
   }
 }
 
-/** Turns an echo request into its reply, in place (RFC 792): addresses swapped, all else as it came. */
-export function turnEchoAround(port: PacketPort, bytes: Uint8Array, frame: number, ip: number): void {
+/** Turns an echo request into its reply, in place (RFC 792, RFC 4443 section 4.2): addresses swapped, the data as it came. */
+export function turnEchoAround(packet: Packet): void {
+  const { memory, ethernet, ip, key, port, ipv6 } = packet;
   for (let i = 0; i < macAddressLength; i += 1) {
-    bytes[frame + i] = bytes[frame + EthernetOffset.source + i]!;
-    bytes[frame + EthernetOffset.source + i] = port.macAddress[i]!;
+    memory[ethernet + i] = memory[ethernet + EthernetOffset.source + i]!;
+    memory[ethernet + EthernetOffset.source + i] = port.macAddress[i]!;
   }
-  const source = readU32(bytes, ip + Ipv4Offset.source);
-  copyWords(bytes, ip + Ipv4Offset.source, bytes, ip + Ipv4Offset.destination);
-  writeU32(bytes, ip + Ipv4Offset.destination, source);
-  bytes[ip + Ipv4Offset.ttl] = answerTtl;
-  writeIpv4Checksum(bytes, ip);
-  const icmp = ip + readIpv4HeaderLength(bytes, ip);
-  const checksum = (bytes[icmp + IcmpOffset.checksum]! << 8) | bytes[icmp + IcmpOffset.checksum + 1]!;
-  const before = (IcmpType.echoRequest << 8) | bytes[icmp + IcmpOffset.code]!;
-  bytes[icmp + IcmpOffset.type] = IcmpType.echoReply;
-  writeU16(bytes, icmp + IcmpOffset.checksum, updateChecksum(checksum, before, bytes[icmp + IcmpOffset.code]!));
+  const field = ip + (ipv6 ? Ipv6Offset.source : Ipv4Offset.source);
+  const words = ipv6 ? 4 : 1;
+  writeWords(memory, field, key, KeyWord.virtualAddress, words);
+  writeWords(memory, field + words * 4, key, KeyWord.clientAddress, words);
+  if (ipv6) {
+    dropExtensionHeaders(packet);
+    memory[ip + Ipv6Offset.hopLimit] = answerTtl;
+  } else {
+    memory[ip + Ipv4Offset.ttl] = answerTtl;
+    writeIpv4Checksum(memory, ip);
+  }
+  const icmp = packet.transport;
+  const checksum = readU16(memory, icmp + IcmpOffset.checksum);
+  const before = readU16(memory, icmp + IcmpOffset.type);
+  memory[icmp + IcmpOffset.type] = ipv6 ? Icmpv6Type.echoReply : IcmpType.echoReply;
+  const after = readU16(memory, icmp + IcmpOffset.type);
+  writeU16(memory, icmp + IcmpOffset.checksum, updateChecksum(checksum, before, after));
+}
+
+/** They were meant for the way here. */
+function dropExtensionHeaders(packet: Packet): void {
+  const { memory, ip, transport, end } = packet;
+  const start = ip + ipv6HeaderLength;
+  memory.copyWithin(start, transport, end);
+  packet.transport = start;
+  packet.end = start + end - transport;
+  writeU16(memory, ip + Ipv6Offset.payloadLength, end - transport);
+  memory[ip + Ipv6Offset.nextHeader] = packet.protocol;
+}
+
+function writeWords(target: Uint8Array, offset: number, words: Int32Array, at: number, count: number): void {
+  for (let i = 0; i < count; i += 1) writeU32(target, offset + i * 4, words[at + i]!);
 }
 
 function copyWords(target: Uint8Array, targetOffset: number, source: Uint8Array, sourceOffset: number): void {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { finishHash, mixWord } from '../../lib/hash.ts';
+import { protocolNumbers } from '../../model/virtual-service.ts';
 import type { Destinations } from './destinations.ts';
 import {
   absent,
@@ -37,8 +38,14 @@ export class ConnectionTable {
   /** Entries by `EntryWord`. The kernel backs its pages as they are touched. */
   readonly words: Int32Array;
   readonly limits: TableLimits;
+  /** Entries of either table, templates included. */
   halfOpenCount = 0;
   establishedCount = 0;
+  /** Templates among the entries of either table. */
+  halfOpenTemplates = 0;
+  establishedTemplates = 0;
+  /** UDP entries in the established table. */
+  establishedUdp = 0;
   /** Entries that were in use at some time have an index below this. */
   highWater = 0;
 
@@ -67,13 +74,37 @@ export class ConnectionTable {
     return this.establishedCount >= this.limits.establishedMax;
   }
 
+  /**
+   * Anybody can make up UDP packets that look like a flow, which nobody can with a TCP handshake: they fill at most
+   * half of the established table, so that TCP connections always have the other.
+   */
+  get establishedUdpFull(): boolean {
+    return this.establishedFull || this.establishedUdp >= this.limits.establishedMax >>> 1;
+  }
+
   /** The half-open entry that has waited longest; `absent` when there is none. */
   get oldestHalfOpen(): number {
     return this.#oldest === 0 ? absent : (this.#oldest - 1) << entryShift;
   }
 
-  /** The entry of a client's packet, or `absent`. `ports`: client port << 16 | virtual port. */
-  findIpv4(protocol: number, client: number, virtual: number, ports: number): number {
+  /** The entry of a flow key (`KeyWord`), or `absent`. */
+  find(key: Int32Array): number {
+    const head = key[KeyWord.head]!;
+    if ((head & EntryFlag.ipv6) !== 0) return this.#findIpv6(key);
+    return this.#findIpv4(head, key[KeyWord.clientAddress]!, key[KeyWord.virtualAddress]!, key[KeyWord.ports]!);
+  }
+
+  /**
+   * The masquerade entry that a real server's packet answers, or `absent`. `key` is laid out as a flow key: the real
+   * server stands for the client, the client for the virtual address, as in the packet.
+   */
+  findReply(key: Int32Array): number {
+    const head = key[KeyWord.head]!;
+    if ((head & EntryFlag.ipv6) !== 0) return this.#findReplyIpv6(key);
+    return this.#findReplyIpv4(head, key[KeyWord.clientAddress]!, key[KeyWord.virtualAddress]!, key[KeyWord.ports]!);
+  }
+
+  #findIpv4(protocol: number, client: number, virtual: number, ports: number): number {
     const { slots, mask } = this.#byClient;
     const { words } = this;
     const hash = hashIpv4(this.limits.hashSeed, protocol, client, virtual, ports);
@@ -93,8 +124,7 @@ export class ConnectionTable {
     }
   }
 
-  /** The masquerade entry that a real server's packet answers, or `absent`. `ports`: real port << 16 | client port. */
-  findReplyIpv4(protocol: number, real: number, client: number, ports: number): number {
+  #findReplyIpv4(protocol: number, real: number, client: number, ports: number): number {
     const { slots, mask } = this.#byReply;
     const { words } = this;
     const hash = hashIpv4(this.limits.hashSeed, protocol, real, client, ports);
@@ -116,15 +146,37 @@ export class ConnectionTable {
     }
   }
 
-  /** As `findIpv4`, for either family; `key` by `KeyWord`. */
-  find(key: Int32Array): number {
+  #findIpv6(key: Int32Array): number {
     const { slots, mask } = this.#byClient;
-    const hash = this.#hashClient(key);
+    const hash = hashIpv6(this.limits.hashSeed, key);
     for (let at = (hash << 1) & mask; ; at = (at + 2) & mask) {
       const reference = slots[at]!;
       if (reference === 0) return absent;
       if (slots[at + 1] === hash && this.#hasKey((reference - 1) << entryShift, key)) {
         return (reference - 1) << entryShift;
+      }
+    }
+  }
+
+  #findReplyIpv6(key: Int32Array): number {
+    const { slots, mask } = this.#byReply;
+    const { words } = this;
+    const { addresses, ports } = this.#destinations;
+    const hash = hashIpv6(this.limits.hashSeed, key);
+    for (let at = (hash << 1) & mask; ; at = (at + 2) & mask) {
+      const reference = slots[at]!;
+      if (reference === 0) return absent;
+      if (slots[at + 1] !== hash) continue;
+      const entry = (reference - 1) << entryShift;
+      const destination = words[entry + EntryWord.destination]!;
+      if (
+        words[entry + EntryWord.ports]! >>> 16 === (key[KeyWord.ports]! & 0xffff) &&
+        ports[destination] === key[KeyWord.ports]! >>> 16 &&
+        (words[entry + EntryWord.head]! & headKeyMask) === key[KeyWord.head] &&
+        sameAddress(words, entry + EntryWord.clientAddress, key, KeyWord.virtualAddress) &&
+        sameAddress(addresses, destination << 2, key, KeyWord.clientAddress)
+      ) {
+        return entry;
       }
     }
   }
@@ -141,7 +193,7 @@ export class ConnectionTable {
       if (slots[at + 1] !== hash) continue;
       const entry = (reference - 1) << entryShift;
       if (
-        this.#sameWords(entry, key, KeyWord.clientAddress, 4) &&
+        sameAddress(words, entry + EntryWord.clientAddress, key, KeyWord.clientAddress) &&
         words[entry + EntryWord.ports]! >>> 16 === key[KeyWord.ports]! >>> 16 &&
         (words[entry + EntryWord.head]! & headKeyMask) === key[KeyWord.head] &&
         this.#destinations.sameEndpoint(words[entry + EntryWord.destination]!, destination)
@@ -166,16 +218,12 @@ export class ConnectionTable {
     words[entry + EntryWord.timeout] = timeout;
     const reference = (entry >>> entryShift) + 1;
     this.#byClient.insert(this.#hashClient(key), reference);
-    if (this.#destinations.isMasquerade(destination)) {
+    if (this.#hasReplies(key[KeyWord.head]!, destination)) {
       this.#byReply.insert(this.#hashReply(key, destination), reference);
     }
-    if ((flags & EntryFlag.halfOpen) !== 0) {
-      this.halfOpenCount += 1;
-      this.#append(reference);
-    } else {
-      this.establishedCount += 1;
-    }
-    this.#destinations.countEntry(destination, state, 1);
+    if ((flags & EntryFlag.halfOpen) !== 0) this.#append(reference);
+    this.#count(key[KeyWord.head]! | flags, 1);
+    this.#destinations.countEntry(destination, state, key[KeyWord.head]!, 1);
     return entry;
   }
 
@@ -188,16 +236,10 @@ export class ConnectionTable {
     for (let i = 0; i < KeyWord.head; i += 1) key[i] = words[entry + i]!;
     key[KeyWord.head] = head & headKeyMask;
     this.#byClient.remove(this.#hashClient(key), reference);
-    if (this.#destinations.isMasquerade(destination)) {
-      this.#byReply.remove(this.#hashReply(key, destination), reference);
-    }
-    if ((head & EntryFlag.halfOpen) !== 0) {
-      this.#unlink(entry);
-      this.halfOpenCount -= 1;
-    } else {
-      this.establishedCount -= 1;
-    }
-    this.#destinations.countEntry(destination, (head & stateMask) >>> stateShift, -1);
+    if (this.#hasReplies(head, destination)) this.#byReply.remove(this.#hashReply(key, destination), reference);
+    if ((head & EntryFlag.halfOpen) !== 0) this.#unlink(entry);
+    this.#count(head, -1);
+    this.#destinations.countEntry(destination, (head & stateMask) >>> stateShift, head, -1);
     words[entry + EntryWord.head] = 0;
     words[entry + EntryWord.older] = this.#freeHead;
     this.#freeHead = reference;
@@ -207,17 +249,17 @@ export class ConnectionTable {
     const { words } = this;
     const head = words[entry + EntryWord.head]!;
     const destination = words[entry + EntryWord.destination]!;
-    this.#destinations.countEntry(destination, (head & stateMask) >>> stateShift, -1);
-    this.#destinations.countEntry(destination, state, 1);
+    this.#destinations.countTransition(destination, (head & stateMask) >>> stateShift, state);
     words[entry + EntryWord.head] = (head & ~stateMask) | (state << stateShift);
   }
 
   /** Moves an entry from the half-open to the established table, which has room. */
   establish(entry: number): void {
+    const head = this.words[entry + EntryWord.head]!;
     this.#unlink(entry);
-    this.words[entry + EntryWord.head]! &= ~EntryFlag.halfOpen;
-    this.halfOpenCount -= 1;
-    this.establishedCount += 1;
+    this.#count(head, -1);
+    this.#count(head & ~EntryFlag.halfOpen, 1);
+    this.words[entry + EntryWord.head] = head & ~EntryFlag.halfOpen;
   }
 
   /** A half-open entry was used: it is the last to be pushed out. */
@@ -226,6 +268,23 @@ export class ConnectionTable {
     if (this.#newest === reference) return;
     this.#unlink(entry);
     this.#append(reference);
+  }
+
+  /** An entry with this head has come (1) or gone (-1). */
+  #count(head: number, by: number): void {
+    const isTemplate = (head & EntryFlag.template) !== 0;
+    if ((head & EntryFlag.halfOpen) !== 0) {
+      this.halfOpenCount += by;
+      if (isTemplate) this.halfOpenTemplates += by;
+    } else {
+      this.establishedCount += by;
+      if (isTemplate) this.establishedTemplates += by;
+      else if ((head & 0xff) === protocolNumbers.udp) this.establishedUdp += by;
+    }
+  }
+
+  #hasReplies(head: number, destination: number): boolean {
+    return (head & EntryFlag.template) === 0 && this.#destinations.isMasquerade(destination);
   }
 
   #allocate(): number {
@@ -260,24 +319,20 @@ export class ConnectionTable {
   }
 
   #hasKey(entry: number, key: Int32Array): boolean {
+    const { words } = this;
     return (
-      this.#sameWords(entry, key, 0, KeyWord.head) &&
-      (this.words[entry + EntryWord.head]! & headKeyMask) === key[KeyWord.head]
+      words[entry + EntryWord.ports] === key[KeyWord.ports] &&
+      (words[entry + EntryWord.head]! & headKeyMask) === key[KeyWord.head] &&
+      sameAddress(words, entry + EntryWord.clientAddress, key, KeyWord.clientAddress) &&
+      sameAddress(words, entry + EntryWord.virtualAddress, key, KeyWord.virtualAddress)
     );
-  }
-
-  #sameWords(entry: number, key: Int32Array, first: number, count: number): boolean {
-    for (let i = first; i < first + count; i += 1) if (this.words[entry + i] !== key[i]) return false;
-    return true;
   }
 
   #hashClient(key: Int32Array): number {
     const head = key[KeyWord.head]!;
     const seed = this.limits.hashSeed;
     if ((head & EntryFlag.ipv6) === 0) return hashIpv4(seed, head, key[0]!, key[4]!, key[KeyWord.ports]!);
-    let state = seed;
-    for (let i = 0; i < keyWords; i += 1) state = mixWord(state, key[i]!);
-    return finishHash(state) | 0;
+    return hashIpv6(seed, key);
   }
 
   #hashReply(key: Int32Array, destination: number): number {
@@ -291,6 +346,16 @@ export class ConnectionTable {
     for (let i = 0; i < 4; i += 1) state = mixWord(state, key[i]!);
     return finishHash(mixWord(mixWord(state, ports), head)) | 0;
   }
+}
+
+function sameAddress(a: Int32Array, atA: number, b: Int32Array, atB: number): boolean {
+  return a[atA] === b[atB] && a[atA + 1] === b[atB + 1] && a[atA + 2] === b[atB + 2] && a[atA + 3] === b[atB + 3];
+}
+
+function hashIpv6(seed: number, key: Int32Array): number {
+  let state = seed;
+  for (let i = 0; i < keyWords; i += 1) state = mixWord(state, key[i]!);
+  return finishHash(state) | 0;
 }
 
 /** IPv4 keys hash only the words that they use. Signed, as Int32Array holds it. */

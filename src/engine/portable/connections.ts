@@ -5,12 +5,13 @@ import { timeoutsByState } from '../../connection/timeouts.ts';
 import { ConnectionEvent } from '../../model/connection-batch.ts';
 import type { TcpState } from '../../model/tcp-state.ts';
 import type { ProtocolTimeouts } from '../../model/timeouts.ts';
+import { type Persistence, protocolNumbers } from '../../model/virtual-service.ts';
 import type { ConnectionTable } from './connection-table.ts';
 import type { Destinations } from './destinations.ts';
-import { absent, EntryFlag, EntryWord, entryShift, stateMask, stateShift } from './entry-layout.ts';
-import type { EventBuffer } from './event-buffer.ts';
-import type { Leases } from './leases.ts';
+import { absent, EntryFlag, EntryWord, entryShift, KeyWord, stateMask, stateShift } from './entry-layout.ts';
+import type { Publisher } from './publisher.ts';
 import type { Tally } from './tally.ts';
+import { Templates } from './templates.ts';
 
 /** The sweep comes past every entry about this often. */
 const sweepPeriodMs = 1_000;
@@ -22,28 +23,41 @@ const refreshesPerTimeout = 3;
 /** The life of entries: opening, following a connection's segments, publishing, expiring. */
 export class Connections {
   readonly table: ConnectionTable;
+  readonly templates: Templates;
+  readonly publisher: Publisher;
+  /** Of TCP connections by state, in milliseconds. */
   timeouts: Int32Array;
+  udpMs: number;
   readonly #destinations: Destinations;
-  readonly #events: EventBuffer;
-  readonly #leases: Leases;
   readonly #tally: Tally;
   #sweepPosition = 0;
+  #sweepRound = 0;
   #sweptAtMs = Number.NaN;
 
   constructor(
     table: ConnectionTable,
     destinations: Destinations,
-    events: EventBuffer,
-    leases: Leases,
+    publisher: Publisher,
     tally: Tally,
     timeouts: ProtocolTimeouts,
   ) {
     this.table = table;
+    this.publisher = publisher;
+    this.templates = new Templates(table, publisher);
     this.#destinations = destinations;
-    this.#events = events;
-    this.#leases = leases;
     this.#tally = tally;
     this.timeouts = timeoutsByState(timeouts);
+    this.udpMs = timeouts.udpMs;
+  }
+
+  setTimeouts(timeouts: ProtocolTimeouts): void {
+    this.timeouts = timeoutsByState(timeouts);
+    this.udpMs = timeouts.udpMs;
+  }
+
+  /** In milliseconds; `head`: protocol in its low byte. */
+  timeoutOf(head: number, state: number): number {
+    return (head & 0xff) === protocolNumbers.udp ? this.udpMs : this.timeouts[state]!;
   }
 
   stateOf(entry: number): TcpState {
@@ -55,18 +69,43 @@ export class Connections {
     return (nowMs - words[entry + EntryWord.lastSeen]!) >>> 0 >= words[entry + EntryWord.timeout]! >>> 0;
   }
 
+  /** Pushes the oldest half-open entry out when there is no room for another. */
+  makeHalfOpenRoom(nowMs: number): void {
+    if (!this.table.halfOpenFull) return;
+    const oldest = this.table.oldestHalfOpen;
+    if (oldest !== absent) this.close(oldest, nowMs);
+    this.#tally.halfOpenEvictions += 1;
+  }
+
   /** Adds a local entry. The caller has checked that an established one has room. */
   open(key: Int32Array, destination: number, state: TcpState, halfOpen: boolean, nowMs: number): number {
-    if (halfOpen && this.table.halfOpenFull) {
-      const oldest = this.table.oldestHalfOpen;
-      if (oldest !== absent) this.close(oldest, nowMs);
-      this.#tally.halfOpenEvictions += 1;
-    }
+    if (halfOpen) this.makeHalfOpenRoom(nowMs);
     const flags = EntryFlag.local | (halfOpen ? EntryFlag.halfOpen : 0);
-    const entry = this.table.insert(key, destination, state, flags, nowMs | 0, this.timeouts[state]!);
+    const timeout = this.timeoutOf(key[KeyWord.head]!, state);
+    const entry = this.table.insert(key, destination, state, flags, nowMs | 0, timeout);
     this.#destinations.countConnection(destination);
-    if (!halfOpen) this.#publish(ConnectionEvent.upsert, entry, nowMs);
+    if (!halfOpen) this.#publishEstablished(entry, nowMs);
     return entry;
+  }
+
+  /** A further packet of a UDP flow, in either direction: the second one makes it known to the peers. */
+  followUdp(entry: number, nowMs: number): void {
+    const { table } = this;
+    const { words } = table;
+    const head = words[entry + EntryWord.head]!;
+    words[entry + EntryWord.lastSeen] = nowMs | 0;
+    words[entry + EntryWord.timeout] = this.udpMs;
+    words[entry + EntryWord.head] = head | EntryFlag.local;
+    if ((head & EntryFlag.halfOpen) !== 0) {
+      if (table.establishedUdpFull) {
+        table.touchHalfOpen(entry);
+        return;
+      }
+      table.establish(entry);
+    } else if ((head & EntryFlag.local) !== 0) {
+      return;
+    }
+    this.#publishEstablished(entry, nowMs);
   }
 
   /**
@@ -95,26 +134,15 @@ export class Connections {
     words[entry + EntryWord.head]! |= EntryFlag.local;
     if (establishes) table.establish(entry);
     else if (halfOpen) table.touchHalfOpen(entry);
-    if (!halfOpen || establishes) this.#publish(ConnectionEvent.upsert, entry, nowMs);
+    if (establishes) this.#publishEstablished(entry, nowMs);
+    else if (!halfOpen) this.publisher.publish(ConnectionEvent.upsert, entry, nowMs);
     return true;
   }
 
   /** Removes an entry, and tells the peers when they have learnt of it from here. */
   close(entry: number, nowMs: number): void {
-    const head = this.table.words[entry + EntryWord.head]!;
-    if ((head & EntryFlag.published) !== 0 && this.isHeld(entry)) {
-      this.#events.append(ConnectionEvent.remove, this.table.words, entry, nowMs);
-    }
+    this.publisher.withdraw(ConnectionEvent.remove, entry, nowMs);
     this.table.remove(entry);
-  }
-
-  /** Local, and under a valid lease: what this director says about it counts. */
-  isHeld(entry: number): boolean {
-    const { words } = this.table;
-    return (
-      (words[entry + EntryWord.head]! & EntryFlag.local) !== 0 &&
-      this.#leases.isValid(this.#destinations.leaseSlots[words[entry + EntryWord.destination]!]!)
-    );
   }
 
   /** Expires and refreshes a share of the table that fits the time gone by since the last call. */
@@ -125,7 +153,10 @@ export class Connections {
     this.#sweptAtMs = nowMs;
     let position = this.#sweepPosition;
     for (let left = Math.min(share, sweepEntriesMax); left > 0; left -= 1) {
-      if (position >= highWater) position = 0;
+      if (position >= highWater) {
+        position = 0;
+        this.#sweepRound += 1;
+      }
       const entry = position << entryShift;
       position += 1;
       if ((words[entry + EntryWord.head]! & EntryFlag.used) !== 0) this.#inspect(entry, nowMs);
@@ -135,24 +166,33 @@ export class Connections {
 
   #inspect(entry: number, nowMs: number): void {
     const { words } = this.table;
-    const removed = this.#destinations.services[words[entry + EntryWord.destination]!] === undefined;
-    if (removed || this.hasExpired(entry, nowMs)) {
+    const service = this.#destinations.services[words[entry + EntryWord.destination]!];
+    if (service === undefined || this.hasExpired(entry, nowMs)) {
       this.close(entry, nowMs);
       return;
     }
+    const { persistence } = service.compiled.service;
+    if (persistence !== undefined) this.#keepTemplate(persistence, entry, nowMs);
     if ((words[entry + EntryWord.head]! & EntryFlag.published) === 0) return;
     const lastPublished = words[entry + EntryWord.lastPublished]!;
     const sincePublished = (nowMs - lastPublished) >>> 0;
     if (sincePublished * refreshesPerTimeout < words[entry + EntryWord.timeout]! >>> 0) return;
     // Wrapping difference: negative or zero when no packet has come since.
-    if (((words[entry + EntryWord.lastSeen]! - lastPublished) | 0) <= 0 || !this.isHeld(entry)) return;
-    this.#publish(ConnectionEvent.refresh, entry, nowMs);
+    if (((words[entry + EntryWord.lastSeen]! - lastPublished) | 0) <= 0 || !this.publisher.isHeld(entry)) return;
+    this.publisher.publish(ConnectionEvent.refresh, entry, nowMs);
   }
 
-  #publish(event: ConnectionEvent, entry: number, nowMs: number): void {
-    const { words } = this.table;
-    words[entry + EntryWord.head]! |= EntryFlag.published;
-    words[entry + EntryWord.lastPublished] = nowMs | 0;
-    this.#events.append(event, words, entry, nowMs);
+  #keepTemplate(persistence: Persistence, entry: number, nowMs: number): void {
+    const head = this.table.words[entry + EntryWord.head]!;
+    if ((head & (EntryFlag.template | EntryFlag.halfOpen)) !== 0 || !this.publisher.isHeld(entry)) return;
+    if (this.#sweepRound % Templates.roundsBetween(persistence, sweepPeriodMs) !== 0) return;
+    this.templates.keep(persistence, entry, nowMs);
+  }
+
+  #publishEstablished(entry: number, nowMs: number): void {
+    this.publisher.publish(ConnectionEvent.upsert, entry, nowMs);
+    const service = this.#destinations.services[this.table.words[entry + EntryWord.destination]!];
+    const persistence = service?.compiled.service.persistence;
+    if (persistence !== undefined) this.templates.keep(persistence, entry, nowMs);
   }
 }

@@ -3,6 +3,7 @@ import { isActiveTcpState } from '../../connection/lifecycle.ts';
 import { forwardingMethods } from '../../model/connection-batch.ts';
 import type { TcpState } from '../../model/tcp-state.ts';
 import type { RealServer } from '../../model/virtual-service.ts';
+import { EntryFlag } from './entry-layout.ts';
 import { addressWords } from './key-index.ts';
 import type { NextHop, NextHopResolver } from './next-hop.ts';
 import type { RunningService } from './running-service.ts';
@@ -28,6 +29,12 @@ export class Destinations {
   leaseSlots = new Int32Array(destinationsInitial);
   active = new Int32Array(destinationsInitial);
   inactive = new Int32Array(destinationsInitial);
+  /** Connection templates: they hold their destination, and count as no connection. */
+  templates = new Int32Array(destinationsInitial);
+  upperThresholds = new Uint32Array(destinationsInitial);
+  lowerThresholds = new Uint32Array(destinationsInitial);
+  /** 1: takes no new connection until it has fallen below its lower threshold. */
+  overloaded = new Uint8Array(destinationsInitial);
   traffic = new Float64Array(destinationsInitial * trafficFields);
   /** Undefined once the virtual service has been removed: its entries are dead. */
   readonly services: (RunningService | undefined)[] = [];
@@ -45,10 +52,45 @@ export class Destinations {
     return this.ports[a] === this.ports[b];
   }
 
-  /** An entry in `state` has come (1) or gone (-1). */
-  countEntry(destination: number, state: number, by: number): void {
+  /** An entry in `state` has come (1) or gone (-1). `head` is its `EntryWord.head`. */
+  countEntry(destination: number, state: number, head: number, by: number): void {
+    if ((head & EntryFlag.template) !== 0) {
+      this.templates[destination]! += by;
+      return;
+    }
     if (isActiveTcpState(state as TcpState)) this.active[destination]! += by;
     else this.inactive[destination]! += by;
+    if (this.upperThresholds[destination] !== 0) this.#weighLoad(destination, by);
+  }
+
+  /** An entry has gone from one state to another: as many connections as before. */
+  countTransition(destination: number, before: number, after: number): void {
+    const change = (isActiveTcpState(after as TcpState) ? 1 : 0) - (isActiveTcpState(before as TcpState) ? 1 : 0);
+    this.active[destination]! += change;
+    this.inactive[destination]! -= change;
+  }
+
+  /**
+   * Overload begins when a connection comes and the upper threshold is reached, and ends when one goes and fewer than
+   * the lower threshold are left, without one fewer than three quarters of the upper (ip_vs_bind_dest and
+   * ip_vs_unbind_dest in ip_vs_conn.c).
+   */
+  #weighLoad(destination: number, by: number): void {
+    const total = this.active[destination]! + this.inactive[destination]!;
+    const upper = this.upperThresholds[destination]!;
+    const lower = this.lowerThresholds[destination]!;
+    if (by > 0) {
+      if (total >= upper) this.overloaded[destination] = 1;
+    } else if (lower !== 0 ? total < lower : total * 4 < upper * 3) {
+      this.overloaded[destination] = 0;
+    }
+  }
+
+  /** A threshold that is raised or taken away ends an overload (__ip_vs_update_dest in ip_vs_ctl.c). */
+  #setThresholds(destination: number, { upperThreshold = 0, lowerThreshold = 0 }: RealServer): void {
+    if (upperThreshold === 0 || upperThreshold > this.upperThresholds[destination]!) this.overloaded[destination] = 0;
+    this.upperThresholds[destination] = upperThreshold;
+    this.lowerThresholds[destination] = lowerThreshold;
   }
 
   countIn(destination: number, bytes: number): void {
@@ -81,6 +123,7 @@ export class Destinations {
     const destination = known >= 0 ? known : this.#allocate();
     this.addresses.set(addressWords(realServer.address), destination << 2);
     this.ports[destination] = realServer.port;
+    this.#setThresholds(destination, realServer);
     this.methods[destination] = method;
     this.leaseSlots[destination] = leaseSlot;
     this.services[destination] = service;
@@ -93,7 +136,7 @@ export class Destinations {
   collect(isConfigured: (destination: number) => boolean): void {
     for (const [destination, realServer] of this.realServers.entries()) {
       if (realServer === undefined || isConfigured(destination)) continue;
-      if (this.active[destination]! + this.inactive[destination]! > 0) continue;
+      if (this.active[destination]! + this.inactive[destination]! + this.templates[destination]! > 0) continue;
       const service = this.services[destination];
       const at = destination * trafficFields;
       for (let i = 0; i < trafficFields; i += 1) {
@@ -126,11 +169,15 @@ export class Destinations {
     this.leaseSlots = copyInto(new Int32Array(length), this.leaseSlots);
     this.active = copyInto(new Int32Array(length), this.active);
     this.inactive = copyInto(new Int32Array(length), this.inactive);
+    this.templates = copyInto(new Int32Array(length), this.templates);
+    this.upperThresholds = copyInto(new Uint32Array(length), this.upperThresholds);
+    this.lowerThresholds = copyInto(new Uint32Array(length), this.lowerThresholds);
+    this.overloaded = copyInto(new Uint8Array(length), this.overloaded);
     this.traffic = copyInto(new Float64Array(length * trafficFields), this.traffic);
   }
 }
 
-function copyInto<Numbers extends Int32Array | Uint16Array | Uint8Array | Float64Array>(
+function copyInto<Numbers extends Int32Array | Uint32Array | Uint16Array | Uint8Array | Float64Array>(
   target: Numbers,
   source: Numbers,
 ): Numbers {

@@ -39,17 +39,19 @@ export const EntryFlag = {
   /** Peers know of it. */
   published: 1 << 19,
   used: 1 << 20,
+  /** A connection template: the client address is a prefix, the client port 0. */
+  template: 1 << 21,
 } as const;
 
 export const stateShift = 8;
 export const stateMask = 0xff00;
 
-/** The part of the head that belongs to the key: protocol and family. */
-export const headKeyMask = 0xff | EntryFlag.ipv6;
+/** The part of the head that belongs to the key: protocol, family, and whether it is a template. */
+export const headKeyMask = 0xff | EntryFlag.ipv6 | EntryFlag.template;
 
 /** No entry. */
 export const absent = -1;
 
-/** A flow key as words: client address, virtual address, ports, protocol | family flag. */
+/** A flow key as words: client address, virtual address, ports, protocol | family flag | template flag. */
 export const keyWords = 10;
 export const KeyWord = { clientAddress: 0, virtualAddress: 4, ports: 8, head: 9 } as const;

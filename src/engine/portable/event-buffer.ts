@@ -24,7 +24,8 @@ export function writeRecord(
     (((head & stateMask) >>> stateShift) << 16) |
     ((head & EntryFlag.ipv6) === 0 ? 0 : 1 << 24) |
     ((head & EntryFlag.local) === 0 ? 0 : 1 << 25) |
-    (destinations.methods[destination]! << 26);
+    (destinations.methods[destination]! << 26) |
+    ((head & EntryFlag.template) === 0 ? 0 : 1 << 28);
   records[at + RecordOffset.ports] = words[entry + EntryWord.ports]!;
   records[at + RecordOffset.realPort] = destinations.ports[destination]!;
   records[at + RecordOffset.idleMs] = (now - words[entry + EntryWord.lastSeen]!) | 0;

@@ -1,46 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isHalfOpenTcpState } from '../../connection/lifecycle.ts';
 import { TcpDirection } from '../../connection/tcp-transitions.ts';
-import { readI32, readU16 } from '../../lib/bytes.ts';
 import { TcpState } from '../../model/tcp-state.ts';
-import {
-  EtherType,
-  ethernetHeaderLength,
-  isGroupAddressed,
-  readEtherType,
-  writeMacAddresses,
-} from '../../wire/ethernet.ts';
-import { IcmpCode, IcmpType } from '../../wire/icmp.ts';
-import {
-  checkIpv4,
-  IpProtocol,
-  Ipv4Flag,
-  Ipv4Offset,
-  ipv4HeaderLengthMin,
-  isFragment,
-  isMartianSource,
-  readIpv4Destination,
-  readIpv4HeaderLength,
-  readIpv4Source,
-} from '../../wire/ipv4.ts';
-import { checkTcp, readTcpHeaderLength, TcpFlag, TcpOffset } from '../../wire/tcp.ts';
-import { writeTransportChecksum } from '../../wire/transport-checksum.ts';
+import { EtherType, ethernetHeaderLength, isGroupAddressed, readEtherType } from '../../wire/ethernet.ts';
+import { checkIpv4, IpProtocol, ipv4HeaderLengthMin, isMartianSource, readIpv4Destination } from '../../wire/ipv4.ts';
+import { checkIpv6, ipv6HeaderLength, isLinkLocalIpv6, isMartianSourceIpv6 } from '../../wire/ipv6.ts';
+import { TcpFlag, TcpOffset } from '../../wire/tcp.ts';
 import type { DropReason } from '../engine.ts';
 import { AddressHost } from './address-host.ts';
+import { Admission } from './admission.ts';
 import { Answers } from './answers.ts';
 import type { ClientHops } from './client-hops.ts';
 import type { Connections } from './connections.ts';
 import type { Destinations } from './destinations.ts';
-import { absent, EntryWord, KeyWord, keyWords } from './entry-layout.ts';
+import { Egress } from './egress.ts';
+import { absent, EntryWord, KeyWord } from './entry-layout.ts';
+import { FragmentTable, unknownDatagram } from './fragment-table.ts';
+import { checkIcmpOf, IcmpErrors, isError, isIcmp } from './icmp-errors.ts';
 import type { Leases } from './leases.ts';
-import type { NextHop } from './next-hop.ts';
+import { Fragment, Packet } from './packet.ts';
 import type { Frame, PacketPort } from './packet-port.ts';
 import type { PendingFrames } from './pending-frames.ts';
-import { decrementTtl, rewriteEndpoint } from './rewrite.ts';
-import type { RunningService } from './running-service.ts';
-import { selectDestination } from './selection.ts';
+import { decrementTtl, rewriteEndpoint, Side } from './rewrite.ts';
 import type { Services } from './services.ts';
 import { Drop, type Tally } from './tally.ts';
+import { TokenBucket } from './token-bucket.ts';
 
 /** What the packet path works on: see each class. */
 export interface ForwarderParts {
@@ -53,34 +36,50 @@ export interface ForwarderParts {
   readonly tally: Tally;
 }
 
+/** ICMP errors that the engine says itself, as Linux bounds its own (icmp_msgs_per_sec, icmp_msgs_burst). */
+const errorsPerSecond = 1000;
+const errorsBurst = 50;
+
 /**
  * The packet path: lease, connection table, virtual service, selector, entry; then rewriting and transmission. Nothing
  * is allocated for a packet of a known connection. A frame that is not for the engine is left alone: the kernel has its
  * own copy.
  */
 export class Forwarder {
-  /** Of the batch in progress. */
-  nowMs = 0;
+  #nowMs = 0;
   readonly #services: Services;
   readonly #destinations: Destinations;
   readonly #connections: Connections;
   readonly #leases: Leases;
   readonly #clientHops: ClientHops;
-  readonly #pending: PendingFrames;
   readonly #tally: Tally;
-  readonly #answers = new Answers();
+  readonly #egress: Egress;
+  readonly #admission: Admission;
   readonly #host: AddressHost;
-  readonly #key = new Int32Array(keyWords);
+  readonly #icmpErrors: IcmpErrors;
+  readonly #fragments: FragmentTable;
+  readonly #packet = new Packet();
 
-  constructor(parts: ForwarderParts) {
-    this.#services = parts.services;
-    this.#destinations = parts.destinations;
-    this.#connections = parts.connections;
-    this.#leases = parts.leases;
-    this.#clientHops = parts.clientHops;
-    this.#pending = parts.pending;
-    this.#tally = parts.tally;
-    this.#host = new AddressHost(parts.services, parts.leases, parts.tally, this.#answers);
+  constructor({ services, destinations, connections, leases, clientHops, pending, tally }: ForwarderParts) {
+    const answers = new Answers();
+    const egress = new Egress(leases, pending, tally, answers, new TokenBucket(errorsPerSecond, errorsBurst));
+    this.#services = services;
+    this.#destinations = destinations;
+    this.#connections = connections;
+    this.#leases = leases;
+    this.#clientHops = clientHops;
+    this.#tally = tally;
+    this.#egress = egress;
+    this.#admission = new Admission(destinations, connections, leases, egress, answers, tally);
+    this.#host = new AddressHost(services, leases, tally, answers);
+    this.#icmpErrors = new IcmpErrors(connections, destinations, leases, clientHops, egress, tally);
+    this.#fragments = new FragmentTable(connections.table.limits.hashSeed);
+  }
+
+  /** Begins a batch. */
+  set nowMs(nowMs: number) {
+    this.#nowMs = nowMs;
+    this.#egress.nowMs = nowMs;
   }
 
   /** Takes one received frame: `PacketPort.receive`'s callback. */
@@ -91,6 +90,7 @@ export class Forwarder {
     }
     const etherType = readEtherType(frame.memory, frame.offset);
     if (etherType === EtherType.ipv4) this.#handleIpv4(frame, port);
+    else if (etherType === EtherType.ipv6) this.#handleIpv6(frame, port);
     else if (etherType === EtherType.arp) this.#host.handleArp(frame, port);
   };
 
@@ -104,9 +104,11 @@ export class Forwarder {
       this.#drop('truncated');
       return;
     }
+    const packet = this.#packet;
     const number = this.#services.findAddressIpv4(readIpv4Destination(memory, ip));
     if (number < 0) {
-      this.#handleReply(frame, port);
+      packet.readIpv4(frame, port);
+      this.#handleForeign(packet, ip + length);
       return;
     }
     const fault = checkIpv4(memory, ip, length);
@@ -114,60 +116,117 @@ export class Forwarder {
       this.#drop(fault);
       return;
     }
-    const source = readIpv4Source(memory, ip);
+    packet.readIpv4(frame, port);
+    const source = packet.key[KeyWord.clientAddress]!;
     if (isMartianSource(source) || this.#services.findAddressIpv4(source) >= 0) {
       this.#drop('martianSource');
       return;
     }
+    this.#handleOwn(packet, number);
+  }
+
+  #handleIpv6(frame: Frame, port: PacketPort): void {
+    const { memory, offset } = frame;
+    const ip = offset + ethernetHeaderLength;
+    const length = frame.length - ethernetHeaderLength;
+    if (length < ipv6HeaderLength) {
+      this.#drop('truncated');
+      return;
+    }
+    const packet = this.#packet;
+    const chainFault = packet.readIpv6(frame, port);
+    const { key } = packet;
+    if (isGroupAddressed(memory, offset)) {
+      if (chainFault === undefined && checkIpv6(memory, ip, length) === undefined) this.#host.handleGroupIpv6(packet);
+      return;
+    }
+    const number = this.#services.findAddress(true, key, KeyWord.virtualAddress);
+    if (number < 0) {
+      if (chainFault === undefined) this.#handleForeign(packet, ip + length);
+      return;
+    }
+    const fault = checkIpv6(memory, ip, length) ?? chainFault;
+    if (fault !== undefined) {
+      this.#drop(fault);
+      return;
+    }
+    const isMartian = isMartianSourceIpv6(key[0]!, key[1]!, key[2]!, key[3]!);
+    if (isMartian || this.#services.findAddress(true, key, KeyWord.clientAddress) >= 0) {
+      this.#drop('martianSource');
+      return;
+    }
+    this.#handleOwn(packet, number);
+  }
+
+  /** A packet to an address of the engine, whose IP header has been checked. */
+  #handleOwn(packet: Packet, number: number): void {
     const { leaseSlot, answer } = this.#services.addresses[number]!;
     if (!this.#leases.isValid(leaseSlot)) {
       this.#drop('noLease');
       return;
     }
-    if (isFragment(memory, ip)) {
-      this.#drop('fragment');
-      return;
+    if (packet.fragment !== Fragment.whole && !this.#checkFragment(packet)) return;
+    const { protocol } = packet;
+    if (protocol === IpProtocol.tcp || protocol === IpProtocol.udp) {
+      // RFC 4291 section 2.5.6: what comes from a link-local address is not forwarded.
+      if (packet.ipv6 && isLinkLocalIpv6(packet.key[0]!)) this.#drop('martianSource');
+      else this.#handleIn(packet);
+    } else if (isIcmp(packet)) {
+      this.#handleIcmp(packet, leaseSlot, answer);
     }
-    const protocol = memory[ip + Ipv4Offset.protocol];
-    if (protocol === IpProtocol.tcp) this.#handleTcp(frame, port);
-    else if (protocol === IpProtocol.icmp && answer) this.#host.handleIcmp(frame, port, leaseSlot);
   }
 
-  #handleTcp(frame: Frame, port: PacketPort): void {
-    const { memory } = frame;
-    const ip = frame.offset + ethernetHeaderLength;
-    const tcp = ip + readIpv4HeaderLength(memory, ip);
-    const end = ip + readU16(memory, ip + Ipv4Offset.totalLength);
-    const fault = checkTcp(memory, tcp, end - tcp);
+  #handleIcmp(packet: Packet, leaseSlot: number, answer: boolean): void {
+    // A message in pieces would have to be put together.
+    const fault = packet.fragment === Fragment.whole ? checkIcmpOf(packet) : 'fragmentUnknown';
+    if (fault !== undefined) this.#drop(fault);
+    else if (isError(packet)) this.#icmpErrors.followIn(packet, leaseSlot, this.#nowMs);
+    else if (answer) this.#host.handleIcmp(packet, leaseSlot);
+  }
+
+  #handleIn(packet: Packet): void {
+    const fault = packet.checkTransport();
     if (fault !== undefined) {
       this.#drop(fault);
       return;
     }
-    const client = readIpv4Source(memory, ip);
-    const virtual = readIpv4Destination(memory, ip);
-    const flags = memory[tcp + TcpOffset.flags]!;
-    const begins = (flags & (TcpFlag.syn | TcpFlag.ack | TcpFlag.rst)) === TcpFlag.syn;
-    // Source and destination port stand side by side: both in one load.
-    let entry = this.#connections.table.findIpv4(IpProtocol.tcp, client, virtual, readI32(memory, tcp));
-    if (entry !== absent && (this.#connections.hasExpired(entry, this.nowMs) || (begins && this.#isOver(entry)))) {
-      this.#connections.close(entry, this.nowMs);
+    const { key, protocol } = packet;
+    const isTcp = protocol === IpProtocol.tcp;
+    const flags = packet.memory[packet.transport + TcpOffset.flags]!;
+    const begins = isTcp && (flags & (TcpFlag.syn | TcpFlag.ack | TcpFlag.rst)) === TcpFlag.syn;
+    let entry = this.#connections.table.find(key);
+    if (entry !== absent && (this.#connections.hasExpired(entry, this.#nowMs) || (begins && this.#isOver(entry)))) {
+      this.#connections.close(entry, this.#nowMs);
       entry = absent;
     }
-    if (entry === absent) {
-      const service = this.#services.findServiceIpv4(
-        IpProtocol.tcp,
-        virtual,
-        readU16(memory, tcp + TcpOffset.destinationPort),
-      );
+    const isKnown = entry !== absent;
+    if (!isKnown) {
+      const port = key[KeyWord.ports]! & 0xffff;
+      const service = this.#services.findService(key[KeyWord.head]!, key, KeyWord.virtualAddress, port);
       if (service === undefined) return;
-      this.#fillKey(client, virtual, readI32(memory, tcp));
-      // NONE: the segment itself, once followed, brings it to SYN_RECV.
-      entry = begins
-        ? this.#schedule(service, TcpState.none, frame, port, ip, tcp, end)
-        : this.#resume(service, frame, port, ip, tcp, end);
+      if (!isTcp && service.compiled.service.onePacket === true) {
+        const destination = this.#admission.admitOnePacket(packet, service, this.#nowMs);
+        if (destination >= 0) this.#forwardIn(packet, destination);
+        return;
+      }
+      entry = isTcp
+        ? this.#admission.admitTcp(packet, service, begins, this.#nowMs)
+        : this.#admission.admitUdp(packet, service, this.#nowMs);
       if (entry === absent) return;
     }
-    this.#forwardIn(entry, frame, port, ip, tcp, end, flags);
+    const destination = this.#connections.table.words[entry + EntryWord.destination]!;
+    // An entry of a removed service only waits for the sweep.
+    if (this.#destinations.services[destination] === undefined) return;
+    if (isTcp) {
+      const direction = this.#destinations.isMasquerade(destination) ? TcpDirection.input : TcpDirection.inputOnly;
+      if (!this.#connections.follow(entry, direction, flags, this.#nowMs)) {
+        this.#drop('tableFull');
+        return;
+      }
+    } else if (isKnown) {
+      this.#connections.followUdp(entry, this.#nowMs);
+    }
+    this.#forwardIn(packet, destination);
   }
 
   /** IPVS's conn_reuse: a client that opens a connection anew is scheduled anew when the old one is over. */
@@ -176,232 +235,174 @@ export class Forwarder {
     return state === TcpState.timeWait || state === TcpState.close;
   }
 
-  /** A segment of a connection that nobody knows. Returns an entry only where the selector can name its real server. */
-  #resume(service: RunningService, frame: Frame, port: PacketPort, ip: number, tcp: number, end: number): number {
-    if (this.#leases.inGrace(service.leaseSlot)) {
-      this.#drop('graceUnknownConnection');
-      return absent;
+  /** A client's packet or fragment goes to its real server. */
+  #forwardIn(packet: Packet, destination: number): void {
+    const destinations = this.#destinations;
+    const hop = destinations.nextHops[destination];
+    if (hop === undefined) return;
+    const leaseSlot = destinations.leaseSlots[destination]!;
+    destinations.countIn(destination, packet.length);
+    if (!this.#egress.mayLeave(packet, hop, leaseSlot, packet.key, KeyWord.virtualAddress)) return;
+    if (packet.fragment === Fragment.first) this.#fragments.begin(packet, destination, false, this.#nowMs);
+    decrementTtl(packet);
+    if (destinations.isMasquerade(destination)) {
+      rewriteEndpoint(
+        packet,
+        Side.destination,
+        destinations.addresses,
+        destination << 2,
+        destinations.ports[destination]!,
+      );
     }
-    const isReset = (frame.memory[tcp + TcpOffset.flags]! & TcpFlag.rst) !== 0;
-    if (!isReset && service.compiled.selector.shape === 'hash') {
-      // What sysctl sloppy_tcp allows in IPVS, but in ESTABLISHED at once: the hash gives the server it had before.
-      return this.#schedule(service, TcpState.established, frame, port, ip, tcp, end);
-    }
-    this.#drop('unknownConnection');
-    if (!isReset) this.#reset(service, frame, port, ip, tcp, end);
-    return absent;
-  }
-
-  /** Gives the connection named by `#key` a real server and an entry in `state`, or refuses it and returns `absent`. */
-  #schedule(
-    service: RunningService,
-    state: TcpState,
-    frame: Frame,
-    port: PacketPort,
-    ip: number,
-    tcp: number,
-    end: number,
-  ): number {
-    if (this.#connections.table.establishedFull) {
-      this.#drop('tableFull');
-      return absent;
-    }
-    const key = this.#key;
-    const destination = selectDestination(service, this.#destinations, key[0]!, key[KeyWord.ports]! >>> 16);
-    if (destination < 0 || !this.#makeReplyUnique(destination)) {
-      this.#drop('noRealServer');
-      this.#reset(service, frame, port, ip, tcp, end);
-      return absent;
-    }
-    return this.#connections.open(key, destination, state, isHalfOpenTcpState(state), this.nowMs);
+    this.#egress.transmit(packet, hop, leaseSlot);
   }
 
   /**
-   * Two virtual services may lead one client port to one real server; its replies could not be told apart. The elder
-   * connection gives way when it is over or not yet established.
+   * A packet to an address that is not the engine's: perhaps a real server's reply to a masqueraded connection, or an
+   * error about one. Nothing of it has been checked; the frame ends at `frameEnd`.
    */
-  #makeReplyUnique(destination: number): boolean {
-    const rival = this.#connections.table.findReplyOf(this.#key, destination);
-    if (rival === absent) return true;
-    const state = this.#connections.stateOf(rival);
-    if (state === TcpState.established && !this.#connections.hasExpired(rival, this.nowMs)) return false;
-    this.#connections.close(rival, this.nowMs);
-    return true;
-  }
-
-  #forwardIn(entry: number, frame: Frame, port: PacketPort, ip: number, tcp: number, end: number, flags: number): void {
-    const { memory } = frame;
-    const destination = this.#connections.table.words[entry + EntryWord.destination]!;
-    const hop = this.#destinations.nextHops[destination];
-    // An entry of a removed service only waits for the sweep.
-    if (this.#destinations.services[destination] === undefined || hop === undefined) return;
-    const masquerade = this.#destinations.isMasquerade(destination);
-    const direction = masquerade ? TcpDirection.input : TcpDirection.inputOnly;
-    if (!this.#connections.follow(entry, direction, flags, this.nowMs)) {
-      this.#drop('tableFull');
+  #handleForeign(packet: Packet, frameEnd: number): void {
+    if (packet.fragment === Fragment.later) {
+      this.#handleForeignFragment(packet, frameEnd);
       return;
     }
-    this.#destinations.countIn(destination, end - ip);
+    const { protocol } = packet;
+    if (protocol === IpProtocol.tcp || protocol === IpProtocol.udp) this.#handleReply(packet, frameEnd);
+    else if (isIcmp(packet)) this.#handleForeignError(packet, frameEnd);
+  }
+
+  #handleReply(packet: Packet, frameEnd: number): void {
+    if (packet.transport + 4 > frameEnd) return;
+    const { key, memory, protocol } = packet;
+    const { words } = this.#connections.table;
+    const entry = this.#connections.table.findReply(key);
+    if (entry === absent || this.#connections.hasExpired(entry, this.#nowMs)) {
+      this.#handleUnknownReply(packet, frameEnd);
+      return;
+    }
+    const destination = words[entry + EntryWord.destination]!;
+    if (!this.#isIntactReply(packet, frameEnd, destination)) return;
+    if (protocol === IpProtocol.udp) {
+      this.#connections.followUdp(entry, this.#nowMs);
+    } else {
+      const flags = memory[packet.transport + TcpOffset.flags]!;
+      if (!this.#connections.follow(entry, TcpDirection.output, flags, this.#nowMs)) {
+        this.#drop('tableFull');
+        return;
+      }
+    }
+    const port = words[entry + EntryWord.ports]! & 0xffff;
+    this.#forwardOut(packet, destination, words, entry + EntryWord.virtualAddress, port);
+  }
+
+  /**
+   * Replies of an `ops` service have no entry, but the only place that they can come from. (IPVS lets them go with the
+   * real server's address, which no client takes for an answer.)
+   */
+  #handleUnknownReply(packet: Packet, frameEnd: number): void {
+    const { key } = packet;
+    const port = key[KeyWord.ports]! >>> 16;
+    const service = this.#services.findReplyService(key[KeyWord.head]!, key, KeyWord.clientAddress, port);
+    if (service === undefined) return;
+    if (service.compiled.service.onePacket !== true) {
+      this.#drop('unknownConnection');
+      return;
+    }
+    const destination = service.destinations.find((candidate) => this.#isEndpoint(candidate, key, port)) ?? -1;
+    if (destination < 0 || !this.#isIntactReply(packet, frameEnd, destination)) return;
+    this.#forwardOut(packet, destination, service.addressWords, 0, service.compiled.service.port);
+  }
+
+  #isEndpoint(destination: number, key: Int32Array, port: number): boolean {
+    const { addresses, ports } = this.#destinations;
+    for (let i = 0; i < 4; i += 1) if (addresses[(destination << 2) + i] !== key[i]) return false;
+    return ports[destination] === port && this.#destinations.isMasquerade(destination);
+  }
+
+  /** Whether a real server's packet is what its headers say, and may be forwarded. */
+  #isIntactReply(packet: Packet, frameEnd: number, destination: number): boolean {
+    const { memory, ip } = packet;
+    const fault =
+      (packet.ipv6 ? checkIpv6(memory, ip, frameEnd - ip) : checkIpv4(memory, ip, frameEnd - ip)) ??
+      (packet.fragment === Fragment.later ? undefined : packet.checkTransport());
+    if (fault !== undefined) {
+      this.#drop(fault);
+      return false;
+    }
+    if (packet.fragment === Fragment.first && !this.#checkFragment(packet)) return false;
+    if (this.#destinations.services[destination] === undefined) return false;
+    if (this.#leases.isValid(this.#destinations.leaseSlots[destination]!)) return true;
+    this.#drop('noLease');
+    return false;
+  }
+
+  /** A real server's packet or fragment goes to its client. `virtual` holds the virtual address from `at` on. */
+  #forwardOut(packet: Packet, destination: number, virtual: Int32Array, at: number, port: number): void {
     const leaseSlot = this.#destinations.leaseSlots[destination]!;
-    if (!this.#mayLeave(frame, port, ip, tcp, end, hop, leaseSlot, readIpv4Destination(memory, ip))) return;
-    decrementTtl(memory, ip);
-    if (masquerade) {
-      const { addresses, ports } = this.#destinations;
-      rewriteEndpoint(
-        memory,
-        ip,
-        Ipv4Offset.destination,
-        addresses[destination << 2]!,
-        tcp,
-        TcpOffset.destinationPort,
-        ports[destination]!,
-        frame.checksumPartial,
-      );
-    }
-    this.#transmit(frame, ip, tcp, end, hop, leaseSlot);
+    const hop = this.#clientHops.find(packet.ipv6, packet.key, KeyWord.virtualAddress);
+    this.#destinations.countOut(destination, packet.length);
+    if (!this.#egress.mayLeave(packet, hop, leaseSlot, virtual, at)) return;
+    if (packet.fragment === Fragment.first) this.#fragments.begin(packet, destination, true, this.#nowMs);
+    decrementTtl(packet);
+    rewriteEndpoint(packet, Side.source, virtual, at, port);
+    this.#egress.transmit(packet, hop, leaseSlot);
   }
 
-  /** A packet to an address that is not the engine's: perhaps a real server's reply to a masqueraded connection. */
-  #handleReply(frame: Frame, port: PacketPort): void {
-    const { memory } = frame;
-    const ip = frame.offset + ethernetHeaderLength;
-    const length = frame.length - ethernetHeaderLength;
-    if (memory[ip + Ipv4Offset.protocol] !== IpProtocol.tcp) return;
-    const tcp = ip + readIpv4HeaderLength(memory, ip);
-    if (tcp + 4 > ip + length || isFragment(memory, ip)) return;
-    const real = readIpv4Source(memory, ip);
-    const client = readIpv4Destination(memory, ip);
-    const ports = readI32(memory, tcp);
-    const { table } = this.#connections;
-    const entry = table.findReplyIpv4(IpProtocol.tcp, real, client, ports);
-    if (entry === absent || this.#connections.hasExpired(entry, this.nowMs)) {
-      if (this.#services.isReplyEndpointIpv4(IpProtocol.tcp, real, ports >>> 16)) this.#drop('unknownConnection');
-      return;
+  #handleForeignError(packet: Packet, frameEnd: number): void {
+    const { memory, ip, transport } = packet;
+    if (transport >= frameEnd || packet.fragment !== Fragment.whole || !isError(packet)) return;
+    const isIntact =
+      (packet.ipv6 ? checkIpv6(memory, ip, frameEnd - ip) : checkIpv4(memory, ip, frameEnd - ip)) === undefined;
+    if (!isIntact || this.#icmpErrors.followOut(packet, this.#nowMs)) return;
+    // About a packet that only this director can have sent, or that nobody has.
+    const { quotedKey } = this.#icmpErrors;
+    const port = quotedKey[KeyWord.ports]! >>> 16;
+    const service = this.#services.findReplyService(quotedKey[KeyWord.head]!, quotedKey, 0, port);
+    if (service !== undefined) this.#drop('icmpError');
+  }
+
+  /** Whether a fragment to a virtual address is the first of its datagram, and can be. Others have gone on, or been dropped. */
+  #checkFragment(packet: Packet): boolean {
+    const fault = FragmentTable.check(packet);
+    if (fault !== undefined) {
+      this.#drop(fault);
+      return false;
     }
-    const fault = checkIpv4(memory, ip, length) ?? this.#checkReplyTcp(memory, ip, tcp);
+    const datagram = this.#fragments.find(packet, this.#nowMs);
+    if (packet.fragment === Fragment.later) {
+      if (datagram === unknownDatagram || this.#fragments.isOutbound(datagram)) this.#drop('fragmentUnknown');
+      else this.#followFragment(packet, datagram);
+      return false;
+    }
+    if (datagram === unknownDatagram) return true;
+    // A second first fragment: what it says about the ports may not be what the other said.
+    this.#drop(this.#fragments.accept(datagram, packet) ?? 'fragmentOverlap');
+    return false;
+  }
+
+  /** A later fragment to an address that is not the engine's: left alone, unless its first one was a reply. */
+  #handleForeignFragment(packet: Packet, frameEnd: number): void {
+    const datagram = this.#fragments.find(packet, this.#nowMs);
+    if (datagram === unknownDatagram || !this.#fragments.isOutbound(datagram)) return;
+    if (!this.#isIntactReply(packet, frameEnd, this.#fragments.targetOf(datagram))) return;
+    const fault = FragmentTable.check(packet);
+    if (fault === undefined) this.#followFragment(packet, datagram);
+    else this.#drop(fault);
+  }
+
+  #followFragment(packet: Packet, datagram: number): void {
+    const fault = this.#fragments.accept(datagram, packet);
     if (fault !== undefined) {
       this.#drop(fault);
       return;
     }
-    const destination = table.words[entry + EntryWord.destination]!;
-    if (this.#destinations.services[destination] === undefined) return;
-    const leaseSlot = this.#destinations.leaseSlots[destination]!;
-    if (!this.#leases.isValid(leaseSlot)) {
-      this.#drop('noLease');
-      return;
-    }
-    if (!this.#connections.follow(entry, TcpDirection.output, memory[tcp + TcpOffset.flags]!, this.nowMs)) {
-      this.#drop('tableFull');
-      return;
-    }
-    this.#forwardOut(entry, destination, leaseSlot, frame, port, ip, tcp);
-  }
-
-  #forwardOut(
-    entry: number,
-    destination: number,
-    leaseSlot: number,
-    frame: Frame,
-    port: PacketPort,
-    ip: number,
-    tcp: number,
-  ): void {
-    const { memory } = frame;
-    const { words } = this.#connections.table;
-    const end = ip + readU16(memory, ip + Ipv4Offset.totalLength);
-    const virtual = words[entry + EntryWord.virtualAddress]!;
-    const hop = this.#clientHops.findIpv4(readIpv4Destination(memory, ip));
-    this.#destinations.countOut(destination, end - ip);
-    if (!this.#mayLeave(frame, port, ip, tcp, end, hop, leaseSlot, virtual)) return;
-    decrementTtl(memory, ip);
-    rewriteEndpoint(
-      memory,
-      ip,
-      Ipv4Offset.source,
-      virtual,
-      tcp,
-      TcpOffset.sourcePort,
-      words[entry + EntryWord.ports]! & 0xffff,
-      frame.checksumPartial,
-    );
-    this.#transmit(frame, ip, tcp, end, hop, leaseSlot);
-  }
-
-  #checkReplyTcp(memory: Uint8Array, ip: number, tcp: number): DropReason | undefined {
-    return checkTcp(memory, tcp, ip + readU16(memory, ip + Ipv4Offset.totalLength) - tcp);
-  }
-
-  /** Whether route, TTL and size let the packet go on; otherwise it is counted, and its sender told. */
-  #mayLeave(
-    frame: Frame,
-    port: PacketPort,
-    ip: number,
-    tcp: number,
-    end: number,
-    hop: NextHop,
-    leaseSlot: number,
-    virtual: number,
-  ): boolean {
-    const { memory, offset, segmentSize } = frame;
-    const egress = hop.port;
-    if (hop.state === 'unreachable' || egress === undefined) {
-      this.#drop('noRoute');
-      return false;
-    }
-    const tooOld = memory[ip + Ipv4Offset.ttl]! <= 1;
-    const largest = segmentSize === 0 ? end - ip : tcp - ip + readTcpHeaderLength(memory, tcp) + segmentSize;
-    if (!tooOld && largest <= egress.mtu) return true;
-    this.#drop(tooOld ? 'ttlExceeded' : 'tooBig');
-    const dontFragment = (readU16(memory, ip + Ipv4Offset.fragment) & Ipv4Flag.dontFragment) !== 0;
-    if (!tooOld && !dontFragment) return false;
-    const type = tooOld ? IcmpType.timeExceeded : IcmpType.destinationUnreachable;
-    const code = tooOld ? IcmpCode.ttlExceeded : IcmpCode.fragmentationNeeded;
-    const mtu = tooOld ? 0 : egress.mtu;
-    if (this.#answers.icmpError(port, memory, offset, ip, end - ip, virtual, type, code, mtu)) {
-      this.#leases.use(leaseSlot);
-      if (!tooOld) this.#tally.unreachablesSent += 1;
-    } else {
-      this.#drop('transmitFailed');
-    }
-    return false;
-  }
-
-  #transmit(frame: Frame, ip: number, tcp: number, end: number, hop: NextHop, leaseSlot: number): void {
-    const { memory, offset } = frame;
-    const egress = hop.port!;
-    // What stands behind the packet is the padding of a short Ethernet frame.
-    frame.length = end - offset;
-    if (hop.state === 'resolved') {
-      writeMacAddresses(memory, offset, hop.macAddress, egress.macAddress);
-      if (egress.transmitInPlace(frame)) this.#leases.use(leaseSlot);
-      else this.#drop('transmitFailed');
-      return;
-    }
-    if (frame.segmentSize !== 0) {
-      this.#drop('neighbourQueueFull');
-      return;
-    }
-    const at = this.#pending.hold(memory, offset, frame.length, hop, leaseSlot, this.nowMs);
-    if (at < 0 || !frame.checksumPartial) return;
-    // A copy is sent as an ordinary frame, which nobody completes.
-    const copy = at - offset;
-    writeTransportChecksum(this.#pending.memory, copy + ip, copy + tcp, end - tcp, TcpOffset.checksum);
-  }
-
-  #reset(service: RunningService, frame: Frame, port: PacketPort, ip: number, tcp: number, end: number): void {
-    if (!this.#answers.reset(port, frame.memory, frame.offset, ip, tcp, end)) {
-      this.#drop('transmitFailed');
-      return;
-    }
-    this.#leases.use(service.leaseSlot);
-    this.#tally.resetsSent += 1;
-  }
-
-  #fillKey(client: number, virtual: number, ports: number): void {
-    this.#key[KeyWord.clientAddress] = client;
-    this.#key[KeyWord.virtualAddress] = virtual;
-    this.#key[KeyWord.ports] = ports;
-    this.#key[KeyWord.head] = IpProtocol.tcp;
+    const destination = this.#fragments.targetOf(datagram);
+    const outbound = this.#fragments.isOutbound(datagram);
+    this.#fragments.finish(datagram);
+    const service = this.#destinations.services[destination];
+    if (service === undefined) return;
+    if (outbound) this.#forwardOut(packet, destination, service.addressWords, 0, 0);
+    else this.#forwardIn(packet, destination);
   }
 
   #drop(reason: DropReason): void {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { finishHash, mixWord } from '../../lib/hash.ts';
-import { type IpAddress, ipAddressBytes } from '../../lib/ip-address.ts';
+import { familyOf, type IpAddress, ipAddressBytes } from '../../lib/ip-address.ts';
 import { HashIndex } from './hash-index.ts';
 
 const wordsPerKey = 5;
+/** In the tag: an IPv6 address whose words look like those of an IPv4 address is another. */
+const ipv6Tag = 1 << 30;
 
 /** What belongs to an address with a tag (a port with a protocol, or 0): built once for each configuration. */
 export class KeyIndex {
@@ -22,7 +24,8 @@ export class KeyIndex {
   /** `value` is not negative. Of two values for one key the first holds. */
   add(address: IpAddress, tag: number, value: number): void {
     const words = addressWords(address);
-    if (this.find(words[0]!, words[1]!, words[2]!, words[3]!, tag) >= 0) return;
+    if (familyOf(address) === 'ipv6') tag |= ipv6Tag;
+    if (this.#find(words[0]!, words[1]!, words[2]!, words[3]!, tag) >= 0) return;
     const number = this.#length;
     this.#length += 1;
     this.#keys.set(words, number * wordsPerKey);
@@ -31,12 +34,18 @@ export class KeyIndex {
     this.#index.insert(hashKey(words[0]!, words[1]!, words[2]!, words[3]!, tag), number + 1);
   }
 
+  /** The value of an address, or -1. */
   findIpv4(address: number, tag: number): number {
-    return this.find(address, 0, 0, 0, tag);
+    return this.#find(address, 0, 0, 0, tag);
   }
 
-  /** The value, or -1 when there is none. */
-  find(word0: number, word1: number, word2: number, word3: number, tag: number): number {
+  /** The value of the address in the four words from `at` on, or -1. */
+  find(ipv6: boolean, words: Int32Array, at: number, tag: number): number {
+    if (!ipv6) return this.#find(words[at]!, 0, 0, 0, tag);
+    return this.#find(words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!, tag | ipv6Tag);
+  }
+
+  #find(word0: number, word1: number, word2: number, word3: number, tag: number): number {
     const { slots, mask } = this.#index;
     const keys = this.#keys;
     const hash = hashKey(word0, word1, word2, word3, tag);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { timeoutsByState } from '../../connection/timeouts.ts';
 import { defaultTimeouts } from '../../model/timeouts.ts';
 import type { EngineConfiguration, EngineCounters, ExportPage, ImportOutcome, LeaseReader } from '../engine.ts';
 import { ClientHops } from './client-hops.ts';
@@ -12,6 +11,7 @@ import { Leases } from './leases.ts';
 import type { NextHopResolver } from './next-hop.ts';
 import type { PacketPort } from './packet-port.ts';
 import { PendingFrames } from './pending-frames.ts';
+import { Publisher } from './publisher.ts';
 import { Replication } from './replication.ts';
 import { Services } from './services.ts';
 import { Drop, describeCounters, Tally } from './tally.ts';
@@ -63,8 +63,7 @@ export class PortableEngine {
     this.#connections = new Connections(
       table,
       this.#destinations,
-      this.#events,
-      this.#leases,
+      new Publisher(table, this.#destinations, this.#events, this.#leases),
       this.#tally,
       defaultTimeouts,
     );
@@ -82,7 +81,7 @@ export class PortableEngine {
   }
 
   configure(configuration: EngineConfiguration): void {
-    this.#connections.timeouts = timeoutsByState(configuration.timeouts);
+    this.#connections.setTimeouts(configuration.timeouts);
     this.#services.configure(configuration);
     this.#leases.configure(
       configuration.addresses.map((address) => address.leaseSlot),

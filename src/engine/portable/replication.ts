@@ -2,6 +2,7 @@
 import { isHalfOpenTcpState } from '../../connection/lifecycle.ts';
 import { ConnectionEvent, isValidHead, RecordOffset, recordWords } from '../../model/connection-batch.ts';
 import type { TcpState } from '../../model/tcp-state.ts';
+import { protocolNumbers } from '../../model/virtual-service.ts';
 import type { ExportPage, ImportOutcome } from '../engine.ts';
 import type { Connections } from './connections.ts';
 import type { Destinations } from './destinations.ts';
@@ -30,6 +31,8 @@ export class Replication {
   }
 
   /**
+   * All entries but UDP flows of one packet and templates of which no connection has been established.
+   *
    * Entries never move, so the cursor, an entry's index, gives each entry that lives throughout exactly once however
    * the table changes meanwhile. A page may be empty and yet not the last.
    */
@@ -42,7 +45,7 @@ export class Replication {
     for (; position < end && at < batch.length; position += 1) {
       const entry = position << entryShift;
       if ((words[entry + EntryWord.head]! & EntryFlag.used) === 0) continue;
-      if (this.#connections.hasExpired(entry, nowMs)) continue;
+      if (this.#connections.hasExpired(entry, nowMs) || isTentative(words[entry + EntryWord.head]!)) continue;
       writeRecord(batch, at, ConnectionEvent.upsert, words, entry, this.#destinations, nowMs | 0);
       at += recordWords;
     }
@@ -63,7 +66,7 @@ export class Replication {
     const key = this.#readKey(batch, at);
     const { table } = this.#connections;
     let entry = table.find(key);
-    if (entry !== absent && this.#connections.isHeld(entry)) return 'refusedLocal';
+    if (entry !== absent && this.#connections.publisher.isHeld(entry)) return 'refusedLocal';
     if ((head & 0xff) === ConnectionEvent.remove) {
       if (entry !== absent) table.remove(entry);
       return 'applied';
@@ -77,8 +80,8 @@ export class Replication {
     }
     if (entry === absent) return this.#learn(key, destination, state, batch, at, nowMs);
     const { words } = table;
-    const establishes = (words[entry + EntryWord.head]! & EntryFlag.halfOpen) !== 0 && !isHalfOpenTcpState(state);
-    if (establishes && table.establishedFull) return 'refusedFull';
+    const establishes = (words[entry + EntryWord.head]! & EntryFlag.halfOpen) !== 0 && !isHalfOpen(key, state);
+    if (establishes && this.#isFull(key, state)) return 'refusedFull';
     if (establishes) table.establish(entry);
     table.setState(entry, state);
     words[entry + EntryWord.head]! &= ~(EntryFlag.local | EntryFlag.published);
@@ -88,13 +91,15 @@ export class Replication {
 
   #learn(key: Int32Array, destination: number, state: TcpState, batch: Int32Array, at: number, nowMs: number): Verdict {
     const { table } = this.#connections;
-    const halfOpen = isHalfOpenTcpState(state);
-    if (halfOpen ? table.halfOpenFull : table.establishedFull) return 'refusedFull';
-    const rival = table.findReplyOf(key, destination);
-    if (rival !== absent && this.#connections.isHeld(rival)) return 'refusedLocal';
+    const halfOpen = isHalfOpen(key, state);
+    if (this.#isFull(key, state)) return 'refusedFull';
+    const isTemplate = (key[KeyWord.head]! & EntryFlag.template) !== 0;
+    const rival = isTemplate ? absent : table.findReplyOf(key, destination);
+    if (rival !== absent && this.#connections.publisher.isHeld(rival)) return 'refusedLocal';
     if (rival !== absent) table.remove(rival);
     const flags = halfOpen ? EntryFlag.halfOpen : 0;
-    const entry = table.insert(key, destination, state, flags, nowMs | 0, this.#connections.timeouts[state]!);
+    const timeout = this.#connections.timeoutOf(key[KeyWord.head]!, state);
+    const entry = table.insert(key, destination, state, flags, nowMs | 0, timeout);
     this.#readTimes(entry, batch, at, nowMs);
     return 'applied';
   }
@@ -107,11 +112,18 @@ export class Replication {
     if (timeout > 0 && timeout <= timeoutMsMax) words[entry + EntryWord.timeout] = timeout;
   }
 
+  #isFull(key: Int32Array, state: TcpState): boolean {
+    const { table } = this.#connections;
+    if (isHalfOpen(key, state)) return table.halfOpenFull;
+    const isUdp = (key[KeyWord.head]! & (0xff | EntryFlag.template)) === protocolNumbers.udp;
+    return isUdp ? table.establishedUdpFull : table.establishedFull;
+  }
+
   /** An established entry that is told to be half-open again is another connection with the same flow key. */
   #isSameLife(entry: number, destination: number, state: TcpState): boolean {
     const { words } = this.#connections.table;
     if (words[entry + EntryWord.destination] !== destination) return false;
-    return (words[entry + EntryWord.head]! & EntryFlag.halfOpen) !== 0 || !isHalfOpenTcpState(state);
+    return (words[entry + EntryWord.head]! & EntryFlag.halfOpen) !== 0 || !isHalfOpen(this.#key, state);
   }
 
   #readKey(batch: Int32Array, at: number): Int32Array {
@@ -122,14 +134,21 @@ export class Replication {
       key[KeyWord.virtualAddress + i] = batch[at + RecordOffset.virtualAddress + i]!;
     }
     key[KeyWord.ports] = batch[at + RecordOffset.ports]!;
-    key[KeyWord.head] = ((head >>> 8) & 0xff) | (((head >>> 24) & 1) === 1 ? EntryFlag.ipv6 : 0);
+    key[KeyWord.head] =
+      ((head >>> 8) & 0xff) |
+      (((head >>> 24) & 1) === 1 ? EntryFlag.ipv6 : 0) |
+      (((head >>> 28) & 1) === 1 ? EntryFlag.template : 0);
     return key;
   }
 
   /** The own real server with the record's endpoint: its forwarding method is this director's, as in IPVS. */
   #findDestination(key: Int32Array, batch: Int32Array, at: number): number {
-    const protocol = key[KeyWord.head]! & 0xff;
-    const service = this.#services.findService(protocol, key, KeyWord.virtualAddress, key[KeyWord.ports]! & 0xffff);
+    const service = this.#services.findService(
+      key[KeyWord.head]!,
+      key,
+      KeyWord.virtualAddress,
+      key[KeyWord.ports]! & 0xffff,
+    );
     if (service === undefined) return -1;
     const { addresses, ports } = this.#destinations;
     for (const destination of service.destinations) {
@@ -142,4 +161,15 @@ export class Replication {
     }
     return -1;
   }
+}
+
+/** Peers hear of a UDP flow and of a template when they are no longer half-open. `key`: see `KeyWord`. */
+function isHalfOpen(key: Int32Array, state: TcpState): boolean {
+  return (key[KeyWord.head]! & (0xff | EntryFlag.template)) === protocolNumbers.tcp && isHalfOpenTcpState(state);
+}
+
+/** Half-open, and nothing in its record would say so. */
+function isTentative(head: number): boolean {
+  if ((head & EntryFlag.halfOpen) === 0) return false;
+  return (head & (0xff | EntryFlag.template)) !== protocolNumbers.tcp;
 }

@@ -8,6 +8,13 @@ export interface RunningService {
   leaseSlot: number;
   /** Destination numbers, in the order of `VirtualService.realServers`. */
   destinations: Int32Array;
+  /**
+   * 1 by real server: a template may still lead to it. Not for one that its health checks took out; for a quiesced one
+   * yes, as in IPVS without expire_quiescent_template.
+   */
+  available: Uint8Array;
+  /** The virtual address in four words. */
+  readonly addressWords: Int32Array;
   /** The counter that walks a `sequence`. */
   cursor: number;
   /** What real servers that have left the configuration had counted. */

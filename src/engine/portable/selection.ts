@@ -1,41 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0
 import { finishHash, mixWord } from '../../lib/hash.ts';
-import { emptySlot, type LeastCandidate } from '../../model/selector.ts';
+import { type CompiledService, emptySlot, type LeastCandidate } from '../../model/selector.ts';
 import type { Destinations } from './destinations.ts';
+import { EntryFlag, KeyWord } from './entry-layout.ts';
 import type { RunningService } from './running-service.ts';
 
-/** The destination number for a client's first packet, or -1: no real server is available. */
-export function selectDestination(
-  service: RunningService,
-  destinations: Destinations,
-  clientAddress: number,
-  clientPort: number,
-): number {
+/** How many slots of a `hash` selector are tried for a real server that is not overloaded, before taking any. */
+const fallbackProbes = 64;
+
+/** The destination number for a client's first packet, or -1: no real server is available. `key`: see `KeyWord`. */
+export function selectDestination(service: RunningService, destinations: Destinations, key: Int32Array): number {
   const { selector } = service.compiled;
   switch (selector.shape) {
-    case 'sequence': {
-      const { slots } = selector;
-      if (slots.length === 0) return -1;
-      if (service.cursor >= slots.length) service.cursor = 0;
-      const slot = slots[service.cursor]!;
-      service.cursor += 1;
-      return service.destinations[slot] ?? -1;
-    }
+    case 'sequence':
+      return nextInTurn(service, selector.slots, destinations);
     case 'hash': {
       const { slots } = selector;
       if (slots.length === 0) return -1;
-      const slot = slots[hashClient(clientAddress, clientPort, selector.seed, selector.hashPort) % slots.length]!;
-      return slot === emptySlot ? -1 : (service.destinations[slot] ?? -1);
+      const slot = hashClient(key, selector.seed, selector.hashPort) % slots.length;
+      const realServer = slots[slot]!;
+      if (realServer === emptySlot) return -1;
+      const destination = service.destinations[realServer] ?? -1;
+      if (destination < 0 || destinations.overloaded[destination] === 0) return destination;
+      // Without sh-fallback or mh-fallback an overloaded real server's clients are refused (ip_vs_sh.c, ip_vs_mh.c).
+      return service.compiled.service.scheduler.fallback ? fallback(service, slots, slot, destinations) : -1;
     }
     case 'least':
       return leastLoaded(service, selector.candidates, destinations);
   }
 }
 
-/** `hashWords` of the address word [and the port], without an array. */
-function hashClient(address: number, port: number, seed: number, hashPort: boolean): number {
-  const state = mixWord(seed | 0, address);
-  return hashPort ? finishHash(mixWord(state, port) ^ 2) : finishHash(state ^ 1);
+/** By real server: 1 when it is quiesced or has a share of the selector. See `RunningService.available`. */
+export function availableRealServers({ service, selector, alive }: CompiledService): Uint8Array {
+  if (alive !== undefined) return Uint8Array.from(alive, (isAlive) => (isAlive ? 1 : 0));
+  const available = Uint8Array.from(service.realServers, ({ weight }) => (weight === 0 ? 1 : 0));
+  const chosen =
+    selector.shape === 'least' ? selector.candidates.map(({ realServer }) => realServer) : [...selector.slots];
+  for (const realServer of chosen) if (realServer !== emptySlot) available[realServer] = 1;
+  return available;
+}
+
+/** An overloaded real server loses its turn. */
+function nextInTurn(service: RunningService, slots: Uint16Array, destinations: Destinations): number {
+  for (let left = slots.length; left > 0; left -= 1) {
+    if (service.cursor >= slots.length) service.cursor = 0;
+    const destination = service.destinations[slots[service.cursor]!] ?? -1;
+    service.cursor += 1;
+    if (destination < 0 || destinations.overloaded[destination] === 0) return destination;
+  }
+  return -1;
+}
+
+/** `hashWords` of the address words [and the port], without an array. */
+function hashClient(key: Int32Array, seed: number, hashPort: boolean): number {
+  const words = (key[KeyWord.head]! & EntryFlag.ipv6) === 0 ? 1 : 4;
+  let state = seed | 0;
+  for (let i = 0; i < words; i += 1) state = mixWord(state, key[KeyWord.clientAddress + i]!);
+  if (!hashPort) return finishHash(state ^ words);
+  return finishHash(mixWord(state, key[KeyWord.ports]! >>> 16) ^ (words + 1));
+}
+
+/** Starts at twice the slot, so that neighbours find different ones; in the end any that has a slot will do. */
+function fallback(service: RunningService, slots: Uint16Array, slot: number, destinations: Destinations): number {
+  const { overloaded } = destinations;
+  for (let step = 0; step < fallbackProbes; step += 1) {
+    const realServer = slots[(2 * slot + step) % slots.length]!;
+    if (realServer === emptySlot) continue;
+    const destination = service.destinations[realServer]!;
+    if (overloaded[destination] === 0) return destination;
+  }
+  const { realServers } = service.compiled.service;
+  for (let i = 0; i < realServers.length; i += 1) {
+    const destination = service.destinations[i]!;
+    if (service.available[i] === 1 && realServers[i]!.weight > 0 && overloaded[destination] === 0) return destination;
+  }
+  return -1;
 }
 
 function leastLoaded(
@@ -49,6 +88,7 @@ function leastLoaded(
   for (let i = 0; i < candidates.length; i += 1) {
     const { realServer, divisor } = candidates[i]!;
     const destination = service.destinations[realServer]!;
+    if (destinations.overloaded[destination] === 1) continue;
     const cost = destinations.active[destination]! * 256 + destinations.inactive[destination]!;
     // cost / divisor < bestCost / bestDivisor without the division, as ip_vs_wlc.c compares.
     if (best >= 0 && cost * bestDivisor >= bestCost * divisor) continue;

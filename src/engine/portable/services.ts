@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+import { familyOf } from '../../lib/ip-address.ts';
+import type { CompiledService } from '../../model/selector.ts';
 import { protocolNumbers, virtualServiceName } from '../../model/virtual-service.ts';
 import type { EngineAddress, EngineConfiguration } from '../engine.ts';
 import { type Destinations, trafficFields } from './destinations.ts';
-import { endpointTag, KeyIndex } from './key-index.ts';
+import { EntryFlag } from './entry-layout.ts';
+import { addressWords, endpointTag, KeyIndex } from './key-index.ts';
 import type { NextHopResolver } from './next-hop.ts';
 import type { RunningService } from './running-service.ts';
+import { availableRealServers } from './selection.ts';
 
 const endlessLease = -1;
 
@@ -26,6 +30,7 @@ export class Services {
 
   /** Keeps what both configurations have: destination numbers, counters, cursors. */
   configure(configuration: EngineConfiguration): void {
+    for (const compiled of configuration.services) requireOneFamily(compiled);
     const before = new Map(this.running.map((service) => [service.name, service]));
     const slots = new Map(configuration.addresses.map((address) => [address.address, address.leaseSlot]));
     this.running = configuration.services.map((compiled) => {
@@ -36,12 +41,15 @@ export class Services {
         compiled,
         leaseSlot,
         destinations: new Int32Array(0),
+        available: new Uint8Array(0),
+        addressWords: addressWords(compiled.service.address),
         cursor: 0,
         retiredTraffic: new Float64Array(trafficFields),
       };
       before.delete(name);
       service.compiled = compiled;
       service.leaseSlot = leaseSlot;
+      service.available = availableRealServers(compiled);
       service.destinations = Int32Array.from(compiled.service.realServers, (realServer) =>
         this.#destinations.acquire(service, realServer, leaseSlot, this.#resolver),
       );
@@ -64,20 +72,21 @@ export class Services {
     return this.#addressIndex.findIpv4(address, 0);
   }
 
-  findServiceIpv4(protocol: number, address: number, port: number): RunningService | undefined {
-    return this.running[this.#serviceIndex.findIpv4(address, endpointTag(protocol, port))];
+  /** As `findAddressIpv4`, for either family: the address in the four words from `at` on. */
+  findAddress(ipv6: boolean, words: Int32Array, at: number): number {
+    return this.#addressIndex.find(ipv6, words, at, 0);
   }
 
-  /** `words` holds the virtual address in four words at `offset`. */
-  findService(protocol: number, words: Int32Array, offset: number, port: number): RunningService | undefined {
-    const tag = endpointTag(protocol, port);
-    const { [offset]: word0, [offset + 1]: word1, [offset + 2]: word2, [offset + 3]: word3 } = words;
-    return this.running[this.#serviceIndex.find(word0!, word1!, word2!, word3!, tag)];
+  /** `head`: protocol and `EntryFlag.ipv6`. `words` holds the virtual address in four words from `at` on. */
+  findService(head: number, words: Int32Array, at: number, port: number): RunningService | undefined {
+    const tag = endpointTag(head & 0xff, port);
+    return this.running[this.#serviceIndex.find((head & EntryFlag.ipv6) !== 0, words, at, tag)];
   }
 
-  /** Whether replies come from here: the endpoint of a masquerade real server. */
-  isReplyEndpointIpv4(protocol: number, address: number, port: number): boolean {
-    return this.#replyIndex.findIpv4(address, endpointTag(protocol, port)) >= 0;
+  /** The service that the endpoint of a masquerade real server belongs to, the first of several: replies come from here. */
+  findReplyService(head: number, words: Int32Array, at: number, port: number): RunningService | undefined {
+    const tag = endpointTag(head & 0xff, port);
+    return this.running[this.#replyIndex.find((head & EntryFlag.ipv6) !== 0, words, at, tag)];
   }
 
   /** Real servers that have left the configuration obey the lease of their service as well. */
@@ -109,12 +118,20 @@ export class Services {
       const { address, port, protocol } = compiled.service;
       this.#serviceIndex.add(address, endpointTag(protocolNumbers[protocol], port), number);
     }
-    const masqueraded = this.running.flatMap(({ compiled: { service } }) =>
+    const masqueraded = this.running.flatMap(({ compiled: { service } }, number) =>
       service.realServers
         .filter((realServer) => realServer.forwardingMethod === 'masquerade')
-        .map(({ address, port }) => ({ address, tag: endpointTag(protocolNumbers[service.protocol], port) })),
+        .map(({ address, port }) => ({ address, tag: endpointTag(protocolNumbers[service.protocol], port), number })),
     );
     this.#replyIndex = new KeyIndex(masqueraded.length);
-    for (const { address, tag } of masqueraded) this.#replyIndex.add(address, tag, 0);
+    for (const { address, tag, number } of masqueraded) this.#replyIndex.add(address, tag, number);
   }
+}
+
+function requireOneFamily({ service }: CompiledService): void {
+  const other = service.realServers.find(({ address }) => familyOf(address) !== familyOf(service.address));
+  if (other === undefined) return;
+  throw new RangeError(
+    `virtual service ${virtualServiceName(service)}: real server ${other.address} is of the other address family; use one of the service's own`,
+  );
 }

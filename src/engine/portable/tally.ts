@@ -21,9 +21,11 @@ export const Drop = Object.freeze(Object.fromEntries(dropReasons.map((reason, in
 export class Tally {
   readonly drops = new Float64Array(dropReasons.length);
   arpReplies = 0;
+  neighbourReplies = 0;
   echoReplies = 0;
   resetsSent = 0;
   unreachablesSent = 0;
+  errorsSuppressed = 0;
   halfOpenEvictions = 0;
   eventOverruns = 0;
 }
@@ -47,13 +49,16 @@ export function describeCounters(
   return {
     services: services.running.map((service) => serviceCounters(service, destinations)),
     drops,
-    halfOpenConnections: table.halfOpenCount,
-    establishedConnections: table.establishedCount,
+    halfOpenConnections: table.halfOpenCount - table.halfOpenTemplates,
+    establishedConnections: table.establishedCount - table.establishedTemplates,
+    connectionTemplates: table.halfOpenTemplates + table.establishedTemplates,
     halfOpenEvictions: tally.halfOpenEvictions,
     arpReplies: tally.arpReplies,
+    neighbourReplies: tally.neighbourReplies,
     echoReplies: tally.echoReplies,
     resetsSent: tally.resetsSent,
     unreachablesSent: tally.unreachablesSent,
+    errorsSuppressed: tally.errorsSuppressed,
     eventOverruns: tally.eventOverruns,
   };
 }

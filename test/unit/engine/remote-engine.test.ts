@@ -64,7 +64,7 @@ test('a remote engine asks and is answered', async () => {
   assert.equal(wakes, 4);
   const broken = engine.configure({ ...configurationOf(), services: undefined as never });
   run();
-  await assert.rejects(broken, /undefined/);
+  await assert.rejects(broken, /services/);
   const closed = engine.close();
   run();
   await closed;

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readU16 } from '../../lib/bytes.ts';
+import { writeMacAddresses } from '../../wire/ethernet.ts';
+import { IpProtocol, Ipv4Flag, Ipv4Offset } from '../../wire/ipv4.ts';
+import { Ipv6Offset } from '../../wire/ipv6.ts';
+import { TcpOffset } from '../../wire/tcp.ts';
+import { writeTransportChecksum } from '../../wire/transport-checksum.ts';
+import { UdpOffset } from '../../wire/udp.ts';
+import { type Answers, Problem } from './answers.ts';
+import type { Leases } from './leases.ts';
+import type { NextHop } from './next-hop.ts';
+import { Fragment, type Packet } from './packet.ts';
+import type { PendingFrames } from './pending-frames.ts';
+import { Drop, type Tally } from './tally.ts';
+import type { TokenBucket } from './token-bucket.ts';
+
+/** How packets leave: whether route, age and size allow it, at once or when the next hop is known. */
+export class Egress {
+  /** Of the batch in progress. */
+  nowMs = 0;
+  readonly #leases: Leases;
+  readonly #pending: PendingFrames;
+  readonly #tally: Tally;
+  readonly #answers: Answers;
+  readonly #errorBudget: TokenBucket;
+
+  constructor(leases: Leases, pending: PendingFrames, tally: Tally, answers: Answers, errorBudget: TokenBucket) {
+    this.#leases = leases;
+    this.#pending = pending;
+    this.#tally = tally;
+    this.#answers = answers;
+    this.#errorBudget = errorBudget;
+  }
+
+  /**
+   * Whether route, TTL and size let the packet go on; otherwise it is counted, and its sender told in the name of the
+   * virtual address, which `virtual` holds in words from `at` on.
+   */
+  mayLeave(packet: Packet, hop: NextHop, leaseSlot: number, virtual: Int32Array, at: number): boolean {
+    const egress = hop.port;
+    if (hop.state === 'unreachable' || egress === undefined) {
+      this.#tally.drops[Drop.noRoute]! += 1;
+      return false;
+    }
+    const { memory, ip } = packet;
+    const { segmentSize } = packet.frame;
+    const tooOld = memory[ip + (packet.ipv6 ? Ipv6Offset.hopLimit : Ipv4Offset.ttl)]! <= 1;
+    const largest =
+      segmentSize === 0 ? packet.length : packet.transport - ip + packet.transportHeaderLength + segmentSize;
+    if (!tooOld && largest <= egress.mtu) return true;
+    this.#tally.drops[tooOld ? Drop.ttlExceeded : Drop.tooBig]! += 1;
+    if (tooOld) this.explain(packet, leaseSlot, virtual, at, Problem.timeExceeded, 0);
+    else if (mayNotBeFragmented(packet)) this.explain(packet, leaseSlot, virtual, at, Problem.tooBig, egress.mtu);
+    return false;
+  }
+
+  /**
+   * Tells the sender what went wrong, unless the packet is an ICMP error or a later fragment (RFC 1122 section 3.2.2,
+   * RFC 4443 section 2.4). At a bounded rate, but for the size: path MTU discovery waits for it (as in Linux).
+   */
+  explain(packet: Packet, leaseSlot: number, virtual: Int32Array, at: number, problem: Problem, mtu: number): void {
+    const { protocol } = packet;
+    if (packet.fragment === Fragment.later || (protocol !== IpProtocol.tcp && protocol !== IpProtocol.udp)) return;
+    if (problem !== Problem.tooBig && !this.#errorBudget.take(this.nowMs)) {
+      this.#tally.errorsSuppressed += 1;
+      return;
+    }
+    if (!this.#answers.icmpError(packet, virtual, at, problem, mtu)) {
+      this.#tally.drops[Drop.transmitFailed]! += 1;
+      return;
+    }
+    this.#leases.use(leaseSlot);
+    if (problem !== Problem.timeExceeded) this.#tally.unreachablesSent += 1;
+  }
+
+  /** Sends a packet that `mayLeave`, rewritten, or keeps a copy until its next hop has answered. */
+  transmit(packet: Packet, hop: NextHop, leaseSlot: number): void {
+    const { frame, memory, ethernet } = packet;
+    const egress = hop.port!;
+    // What stands behind the packet is the padding of a short Ethernet frame.
+    frame.length = packet.end - ethernet;
+    if (hop.state === 'resolved') {
+      writeMacAddresses(memory, ethernet, hop.macAddress, egress.macAddress);
+      if (egress.transmitInPlace(frame)) this.#leases.use(leaseSlot);
+      else this.#tally.drops[Drop.transmitFailed]! += 1;
+      return;
+    }
+    if (frame.segmentSize !== 0) {
+      this.#tally.drops[Drop.neighbourQueueFull]! += 1;
+      return;
+    }
+    const at = this.#pending.hold(memory, ethernet, frame.length, hop, leaseSlot, this.nowMs);
+    if (at < 0 || !packet.checksumPartial) return;
+    // A copy is sent as an ordinary frame, which nobody completes.
+    const { transport, end, protocol } = packet;
+    const field = protocol === IpProtocol.udp ? UdpOffset.checksum : TcpOffset.checksum;
+    const copy = at - ethernet;
+    writeTransportChecksum(this.#pending.memory, copy + packet.ip, copy + transport, end - transport, field, protocol);
+  }
+}
+
+/** IPv6 packets never are, on the way (RFC 8200 section 5). */
+function mayNotBeFragmented(packet: Packet): boolean {
+  return packet.ipv6 || (readU16(packet.memory, packet.ip + Ipv4Offset.fragment) & Ipv4Flag.dontFragment) !== 0;
+}

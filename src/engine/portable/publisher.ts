@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ConnectionEvent } from '../../model/connection-batch.ts';
+import type { ConnectionTable } from './connection-table.ts';
+import type { Destinations } from './destinations.ts';
+import { EntryFlag, EntryWord } from './entry-layout.ts';
+import type { EventBuffer } from './event-buffer.ts';
+import type { Leases } from './leases.ts';
+
+/** Tells the peers about entries of the table. */
+export class Publisher {
+  readonly #table: ConnectionTable;
+  readonly #destinations: Destinations;
+  readonly #events: EventBuffer;
+  readonly #leases: Leases;
+
+  constructor(table: ConnectionTable, destinations: Destinations, events: EventBuffer, leases: Leases) {
+    this.#table = table;
+    this.#destinations = destinations;
+    this.#events = events;
+    this.#leases = leases;
+  }
+
+  /** Local, and under a valid lease: what this director says about it counts. */
+  isHeld(entry: number): boolean {
+    const { words } = this.#table;
+    return (
+      (words[entry + EntryWord.head]! & EntryFlag.local) !== 0 &&
+      this.#leases.isValid(this.#destinations.leaseSlots[words[entry + EntryWord.destination]!]!)
+    );
+  }
+
+  publish(event: ConnectionEvent, entry: number, nowMs: number): void {
+    const { words } = this.#table;
+    words[entry + EntryWord.head]! |= EntryFlag.published;
+    words[entry + EntryWord.lastPublished] = nowMs | 0;
+    this.#events.append(event, words, entry, nowMs);
+  }
+
+  /** The entry is about to go: said to the peers when they have learnt of it from here. */
+  withdraw(event: ConnectionEvent, entry: number, nowMs: number): void {
+    if ((this.#table.words[entry + EntryWord.head]! & EntryFlag.published) === 0 || !this.isHeld(entry)) return;
+    this.#events.append(event, this.#table.words, entry, nowMs);
+  }
+}
