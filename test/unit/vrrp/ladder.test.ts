@@ -17,6 +17,16 @@ const group = ip('224.0.0.18');
 
 const listeners: Readonly<Record<number, Listener>> = {
   3: { version: 3, intervalMs: 100, primaryAddress: ip('192.0.2.1'), addresses: [ip('198.51.100.10')] },
+  5: {
+    version: 3,
+    intervalMs: 100,
+    primaryAddress: ip('192.0.2.1'),
+    addresses: [ip('198.51.100.10')],
+    unicastPeers: [
+      { address: ip('192.0.2.2'), minTtl: 250, maxTtl: 254 },
+      { address: ip('192.0.2.3'), minTtl: 0, maxTtl: 255 },
+    ],
+  },
   2: { version: 2, intervalMs: 1000, primaryAddress: ip('192.0.2.1'), addresses: [ip('198.51.100.10')] },
 };
 
@@ -131,4 +141,35 @@ test('the first rung failed decides', () => {
   const all = datagram({ vrid: 4 }, { header: { ttl: 1 }, edit: set(2, 101) });
   assert.equal(climb(all), 'ttl');
   assert.equal(climb({ ...all, ttl: 255 }), 'checksum');
+});
+
+test('unicast: who is heard, and with which TTL', () => {
+  const unicast = { destination: ip('192.0.2.1'), ttl: 252 };
+  const toPeers = (header: Partial<Datagram>) => climb(datagram({ vrid: 5 }, { header: { ...unicast, ...header } }));
+  assert.deepEqual(
+    {
+      'a peer': toPeers({}),
+      'the least TTL': toPeers({ ttl: 250 }),
+      'the greatest TTL': toPeers({ ttl: 254 }),
+      'less than the least': toPeers({ ttl: 249 }),
+      'more than the greatest': toPeers({ ttl: 255 }),
+      'found out of range by the kernel': toPeers({ ttl: -1 }),
+      'another peer with a range of its own': toPeers({ source: ip('192.0.2.3'), ttl: 1 }),
+      'a stranger': toPeers({ source: ip('192.0.2.4'), ttl: 255 }),
+      'a peer, to the group': toPeers({ destination: group, ttl: 255 }),
+      'a peer of another virtual router': climb(datagram({ vrid: 3 }, { header: unicast })),
+    },
+    {
+      'a peer': 'admitted',
+      'the least TTL': 'admitted',
+      'the greatest TTL': 'admitted',
+      'less than the least': 'ttl',
+      'more than the greatest': 'ttl',
+      'found out of range by the kernel': 'ttl',
+      'another peer with a range of its own': 'admitted',
+      'a stranger': 'not-a-peer',
+      'a peer, to the group': 'not-a-peer',
+      'a peer of another virtual router': 'not-a-peer',
+    },
+  );
 });
