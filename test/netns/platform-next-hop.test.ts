@@ -53,18 +53,7 @@ describe('the next hop resolver', { skip: namespacesUnavailable() }, () => {
     network.remove();
   });
 
-  /** Drives the resolver as the engine's loop does, until the next hop is as described. */
-  const until = (hop: NextHop, expected: string, timeoutMs = 4000): void => {
-    const poller = new Poller([resolver.fd]);
-    const deadline = clock.nowMs() + timeoutMs;
-    while (describeHop(hop) !== expected) {
-      assert.ok(clock.nowMs() < deadline, `still ${describeHop(hop)}, not ${expected}`);
-      poller.wait(Math.max(0, Math.min(deadline, resolver.nextUpdateMs()) - clock.nowMs()));
-      resolver.update();
-    }
-  };
-  const describeHop = (hop: NextHop): string =>
-    hop.state === 'resolved' ? `${hop.port?.interface} ${hex(hop.macAddress)}` : hop.state;
+  const until = (hop: NextHop, expected: string): void => driveUntil(resolver, clock, hop, expected);
 
   test('a destination on the link is resolved by the kernel, without a packet of ours', () => {
     const hop = resolver.resolve(address('10.1.0.2'));
@@ -145,3 +134,118 @@ describe('the next hop resolver', { skip: namespacesUnavailable() }, () => {
     until(hop, `eth0 ${left.macAddress('eth0')}`);
   });
 });
+
+describe('the next hop resolver over IPv6', { skip: namespacesUnavailable() }, () => {
+  const network = new Network();
+  const clock = new MonotonicClock();
+  let here: Namespace;
+  let left: Namespace;
+  let right: Namespace;
+  let resolver: RtnetlinkNextHopResolver;
+
+  before(() => {
+    [here, left, right] = ['here', 'left', 'right'].map((label) => network.namespace(label)) as [
+      Namespace,
+      Namespace,
+      Namespace,
+    ];
+    network.join([here, 'eth0'], [left, 'eth0']);
+    network.join([here, 'eth1'], [right, 'eth0']);
+    for (const [namespace, name, ...addresses] of [
+      [here, 'eth0', 'fe80::1/64', '2001:db8:1::1/64'],
+      [here, 'eth1', 'fe80::1/64', '2001:db8:2::1/64'],
+      [left, 'eth0', 'fe80::2/64', '2001:db8:1::2/64'],
+      [right, 'eth0', 'fe80::2/64', '2001:db8:2::2/64'],
+    ] as const) {
+      namespace.ip('link', 'set', name, 'addrgenmode', 'none');
+      namespace.run('sysctl', '-qw', `net.ipv6.conf.${name}.disable_ipv6=0`);
+      for (const each of addresses) namespace.ip('addr', 'add', each, 'dev', name, 'nodad');
+    }
+    here.ip('-6', 'route', 'add', 'default', 'via', 'fe80::2', 'dev', 'eth0');
+    here.ip('-6', 'route', 'add', 'unreachable', '2001:db8:dead::/48');
+    resolver = here.enter(() => new RtnetlinkNextHopResolver([portOf(here, 'eth0'), portOf(here, 'eth1')], clock));
+  });
+  after(() => {
+    resolver?.close();
+    network.remove();
+  });
+
+  const until = (hop: NextHop, expected: string): void => driveUntil(resolver, clock, hop, expected);
+
+  test('a destination on the link, by neighbour discovery of the kernel', () => {
+    const hop = resolver.resolve(address('2001:db8:1::2'));
+    assert.equal(hop.state, 'resolving');
+    until(hop, `eth0 ${left.macAddress('eth0')}`);
+  });
+
+  test('a link-local gateway is asked for on the interface of its route, though both links have one of that address', () => {
+    const hop = resolver.resolve(address('2001:db8:9::9'));
+    until(hop, `eth0 ${left.macAddress('eth0')}`);
+    here.ip('-6', 'route', 'add', '2001:db8:9::/48', 'via', 'fe80::2', 'dev', 'eth1');
+    until(hop, `eth1 ${right.macAddress('eth0')}`);
+    here.ip('-6', 'route', 'del', '2001:db8:9::/48');
+    until(hop, `eth0 ${left.macAddress('eth0')}`);
+  });
+
+  test('destinations that lead nowhere', () => {
+    const states = ['2001:db8:dead::1', '2001:db8:1::1', '::1', 'ff02::1'].map(
+      (text) => [text, resolver.resolve(address(text)).state] as const,
+    );
+    assert.deepEqual(states, [
+      ['2001:db8:dead::1', 'unreachable'],
+      ['2001:db8:1::1', 'unreachable'], // an own address
+      ['::1', 'unreachable'],
+      ['ff02::1', 'unreachable'], // a group has no next hop
+    ]);
+  });
+
+  test('unreachability detection: a neighbour that is gone is unresolved, and found again with another MAC address', () => {
+    here.run('sysctl', '-qw', ...neighbourSettings('eth1'));
+    const hop = resolver.resolve(address('2001:db8:2::2'));
+    until(hop, `eth1 ${right.macAddress('eth0')}`);
+    right.ip('addr', 'del', '2001:db8:2::2/64', 'dev', 'eth0');
+    here.ip('neigh', 'change', '2001:db8:2::2', 'dev', 'eth1', 'lladdr', right.macAddress('eth0'), 'nud', 'probe');
+    until(hop, 'resolving');
+    right.ip('link', 'set', 'eth0', 'address', '02:00:00:00:00:77');
+    right.ip('addr', 'add', '2001:db8:2::2/64', 'dev', 'eth0', 'nodad');
+    until(hop, 'eth1 02:00:00:00:00:77');
+  });
+
+  test('an interface that goes down takes its routes along, and brings them back', () => {
+    const hop = resolver.resolve(address('2001:db8:2::2'));
+    here.ip('link', 'set', 'eth1', 'down');
+    until(hop, `eth0 ${left.macAddress('eth0')}`);
+    here.ip('link', 'set', 'eth1', 'up');
+    // IPv6 addresses went with the link; the kernel solicits from the link-local one.
+    here.ip('addr', 'replace', 'fe80::1/64', 'dev', 'eth1', 'nodad');
+    here.ip('addr', 'replace', '2001:db8:2::1/64', 'dev', 'eth1', 'nodad');
+    until(hop, 'eth1 02:00:00:00:00:77');
+  });
+});
+
+/** Quick verdicts: one probe of 100 ms each. */
+function neighbourSettings(name: string): string[] {
+  const settings = { ucast_solicit: 1, mcast_solicit: 1, mcast_resolicit: 0, retrans_time_ms: 100 };
+  return Object.entries(settings).map(([key, value]) => `net.ipv6.neigh.${name}.${key}=${value}`);
+}
+
+/** Drives the resolver as the engine's loop does, until the next hop is as described. */
+function driveUntil(
+  resolver: RtnetlinkNextHopResolver,
+  clock: MonotonicClock,
+  hop: NextHop,
+  expected: string,
+  timeoutMs = 4000,
+): void {
+  const poller = new Poller([resolver.fd]);
+  const deadline = clock.nowMs() + timeoutMs;
+  while (describeHop(hop) !== expected) {
+    assert.ok(clock.nowMs() < deadline, `still ${describeHop(hop)}, not ${expected}`);
+    poller.wait(Math.max(0, Math.min(deadline, resolver.nextUpdateMs()) - clock.nowMs()));
+    resolver.update();
+  }
+}
+
+function describeHop(hop: NextHop): string {
+  return hop.state === 'resolved' ? `${hop.port?.interface} ${hex(hop.macAddress)}` : hop.state;
+}
