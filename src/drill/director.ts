@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ControlError, fetchStatus, requestFailover } from '../control/client.ts';
 import type { DirectorStatus } from '../director/status.ts';
-import { renderConfiguration } from './lab/configuration.ts';
+import { initialRealServers, type RealServerChoice, renderConfiguration } from './lab/configuration.ts';
 import type { Lab } from './lab/lab.ts';
 import type { DirectorName } from './lab/topology.ts';
 import type { DrillOptions } from './options.ts';
@@ -19,8 +19,16 @@ export interface Director {
   await(what: string, condition: (status: DirectorStatus) => boolean, timeoutMs: number): Promise<DirectorStatus>;
   /** kill -9 of all its processes at once. Gives the moment, in monotonic milliseconds. */
   kill(): number;
-  /** `baton failover`. */
+  /** SIGSTOP to all its processes; `resume` continues them. Both give the moment, as `kill` does. */
+  freeze(): number;
+  resume(): number;
+  /** `baton failover`. Until its peer hands over in turn it stays a backup. */
   failover(): Promise<void>;
+  /** Writes its configuration with other real servers and sends SIGHUP. Gives the moment. */
+  reload(realServers: RealServerChoice): number;
+  readonly isRunning: boolean;
+  /** Whether `failover` has made it stand back. */
+  readonly standsBack: boolean;
   /** SIGTERM. Gives the exit code, 0 for one that was killed before; undefined when it did not end in time. */
   terminate(timeoutMs: number): Promise<number | undefined>;
 }
@@ -34,17 +42,30 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillOptio
   const directory = join(lab.directory, name);
   mkdirSync(directory, { mode: 0o700 });
   const file = join(directory, 'keepalived.conf');
-  writeFileSync(file, renderConfiguration(lab.topology, name, options), { mode: 0o600 });
+  const configure = (realServers: RealServerChoice): void =>
+    writeFileSync(file, renderConfiguration(lab.topology, name, options, realServers), { mode: 0o600 });
+  configure(initialRealServers);
   const runDirectory = join(directory, 'run');
   const command = [mainModule, 'run', '-f', file, '--run-dir', runDirectory, '--engine', options.engine];
   let child: ChildProcess | undefined;
   let log = new LogTail();
+  let standsBack = false;
+  const signalAll = (signal: NodeJS.Signals): number => {
+    const pid = child?.pid;
+    if (pid === undefined || hasEnded(child)) throw complain('is not running');
+    const escaped = descendantsOf(pid);
+    const atMs = monotonicMs();
+    process.kill(-pid, signal);
+    for (const descendant of escaped) signalIfThere(descendant, signal);
+    return atMs;
+  };
   const complain = (what: string): Error => new Error(`director ${name} ${what}; its log ends with:\n${log.text()}`);
   return {
     name,
     start: () => {
       mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
       // A process group of its own, so that one signal ends all of it and Ctrl-C in the terminal none of it.
+      standsBack = false;
       child = lab.spawn(name, process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
       log = new LogTail();
       log.follow(child);
@@ -62,20 +83,34 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillOptio
       throw complain(`has not become ${what} within ${timeoutMs / 1000} s (${describe(last)})`);
     },
     kill: () => {
-      const pid = child?.pid;
-      if (pid === undefined || hasEnded(child)) throw complain('is not running');
-      const escaped = descendantsOf(pid);
-      const atMs = monotonicMs();
-      process.kill(-pid, 'SIGKILL');
-      for (const descendant of escaped) killIfThere(descendant);
+      const atMs = signalAll('SIGKILL');
       child = undefined;
       return atMs;
+    },
+    freeze: () => signalAll('SIGSTOP'),
+    resume: () => signalAll('SIGCONT'),
+    reload: (realServers) => {
+      configure(realServers);
+      const atMs = monotonicMs();
+      child?.kill('SIGHUP');
+      return atMs;
+    },
+    get isRunning() {
+      return !hasEnded(child);
+    },
+    get standsBack() {
+      return standsBack;
     },
     failover: async () => {
       const handedOver = await requestFailover(runDirectory);
       if (handedOver.length === 0) throw complain('had nothing to hand over');
+      standsBack = true;
     },
-    terminate: (timeoutMs) => terminate(child, timeoutMs),
+    terminate: async (timeoutMs) => {
+      const code = await terminate(child, timeoutMs);
+      child = undefined;
+      return code;
+    },
   };
 }
 
@@ -105,7 +140,7 @@ function terminate(child: ChildProcess | undefined, timeoutMs: number): Promise<
   if (child === undefined) return Promise.resolve(0);
   if (hasEnded(child)) return Promise.resolve(child.exitCode ?? undefined);
   return new Promise((resolve) => {
-    const timer = setTimeout(() => child.pid && killIfThere(-child.pid), timeoutMs);
+    const timer = setTimeout(() => child.pid && signalIfThere(-child.pid, 'SIGKILL'), timeoutMs);
     child.once('exit', (code) => {
       clearTimeout(timer);
       resolve(code ?? undefined);
@@ -118,9 +153,9 @@ function hasEnded(child: ChildProcess | undefined): boolean {
   return child === undefined || child.exitCode !== null || child.signalCode !== null;
 }
 
-function killIfThere(pid: number): void {
+function signalIfThere(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch {
     // Ended already.
   }

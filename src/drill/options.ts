@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseArgs } from 'node:util';
-import type { LabForwarding } from './lab/topology.ts';
-
-export const scenarioNames = ['kill', 'failback', 'handover'] as const;
-export type ScenarioName = (typeof scenarioNames)[number];
+import type { LabFamily, LabForwarding } from './lab/topology.ts';
+import { defaultScenarios, type ScenarioName, scenarioNames, scenarioTexts } from './scenario-names.ts';
 
 export interface DrillOptions {
   readonly scenarios: readonly ScenarioName[];
   readonly forwardings: readonly LabForwarding[];
+  readonly family: LabFamily;
   readonly sessions: number;
+  /** UDP flows through a virtual service of their own. */
+  readonly flows: number;
   /** A multiple of 10. */
   readonly advertIntervalMs: number;
   readonly engine: 'auto' | 'xdp' | 'portable';
@@ -29,12 +30,11 @@ Builds a lab of network namespaces on this machine (two directors, real servers,
 through it, breaks the pair on purpose, and reports what the sessions noticed. Nothing outside the lab is touched, and
 nothing of it is left behind. Without root it runs in a user namespace.
 
-  --scenario NAME     kill      kill -9 of every process of the active director: the other one takes over
-                      failback  the killed director is started again: it copies the connection table and takes back
-                      handover  the active director hands over on purpose (baton failover)
-                      all       these three in a row, with one set of sessions that crosses them all (default)
+  --scenario LIST     scenarios from the list below, separated by commas, or all (default ${defaultScenarios.join(',')})
   --forwarding NAME   direct-route, masquerade or both (default)
+  --family NAME       ipv4 (default), ipv6 or both
   --sessions N        TCP sessions with sequence-checked data both ways (default 1000, at most 20000)
+  --flows N           UDP flows with the order of their answers checked (default 200, at most 5000)
   --advert-int S      VRRP advertisement interval in seconds, 0.01 to 10 (default 0.1)
   --engine NAME       auto, xdp or portable (default)
   --offloads on|off   segmentation and checksum offloads of the lab's interfaces (default on)
@@ -42,12 +42,21 @@ nothing of it is left behind. Without root it runs in a user namespace.
   --json              figures as JSON on stdout, progress on stderr
   --help              this text
 
-What must hold, in every scenario: no session broken (reset, closed, corrupted, or stalled for over 10 s); never two
-directors forwarding at once; and a forwarding gap of at most 50 ms, for kill of at most 3 x advert-int + skew + 50 ms.
+Scenarios, each with what must hold beside the rules below; the sessions live through all of a list:
+${describeScenarios()}
+What must hold in every scenario, unless it says otherwise: no session broken (reset, closed, corrupted, or stalled for
+over 10 s) and no UDP flow (no answer for 10 s, or a wrong one); by a capture on the wire, never two directors active at
+once; and a forwarding gap of at most 50 ms, after a failure of at most 3 x advert-int + skew + 50 ms.
 Exit code: 0 all of it held, 1 something did not, or the drill could not be run, 2 wrong usage.
 `;
 
 const sessionsMax = 20_000;
+const flowsMax = 5_000;
+
+function describeScenarios(): string {
+  const indent = ' '.repeat(14);
+  return scenarioNames.map((name) => `  ${name.padEnd(12)}${scenarioTexts[name].help.join(`\n${indent}`)}\n`).join('');
+}
 
 /** Reads the arguments after `baton drill`. */
 export function parseDrillArguments(argv: readonly string[]): ParsedCommand {
@@ -65,9 +74,11 @@ function readArguments(argv: readonly string[]): ParsedCommand {
     strict: true,
     allowPositionals: false,
     options: {
-      scenario: { type: 'string', default: 'all' },
+      scenario: { type: 'string', default: defaultScenarios.join() },
       forwarding: { type: 'string', default: 'both' },
+      family: { type: 'string', default: 'ipv4' },
       sessions: { type: 'string', default: '1000' },
+      flows: { type: 'string', default: '200' },
       'advert-int': { type: 'string', default: '0.1' },
       engine: { type: 'string', default: 'portable' },
       offloads: { type: 'string', default: 'on' },
@@ -77,12 +88,14 @@ function readArguments(argv: readonly string[]): ParsedCommand {
     },
   });
   if (values.help) return { kind: 'help' };
-  const scenario = oneOf('--scenario', values.scenario, [...scenarioNames, 'all']);
+  const given = values.scenario.split(',').map((name) => oneOf('--scenario', name, [...scenarioNames, 'all'] as const));
   const forwarding = oneOf('--forwarding', values.forwarding, ['direct-route', 'masquerade', 'both']);
   const options: DrillOptions = {
-    scenarios: scenario === 'all' ? scenarioNames : [scenario],
+    scenarios: given.flatMap((name): readonly ScenarioName[] => (name === 'all' ? scenarioNames : [name])),
     forwardings: forwarding === 'both' ? ['direct-route', 'masquerade'] : [forwarding],
+    family: oneOf('--family', values.family, ['ipv4', 'ipv6', 'both']),
     sessions: wholeNumber('--sessions', values.sessions, 1, sessionsMax),
+    flows: wholeNumber('--flows', values.flows, 0, flowsMax),
     advertIntervalMs: advertInterval(values['advert-int']),
     engine: oneOf('--engine', values.engine, ['auto', 'xdp', 'portable']),
     offloads: oneOf('--offloads', values.offloads, ['on', 'off']) === 'on',

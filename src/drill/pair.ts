@@ -1,38 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Family } from '../lib/ip-address.ts';
 import { createDirector, type Director } from './director.ts';
+import { makeHealthy } from './health.ts';
+import { realServerCount } from './lab/configuration.ts';
 import { buildLab, type Lab, switchPort, switchStation } from './lab/lab.ts';
 import {
-  clientsNetwork,
+  clientsNetworks,
   type DirectorName,
   describeTopology,
+  familiesOf,
+  flowPort,
+  gatewayAddresses,
   type LabForwarding,
-  probeAddress,
+  probeAddresses,
   probePort,
   routerOnClients,
   servicePort,
-  virtualAddress,
+  type Topology,
+  virtualAddresses,
 } from './lab/topology.ts';
 import type { CaptureOptions } from './measure/capture.ts';
 import type { ProbeOptions } from './measure/probe.ts';
 import type { DrillOptions } from './options.ts';
 import { type Remote, startRemote } from './remote.ts';
 import type { TrafficOptions } from './traffic/client.ts';
+import type { ListenOptions } from './traffic/server.ts';
 
 /** A lab with both directors up and in sync, and everything that measures. */
 export interface Pair {
   readonly lab: Lab;
+  readonly topology: Topology;
   readonly forwarding: LabForwarding;
+  readonly families: readonly Family[];
   readonly directors: Readonly<Record<DirectorName, Director>>;
   readonly client: Remote;
   readonly servers: readonly Remote[];
   readonly capture: Remote;
+  /** Captures at a director's ports that have been made anew. */
+  watchAgain(director: DirectorName): Promise<void>;
   /** Ends all processes and removes the lab. Gives a sentence for each director that did not end well. */
   close(): Promise<string[]>;
 }
 
-/** The director that has just started must elect itself, copy the table, and hear its real servers' checks. */
-export const readyTimeoutMs = 30_000;
-const realServerCount = 2;
 const stallMaxMs = 10_000;
 const terminateTimeoutMs = 5_000;
 const seed = 0x6261_746f;
@@ -50,55 +59,56 @@ export async function openPair(
   say: (text: string) => void,
 ): Promise<Pair> {
   const topology = describeTopology(forwarding, realServerCount);
+  const families = familiesOf(options.family);
   const lab = await buildLab(topology, { prefix, offloads: options.offloads });
   say(`lab of ${topology.stations.length} stations is up`);
   const directors = { a: createDirector(lab, 'a', options), b: createDirector(lab, 'b', options) };
-  const remotes = [
-    startRemote(lab, 'client', 'traffic/client'),
-    startRemote(lab, switchStation, 'measure/capture'),
-    startRemote(lab, 'probe', 'measure/probe'),
-    ...topology.realServers.map(({ name }) => startRemote(lab, name, 'traffic/server')),
-  ];
-  const [client, capture, probe, ...servers] = remotes as [Remote, Remote, Remote, ...Remote[]];
+  const servers = topology.realServers.map(({ name }) => startRemote(lab, name, 'traffic/server'));
+  const probes = families.map(() => startRemote(lab, 'probe', 'measure/probe'));
+  const client = startRemote(lab, 'client', 'traffic/client');
+  const capture = startRemote(lab, switchStation, 'measure/capture');
   const periodMs = messagePeriodMs(options.sessions);
-  await Promise.all(servers.map((server) => server.call('listen', servicePort, periodMs)));
-  directors.a.start();
-  directors.b.start();
-  await directors.a.await('active', isActive, readyTimeoutMs);
-  await directors.b.await('a backup in sync', isBackupInSync, readyTimeoutMs);
-  await directors.a.await('sure of its real servers', hasAllRealServers, readyTimeoutMs);
+  await Promise.all(servers.map((server, i) => server.call('listen', listenOptions(topology, i, periodMs))));
+  await makeHealthy(directors);
   say('director a is active, b is a backup in sync');
-  const traffic: TrafficOptions = { address: virtualAddress, port: servicePort, periodMs, seed, stallMaxMs };
+  const addresses = families.map((family) => virtualAddresses[family]);
+  const traffic: TrafficOptions = { addresses, port: servicePort, flowPort, periodMs, seed, stallMaxMs };
   await client.call('start', traffic);
-  await capture.call('start', captureOptions(lab));
-  await probe.call('start', probeOptions(lab));
-  return { lab, forwarding, directors, client, servers, capture, close: () => closePair(lab, directors, remotes) };
+  await capture.call('start', captureOptions(topology));
+  await Promise.all(probes.map((probe, i) => probe.call('start', probeOptions(topology, families[i]!))));
+  const remotes = [client, capture, ...probes, ...servers];
+  return {
+    ...{ lab, topology, forwarding, families, directors, client, servers, capture },
+    watchAgain: (director) => capture.call('watchAgain', director, portsOf(topology, director)),
+    close: () => closePair(lab, directors, remotes),
+  };
 }
 
-export function isActive({ virtualRouters }: Parameters<Parameters<Director['await']>[1]>[0]): boolean {
-  return virtualRouters.length > 0 && virtualRouters.every(({ state }) => state === 'active');
+/** A UDP answer comes from the address that was asked: with direct-route that is the virtual one. */
+function listenOptions(topology: Topology, number: number, periodMs: number): ListenOptions {
+  const { addresses } = topology.realServers[number]!;
+  const held = topology.forwarding === 'direct-route' ? virtualAddresses : addresses;
+  return { port: servicePort, flowPort, flowAddresses: Object.values(held), number, periodMs };
 }
 
-export function isBackupInSync(status: Parameters<Parameters<Director['await']>[1]>[0]): boolean {
-  const isBackup = status.virtualRouters.every(({ state }) => state === 'backup');
-  return status.virtualRouters.length > 0 && isBackup && ['inSync', 'off'].includes(status.sync.state);
+function portsOf(topology: Topology, director: DirectorName): string[] {
+  return topology.directorInterfaces.map((name) => switchPort(director, name));
 }
 
-function hasAllRealServers({ services }: Parameters<Parameters<Director['await']>[1]>[0]): boolean {
-  return services.length > 0 && services.every(({ realServers }) => realServers.every(({ alive }) => alive));
+function captureOptions(topology: Topology): CaptureOptions {
+  return {
+    ports: { a: portsOf(topology, 'a'), b: portsOf(topology, 'b') },
+    clients: clientsNetworks,
+    virtualAddresses: [...Object.values(virtualAddresses), ...Object.values(gatewayAddresses)],
+  };
 }
 
-function captureOptions({ topology }: Lab): CaptureOptions {
-  const port = (name: DirectorName): string => switchPort(name, topology.serverSideInterface);
-  return { ports: { a: port('a'), b: port('b') }, clients: clientsNetwork };
-}
-
-function probeOptions({ topology }: Lab): ProbeOptions {
-  const link = topology.stations.find(({ name }) => name === 'probe')!.links[0]!;
+function probeOptions({ stations }: Topology, family: Family): ProbeOptions {
+  const link = stations.find(({ name }) => name === 'probe')!.links[0]!;
   return {
     interface: link.interface,
-    source: probeAddress,
-    destination: virtualAddress,
+    source: probeAddresses[family],
+    destination: virtualAddresses[family],
     port: probePort,
     sourceMac: link.macAddress,
     gatewayMac: routerOnClients.macAddress,

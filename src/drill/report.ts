@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Slice } from './measure/gap.ts';
-import type { DrillResult, ScenarioResult } from './result.ts';
-
-const titles = {
-  kill: 'kill -9 of the active director',
-  failback: 'the killed director comes back',
-  handover: 'planned handover',
-} as const;
+import type { DrillResult, ScenarioResult, TakeoverFigures } from './result.ts';
+import { scenarioTexts } from './scenario-names.ts';
 
 /** The whole drill as text for a person. */
 export function renderReport(result: DrillResult): string {
@@ -16,28 +11,39 @@ export function renderReport(result: DrillResult): string {
   for (const failure of result.failures) lines.push(`FAILED: ${failure}`);
   const broken = result.scenarios.reduce((sum, scenario) => sum + scenario.broken, 0);
   const word = result.verdict === 'passed' ? 'PASSED' : 'FAILED';
-  lines.push(`${word}: ${passed} of ${count} scenarios passed, ${broken} sessions broken`, '');
+  const flows = result.scenarios.reduce((sum, scenario) => sum + scenario.flows.broken, 0);
+  const brokenFlows = flows === 0 ? '' : `, ${flows} UDP flows broken`;
+  lines.push(`${word}: ${passed} of ${count} scenarios passed, ${broken} sessions broken${brokenFlows}`, '');
   return lines.join('\n');
 }
 
 function renderScenario(result: ScenarioResult): string[] {
-  const { from, to, stallMs, bounds } = result;
-  const gap = result.gapMs === undefined ? 'never ended' : `${result.gapMs} ms (at most ${bounds.gapMs})`;
-  const overlap = result.overlapMs === undefined ? '' : `, both forwarding: ${result.overlapMs} ms`;
+  const { from, to, stallMs, flows, bounds } = result;
+  const way = from === to ? '' : `, ${from} -> ${to}`;
+  const moves = result.moves ?? 0;
   return [
-    `${titles[result.scenario]}, ${result.forwarding}, ${from} -> ${to}`,
+    `${scenarioTexts[result.scenario].title}, ${result.forwarding}, ${result.family}${way}`,
     '',
     ...result.timeline.map(({ atMs, what }) => `  ${formatMs(atMs).padStart(11)}  ${what}`),
     '',
     ...drawGap(result.slices, from, to),
     `  sessions: ${result.sessions}, survived: ${result.survived}, broken: ${result.broken}`,
-    `  gap: ${gap}${overlap}`,
-    ...((result.moves ?? 1) > 1
-      ? [`  forwarding moved ${result.moves} times before it settled; the last gap is shown`]
-      : []),
+    ...(flows.sent === 0 ? [] : [`  UDP flows: ${flows.sent}, survived: ${flows.survived}, broken: ${flows.broken}`]),
+    ...result.takeovers.flatMap((takeover) => renderGap(takeover, result)),
+    `  two active at once: ${result.twoActiveMs} ms${bounds.overlapMs === undefined ? ' (to be expected here)' : ''}`,
+    ...(moves > 1 ? [`  forwarding moved ${moves} times before it settled; the last gap is shown`] : []),
     `  longest stall of a session: p50 ${stallMs.p50} ms, p99 ${stallMs.p99} ms, max ${stallMs.max} ms`,
+    ...result.observations.map((observation) => `  ${observation}`),
     ...(result.failures.length === 0 ? ['  PASSED'] : result.failures.map((failure) => `  FAILED: ${failure}`)),
   ];
+}
+
+function renderGap(takeover: TakeoverFigures, { takeovers, family }: ScenarioResult): string[] {
+  const { from, to, gapMs, boundMs } = takeover;
+  if (boundMs === undefined) return [];
+  const of = family === 'both' ? `, ${takeover.family}` : '';
+  const what = from === to ? 'longest silence' : takeovers.length === 1 ? 'gap' : `gap ${from} -> ${to}`;
+  return [`  ${what}${of}: ${gapMs === undefined ? 'never ended' : `${gapMs} ms (at most ${boundMs})`}`];
 }
 
 /** One row a director, one character a slice of time: `#` packets were forwarded, `.` none. */

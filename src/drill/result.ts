@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { priorities } from './lab/configuration.ts';
-import type { DirectorName, LabForwarding } from './lab/topology.ts';
+import type { Family } from '../lib/ip-address.ts';
+import { activeDownIntervalMs } from './lab/configuration.ts';
+import type { DirectorName, LabFamily, LabForwarding } from './lab/topology.ts';
 import type { Gap, Slice } from './measure/gap.ts';
 import { type Quantiles, quantiles } from './measure/quantile.ts';
-import type { ScenarioName } from './options.ts';
+import { mayHaveTwo, type ScenarioName } from './scenario-names.ts';
 import type { TrafficReport } from './traffic/client.ts';
+import type { FlowReport } from './traffic/flow-client.ts';
 import type { Breakage } from './traffic/stall-clock.ts';
 
 export interface TimelineEntry {
@@ -17,18 +19,33 @@ export interface TimelineEntry {
 export interface ScenarioResult {
   readonly scenario: ScenarioName;
   readonly forwarding: LabForwarding;
+  readonly family: LabFamily;
   readonly advertIntMs: number;
   readonly sessions: number;
   readonly survived: number;
   readonly broken: number;
   readonly brokenBy: Readonly<Record<Breakage, number>>;
-  /** Undefined when the new active never forwarded. */
+  /** UDP exchanges with their order checked: how many flows, and what became of them. */
+  readonly flows: { readonly sent: number; readonly survived: number; readonly broken: number };
+  /** Of the first takeover; undefined when the new active never forwarded. Without a takeover, the longest silence. */
   readonly gapMs: number | undefined;
+  /** How long both forwarded packets at once. */
   readonly overlapMs: number | undefined;
+  /** How long two directors were active at once, by the packets they forwarded and by their advertisements. */
+  readonly twoActiveMs: number;
   /** How often forwarding moved from one director to another; 1 unless it went back and forth. */
   readonly moves: number | undefined;
   readonly stallMs: Quantiles;
-  readonly bounds: { readonly gapMs: number; readonly overlapMs: 0; readonly broken: 0 };
+  /** `gapMs` is undefined where no gap is measured, `overlapMs` where two are to be expected. */
+  readonly bounds: {
+    readonly gapMs: number | undefined;
+    readonly overlapMs: 0 | undefined;
+    readonly broken: 0 | undefined;
+  };
+  /** Every takeover of the scenario in turn, for each address family. */
+  readonly takeovers: readonly TakeoverFigures[];
+  /** Sentences about what is worth knowing and is no failure. */
+  readonly observations: readonly string[];
   readonly verdict: 'passed' | 'failed';
   /** A sentence for everything that did not hold. */
   readonly failures: readonly string[];
@@ -46,16 +63,47 @@ export interface DrillResult {
   readonly failures: readonly string[];
 }
 
+export interface TakeoverFigures {
+  readonly family: Family;
+  readonly from: DirectorName;
+  readonly to: DirectorName;
+  readonly gapMs: number | undefined;
+  readonly boundMs: number | undefined;
+}
+
+/** `silence`: nobody takes over, and somebody must forward all the time. `unbounded`: there is nothing to measure. */
+export type TakeoverKind = 'failure' | 'planned' | 'silence' | 'unbounded';
+
+export interface Takeover {
+  readonly from: DirectorName;
+  readonly to: DirectorName;
+  readonly kind: TakeoverKind;
+  readonly family: Family;
+  readonly triggerMs: number;
+  readonly gap: Gap | undefined;
+  /** When each of the two forwarded. */
+  readonly oldTimes: Float64Array;
+  readonly newTimes: Float64Array;
+}
+
 export interface Observation {
   readonly scenario: ScenarioName;
   readonly forwarding: LabForwarding;
+  readonly family: LabFamily;
   readonly advertIntMs: number;
   readonly from: DirectorName;
   readonly to: DirectorName;
   readonly traffic: Pick<TrafficReport, 'sessions' | 'broken'>;
+  readonly flows: FlowReport;
   /** The longest stall of each session, in milliseconds. */
   readonly stallsMs: Float64Array;
-  readonly gap: Gap | undefined;
+  readonly takeovers: readonly Pick<Takeover, 'from' | 'to' | 'kind' | 'family' | 'gap'>[];
+  /** How long both forwarded, and how long both advertised. */
+  readonly overlapMs: number;
+  readonly twoClaimsMs: number;
+  /** What the scenario itself has found not to hold, and what is worth knowing. */
+  readonly failures: readonly string[];
+  readonly observations: readonly string[];
   readonly timeline: readonly TimelineEntry[];
   readonly slices: readonly Slice[];
 }
@@ -63,36 +111,70 @@ export interface Observation {
 const toleranceMs = 50;
 const plannedGapMs = 50;
 
-/** The longest gap that a scenario may show, in milliseconds. */
-export function gapBoundMs(scenario: ScenarioName, advertIntervalMs: number): number {
-  if (scenario !== 'kill') return plannedGapMs;
-  // RFC 9568 section 6.1: the skew time of the backup that takes over.
-  const skewMs = ((256 - priorities.b) * advertIntervalMs) / 256;
-  return 3 * advertIntervalMs + skewMs + toleranceMs;
+/** The longest gap that a takeover may show, in milliseconds. */
+export function gapBoundMs(kind: TakeoverKind, to: DirectorName, advertIntervalMs: number): number | undefined {
+  if (kind === 'unbounded') return undefined;
+  return kind === 'failure' ? activeDownIntervalMs(to, advertIntervalMs) + toleranceMs : plannedGapMs;
 }
 
 /** Judges an observation. */
 export function judge(observation: Observation): ScenarioResult {
-  const { scenario, forwarding, advertIntMs, from, to, traffic, gap, timeline, slices } = observation;
+  const { scenario, forwarding, family, advertIntMs, from, to, traffic, flows } = observation;
+  const { takeovers, timeline, slices, observations } = observation;
   const broken = Object.values(traffic.broken).reduce((sum, count) => sum + count, 0);
-  const boundMs = gapBoundMs(scenario, advertIntMs);
-  const failures: string[] = [];
-  if (broken > 0) failures.push(`${broken} of ${traffic.sessions} sessions broke: ${causes(traffic.broken)}`);
-  if (gap === undefined) failures.push(`director ${to} never forwarded a packet`);
-  else if (gap.overlapMs > 0) failures.push(`both directors forwarded, for ${round(gap.overlapMs)} ms`);
-  else if (gap.gapMs > boundMs) failures.push(`the gap of ${round(gap.gapMs)} ms is over ${round(boundMs)} ms`);
+  const isSplit = mayHaveTwo(scenario);
+  const figures = takeovers.map((takeover) => figuresOf(takeover, isSplit ? 'failure' : takeover.kind, advertIntMs));
+  const failures = [...observation.failures];
+  // In a split, which sessions may break is the scenario's own matter.
+  if (broken > 0 && !isSplit)
+    failures.push(`${broken} of ${traffic.sessions} sessions broke: ${causes(traffic.broken)}`);
+  if (flows.broken > 0 && !isSplit) failures.push(`${flows.broken} of ${flows.sent} UDP flows broke: ${flows.causes}`);
+  const twoActiveMs = Math.max(observation.overlapMs, observation.twoClaimsMs);
+  if (!isSplit) failures.push(...two(observation));
+  for (const figure of figures) failures.push(...gapFailures(figure, figures));
   const { p50, p99, max } = quantiles(observation.stallsMs);
+  const first = takeovers[0]?.gap;
   return {
-    ...{ scenario, forwarding, advertIntMs },
+    ...{ scenario, forwarding, family, advertIntMs },
     ...{ sessions: traffic.sessions, survived: traffic.sessions - broken, broken, brokenBy: traffic.broken },
-    gapMs: gap && round(gap.gapMs),
-    overlapMs: gap && round(gap.overlapMs),
-    moves: gap?.moves,
+    flows: { sent: flows.sent, survived: flows.sent - flows.broken, broken: flows.broken },
+    gapMs: first && round(first.gapMs),
+    overlapMs: first && round(observation.overlapMs),
+    twoActiveMs: round(twoActiveMs),
+    moves: first?.moves,
     stallMs: { p50: round(p50), p99: round(p99), max: round(max) },
-    bounds: { gapMs: round(boundMs), overlapMs: 0, broken: 0 },
+    bounds: {
+      gapMs: figures[0]?.boundMs,
+      overlapMs: isSplit ? undefined : 0,
+      broken: isSplit ? undefined : 0,
+    },
     verdict: failures.length === 0 ? 'passed' : 'failed',
-    ...{ failures, from, to, timeline, slices },
+    ...{ failures, observations, from, to, takeovers: figures, timeline, slices },
   };
+}
+
+function figuresOf(
+  takeover: Observation['takeovers'][number],
+  kind: TakeoverKind,
+  advertIntMs: number,
+): TakeoverFigures {
+  const { family, from, to, gap } = takeover;
+  const boundMs = gapBoundMs(kind, to, advertIntMs);
+  return { family, from, to, gapMs: gap && round(gap.gapMs), boundMs: boundMs && round(boundMs) };
+}
+
+function gapFailures({ gapMs, boundMs, from, to, family }: TakeoverFigures, all: readonly TakeoverFigures[]): string[] {
+  if (boundMs === undefined) return [];
+  const which = all.length === 1 ? '' : ` (${from} -> ${to}, ${family})`;
+  if (gapMs === undefined) return [`director ${to} never forwarded a packet${which}`];
+  return gapMs > boundMs ? [`the gap of ${gapMs} ms is over ${boundMs} ms${which}`] : [];
+}
+
+function two({ overlapMs, twoClaimsMs }: Observation): string[] {
+  const failures: string[] = [];
+  if (overlapMs > 0) failures.push(`both directors forwarded, for ${round(overlapMs)} ms`);
+  if (twoClaimsMs > 0) failures.push(`both directors advertised themselves as active, for ${round(twoClaimsMs)} ms`);
+  return failures;
 }
 
 export function summarise(scenarios: readonly ScenarioResult[], failures: readonly string[]): DrillResult {

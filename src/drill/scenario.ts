@@ -1,149 +1,164 @@
 // SPDX-License-Identifier: Apache-2.0
 import { monotonicMs } from './director.ts';
-import type { DirectorName } from './lab/topology.ts';
-import type { ForwardingTimes } from './measure/capture.ts';
-import { type Gap, measureGap, type Slice, sliceTimes } from './measure/gap.ts';
-import type { DrillOptions, ScenarioName } from './options.ts';
-import { isActive, isBackupInSync, type Pair, readyTimeoutMs } from './pair.ts';
-import { judge, type ScenarioResult, type TimelineEntry } from './result.ts';
+import { makeHealthy } from './health.ts';
+import { familyName } from './lab/topology.ts';
+import type { WireReport } from './measure/capture.ts';
+import { measureTwoClaims } from './measure/claims.ts';
+import { longestSilence, measureGap, measureOverlap, type Slice, sliceTimes } from './measure/gap.ts';
+import { judge, type ScenarioResult, type Takeover, type TimelineEntry } from './result.ts';
+import type { ScenarioName } from './scenario-names.ts';
+import { failback, freeze, kill, linkDown, poweroff } from './scenarios/crash.ts';
+import { flapping } from './scenarios/flapping.ts';
+import { coldStart, handover, reload, restart } from './scenarios/planned.ts';
+import { asymmetric, partition } from './scenarios/split.ts';
+import { createStage, type Scenario, type Stage, type StageRecord, type TakeoverWindow } from './stage.ts';
 import type { TrafficReport } from './traffic/client.ts';
+import type { FlowReport } from './traffic/flow-client.ts';
 import { mergeStalls, type StallReport } from './traffic/stall-clock.ts';
 
-export interface ScenarioContext {
-  readonly pair: Pair;
-  readonly options: DrillOptions;
-  /** Tells a person what is going on. */
-  readonly say: (text: string) => void;
-}
-
-interface Move {
-  readonly from: DirectorName;
-  readonly to: DirectorName;
-  /** Brings the pair to where the scenario starts, if it is not there. */
-  prepare(): Promise<void>;
-  /** Does what the scenario is about. Gives the moment it was done, in monotonic milliseconds. */
-  trigger(): Promise<number>;
-  readonly triggerText: string;
-}
-
 const openTimeoutMs = 10_000;
-const takeoverTimeoutMs = 15_000;
 const settleTimeoutMs = 12_000;
 const replicationTimeoutMs = 5_000;
 const slicesMax = 80;
 const marginMs = 30;
 
+const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
+  'cold-start': coldStart,
+  ...{ kill, failback, handover, freeze, poweroff },
+  'link-down': linkDown,
+  ...{ restart, reload, partition, asymmetric, flapping },
+};
+
 /** Runs one scenario with sessions that were opened before it, and judges what was seen. */
-export async function runScenario(context: ScenarioContext, scenario: ScenarioName): Promise<ScenarioResult> {
+export async function runScenario(
+  context: Pick<Stage, 'pair' | 'options' | 'say'>,
+  name: ScenarioName,
+): Promise<ScenarioResult> {
   const { pair, options, say } = context;
-  const move = moves[scenario](pair);
-  await move.prepare();
+  const scenario = scenarios[name];
+  say(`scenario ${name}`);
+  const opening = createStage(context);
+  // A director that one scenario has left dead is what failback begins with.
+  if (name !== 'failback') await makeHealthy(pair.directors);
+  await scenario.prepare?.(opening.stage);
   await pair.capture.call('clear');
-  const opened = await pair.client.call<number>('fill', options.sessions, openTimeoutMs);
-  if (opened > 0) say(`${opened} sessions opened, data verified both ways`);
-  await awaitReplication(context, move);
-  // Every session has worked a moment before the failure, and the capture has seen the old active forward.
-  await pair.client.call('settle', settleTimeoutMs);
+  if (name !== 'cold-start') await openTraffic(context, scenario);
   for (const end of [pair.client, ...pair.servers]) await end.call('mark');
-  say(move.triggerText);
-  const triggerMs = await move.trigger();
-  await pair.directors[move.to].await('active', isActive, scenario === 'failback' ? readyTimeoutMs : takeoverTimeoutMs);
-  const activeMs = monotonicMs();
-  await pair.capture.call('awaitForwarding', move.to, takeoverTimeoutMs);
+  const startedMs = monotonicMs();
+  const { stage, record } = createStage(context);
+  record.failures.push(...opening.record.failures);
+  await scenario.run(stage);
   await pair.client.call('settle', settleTimeoutMs);
-  const settledMs = monotonicMs();
+  stage.note('every living session has had data verified both ways again');
+  const endedMs = monotonicMs();
   const traffic = await pair.client.call<TrafficReport>('report');
+  const flows = await pair.client.call<FlowReport>('reportFlows');
   const served = await Promise.all(pair.servers.map((server) => server.call<StallReport>('report')));
-  const times = await pair.capture.call<ForwardingTimes>('read');
-  const [oldTimes, newTimes] = [times[move.from]!, times[move.to]!];
-  const gap = measureGap(oldTimes, newTimes);
+  const wire = await pair.capture.call<WireReport>('read');
+  const firstMs = record.windows[0]?.triggerMs ?? record.timeline[0]?.atMs ?? startedMs;
+  const failures = [...record.failures, ...record.checks.flatMap((check) => check({ wire, ...traffic }))];
+  const takeovers = pair.families.flatMap((family) =>
+    takeoversOf(record, scenario, endedMs).map((window) => measureTakeover(wire, family, window)),
+  );
   const result = judge({
-    ...{ scenario, forwarding: pair.forwarding, advertIntMs: options.advertIntervalMs },
-    ...{ from: move.from, to: move.to, traffic, gap },
+    ...{ scenario: name, forwarding: pair.forwarding, family: options.family, advertIntMs: options.advertIntervalMs },
+    ...{ from: scenario.from, to: scenario.to, traffic, flows, takeovers, failures },
+    observations: record.observations,
+    overlapMs: Math.max(...pair.families.map((family) => overlapOf(wire, family))),
+    twoClaimsMs: Math.max(
+      ...pair.families.map((family) =>
+        measureTwoClaims(wire.a![family].signs, wire.b![family].signs, options.advertIntervalMs),
+      ),
+    ),
     stallsMs: mergeStalls(traffic.stalls, served),
-    timeline: timelineOf(move, gap, { triggerMs, activeMs, settledMs }),
-    slices: gap === undefined ? [] : slicesAround(gap, triggerMs, oldTimes, newTimes),
+    timeline: timelineOf(record, takeovers, firstMs),
+    slices: slicesAround(takeovers[0], firstMs),
   });
   say(`${result.verdict}: gap ${result.gapMs ?? '-'} ms, ${result.broken} of ${result.sessions} sessions broken`);
   return result;
 }
 
-const moves: Readonly<Record<ScenarioName, (pair: Pair) => Move>> = {
-  kill: ({ directors }) => ({
-    ...{ from: 'a', to: 'b' },
-    prepare: async () => {},
-    trigger: async () => directors.a.kill(),
-    triggerText: 'kill -9 of every process of director a',
-  }),
-  failback: ({ directors }) => ({
-    ...{ from: 'b', to: 'a' },
-    prepare: async () => {
-      // As a scenario of its own it begins with a healthy pair.
-      const status = await directors.b.await('ready', () => true, takeoverTimeoutMs);
-      if (isActive(status)) return;
-      directors.a.kill();
-      await directors.b.await('active', isActive, takeoverTimeoutMs);
-    },
-    trigger: async () => {
-      const atMs = monotonicMs();
-      directors.a.start();
-      return atMs;
-    },
-    triggerText: 'director a is started again',
-  }),
-  handover: ({ directors }) => ({
-    ...{ from: 'a', to: 'b' },
-    prepare: async () => {
-      await directors.b.await('a backup in sync', isBackupInSync, readyTimeoutMs);
-    },
-    trigger: async () => {
-      const atMs = monotonicMs();
-      await directors.a.failover();
-      return atMs;
-    },
-    triggerText: 'baton failover on director a',
-  }),
-};
+/** Every session has worked a moment before the failure, and the backup knows them all. */
+async function openTraffic(context: Pick<Stage, 'pair' | 'options' | 'say'>, scenario: Scenario): Promise<void> {
+  const { pair, options, say } = context;
+  const opened = await pair.client.call<number>('fill', options.sessions, openTimeoutMs);
+  if (opened > 0) say(`${opened} sessions opened, data verified both ways`);
+  await pair.client.call('fillFlows', options.flows, openTimeoutMs);
+  await awaitReplication(context, scenario);
+  await pair.client.call('settle', settleTimeoutMs);
+}
 
 /**
  * Where a backup is there to take over, it must know the sessions before the failure. It is told within milliseconds;
  * when it never is, the scenario goes on all the same and shows what that means.
  */
-async function awaitReplication({ pair, options, say }: ScenarioContext, move: Move): Promise<void> {
-  if (move.from === 'b' || !options.sync) return;
+async function awaitReplication(context: Pick<Stage, 'pair' | 'options' | 'say'>, scenario: Scenario): Promise<void> {
+  const { pair, options, say } = context;
+  if (scenario.from === 'b' || !options.sync) return;
+  const living = await pair.client.call<number>('count');
   try {
     const holdsAll = ({ engine }: { engine: { establishedConnections: number } }): boolean =>
-      engine.establishedConnections >= options.sessions;
-    await pair.directors[move.to].await('the holder of all connections', holdsAll, replicationTimeoutMs);
-    say(`director ${move.to} holds all ${options.sessions} connections`);
+      engine.establishedConnections >= living;
+    await pair.directors.b.await('the holder of all connections', holdsAll, replicationTimeoutMs);
+    say(`director b holds all ${living} connections`);
   } catch {
-    say(`director ${move.to} does not hold all ${options.sessions} connections after ${replicationTimeoutMs / 1000} s`);
+    say(`director b does not hold all ${living} connections after ${replicationTimeoutMs / 1000} s`);
   }
 }
 
-function timelineOf(
-  move: Move,
-  gap: Gap | undefined,
-  moments: { readonly triggerMs: number; readonly activeMs: number; readonly settledMs: number },
-): TimelineEntry[] {
-  const entries: TimelineEntry[] = [
-    { atMs: moments.triggerMs, what: move.triggerText },
-    { atMs: moments.activeMs, what: `director ${move.to} says that it is active` },
-    { atMs: moments.settledMs, what: 'every living session has had data verified both ways again' },
-  ];
-  if (gap !== undefined) {
-    entries.push({ atMs: gap.lastOldMs, what: `last packet forwarded by director ${move.from}` });
-    entries.push({ atMs: gap.firstNewMs, what: `first packet forwarded by director ${move.to}` });
+interface MeasuredWindow extends Omit<TakeoverWindow, 'kind'> {
+  readonly kind: TakeoverWindow['kind'] | 'silence' | 'unbounded';
+  readonly toMs: number;
+}
+
+/** Each takeover until the next begins. A scenario without any has one stretch in which somebody must forward. */
+function takeoversOf({ windows, timeline }: StageRecord, scenario: Scenario, endedMs: number): MeasuredWindow[] {
+  if (windows.length > 0) {
+    return windows.map((window, i) => ({ ...window, toMs: windows[i + 1]?.triggerMs ?? endedMs }));
+  }
+  const triggerMs = timeline[0]?.atMs ?? endedMs;
+  const kind = scenario === coldStart ? 'unbounded' : 'silence';
+  return [{ from: scenario.from, to: scenario.to, kind, fromMs: triggerMs, triggerMs, toMs: endedMs }];
+}
+
+function measureTakeover(wire: WireReport, family: 'ipv4' | 'ipv6', window: MeasuredWindow): Takeover {
+  const { from, to, kind, fromMs, triggerMs, toMs } = window;
+  const times = (name: 'a' | 'b'): Float64Array =>
+    wire[name]![family].forwarded.filter((atMs) => atMs >= fromMs && atMs < toMs);
+  const known = { from, to, kind, family, triggerMs };
+  if (kind === 'unbounded') return { ...known, gap: undefined, oldTimes: times('b'), newTimes: times('a') };
+  if (kind !== 'silence') {
+    const [oldTimes, newTimes] = [times(from), times(to)];
+    return { ...known, gap: measureGap(oldTimes, newTimes), oldTimes, newTimes };
+  }
+  const silence = longestSilence(times('a'), times('b'), fromMs, toMs);
+  const gap = { lastOldMs: silence.fromMs, firstNewMs: silence.toMs, gapMs: silence.toMs - silence.fromMs };
+  return { ...known, gap: { ...gap, overlapMs: 0, moves: 0 }, oldTimes: times('a'), newTimes: times('b') };
+}
+
+function overlapOf(wire: WireReport, family: 'ipv4' | 'ipv6'): number {
+  return measureOverlap(wire.a![family].forwarded, wire.b![family].forwarded);
+}
+
+function timelineOf({ timeline }: StageRecord, takeovers: readonly Takeover[], firstMs: number): TimelineEntry[] {
+  const entries = [...timeline];
+  for (const { gap, from, to, family, kind } of takeovers) {
+    if (gap === undefined || kind === 'silence') continue;
+    const suffix = takeovers.some((other) => other.family !== family) ? ` (${familyName[family]})` : '';
+    entries.push({ atMs: gap.lastOldMs, what: `last packet forwarded by director ${from}${suffix}` });
+    entries.push({ atMs: gap.firstNewMs, what: `first packet forwarded by director ${to}${suffix}` });
   }
   const sorted = entries.toSorted((left, right) => left.atMs - right.atMs);
-  return sorted.map(({ atMs, what }) => ({ atMs: Math.round((atMs - moments.triggerMs) * 10) / 10, what }));
+  return sorted.map(({ atMs, what }) => ({ atMs: Math.round((atMs - firstMs) * 10) / 10, what }));
 }
 
-/** The takeover with some margin, in slices of a round length. */
-function slicesAround(gap: Gap, triggerMs: number, oldTimes: Float64Array, newTimes: Float64Array): Slice[] {
-  const start = Math.min(gap.lastOldMs, gap.firstNewMs) - triggerMs - marginMs;
-  const end = Math.max(gap.lastOldMs, gap.firstNewMs) - triggerMs + marginMs;
+/** The first takeover with some margin, in slices of a round length. */
+function slicesAround(takeover: Takeover | undefined, firstMs: number): Slice[] {
+  if (takeover?.gap === undefined || takeover.kind === 'silence') return [];
+  const { gap, oldTimes, newTimes } = takeover;
+  const start = Math.min(gap.lastOldMs, gap.firstNewMs) - firstMs - marginMs;
+  const end = Math.max(gap.lastOldMs, gap.firstNewMs) - firstMs + marginMs;
   const sliceMs = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((ms) => (end - start) / ms <= slicesMax) ?? 1_000;
   const fromMs = Math.floor(start / sliceMs) * sliceMs;
-  return sliceTimes(oldTimes, newTimes, triggerMs, { fromMs, toMs: end, sliceMs });
+  return sliceTimes(oldTimes, newTimes, firstMs, { fromMs, toMs: end, sliceMs });
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { buildLab, type Lab, prepareSandbox, switchPort, switchStation } from '../../src/drill/lab/lab.ts';
 import { leaveWithParent } from '../../src/drill/lab/sandbox.ts';
-import { clientsNetwork, describeTopology, probeAddress, routerOnClients } from '../../src/drill/lab/topology.ts';
-import type { ForwardingTimes } from '../../src/drill/measure/capture.ts';
+import { clientsNetworks, describeTopology, probeAddresses, routerOnClients } from '../../src/drill/lab/topology.ts';
+import type { WireReport } from '../../src/drill/measure/capture.ts';
 import { startRemote } from '../../src/drill/remote.ts';
 import type { TrafficReport } from '../../src/drill/traffic/client.ts';
 
@@ -11,7 +11,7 @@ import type { TrafficReport } from '../../src/drill/traffic/client.ts';
 export interface LabFigures {
   readonly opened: number;
   readonly marked: number;
-  readonly report: Omit<TrafficReport, 'stalls'>;
+  readonly report: Omit<TrafficReport, 'stalls' | 'brokenPorts'>;
   readonly longestStallMs: number;
   readonly closedInOrder: number;
   readonly framesSeen: number;
@@ -37,22 +37,25 @@ if (process.argv[2] !== 'hold') {
 }
 
 async function exercise(built: Lab): Promise<LabFigures> {
-  const { address } = built.topology.realServers[0]!;
+  const address = built.topology.realServers[0]!.addresses.ipv4;
   const server = startRemote(built, 'rs1', 'traffic/server');
   const client = startRemote(built, 'client', 'traffic/client');
   const capture = startRemote(built, switchStation, 'measure/capture');
   const probe = startRemote(built, 'probe', 'measure/probe');
-  await server.call('listen', port, 50);
-  await client.call('start', { address, port, periodMs: 50, seed: 7, stallMaxMs: 10_000 });
-  await capture.call('start', { ports: { router: switchPort('router', 'front') }, clients: clientsNetwork });
+  await server.call('listen', { port, flowPort: port + 2, flowAddresses: [address], number: 0, periodMs: 50 });
+  const traffic = { addresses: [address], port, flowPort: port + 2, periodMs: 50, seed: 7, stallMaxMs: 10_000 };
+  await client.call('start', traffic);
+  const ports = { router: [switchPort('router', 'front')] };
+  await capture.call('start', { ports, clients: clientsNetworks, virtualAddresses: [] });
   const opened = await client.call<number>('fill', sessions, 5_000);
   await capture.call('clear');
   await startProbe(built, address, probe);
   const marked = await client.call<number>('mark');
   for (let round = 0; round < 10; round += 1) await client.call('settle', 5_000);
-  const { stalls, ...report } = await client.call<TrafficReport>('report');
+  const { stalls, brokenPorts, ...report } = await client.call<TrafficReport>('report');
   await probe.call('stop');
-  const { router } = (await capture.call<ForwardingTimes>('read')) as { router: Float64Array };
+  const wire = await capture.call<WireReport>('read');
+  const frames = wire.router!.ipv4.forwarded;
   const closedInOrder = await client.call<number>('close', 5_000);
   await client.call('fill', sessions, 5_000);
   await client.call('mark');
@@ -61,8 +64,8 @@ async function exercise(built: Lab): Promise<LabFigures> {
   const afterwards = await client.call<TrafficReport>('report');
   return {
     ...{ opened, marked, report, closedInOrder, longestStallMs: Math.max(...stalls.longestMs) },
-    framesSeen: router.length,
-    framesInOrder: router.every((time, i) => i === 0 || time >= router[i - 1]!),
+    framesSeen: frames.length,
+    framesInOrder: frames.every((time, i) => i === 0 || time >= frames[i - 1]!),
     brokenAfterwards: afterwards.broken,
   };
 }
@@ -70,7 +73,7 @@ async function exercise(built: Lab): Promise<LabFigures> {
 async function startProbe(built: Lab, destination: string, probe: ReturnType<typeof startRemote>): Promise<void> {
   const link = built.topology.stations.find(({ name }) => name === 'probe')!.links[0]!;
   await probe.call('start', {
-    ...{ interface: link.interface, source: probeAddress, destination, port: port + 1 },
+    ...{ interface: link.interface, source: probeAddresses.ipv4, destination, port: port + 1 },
     ...{ sourceMac: link.macAddress, gatewayMac: routerOnClients.macAddress },
   });
 }

@@ -1,59 +1,117 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Family } from '../../lib/ip-address.ts';
 import {
   type DirectorName,
-  gatewayAddress,
+  familiesOf,
+  flowPort,
+  gatewayAddresses,
+  type LabFamily,
   probePort,
   servicePort,
   type Topology,
-  virtualAddress,
+  virtualAddresses,
 } from './topology.ts';
+
+/** Which of the lab's real servers are in the configuration: the weight of each, in their order. */
+export type RealServerChoice = readonly number[];
+
+export interface ConfigurationOptions {
+  readonly family: LabFamily;
+  /** A multiple of 10. */
+  readonly advertIntervalMs: number;
+  readonly sync: boolean;
+  /** Without flows there is no UDP service. */
+  readonly flows: number;
+}
 
 /** The director of the higher priority is the one that is active when all is well. */
 export const priorities: Readonly<Record<DirectorName, number>> = { a: 150, b: 100 };
-export const virtualRouterName = 'lab';
+/** One real server of the lab waits for a reload that adds it. */
+export const initialRealServers: RealServerChoice = [1, 1];
+export const realServerCount = initialRealServers.length + 1;
 
-/** A director's keepalived.conf. `advertIntervalMs` is a multiple of 10. */
+const virtualRouters: Readonly<Record<Family, { readonly name: string; readonly id: number }>> = {
+  ipv4: { name: 'lab', id: 51 },
+  ipv6: { name: 'lab6', id: 52 },
+};
+/** RFC 9568 section 5.2.9: the first address of an IPv6 virtual router is link-local. */
+const linkLocalAddress = 'fe80::5:100';
+
+/** How long a director of the lab waits for advertisements (RFC 9568 section 6.1), in milliseconds. */
+export function activeDownIntervalMs(director: DirectorName, advertIntervalMs: number): number {
+  const skewMs = ((256 - priorities[director]) * advertIntervalMs) / 256;
+  return 3 * advertIntervalMs + skewMs;
+}
+
+/** A director's keepalived.conf. */
 export function renderConfiguration(
   topology: Topology,
   director: DirectorName,
-  { advertIntervalMs, sync }: { readonly advertIntervalMs: number; readonly sync: boolean },
+  options: ConfigurationOptions,
+  realServers: RealServerChoice = initialRealServers,
 ): string {
-  const isDirect = topology.forwarding === 'direct-route';
-  const addresses = [`    ${virtualAddress}/24 dev front`];
-  if (!isDirect) addresses.push(`    ${gatewayAddress}/24 dev back`);
-  const check = ['    TCP_CHECK {', '      connect_timeout 3', '      retry 2', '      delay_before_retry 1', '    }'];
-  const service = (port: number, checked: boolean): string[] => [
-    `virtual_server ${virtualAddress} ${port} {`,
-    '  delay_loop 2',
-    '  lb_algo rr',
-    `  lb_kind ${isDirect ? 'DR' : 'NAT'}`,
-    '  protocol TCP',
-    ...topology.realServers.flatMap(({ address }) => [
-      `  real_server ${address} ${port} {`,
-      '    weight 1',
-      ...(checked ? check : []),
-      '  }',
-    ]),
-    '}',
-  ];
+  const families = familiesOf(options.family);
   return [
     'global_defs {',
     `  router_id drill-${director}`,
     '  vrrp_version 3',
-    ...(sync ? [`  lvs_sync_daemon front ${virtualRouterName}`] : []),
+    ...(options.sync ? [`  lvs_sync_daemon front ${virtualRouters[families[0]!].name}`] : []),
     '}',
-    `vrrp_instance ${virtualRouterName} {`,
+    ...families.flatMap((family) => [
+      ...renderInstance(topology, director, options, family),
+      ...renderService(topology, family, { port: servicePort, protocol: 'TCP', checked: true }, realServers),
+      ...renderService(topology, family, { port: probePort, protocol: 'TCP', checked: false }, realServers),
+      ...(options.flows === 0
+        ? []
+        : renderService(topology, family, { port: flowPort, protocol: 'UDP', checked: false }, realServers)),
+    ]),
+    '',
+  ].join('\n');
+}
+
+function renderInstance(
+  topology: Topology,
+  director: DirectorName,
+  { advertIntervalMs }: ConfigurationOptions,
+  family: Family,
+): string[] {
+  const length = family === 'ipv4' ? 24 : 64;
+  const addresses = [`    ${virtualAddresses[family]}/${length} dev front`];
+  if (family === 'ipv6') addresses.unshift(`    ${linkLocalAddress}/64 dev front`);
+  if (topology.forwarding === 'masquerade') addresses.push(`    ${gatewayAddresses[family]}/${length} dev back`);
+  return [
+    `vrrp_instance ${virtualRouters[family].name} {`,
     '  state BACKUP',
     '  interface front',
-    '  virtual_router_id 51',
+    `  virtual_router_id ${virtualRouters[family].id}`,
     `  priority ${priorities[director]}`,
     `  advert_int ${advertIntervalMs / 1000}`,
     '  virtual_ipaddress {',
     ...addresses,
     '  }',
     '}',
-    ...service(servicePort, true),
-    ...service(probePort, false),
-    '',
-  ].join('\n');
+  ];
+}
+
+function renderService(
+  topology: Topology,
+  family: Family,
+  { port, protocol, checked }: { readonly port: number; readonly protocol: 'TCP' | 'UDP'; readonly checked: boolean },
+  weights: RealServerChoice,
+): string[] {
+  const check = ['    TCP_CHECK {', '      connect_timeout 3', '      retry 2', '      delay_before_retry 1', '    }'];
+  return [
+    `virtual_server ${virtualAddresses[family]} ${port} {`,
+    '  delay_loop 2',
+    '  lb_algo wrr',
+    `  lb_kind ${topology.forwarding === 'direct-route' ? 'DR' : 'NAT'}`,
+    `  protocol ${protocol}`,
+    ...weights.flatMap((weight, i) => [
+      `  real_server ${topology.realServers[i]!.addresses[family]} ${port} {`,
+      `    weight ${weight}`,
+      ...(checked ? check : []),
+      '  }',
+    ]),
+    '}',
+  ];
 }

@@ -11,6 +11,16 @@ export interface Lab {
   readonly directory: string;
   /** Starts a program in a station's network namespace. */
   spawn(stationName: string, program: string, args: readonly string[], options: SpawnOptions): ChildProcess;
+  /** Takes the cable out of a station's interface, at the switch, or puts it in again. */
+  setCable(stationName: string, interfaceName: string, plugged: boolean): Promise<void>;
+  /** Holds everything back that these stations send to each other, in both directions, on every segment. */
+  setApart(stationNames: readonly string[], apart: boolean): Promise<void>;
+  /** Holds everything back that one station sends to another. */
+  setDeaf(stationName: string, towards: string, deaf: boolean): Promise<void>;
+  /** A station's namespace and cables vanish. Whatever ran there must have been ended. */
+  removeStation(stationName: string): Promise<void>;
+  /** Makes a removed station anew. */
+  restoreStation(stationName: string): Promise<void>;
   /** Removes the namespaces; whatever runs in them must have been ended. */
   remove(): Promise<void>;
 }
@@ -28,13 +38,16 @@ export const switchStation = 'switch';
 const privateDirectory = '/run';
 const commonSettings = {
   // A new namespace inherits these from the host, where they may have any value.
-  ip_forward: '0',
-  'conf/all/rp_filter': '0',
-  'conf/default/rp_filter': '0',
-  'conf/all/accept_redirects': '0',
-  'conf/all/send_redirects': '0',
-  'conf/all/arp_ignore': '0',
-  'conf/all/arp_announce': '0',
+  'ipv4/ip_forward': '0',
+  'ipv4/conf/all/rp_filter': '0',
+  'ipv4/conf/default/rp_filter': '0',
+  'ipv4/conf/all/accept_redirects': '0',
+  'ipv4/conf/all/send_redirects': '0',
+  'ipv4/conf/all/arp_ignore': '0',
+  'ipv4/conf/all/arp_announce': '0',
+  'ipv6/conf/all/disable_ipv6': '0',
+  'ipv6/conf/all/forwarding': '0',
+  'ipv6/conf/all/accept_redirects': '0',
 } as const;
 
 /** Once in a sandbox, before the first lab: a tmpfs for namespaces' names, configurations and run-dirs. */
@@ -55,38 +68,85 @@ export async function buildLab(topology: Topology, options: LabOptions): Promise
   mkdirSync(directory, { mode: 0o700 });
   const nameOf = (stationName: string): string => `${options.prefix}${stationName}`;
   const names = [switchStation, ...topology.stations.map(({ name }) => name)].map(nameOf);
+  const stationOf = (stationName: string): Station => topology.stations.find(({ name }) => name === stationName)!;
+  const atSwitch = (commands: readonly string[]): Promise<string> =>
+    runTool('ip', ['-netns', nameOf(switchStation), '-batch', '-'], [...commands, ''].join('\n'));
   const lab: Lab = {
     topology,
     directory,
     spawn: (stationName, program, args, spawnOptions) =>
       spawnTool('nsenter', [`--net=/run/netns/${nameOf(stationName)}`, '--', program, ...args], spawnOptions),
+    setCable: async (stationName, interfaceName, plugged) => {
+      await atSwitch([`link set ${switchPort(stationName, interfaceName)} ${plugged ? 'up' : 'down'}`]);
+    },
+    setApart: async (stationNames, apart) => {
+      // Isolated ports of a bridge reach every port that is not.
+      const ports = stationNames.flatMap((name) => portsOf(stationOf(name)));
+      await atSwitch(ports.map((port) => `link set ${port} type bridge_slave isolated ${apart ? 'on' : 'off'}`));
+    },
+    setDeaf: async (stationName, towards, deaf) => {
+      const namespace = `--net=/run/netns/${nameOf(switchStation)}`;
+      const [from, to] = [portsOf(stationOf(stationName)), portsOf(stationOf(towards))];
+      await runTool('nsenter', [namespace, '--', 'nft', '-f', '-'], deaf ? dropCommands(from, to) : undoDropCommands);
+    },
+    removeStation: async (stationName) => {
+      // The cables first: whatever the kernel would still send for the station has nowhere to go.
+      await atSwitch(portsOf(stationOf(stationName)).map((port) => `link delete ${port}`));
+      await runTool('ip', ['netns', 'delete', nameOf(stationName)]);
+    },
+    restoreStation: async (stationName) => {
+      const station = stationOf(stationName);
+      await runTool('ip', ['netns', 'add', nameOf(stationName)]);
+      await atSwitch(cableCommands(station, nameOf(stationName)));
+      await furnish(station, nameOf(stationName));
+      if (!options.offloads) await disableOffloads([station], nameOf);
+    },
     remove: async () => {
       for (const name of names) await runTool('ip', ['netns', 'delete', name]);
     },
   };
   for (const name of names) await runTool('ip', ['netns', 'add', name]);
-  await runTool('ip', ['-netns', nameOf(switchStation), '-batch', '-'], switchCommands(topology, nameOf));
+  await atSwitch(switchCommands(topology, nameOf));
   await Promise.all(topology.stations.map((station) => furnish(station, nameOf(station.name))));
-  if (!options.offloads) await disableOffloads(topology, nameOf);
+  if (!options.offloads) await disableOffloads(topology.stations, nameOf);
   return lab;
 }
 
+/** The switch's ports of a station. */
+function portsOf(station: Station): string[] {
+  return station.links.map((link) => switchPort(station.name, link.interface));
+}
+
 /** One bridge for each segment, and a cable to each station on it. */
-function switchCommands(topology: Topology, nameOf: (stationName: string) => string): string {
+function switchCommands(topology: Topology, nameOf: (stationName: string) => string): string[] {
   const bridges = topology.segments.flatMap((segment) => [
     // Snooping would hold VRRP and sync multicasts back until a querier has spoken.
     `link add ${segment} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
     `link set ${segment} up`,
   ]);
-  const cables = topology.stations.flatMap((station) =>
-    station.links.flatMap((link) => {
-      const port = switchPort(station.name, link.interface);
-      const peer = `name ${link.interface} address ${link.macAddress} netns ${nameOf(station.name)}`;
-      return [`link add ${port} type veth peer ${peer}`, `link set ${port} master ${link.segment} up`];
-    }),
-  );
-  return [...bridges, ...cables, ''].join('\n');
+  return [...bridges, ...topology.stations.flatMap((station) => cableCommands(station, nameOf(station.name)))];
 }
+
+function cableCommands(station: Station, namespace: string): string[] {
+  return station.links.flatMap((link) => {
+    const port = switchPort(station.name, link.interface);
+    const peer = `name ${link.interface} address ${link.macAddress} netns ${namespace}`;
+    return [`link add ${port} type veth peer ${peer}`, `link set ${port} master ${link.segment} up`];
+  });
+}
+
+/** For `nft -f`: nothing crosses a bridge from one set of ports to the other. */
+function dropCommands(from: readonly string[], to: readonly string[]): string {
+  const set = (ports: readonly string[]): string => `{ ${ports.map((port) => `"${port}"`).join(', ')} }`;
+  return [
+    'add table bridge drill',
+    'add chain bridge drill forward { type filter hook forward priority 0; }',
+    `add rule bridge drill forward iifname ${set(from)} oifname ${set(to)} drop`,
+    '',
+  ].join('\n');
+}
+
+const undoDropCommands = 'delete table bridge drill\n';
 
 async function furnish(station: Station, namespace: string): Promise<void> {
   await applySettings(station, namespace);
@@ -94,10 +154,12 @@ async function furnish(station: Station, namespace: string): Promise<void> {
     'link set lo up',
     ...station.loopbackAddresses.map((address) => `address add ${address} dev lo`),
     ...station.links.flatMap((link) => [
-      `address add ${link.address} dev ${link.interface}`,
+      `address add ${link.addresses.ipv4} dev ${link.interface}`,
+      // Nobody else has the address: its detection would only hold the lab up.
+      `address add ${link.addresses.ipv6} dev ${link.interface} nodad`,
       `link set ${link.interface} up`,
     ]),
-    ...(station.gateway === undefined ? [] : [`route add default via ${station.gateway}`]),
+    ...Object.values(station.gateways ?? {}).map((gateway) => `route add default via ${gateway}`),
     '',
   ];
   await runTool('ip', ['-netns', namespace, '-batch', '-'], commands.join('\n'));
@@ -107,20 +169,23 @@ async function furnish(station: Station, namespace: string): Promise<void> {
 async function applySettings(station: Station, namespace: string): Promise<void> {
   const settings: Record<string, string> = { ...commonSettings };
   for (const { interface: name } of station.links) {
-    settings[`conf/${name}/rp_filter`] = '0';
-    settings[`conf/${name}/send_redirects`] = '0';
+    settings[`ipv4/conf/${name}/rp_filter`] = '0';
+    settings[`ipv4/conf/${name}/send_redirects`] = '0';
+    settings[`ipv6/conf/${name}/accept_dad`] = '0';
+    settings[`ipv6/conf/${name}/accept_ra`] = '0';
+    settings[`ipv6/conf/${name}/accept_redirects`] = '0';
   }
   Object.assign(settings, station.settings);
   for (const value of ['0', '1', '2']) {
     const names = Object.keys(settings).filter((name) => settings[name] === value);
-    const files = names.map((name) => `/proc/sys/net/ipv4/${name}`);
+    const files = names.map((name) => `/proc/sys/net/${name}`);
     if (files.length > 0) await runTool('nsenter', [`--net=/run/netns/${namespace}`, '--', 'tee', ...files], value);
   }
 }
 
-async function disableOffloads(topology: Topology, nameOf: (stationName: string) => string): Promise<void> {
+async function disableOffloads(stations: readonly Station[], nameOf: (stationName: string) => string): Promise<void> {
   const features = ['tx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off'];
-  for (const station of topology.stations) {
+  for (const station of stations) {
     for (const link of station.links) {
       const namespace = `--net=/run/netns/${nameOf(station.name)}`;
       await runTool('nsenter', [namespace, '--', 'ethtool', '-K', link.interface, ...features]);

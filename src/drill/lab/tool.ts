@@ -4,7 +4,7 @@ import { type ChildProcess, execFile, type SpawnOptions, spawn } from 'node:chil
 /** A tool of the system that the lab is built with, or one that failed; the message is a sentence for a person. */
 export class ToolError extends Error {}
 
-export type Tool = 'ip' | 'unshare' | 'nsenter' | 'setpriv' | 'mount' | 'tee' | 'ethtool';
+export type Tool = 'ip' | 'unshare' | 'nsenter' | 'setpriv' | 'mount' | 'tee' | 'ethtool' | 'nft';
 
 /** Debian's package of each tool. */
 const packageOf: Readonly<Record<Tool, string>> = {
@@ -15,6 +15,7 @@ const packageOf: Readonly<Record<Tool, string>> = {
   mount: 'mount',
   tee: 'coreutils',
   ethtool: 'ethtool',
+  nft: 'nftables',
 };
 const timeoutMs = 20_000;
 

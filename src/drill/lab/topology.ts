@@ -1,26 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Family } from '../../lib/ip-address.ts';
 import type { ForwardingMethod } from '../../model/virtual-service.ts';
 
-// What the lab consists of, as plain values: `build.ts` makes it real.
+// What the lab consists of, as plain values: `lab.ts` makes it real.
 //
 //   direct-route                                 masquerade
 //
 //   client  probe                                client  probe
-//      └──┬──┘  clients 203.0.113.0/24              └──┬──┘  clients 203.0.113.0/24
+//      └──┬──┘  clients                             └──┬──┘  clients
 //       router                                       router
-//   ┌──┬──┴─┬────┐  front 198.51.100.0/24         ┌────┴────┐   front 198.51.100.0/24
+//   ┌──┬──┴─┬────┐  front                         ┌────┴────┐   front
 //   a  b   rs1  rs2 …                             a         b
-//                                                 └─┬────┬──┘   back 10.77.0.0/24
+//                                                 └─┬────┬──┘   back
 //                                                  rs1  rs2 …
 
 export type LabForwarding = Exclude<ForwardingMethod, 'tunnel'>;
 export type DirectorName = 'a' | 'b';
+/** Which address families the clients use. */
+export type LabFamily = Family | 'both';
+type Segment = 'clients' | 'front' | 'back';
+type PerFamily = Readonly<Record<Family, string>>;
 
 export interface Link {
   readonly interface: string;
   readonly segment: string;
-  /** CIDR notation. */
-  readonly address: string;
+  /** CIDR notation, one of each family. */
+  readonly addresses: PerFamily;
   readonly macAddress: string;
 }
 
@@ -29,80 +34,103 @@ export interface Station {
   readonly links: readonly Link[];
   /** Extra addresses on `lo`, CIDR notation. */
   readonly loopbackAddresses: readonly string[];
-  readonly gateway: string | undefined;
-  /** Below /proc/sys/net/ipv4, beyond what every station has. */
+  readonly gateways: PerFamily | undefined;
+  /** Below /proc/sys/net, beyond what every station has. */
   readonly settings: Readonly<Record<string, '0' | '1' | '2'>>;
+}
+
+export interface RealServerStation {
+  readonly name: string;
+  readonly addresses: PerFamily;
 }
 
 export interface Topology {
   readonly forwarding: LabForwarding;
   readonly stations: readonly Station[];
   readonly segments: readonly string[];
-  readonly realServers: readonly { readonly name: string; readonly address: string }[];
-  /** The interface on which directors send packets to real servers. */
-  readonly serverSideInterface: 'front' | 'back';
+  readonly realServers: readonly RealServerStation[];
+  /** The interfaces of a director. */
+  readonly directorInterfaces: readonly ('front' | 'back')[];
 }
 
-export const virtualAddress = '198.51.100.100';
-/** The virtual address that real servers behind masquerade have as their default gateway. */
-export const gatewayAddress = '10.77.0.1';
+/** Every station has addresses of both families; which of them are used is the drill's choice. */
+export const virtualAddresses: PerFamily = { ipv4: '198.51.100.100', ipv6: '2001:db8:1::100' };
+/** The virtual addresses that real servers behind masquerade have as their default gateways. */
+export const gatewayAddresses: PerFamily = { ipv4: '10.77.0.1', ipv6: 'fd00:77::1' };
 export const servicePort = 7000;
 /** A service whose real servers have no listener: each probe is answered by a reset, and no server keeps any state. */
 export const probePort = 7001;
-export const clientsNetwork = { address: '203.0.113.0', prefixLength: 24 } as const;
-export const probeAddress = '203.0.113.20';
-export const routerOnClients = { address: '203.0.113.1', macAddress: '02:00:00:03:00:01' } as const;
+/** The UDP service. */
+export const flowPort = 7002;
+export const clientsNetworks = [
+  { address: '203.0.113.0', prefixLength: 24 },
+  { address: '2001:db8:3::', prefixLength: 64 },
+] as const;
+export const probeAddresses: PerFamily = { ipv4: '203.0.113.20', ipv6: '2001:db8:3::14' };
+export const routerOnClients = {
+  addresses: { ipv4: '203.0.113.1', ipv6: '2001:db8:3::1' },
+  macAddress: '02:00:00:03:00:01',
+} as const;
+export const familyName: PerFamily = { ipv4: 'IPv4', ipv6: 'IPv6' };
 
-const routerOnFront = '198.51.100.1';
+const prefixes: Readonly<Record<Segment, PerFamily & { readonly number: number }>> = {
+  clients: { number: 3, ipv4: '203.0.113.', ipv6: '2001:db8:3::' },
+  front: { number: 1, ipv4: '198.51.100.', ipv6: '2001:db8:1::' },
+  back: { number: 2, ipv4: '10.77.0.', ipv6: 'fd00:77::' },
+};
+const routerOnFront: PerFamily = { ipv4: '198.51.100.1', ipv6: '2001:db8:1::1' };
+
+export function familiesOf(family: LabFamily): readonly Family[] {
+  return family === 'both' ? ['ipv4', 'ipv6'] : [family];
+}
 
 export function describeTopology(forwarding: LabForwarding, realServerCount: number): Topology {
   const isDirect = forwarding === 'direct-route';
   const segments = isDirect ? ['clients', 'front'] : ['clients', 'front', 'back'];
+  const directorInterfaces = isDirect ? (['front'] as const) : (['front', 'back'] as const);
   const servers = Array.from({ length: realServerCount }, (_, i) => realServer(forwarding, i + 1));
+  const forwards = { 'ipv4/ip_forward': '1', 'ipv6/conf/all/forwarding': '1' } as const;
   const stations = [
-    station('client', [clientsLink(10)], { gateway: routerOnClients.address }),
-    station('probe', [clientsLink(20)], { gateway: routerOnClients.address }),
-    station('router', [clientsLink(1), frontLink(1)], { settings: { ip_forward: '1' } }),
+    station('client', [link('clients', 10)], { gateways: routerOnClients.addresses }),
+    station('probe', [link('clients', 20)], { gateways: routerOnClients.addresses }),
+    station('router', [link('clients', 1), link('front', 1)], { settings: forwards }),
     ...(['a', 'b'] as const).map((name, i) => {
-      const links = isDirect ? [frontLink(11 + i)] : [frontLink(11 + i), backLink(11 + i)];
-      return station(name, links, { gateway: routerOnFront });
+      const links = directorInterfaces.map((segment) => link(segment, 11 + i));
+      return station(name, links, { gateways: routerOnFront });
     }),
     ...servers,
   ];
-  const realServers = servers.map(({ name, links }) => ({ name, address: links[0]!.address.split('/')[0]! }));
-  return { forwarding, stations, segments, realServers, serverSideInterface: isDirect ? 'front' : 'back' };
+  const realServers = servers.map(({ name, links }) => ({ name, addresses: plainAddresses(links[0]!) }));
+  return { forwarding, stations, segments, realServers, directorInterfaces };
 }
 
 /**
  * In direct-route a real server holds the virtual address itself, and must neither answer ARP for it nor name it in
- * its own requests.
+ * its own requests. For IPv6 the kernel answers only for the addresses of the interface that was asked.
  */
 function realServer(forwarding: LabForwarding, number: number): Station {
-  if (forwarding === 'masquerade') return station(`rs${number}`, [backLink(20 + number)], { gateway: gatewayAddress });
-  return station(`rs${number}`, [frontLink(20 + number)], {
-    gateway: routerOnFront,
-    loopbackAddresses: [`${virtualAddress}/32`],
-    settings: { 'conf/all/arp_ignore': '1', 'conf/all/arp_announce': '2' },
+  if (forwarding === 'masquerade')
+    return station(`rs${number}`, [link('back', 20 + number)], { gateways: gatewayAddresses });
+  return station(`rs${number}`, [link('front', 20 + number)], {
+    gateways: routerOnFront,
+    loopbackAddresses: [`${virtualAddresses.ipv4}/32`, `${virtualAddresses.ipv6}/128`],
+    settings: { 'ipv4/conf/all/arp_ignore': '1', 'ipv4/conf/all/arp_announce': '2' },
   });
 }
 
 function station(name: string, links: readonly Link[], extra: Partial<Station>): Station {
-  return { name, links, loopbackAddresses: [], gateway: undefined, settings: {}, ...extra };
+  return { name, links, loopbackAddresses: [], gateways: undefined, settings: {}, ...extra };
 }
 
-function clientsLink(host: number): Link {
-  return link('clients', 3, `203.0.113.${host}/24`, host);
+function link(segment: Segment, host: number): Link {
+  const { number, ipv4, ipv6 } = prefixes[segment];
+  const hex = host.toString(16);
+  return {
+    ...{ interface: segment, segment, addresses: { ipv4: `${ipv4}${host}/24`, ipv6: `${ipv6}${hex}/64` } },
+    macAddress: `02:00:00:0${number}:00:${hex.padStart(2, '0')}`,
+  };
 }
 
-function frontLink(host: number): Link {
-  return link('front', 1, `198.51.100.${host}/24`, host);
-}
-
-function backLink(host: number): Link {
-  return link('back', 2, `10.77.0.${host}/24`, host);
-}
-
-function link(segment: string, number: number, address: string, host: number): Link {
-  const macAddress = `02:00:00:0${number}:00:${host.toString(16).padStart(2, '0')}`;
-  return { interface: segment, segment, address, macAddress };
+function plainAddresses({ addresses }: Link): PerFamily {
+  return { ipv4: addresses.ipv4.split('/')[0]!, ipv6: addresses.ipv6.split('/')[0]! };
 }

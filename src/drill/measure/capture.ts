@@ -1,75 +1,129 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readU32 } from '../../lib/bytes.ts';
-import { ipAddressBytes, parseIpAddress } from '../../lib/ip-address.ts';
+import { type Family, ipAddressBytes, parseIpAddress } from '../../lib/ip-address.ts';
 import { serveRemote } from '../remote.ts';
-import { type FilterInstruction, type FrameTimes, watchArrivals } from './packet-socket.ts';
+import { type Arrivals, type FilterInstruction, watchArrivals } from './packet-socket.ts';
+import { type Addresses, classify, type Seen, type Sighting } from './sighting.ts';
+import { createTimes, type Times } from './times.ts';
 
-// Runs in the switch: notes when a packet of a client left each director towards the real servers. It listens on the
-// directors' own ports, so which director forwarded a packet is beyond doubt, whatever addresses the packet carries.
+// Runs in the switch: notes what left each director for the virtual addresses. It listens on the directors' own ports,
+// so who has sent a frame is beyond doubt, whatever addresses it carries.
 
 export interface CaptureOptions {
-  /** The switch's port of each director on the real servers' segment. */
-  readonly ports: Readonly<Record<string, string>>;
+  /** The switch's ports of each director. */
+  readonly ports: Readonly<Record<string, readonly string[]>>;
   /** Packets from here are clients' packets; directors' own (health checks, VRRP) come from elsewhere. */
-  readonly clients: { readonly address: string; readonly prefixLength: number };
+  readonly clients: readonly { readonly address: string; readonly prefixLength: number }[];
+  readonly virtualAddresses: readonly string[];
 }
 
-/** Monotonic milliseconds of every packet each director forwarded since `clear`, in order. */
-export type ForwardingTimes = Readonly<Record<string, Float64Array>>;
+/** A sign of life for the addresses that is no forwarded packet. */
+export interface Sign {
+  readonly atMs: number;
+  readonly kind: Exclude<Sighting, 'forwarded' | 'returned'>;
+}
+
+/** What a director sent for the addresses of one family since `clear`: monotonic milliseconds, in order. */
+export interface Sent {
+  readonly forwarded: Float64Array;
+  /** The client's TCP port of each forwarded packet, 0 for other protocols. */
+  readonly clientPorts: Uint16Array;
+  readonly returned: Float64Array;
+  readonly signs: readonly Sign[];
+}
+
+export type WireReport = Readonly<Record<string, Readonly<Record<Family, Sent>>>>;
+
+interface Notes {
+  readonly forwarded: Times;
+  readonly returned: Times;
+  signs: Sign[];
+}
 
 interface Watched {
-  readonly frames: FrameTimes;
-  times: Float64Array;
-  count: number;
+  arrivals: Arrivals[];
+  readonly notes: Readonly<Record<Family, Notes>>;
 }
 
 const drainEveryMs = 10;
 
 const watched = new Map<string, Watched>();
 let offsetMs = 0;
+let addresses: Addresses = { clients: [], virtual: [] };
 
 serveRemote({
-  start: ({ ports, clients }: CaptureOptions) => {
+  start: ({ ports, clients, virtualAddresses }: CaptureOptions) => {
     offsetMs = measureOffsetMs();
-    const filter = sourceFilter(clients);
-    for (const [director, port] of Object.entries(ports)) {
-      watched.set(director, { frames: watchArrivals(port, filter), times: new Float64Array(4_096), count: 0 });
+    addresses = {
+      clients: clients.map(({ address, prefixLength }) => ({ address: bytesOf(address), byteCount: prefixLength / 8 })),
+      virtual: virtualAddresses.map(bytesOf),
+    };
+    for (const [director, names] of Object.entries(ports)) {
+      const arrivals = names.map((name) => watchArrivals(name, exceptSync));
+      watched.set(director, { arrivals, notes: { ipv4: createNotes(), ipv6: createNotes() } });
     }
     setInterval(drain, drainEveryMs);
   },
+  /** Watches a director's ports that have been made anew. */
+  watchAgain: (director: string, names: readonly string[]) => {
+    drain();
+    const station = watched.get(director)!;
+    for (const arrivals of station.arrivals) arrivals.close();
+    station.arrivals = names.map((name) => watchArrivals(name, exceptSync));
+  },
   clear: () => {
     drain();
-    for (const director of watched.values()) director.count = 0;
+    for (const { notes } of watched.values()) {
+      for (const { forwarded, returned } of Object.values(notes))
+        for (const times of [forwarded, returned]) times.clear();
+      for (const note of Object.values(notes)) note.signs = [];
+    }
   },
-  read: (): ForwardingTimes => {
+  read: (): WireReport => {
     drain();
-    return Object.fromEntries([...watched].map(([name, { times, count }]) => [name, times.slice(0, count)]));
+    const sent = ({ forwarded, returned, signs }: Notes): Sent => ({
+      ...{ forwarded: forwarded.times(), clientPorts: forwarded.tags(), returned: returned.times() },
+      signs: signs.toSorted((left, right) => left.atMs - right.atMs),
+    });
+    const station = ({ notes }: Watched): Record<Family, Sent> => ({ ipv4: sent(notes.ipv4), ipv6: sent(notes.ipv6) });
+    return Object.fromEntries([...watched].map(([name, director]) => [name, station(director)]));
   },
-  /** Waits until a director forwards. Gives when it did so first since `clear`; undefined when it does not. */
-  awaitForwarding: (director: string, timeoutMs: number) =>
-    new Promise<number | undefined>((resolve) => {
+  /** Waits until a director forwards in each of the families, later than `sinceMs`. Gives whether it does. */
+  awaitForwarding: (director: string, families: readonly Family[], sinceMs: number, timeoutMs: number) =>
+    new Promise<boolean>((resolve) => {
       const givenUpMs = performance.now() + timeoutMs;
       const timer = setInterval(() => {
-        const { times, count } = watched.get(director)!;
-        if (count === 0 && performance.now() < givenUpMs) return;
+        const { notes } = watched.get(director)!;
+        const forwards = families.every((family) => notes[family].forwarded.lastMs() > sinceMs);
+        if (!forwards && performance.now() < givenUpMs) return;
         clearInterval(timer);
-        resolve(count === 0 ? undefined : times[0]);
+        resolve(forwards);
       }, drainEveryMs);
     }),
 });
 
-function drain(): void {
-  for (const director of watched.values()) director.frames.drain((realtimeMs) => note(director, realtimeMs - offsetMs));
+function createNotes(): Notes {
+  return { forwarded: createTimes(), returned: createTimes(), signs: [] };
 }
 
-function note(director: Watched, monotonicMs: number): void {
-  if (director.count === director.times.length) {
-    const larger = new Float64Array(director.times.length * 2);
-    larger.set(director.times);
-    director.times = larger;
+function drain(): void {
+  for (const { arrivals, notes } of watched.values()) {
+    for (const port of arrivals) {
+      port.drain((frame, realtimeMs) => {
+        const seen = classify(frame, addresses);
+        if (seen !== undefined) note(notes[seen.family], seen, realtimeMs - offsetMs);
+      });
+    }
   }
-  director.times[director.count] = monotonicMs;
-  director.count += 1;
+}
+
+function note({ forwarded, returned, signs }: Notes, { kind, port }: Seen, atMs: number): void {
+  if (kind === 'forwarded') forwarded.add(atMs, port);
+  else if (kind === 'returned') returned.add(atMs, 0);
+  else signs.push({ atMs, kind });
+}
+
+function bytesOf(address: string): Uint8Array {
+  return ipAddressBytes(parseIpAddress(address)!);
 }
 
 /** The kernel stamps frames with CLOCK_REALTIME; all else in the drill is CLOCK_MONOTONIC. */
@@ -80,17 +134,14 @@ function measureOffsetMs(): number {
   return Date.now() - Number(process.hrtime.bigint()) / 1e6;
 }
 
-/** IPv4 from a network of clients; everything else is not even copied into the ring. */
-function sourceFilter({ address, prefixLength }: CaptureOptions['clients']): FilterInstruction[] {
-  const network = readU32(ipAddressBytes(parseIpAddress(address)!), 0);
-  const mask = prefixLength === 0 ? 0 : (0xffff_ffff << (32 - prefixLength)) >>> 0;
-  return [
-    [0x28, 0, 0, 12], // ldh [12]: EtherType
-    [0x15, 0, 4, 0x0800], // jeq IPv4
-    [0x20, 0, 0, 26], // ld [26]: source address
-    [0x54, 0, 0, mask], // and
-    [0x15, 0, 1, network], // jeq
-    [0x06, 0, 0, 64], // ret 64
-    [0x06, 0, 0, 0], // ret 0
-  ];
-}
+/** Synchronisation may fill the wire and tells nothing here: UDP to a multicast address stays out of the ring. */
+const exceptSync: readonly FilterInstruction[] = [
+  [0x28, 0, 0, 12], // ldh [12]: EtherType
+  [0x15, 0, 4, 0x0800], // jeq IPv4, else all of it
+  [0x30, 0, 0, 23], // ldb [23]: protocol
+  [0x15, 0, 2, 17], // jeq UDP, else all of it
+  [0x30, 0, 0, 30], // ldb [30]: first byte of the destination
+  [0x35, 1, 0, 224], // jge multicast: drop
+  [0x06, 0, 0, 128], // ret 128
+  [0x06, 0, 0, 0], // ret 0
+];

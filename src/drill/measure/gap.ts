@@ -22,6 +22,12 @@ export interface Slice {
   readonly new: number;
 }
 
+/** A time in which nothing was forwarded. */
+export interface Silence {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 /** Packets of one director with none of the other in between. */
 interface Run {
   readonly byNew: boolean;
@@ -59,6 +65,29 @@ export function measureGap(oldTimes: Float64Array, newTimes: Float64Array): Gap 
   return { lastOldMs, firstNewMs, gapMs: firstNewMs - lastOldMs, overlapMs, moves };
 }
 
+/**
+ * How long both were at it at once: things of both that alternate so that the other comes again in less than `withinMs`.
+ * For packets that is the time an address needs to move and come back, for advertisements two intervals.
+ */
+export function measureOverlap(left: Float64Array, right: Float64Array, withinMs = moveAndBackMs): number {
+  const runs = runsOf(left, right);
+  return sumOverlaps(
+    runs,
+    runs.map((_, i) => alternates(runs, i, withinMs)),
+  );
+}
+
+/** The longest time from `fromMs` to `toMs` in which neither of two directors forwarded. */
+export function longestSilence(left: Float64Array, right: Float64Array, fromMs: number, toMs: number): Silence {
+  const within = [...left, ...right].filter((atMs) => atMs > fromMs && atMs < toMs);
+  const moments = Float64Array.from([fromMs, ...within, toMs]).sort();
+  let longest = 1;
+  for (let i = 2; i < moments.length; i += 1) {
+    if (moments[i]! - moments[i - 1]! > moments[longest]! - moments[longest - 1]!) longest = i;
+  }
+  return { fromMs: moments[longest - 1]!, toMs: moments[longest]! };
+}
+
 function runsOf(oldTimes: Float64Array, newTimes: Float64Array): Run[] {
   const runs: Run[] = [];
   let [i, j] = [0, 0];
@@ -89,9 +118,9 @@ function sumOverlaps(runs: readonly Run[], isMixed: readonly boolean[]): number 
 }
 
 /** Whether the other director forwarded right before and right after this run. */
-function alternates(runs: readonly Run[], i: number): boolean {
+function alternates(runs: readonly Run[], i: number, withinMs = moveAndBackMs): boolean {
   const [before, after] = [runs[i - 1], runs[i + 1]];
-  return before !== undefined && after !== undefined && after.firstMs - before.lastMs < moveAndBackMs;
+  return before !== undefined && after !== undefined && after.firstMs - before.lastMs < withinMs;
 }
 
 /** Counts packets per slice of `sliceMs` from `fromMs` to `toMs`, both relative to `triggerMs`. */

@@ -4,6 +4,7 @@ import {
   addressOf,
   bindSocket,
   checked,
+  close,
   if_nametoindex,
   MAP_SHARED,
   memoryAt,
@@ -19,10 +20,11 @@ import {
   socket,
 } from '../../platform/linux/libc.ts';
 
-/** Reads the arrival times of frames that pass a filter. */
-export interface FrameTimes {
-  /** Calls `note` with the arrival time (milliseconds since 1970) of each waiting frame. */
-  drain(note: (realtimeMs: number) => void): void;
+/** Reads frames that pass a filter. */
+export interface Arrivals {
+  /** Calls `note` with each waiting frame's start (valid during the call) and arrival time (milliseconds since 1970). */
+  drain(note: (frame: Uint8Array, realtimeMs: number) => void): void;
+  close(): void;
 }
 
 /** One instruction of a classic BPF program: code, jt, jf, k (linux/filter.h). */
@@ -37,7 +39,7 @@ const TPACKET_V2 = 1;
 const TP_STATUS_USER = 1;
 const ETH_P_ALL = 3;
 
-const frameSize = 128;
+const frameSize = 256;
 const blockSize = 65_536;
 const blockCount = 64;
 const ringLength = blockSize * blockCount;
@@ -49,8 +51,8 @@ export function openTransmitter(interfaceName: string): number {
   return fd;
 }
 
-/** Watches what arrives on an interface. The ring holds 32 768 frames between two drains. */
-export function watchArrivals(interfaceName: string, filter: readonly FilterInstruction[]): FrameTimes {
+/** Watches what arrives on an interface. The ring holds 16 384 frames between two drains. */
+export function watchArrivals(interfaceName: string, filter: readonly FilterInstruction[]): Arrivals {
   const fd = openSocket();
   const purpose = `capture on ${interfaceName}`;
   const set = (name: number, value: Uint8Array | number): number =>
@@ -60,7 +62,8 @@ export function watchArrivals(interfaceName: string, filter: readonly FilterInst
   attachFilter(fd, filter);
   const request = Uint32Array.of(blockSize, blockCount, frameSize, ringLength / frameSize);
   set(PACKET_RX_RING, new Uint8Array(request.buffer));
-  const words = new Int32Array(memoryAt(mmap(0, ringLength, MAP_SHARED, fd, purpose), ringLength));
+  const memory = memoryAt(mmap(0, ringLength, MAP_SHARED, fd, purpose), ringLength);
+  const words = new Int32Array(memory);
   bindSocket(fd, linkAddress(interfaceName, ETH_P_ALL), purpose);
   let next = 0;
   return {
@@ -69,11 +72,17 @@ export function watchArrivals(interfaceName: string, filter: readonly FilterInst
         // struct tpacket2_hdr: status, len, snaplen, mac and net offsets, seconds, nanoseconds.
         const word = (next * frameSize) / 4;
         if ((Atomics.load(words, word) & TP_STATUS_USER) === 0) return;
-        note((words[word + 4]! >>> 0) * 1000 + (words[word + 5]! >>> 0) / 1e6);
+        // The third word: captured length; the fourth: offset of the frame in its low half.
+        const start = next * frameSize + (words[word + 3]! & 0xffff);
+        note(
+          new Uint8Array(memory, start, words[word + 2]!),
+          (words[word + 4]! >>> 0) * 1000 + (words[word + 5]! >>> 0) / 1e6,
+        );
         Atomics.store(words, word, 0);
         next = (next + 1) % (ringLength / frameSize);
       }
     },
+    close: () => checked('close', close(fd), purpose),
   };
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect, type Socket } from 'node:net';
 import { serveRemote } from '../remote.ts';
+import { createFlowClient, type FlowClient } from './flow-client.ts';
 import { createSessionEnd, type SessionEnd } from './session.ts';
 import { type Breakage, createStallClock, type StallClock, type StallReport } from './stall-clock.ts';
 import { createWheel, type Wheel } from './wheel.ts';
@@ -8,8 +9,10 @@ import { createWheel, type Wheel } from './wheel.ts';
 // The clients' side of the sessions: one process holds them all, and judges each as its user would.
 
 export interface TrafficOptions {
-  readonly address: string;
+  /** Sessions and flows take these in turn. */
+  readonly addresses: readonly string[];
   readonly port: number;
+  readonly flowPort: number;
   readonly periodMs: number;
   readonly seed: number;
   readonly stallMaxMs: number;
@@ -19,6 +22,8 @@ export interface TrafficOptions {
 export interface TrafficReport {
   readonly sessions: number;
   readonly broken: Readonly<Record<Breakage, number>>;
+  /** Local ports of the sessions that broke. */
+  readonly brokenPorts: readonly number[];
   /** From the servers to here; the servers know the other direction. */
   readonly stalls: StallReport;
 }
@@ -32,6 +37,8 @@ interface ClientSession {
   readonly outgoing: StallClock;
   broken: Breakage | undefined;
   closing: boolean;
+  /** The local one, once connected. */
+  port: number;
   /** Called on every progress, while somebody waits for it. */
   onChange: (() => void) | undefined;
 }
@@ -43,6 +50,7 @@ let options: TrafficOptions;
 let wheel: Wheel<ClientSession>;
 let nextSession = 0;
 let sessions: ClientSession[] = [];
+let flows: FlowClient;
 
 serveRemote({
   start: (given: TrafficOptions) => {
@@ -51,20 +59,19 @@ serveRemote({
       if (socket.writable) socket.write(end.next());
     });
     setInterval(watch, watchEveryMs);
+    flows = createFlowClient(given);
   },
   /** Opens sessions until `count` live, and waits until each has had data verified both ways. Gives how many are new. */
   fill: async (count: number, timeoutMs: number) => {
     const missing = Math.max(0, count - sessions.filter(isAlive).length);
-    let started = 0;
-    const worker = async (): Promise<void> => {
-      while (started < missing) {
-        started += 1;
-        await open(timeoutMs);
-      }
-    };
-    await Promise.all(Array.from({ length: connectingMax }, worker));
+    await openMany(missing, timeoutMs);
     return missing;
   },
+  /** Opens that many more. */
+  open: openMany,
+  count: () => sessions.filter(isAlive).length,
+  fillFlows: (count: number, timeoutMs: number) => flows.fill(count, timeoutMs),
+  reportFlows: () => flows.report(),
   /** Forgets the stalls so far. Gives how many sessions live. */
   mark: () => {
     for (const session of sessions) {
@@ -74,36 +81,53 @@ serveRemote({
     return sessions.filter(isAlive).length;
   },
   /** Waits until each living session has had a message of its own verified and answered that was sent after this call. */
-  settle: (timeoutMs: number) => Promise.all(sessions.filter(isAlive).map((session) => settle(session, timeoutMs))),
+  settle: async (timeoutMs: number) => {
+    const settled = sessions.filter(isAlive).map((session) => settle(session, timeoutMs));
+    await Promise.all([...settled, flows.settle(timeoutMs)]);
+  },
   report: (): TrafficReport => report(),
   /** Closes all sessions. Gives how many ended in order, their last data verified. */
   close: async (timeoutMs: number) => {
     const closing = sessions.filter(isAlive);
     sessions = [];
+    flows.close();
     const outcomes = await Promise.all(closing.map((session) => close(session, timeoutMs)));
     return outcomes.filter(Boolean).length;
   },
 });
 
+async function openMany(count: number, timeoutMs: number): Promise<void> {
+  let started = 0;
+  const worker = async (): Promise<void> => {
+    while (started < count) {
+      started += 1;
+      await open(timeoutMs);
+    }
+  };
+  await Promise.all(Array.from({ length: connectingMax }, worker));
+}
+
 function open(timeoutMs: number): Promise<void> {
   const number = nextSession;
   nextSession += 1;
-  const socket = connect({ host: options.address, port: options.port, noDelay: true });
+  const host = options.addresses[number % options.addresses.length]!;
+  const socket = connect({ host, port: options.port, noDelay: true });
   const end = createSessionEnd({ session: number, direction: 0, seed: options.seed });
   const session: ClientSession = {
     ...{ slot: number, end, socket },
     incoming: createStallClock(options.periodMs, performance.now()),
     outgoing: createStallClock(options.periodMs, performance.now()),
-    ...{ broken: undefined, closing: false, onChange: undefined },
+    ...{ broken: undefined, closing: false, port: 0, onChange: undefined },
   };
   return new Promise((resolve, reject) => {
     const fail = (what: string): void => {
       clearTimeout(timer);
       socket.destroy();
-      reject(new Error(`session ${number} to ${options.address}:${options.port} could not be opened: ${what}`));
+      reject(new Error(`session ${number} to ${host}:${options.port} could not be opened: ${what}`));
     };
     const timer = setTimeout(() => fail(`no data both ways within ${timeoutMs} ms`), timeoutMs);
     socket.on('connect', () => {
+      session.port = socket.localPort ?? 0;
       wheel.add(session);
       socket.write(end.next());
     });
@@ -174,13 +198,14 @@ function report(): TrafficReport {
   const nowMs = performance.now();
   const broken: Record<Breakage, number> = { reset: 0, closed: 0, corrupted: 0, stalled: 0 };
   for (const { broken: cause } of sessions) if (cause !== undefined) broken[cause] += 1;
+  const brokenPorts = sessions.filter((session) => !isAlive(session)).map(({ port }) => port);
   const stalls: StallReport = {
     sessions: Uint32Array.from(sessions, ({ slot }) => slot),
     longestMs: Float64Array.from(sessions, ({ incoming }) => incoming.longestMs(nowMs)),
   };
   const count = sessions.length;
   sessions = sessions.filter(isAlive);
-  return { sessions: count, broken, stalls };
+  return { sessions: count, broken, brokenPorts, stalls };
 }
 
 function close(session: ClientSession, timeoutMs: number): Promise<boolean> {

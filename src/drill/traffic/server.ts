@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createSocket } from 'node:dgram';
 import { createServer, type Socket } from 'node:net';
 import { serveRemote } from '../remote.ts';
-import { headerLength, parseMessage } from './message.ts';
+import { emitMessage, headerLength, messageLength, parseMessage } from './message.ts';
 import { createSessionEnd, type SessionEnd } from './session.ts';
 import { createStallClock, type StallClock, type StallReport } from './stall-clock.ts';
 import { createWheel, type Wheel } from './wheel.ts';
@@ -18,17 +19,29 @@ interface ServedSession {
 let period = 0;
 const sessions = new Set<ServedSession>();
 
+export interface ListenOptions {
+  readonly port: number;
+  readonly flowPort: number;
+  /** Where UDP flows are answered from: a socket for all addresses would answer from any of them. */
+  readonly flowAddresses: readonly string[];
+  /** Tells real servers apart in the answers. */
+  readonly number: number;
+  readonly periodMs: number;
+}
+
 serveRemote({
-  listen: (port: number, periodMs: number) => {
-    period = periodMs;
-    const wheel = createWheel<ServedSession>(periodMs, ({ socket, end }) => {
+  listen: async (options: ListenOptions) => {
+    period = options.periodMs;
+    const wheel = createWheel<ServedSession>(period, ({ socket, end }) => {
       if (socket.writable) socket.write(end.next());
     });
     const server = createServer({ noDelay: true }, (socket) => serve(socket, wheel));
-    return new Promise<void>((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ port, host: '0.0.0.0', backlog: 4_096 }, () => resolve());
+      // Both families: an IPv6 socket takes IPv4 as well.
+      server.listen({ port: options.port, host: '::', backlog: 4_096 }, () => resolve());
     });
+    for (const address of options.flowAddresses) await answerFlows(address, options);
   },
   mark: () => {
     for (const { incoming } of sessions) incoming.reset(performance.now());
@@ -39,6 +52,22 @@ serveRemote({
     longestMs: Float64Array.from(sessions, ({ incoming }) => incoming.longestMs(performance.now())),
   }),
 });
+
+/** Each question of a flow comes back as an answer that names this server. */
+function answerFlows(address: string, { flowPort, number }: ListenOptions): Promise<void> {
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  socket.on('message', (bytes, from) => {
+    const parsed = parseMessage(bytes);
+    if (!parsed.ok || parsed.value.direction !== 0) return;
+    const answer = Buffer.alloc(messageLength(parsed.value));
+    emitMessage({ ...parsed.value, direction: 1, acknowledged: number }, answer, 0);
+    socket.send(answer, from.port, from.address, () => {});
+  });
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject);
+    socket.bind(flowPort, address, () => resolve());
+  });
+}
 
 function serve(socket: Socket, wheel: Wheel<ServedSession>): void {
   let session: ServedSession | undefined;

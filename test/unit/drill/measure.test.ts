@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { measureGap, sliceTimes } from '../../../src/drill/measure/gap.ts';
+import type { Sign } from '../../../src/drill/measure/capture.ts';
+import { measureTwoClaims } from '../../../src/drill/measure/claims.ts';
+import { longestSilence, measureGap, sliceTimes } from '../../../src/drill/measure/gap.ts';
 import { quantiles } from '../../../src/drill/measure/quantile.ts';
 import { gapBoundMs } from '../../../src/drill/result.ts';
 
@@ -59,8 +61,37 @@ test('quantiles are values that were measured', () => {
 });
 
 test('the bound of the gap follows the advertisement interval only where a failure must be noticed', () => {
-  assert.equal(gapBoundMs('kill', 100), 300 + 60.9375 + 50);
-  assert.equal(gapBoundMs('kill', 1_000), 3_000 + 609.375 + 50);
-  assert.equal(gapBoundMs('handover', 1_000), 50);
-  assert.equal(gapBoundMs('failback', 1_000), 50);
+  assert.equal(gapBoundMs('failure', 'b', 100), 300 + 60.9375 + 50);
+  assert.equal(gapBoundMs('failure', 'b', 1_000), 3_000 + 609.375 + 50);
+  assert.equal(gapBoundMs('planned', 'a', 1_000), 50);
+  assert.equal(gapBoundMs('silence', 'a', 1_000), 50);
+  assert.equal(gapBoundMs('unbounded', 'a', 1_000), undefined);
 });
+
+test('the longest silence is between two packets of either director, or at an edge', () => {
+  const [left, right] = [Float64Array.of(10, 20, 60), Float64Array.of(25, 30, 90)];
+  assert.deepEqual(longestSilence(left, right, 5, 95), { fromMs: 30, toMs: 60 });
+  assert.deepEqual(longestSilence(left, right, 5, 130), { fromMs: 90, toMs: 130 });
+  assert.deepEqual(longestSilence(new Float64Array(), new Float64Array(), 1, 3), { fromMs: 1, toMs: 3 });
+});
+
+const advertisements = (...moments: number[]): Sign[] => moments.map((atMs) => ({ atMs, kind: 'advertisement' }));
+
+for (const { what, left, right, expected } of [
+  { what: 'one after the other', left: advertisements(0, 100, 200), right: advertisements(210, 310), expected: 0 },
+  { what: 'both at once', left: advertisements(0, 100, 200, 300), right: advertisements(150, 250, 350), expected: 150 },
+  {
+    what: 'away and back in silence',
+    ...{ left: advertisements(0, 100, 500, 600), right: advertisements(350, 450), expected: 0 },
+  },
+  {
+    what: 'a handover and back',
+    left: [...advertisements(0, 100), { atMs: 101, kind: 'resignation' as const }, ...advertisements(190, 290)],
+    ...{ right: advertisements(110, 180), expected: 0 },
+  },
+]) {
+  test(`how long two claim to be active: ${what}`, () => {
+    assert.equal(measureTwoClaims(left, right, 100), expected);
+    assert.equal(measureTwoClaims(right, left, 100), expected);
+  });
+}

@@ -2,17 +2,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseDrillArguments } from '../../../src/drill/options.ts';
+import { scenarioNames } from '../../../src/drill/scenario-names.ts';
 
 const defaults = {
-  scenarios: ['kill', 'failback', 'handover'],
+  scenarios: ['kill', 'failback', 'handover', 'freeze'],
   forwardings: ['direct-route', 'masquerade'],
-  ...{ sessions: 1000, advertIntervalMs: 100, engine: 'portable', offloads: true, sync: true, json: false },
+  ...{ family: 'ipv4', sessions: 1000, flows: 200, advertIntervalMs: 100, engine: 'portable' },
+  ...{ offloads: true, sync: true, json: false },
 };
 
 for (const [line, changed] of [
   ['', {}],
   ['--scenario kill', { scenarios: ['kill'] }],
-  ['--scenario all --forwarding both', {}],
+  ['--scenario all --forwarding both', { scenarios: scenarioNames }],
+  ['--scenario freeze,kill,freeze', { scenarios: ['freeze', 'kill', 'freeze'] }],
+  ['--family both --flows 0', { family: 'both', flows: 0 }],
   ['--forwarding masquerade', { forwardings: ['masquerade'] }],
   ['--sessions 5 --advert-int 0.01 --json', { sessions: 5, advertIntervalMs: 10, json: true }],
   ['--sync off --scenario handover', { sync: false, scenarios: ['handover'] }],
@@ -25,7 +29,10 @@ for (const [line, changed] of [
 }
 
 for (const [line, sentence] of [
-  ['--scenario frost', "--scenario is one of kill, failback, handover, all, not 'frost'"],
+  ['--scenario frost', `--scenario is one of ${scenarioNames.join(', ')}, all, not 'frost'`],
+  ['--scenario kill,', `--scenario is one of ${scenarioNames.join(', ')}, all, not ''`],
+  ['--family ipx', "--family is one of ipv4, ipv6, both, not 'ipx'"],
+  ['--flows many', "--flows is a number from 0 to 5000, not 'many'"],
   ['--forwarding tunnel', "--forwarding is one of direct-route, masquerade, both, not 'tunnel'"],
   ['--sessions 0', "--sessions is a number from 1 to 20000, not '0'"],
   ['--sessions 1e3', "--sessions is a number from 1 to 20000, not '1e3'"],

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** In the order in which `all` runs them. */
+export const scenarioNames = [
+  'cold-start',
+  'kill',
+  'failback',
+  'handover',
+  'freeze',
+  'poweroff',
+  'link-down',
+  'restart',
+  'reload',
+  'partition',
+  'asymmetric',
+  'flapping',
+] as const;
+export type ScenarioName = (typeof scenarioNames)[number];
+
+/** What a drill without `--scenario` shows: the ways a director goes, and those in which it comes back. */
+export const defaultScenarios: readonly ScenarioName[] = ['kill', 'failback', 'handover', 'freeze'];
+
+export interface ScenarioText {
+  readonly title: string;
+  /** What happens, and what must hold beside what must hold everywhere: lines for the help. */
+  readonly help: readonly string[];
+}
+
+export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
+  'cold-start': {
+    title: 'both directors start at once',
+    help: ['both directors start at once, without sessions', 'exactly one becomes active, and sessions can be opened'],
+  },
+  kill: {
+    title: 'kill -9 of the active director',
+    help: ['kill -9 of every process of the active director', 'the other one takes over within the bound of a failure'],
+  },
+  failback: {
+    title: 'the killed director comes back',
+    help: ['the killed director is started again', 'it copies the connection table and takes back'],
+  },
+  handover: {
+    title: 'planned handover',
+    help: ['the active director hands over (baton failover)', 'the other one takes over at once'],
+  },
+  freeze: {
+    title: 'the active director freezes for 3 s',
+    help: [
+      'SIGSTOP to every process of the active director, SIGCONT 3 s later',
+      'once continued it sends nothing for the addresses until it takes back, not before its active down interval',
+    ],
+  },
+  poweroff: {
+    title: 'power failure of the active director',
+    help: ["the active director's processes and cables vanish at once", 'made anew it copies the table and takes back'],
+  },
+  'link-down': {
+    title: 'the active director loses its front link',
+    help: ["the switch takes the active director's front link down, for 2 s", 'with its link it takes back'],
+  },
+  restart: {
+    title: 'restart of the active director',
+    help: ['SIGTERM to the active director, then it is started again', 'it exits with 0, hands over, and takes back'],
+  },
+  reload: {
+    title: 'reload with other real servers',
+    help: ['SIGHUP with other weights and a further real server', 'no gap; the added real server gets new sessions'],
+  },
+  partition: {
+    title: 'the directors cannot hear each other',
+    help: [
+      'the directors cannot hear each other for 2 s, but all others: both become active (split brain)',
+      'healed, one remains within 2 x active down interval, announces the addresses again, and the tables are merged;',
+      'sessions that the remaining director carried are unbroken, the others are counted; two may forward meanwhile',
+    ],
+  },
+  asymmetric: {
+    title: 'the backup does not hear the active director',
+    help: ['the backup does not hear the active director for 2 s, but is heard', 'what must hold for partition'],
+  },
+  flapping: {
+    title: 'ten failures in a row',
+    help: ['kill, handover, freeze and link-down in turn, ten in all, each healed', 'the same sessions cross them all'],
+  },
+};
+
+/** Where VRRP by itself elects two for a time. */
+export function mayHaveTwo(scenario: ScenarioName): boolean {
+  return scenario === 'partition' || scenario === 'asymmetric';
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import { monotonicMs } from './director.ts';
+import { isActive, readyTimeoutMs } from './health.ts';
+import type { DirectorName } from './lab/topology.ts';
+import type { WireReport } from './measure/capture.ts';
+import type { DrillOptions } from './options.ts';
+import type { Pair } from './pair.ts';
+import type { TimelineEntry } from './result.ts';
+
+/** How a takeover comes about: by a failure that must be noticed, or orderly. */
+export type TakeoverKind = 'failure' | 'planned';
+
+/** A time in which one director took over from the other. */
+export interface TakeoverWindow {
+  readonly from: DirectorName;
+  readonly to: DirectorName;
+  readonly kind: TakeoverKind;
+  /** When the former takeover was over: since then only `from` has been forwarding. */
+  readonly fromMs: number;
+  readonly triggerMs: number;
+}
+
+/** What was seen while a scenario ran, once it is over. */
+export interface Evidence {
+  readonly wire: WireReport;
+  /** The local ports of the client's sessions that broke. */
+  readonly brokenPorts: readonly number[];
+}
+
+/** A check of the evidence: a sentence for everything that did not hold. */
+export type Check = (evidence: Evidence) => readonly string[];
+
+/** Where a scenario happens: what it does, notes and finds. */
+export interface Stage {
+  readonly pair: Pair;
+  readonly options: DrillOptions;
+  readonly say: (text: string) => void;
+  /** Brings a takeover about and waits until the new active forwards. Gives the moment of the trigger. */
+  takeOver(from: DirectorName, to: DirectorName, kind: TakeoverKind, what: string, trigger: Trigger): Promise<number>;
+  /** Enters a moment into the timeline. */
+  note(what: string, atMs?: number): void;
+  /** Something that did not hold. */
+  fail(sentence: string): void;
+  /** Something worth knowing. */
+  tell(sentence: string): void;
+  /** To be called with the evidence when the scenario is over. */
+  check(check: Check): void;
+}
+
+/** Does what the scenario is about. Gives the moment it was done, in monotonic milliseconds. */
+export type Trigger = () => number | Promise<number>;
+
+export interface StageRecord {
+  readonly timeline: readonly TimelineEntry[];
+  readonly windows: readonly TakeoverWindow[];
+  readonly failures: string[];
+  readonly observations: string[];
+  readonly checks: readonly Check[];
+}
+
+export interface Scenario {
+  /** The director that is active before, and the one that is after the first takeover. */
+  readonly from: DirectorName;
+  readonly to: DirectorName;
+  /** Brings the pair to where the scenario starts; without it, a is active and b its backup in sync. */
+  prepare?(stage: Stage): Promise<void>;
+  run(stage: Stage): Promise<void>;
+}
+
+const forwardingTimeoutMs = 15_000;
+
+export function createStage(context: Pick<Stage, 'pair' | 'options' | 'say'>): { stage: Stage; record: StageRecord } {
+  const { pair, options, say } = context;
+  const timeline: TimelineEntry[] = [];
+  const windows: TakeoverWindow[] = [];
+  const record = { timeline, windows, failures: [] as string[], observations: [] as string[], checks: [] as Check[] };
+  let settledMs = monotonicMs();
+  const note = (what: string, atMs = monotonicMs()): void => {
+    timeline.push({ atMs, what });
+  };
+  const stage: Stage = {
+    ...{ pair, options, say, note },
+    takeOver: async (from, to, kind, what, trigger) => {
+      say(what);
+      const triggerMs = await trigger();
+      note(what, triggerMs);
+      windows.push({ from, to, kind, fromMs: settledMs, triggerMs });
+      await pair.directors[to].await('active', isActive, readyTimeoutMs);
+      note(`director ${to} says that it is active`);
+      const forwards = await pair.capture.call<boolean>(
+        ...(['awaitForwarding', to, pair.families, triggerMs, forwardingTimeoutMs] as const),
+      );
+      if (!forwards) record.failures.push(`director ${to} did not forward within ${forwardingTimeoutMs / 1000} s`);
+      settledMs = monotonicMs();
+      return triggerMs;
+    },
+    fail: (sentence) => record.failures.push(sentence),
+    tell: (sentence) => record.observations.push(sentence),
+    check: (check) => record.checks.push(check),
+  };
+  return { stage, record };
+}
