@@ -2,10 +2,11 @@
 import { readI32, readU16, writeU16, writeU32 } from '../src/lib/bytes.ts';
 import { accept, type Result, reject } from '../src/lib/result.ts';
 import { ConnectionEvent, isValidHead, RecordOffset, recordWords } from '../src/model/connection-batch.ts';
+import { protocolNumbers } from '../src/model/virtual-service.ts';
 
 // Connection entries packed one after the other, big-endian. Byte 0 says how long an entry is:
 //
-//     byte  0       bits 0..1 event, 2 IPv6, 3 local, 4..5 forwarding method, 6..7 zero
+//     byte  0       bits 0..1 event, 2 IPv6, 3 local, 4..5 forwarding method, 6 template, 7 zero
 //     byte  1       protocol number
 //     byte  2       state
 //     bytes 3..8    client, virtual and real server port
@@ -21,6 +22,7 @@ export const entryLengthIpv6 = 65;
 const addressesOffset = 17;
 const ipv6Bit = 1 << 24;
 const localBit = 1 << 25;
+const templateBit = 1 << 28;
 const eventMask = 0xff;
 
 /** How many records of the batch, from `from` on, fit into `room` bytes, and the bytes they take. */
@@ -53,7 +55,12 @@ export function emitEntries(
     const at = record * recordWords;
     const head = batch[at]!;
     const ipv6 = (head & ipv6Bit) !== 0;
-    buffer[offset] = (head & 3) | (ipv6 ? 4 : 0) | ((head & localBit) !== 0 ? 8 : 0) | (((head >>> 26) & 3) << 4);
+    buffer[offset] =
+      (head & 3) |
+      (ipv6 ? 4 : 0) |
+      ((head & localBit) !== 0 ? 8 : 0) |
+      (((head >>> 26) & 3) << 4) |
+      ((head & templateBit) !== 0 ? 0x40 : 0);
     buffer[offset + 1] = head >>> 8;
     buffer[offset + 2] = head >>> 16;
     writeU32(buffer, offset + 3, batch[at + RecordOffset.ports]!);
@@ -83,7 +90,7 @@ export function parseEntries(bytes: Uint8Array): Result<Int32Array, 'badEntry'> 
   let offset = 0;
   for (let at = 0; at < batch.length; at += recordWords) {
     const head = bytes[offset]!;
-    if (head >>> 6 !== 0) return reject('badEntry');
+    if (head >>> 7 !== 0) return reject('badEntry');
     const ipv6 = (head & 4) !== 0;
     batch[at] =
       (head & 3) |
@@ -91,7 +98,8 @@ export function parseEntries(bytes: Uint8Array): Result<Int32Array, 'badEntry'> 
       (bytes[offset + 2]! << 16) |
       (ipv6 ? ipv6Bit : 0) |
       ((head & 8) !== 0 ? localBit : 0) |
-      ((head >>> 4) << 26);
+      (((head >>> 4) & 3) << 26) |
+      ((head & 0x40) !== 0 ? templateBit : 0);
     batch[at + RecordOffset.ports] = readI32(bytes, offset + 3);
     batch[at + RecordOffset.realPort] = readU16(bytes, offset + 7);
     batch[at + RecordOffset.idleMs] = readI32(bytes, offset + 9);
@@ -114,7 +122,7 @@ export function isValidRecord(batch: Int32Array, at: number): boolean {
   const head = batch[at]!;
   if (!isValidHead(head)) return false;
   const ports = batch[at + RecordOffset.ports]!;
-  if (ports >>> 16 === 0 || (ports & 0xffff) === 0) return false;
+  if ((ports & 0xffff) === 0 || !isValidClient(head, ports >>> 16)) return false;
   if (batch[at + RecordOffset.idleMs]! < 0 || batch[at + RecordOffset.timeoutMs]! < 0) return false;
   const realPort = batch[at + RecordOffset.realPort]!;
   if (realPort < 0 || realPort > 0xffff) return false;
@@ -126,6 +134,14 @@ export function isValidRecord(batch: Int32Array, at: number): boolean {
   return (
     realPort !== 0 && batch[at + RecordOffset.timeoutMs]! > 0 && !isUnspecified(batch, at + RecordOffset.realAddress)
   );
+}
+
+/** A template stands for no port; a UDP packet need not name one (RFC 768). UDP flows and templates have one state. */
+function isValidClient(head: number, port: number): boolean {
+  const isUdp = ((head >>> 8) & 0xff) === protocolNumbers.udp;
+  const isTemplate = (head & templateBit) !== 0;
+  if ((isUdp || isTemplate) && ((head >>> 16) & 0xff) !== 0) return false;
+  return isTemplate ? port === 0 : isUdp || port !== 0;
 }
 
 function entryLength(head: number): number {

@@ -57,9 +57,9 @@ function keyOf(batch: Int32Array, at: number): number {
   return hashKey(batch, at, 0x5bd1e995) * 0x20_0000 + (hashKey(batch, at, 0x1b873593) >>> 11);
 }
 
-/** Protocol and family, ports, client and virtual address. */
+/** Protocol, family and whether it is a template, ports, client and virtual address. */
 function hashKey(batch: Int32Array, at: number, seed: number): number {
-  let state = mixWord(seed, batch[at]! & 0x0100ff00);
+  let state = mixWord(seed, batch[at]! & 0x1100ff00);
   state = mixWord(state, batch[at + RecordOffset.ports]!);
   for (let word = RecordOffset.clientAddress; word < RecordOffset.realAddress; word += 1) {
     state = mixWord(state, batch[at + word]!);

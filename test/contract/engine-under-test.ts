@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import type { EngineConfiguration, EngineCounters, ExportPage, ImportOutcome } from '../../src/engine/engine.ts';
+import { type IpAddress, ipAddressBytes } from '../../src/lib/ip-address.ts';
 
 export interface FrameOut {
   readonly port: string;
@@ -18,7 +20,7 @@ export type Reachability = 'reachable' | 'resolving' | 'unreachable';
 
 /**
  * An engine as the contract suite drives it. Ports are `clients` (index 1) and `servers` (index 2); 198.51.100.0/24 is
- * behind `clients`, 10.0.0.0/24 behind `servers`. An engine in the kernel implements it with test runs of its program.
+ * behind `clients`, 10.0.0.0/24 and 2001:db8:a::/48 behind `servers`. An engine in the kernel implements it with test runs of its program.
  */
 export interface EngineUnderTest {
   configure(configuration: EngineConfiguration): Promise<void>;
@@ -49,7 +51,8 @@ export type MakeEngine = (limits: EngineLimits) => EngineUnderTest;
 
 /** MAC addresses of the suite's network, by address. */
 export function neighbourMac(address: string): Uint8Array {
-  return Uint8Array.of(2, 1, ...address.split('.').map(Number));
+  const bytes = ipAddressBytes(address as IpAddress);
+  return Uint8Array.of(2, bytes.length === 4 ? 1 : 6, ...bytes.subarray(-4));
 }
 
 export const portMac = {

@@ -36,7 +36,7 @@ export const makePortableEngine: MakeEngine = (limits) => {
   let hopsChanged = false;
 
   const hop = (address: string): FakeHop => {
-    const port = address.startsWith('10.') ? ports.servers : ports.clients;
+    const port = /^(10\.|2001:db8:a:)/.test(address) ? ports.servers : ports.clients;
     const known = hops.get(address) ?? new FakeHop(port, neighbourMac(address));
     hops.set(address, known);
     return known;

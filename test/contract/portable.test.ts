@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { datagramContract } from './datagrams.ts';
 import { forwardingContract } from './forwarding.ts';
 import { lifecycleContract } from './lifecycle.ts';
+import { loadContract } from './load.ts';
 import { makePortableEngine } from './portable-harness.ts';
 import { refusalContract } from './refusals.ts';
 import { replicationContract } from './replication.ts';
@@ -9,3 +11,5 @@ forwardingContract('portable', makePortableEngine);
 refusalContract('portable', makePortableEngine);
 lifecycleContract('portable', makePortableEngine);
 replicationContract('portable', makePortableEngine);
+datagramContract('portable', makePortableEngine);
+loadContract('portable', makePortableEngine);

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import type { DropReason, EngineConfiguration, EngineCounters } from '../../src/engine/engine.ts';
-import type { IpAddress } from '../../src/lib/ip-address.ts';
+import type { Family, IpAddress } from '../../src/lib/ip-address.ts';
 import { describeRecord, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
 import type { Selector } from '../../src/model/selector.ts';
 import { defaultTimeouts } from '../../src/model/timeouts.ts';
-import type { ForwardingMethod } from '../../src/model/virtual-service.ts';
+import type { ForwardingMethod, RealServer, VirtualService } from '../../src/model/virtual-service.ts';
 import type { ArrivalOptions, EngineLimits, EngineUnderTest, FrameOut, MakeEngine } from './engine-under-test.ts';
 import { describeFrame, type TcpFields, tcpFrame } from './frames.ts';
 
 export const virtualAddress = '192.0.2.80';
+export const virtualAddressIpv6 = '2001:db8::80';
 export const slot = 3;
 const ip = (text: string): IpAddress => text as IpAddress;
 
@@ -22,6 +23,12 @@ export interface SceneOptions {
   /** Without it the lease is valid for an hour and the grace period is over. */
   readonly lease?: 'none' | 'fresh';
   readonly extraService?: boolean;
+  /** The virtual address is 2001:db8::80, real servers 2001:db8:a::1, … */
+  readonly family?: Family;
+  readonly protocol?: 'tcp' | 'udp';
+  readonly service?: Partial<VirtualService>;
+  /** Fields of every real server. */
+  readonly realServer?: Partial<RealServer>;
 }
 
 const eachInTurn = (count: number): Selector => ({
@@ -29,18 +36,22 @@ const eachInTurn = (count: number): Selector => ({
   slots: Uint16Array.from({ length: count }, (_, i) => i),
 });
 
-/** One virtual service, tcp 192.0.2.80:80, with real servers 10.0.0.1, 10.0.0.2, …; real port 8080 in masquerade. */
+/** One virtual service, tcp 192.0.2.80:80 unless told otherwise, with real servers 10.0.0.1, 10.0.0.2, …; real port 8080 in masquerade. */
 export function configurationOf(options: SceneOptions = {}): EngineConfiguration {
   const method = options.method ?? 'masquerade';
-  const servers = options.servers ?? ['10.0.0.1', '10.0.0.2'];
+  const isIpv6 = options.family === 'ipv6';
+  const servers = options.servers ?? (isIpv6 ? ['2001:db8:a::1', '2001:db8:a::2'] : ['10.0.0.1', '10.0.0.2']);
   const realServers = servers.map((address) => ({
     address: ip(address),
     port: method === 'masquerade' ? 8080 : 80,
     weight: 1,
     forwardingMethod: method,
+    ...options.realServer,
   }));
   const scheduler = { name: 'rr', hashPort: false, fallback: false } as const;
-  const service = { address: ip(virtualAddress), port: 80, protocol: 'tcp', scheduler, realServers } as const;
+  const address = ip(isIpv6 ? virtualAddressIpv6 : virtualAddress);
+  const protocol = options.protocol ?? 'tcp';
+  const service = { address, port: 80, protocol, scheduler, realServers, ...options.service } as const;
   const selector = options.selector ?? eachInTurn(servers.length);
   const extra = {
     service: { ...service, port: 81 },
@@ -48,7 +59,7 @@ export function configurationOf(options: SceneOptions = {}): EngineConfiguration
   } as const;
   return {
     addresses: [
-      { address: ip(virtualAddress), interface: 'clients', leaseSlot: slot, answer: true },
+      { address, interface: 'clients', leaseSlot: slot, answer: true },
       { address: ip('10.0.0.254'), interface: 'servers', leaseSlot: slot, answer: false },
     ],
     services: [{ service, selector }, ...(options.extraService ? [extra] : [])],
