@@ -55,20 +55,19 @@ export class EngineInterfaces {
     this.#parts.onReopened(this.ports);
   }
 
+  /** True when the port is another one than before, or has been closed in the attempt. */
   #reopen(port: PacketRing): boolean {
-    const before = port.fd;
     try {
       if (!port.reopen()) return false;
       this.#failures.delete(port);
       this.#parts.log('warn', `interface ${port.interface} was made anew; the engine forwards on it again`);
     } catch (error) {
       const sentence = error instanceof Error ? error.message : String(error);
-      if (this.#failures.get(port) !== sentence) {
-        this.#parts.log('error', `the engine cannot forward on ${port.interface}, which was made anew: ${sentence}`);
-      }
+      if (this.#failures.get(port) === sentence) return false;
       this.#failures.set(port, sentence);
+      this.#parts.log('error', `the engine cannot forward on ${port.interface}, which was made anew: ${sentence}`);
     }
-    return port.fd !== before;
+    return true;
   }
 
   #makePoller(): Poller {

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { namespacesUnavailable } from '../support/namespaces.ts';
+import { PairBench, pairConfiguration } from './daemon-bench.ts';
+
+describe('an interface that is deleted and made anew', { skip: namespacesUnavailable() }, () => {
+  let bench: PairBench;
+  before(async () => {
+    bench = new PairBench();
+    await Promise.all([bench.startRealServer(0), bench.startRealServer(1)]);
+  });
+  after(() => bench.remove());
+
+  test('carries the director again: election, ARP, and the connections it had', async () => {
+    const a = bench.start('a', pairConfiguration({ priority: 100, sync: false }));
+    await a.active();
+    const session = bench.session();
+    const server = (await session.ask('before')).split(' ')[0]!;
+    const [transitions, from] = [(await a.router()).transitions, a.log.length];
+    bench.a.ip('link', 'del', 'eth0');
+    await a.until('in fault', ({ virtualRouters }) => virtualRouters[0]?.state === 'fault');
+    bench.network.join([bench.a, 'eth0'], [bench.hub, 'to-a']);
+    bench.hub.ip('link', 'set', 'to-a', 'master', 'switch');
+    bench.a.ip('addr', 'add', '10.9.0.2/24', 'dev', 'eth0');
+    await a.logged(/^interface eth0 was made anew; the engine forwards on it again$/, from);
+    await a.active();
+    assert.equal(await session.ask('after'), `${server} after`);
+    const other = bench.session();
+    assert.match(await other.ask('on'), /^rs[01] on$/);
+    // To fault, backup and active: once each.
+    assert.equal((await a.router()).transitions, transitions + 3);
+  });
+});
