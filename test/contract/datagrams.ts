@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { DropReason } from '../../src/engine/engine.ts';
 import type { MakeEngine } from './engine-under-test.ts';
 import {
   describeOut,
@@ -51,6 +52,14 @@ export async function sendAll(scene: Scene, side: Side, frames: readonly Uint8Ar
   for (const frame of frames) lines.push(...(await scene.engine.send(side, frame)).map(describeOut));
   return lines;
 }
+
+/** Reasons with a vector below. */
+export const datagramReasons: readonly DropReason[] = [
+  'fragmentUnknown',
+  'fragmentOverlap',
+  'fragmentMalformed',
+  'fragmentTiny',
+];
 
 /** Both families: TCP and UDP both ways, errors about them, and fragments. */
 export function datagramContract(name: string, make: MakeEngine): void {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { datagramContract } from './datagrams.ts';
 import { forwardingContract } from './forwarding.ts';
+import { ipv6Contract } from './ipv6.ts';
 import { lifecycleContract } from './lifecycle.ts';
 import { loadContract } from './load.ts';
 import { makePortableEngine } from './portable-harness.ts';
@@ -13,3 +14,4 @@ lifecycleContract('portable', makePortableEngine);
 replicationContract('portable', makePortableEngine);
 datagramContract('portable', makePortableEngine);
 loadContract('portable', makePortableEngine);
+ipv6Contract('portable', makePortableEngine);

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DropReason, dropReasons } from '../../src/engine/engine.ts';
+import { datagramReasons } from './datagrams.ts';
 import type { MakeEngine } from './engine-under-test.ts';
 import { arpFrame, echoFrame, repaired, tcpFrame } from './frames.ts';
+import { ipv6Reasons } from './ipv6.ts';
 import { configurationOf, describe, Scene, type SceneOptions, slot } from './scene.ts';
 
 interface Vector {
@@ -257,7 +259,12 @@ export function refusalContract(name: string, make: MakeEngine): void {
   }
 
   test(`${name}: every reason has a vector`, () => {
-    const covered = new Set([...countedByPorts, ...vectors.map((vector) => vector.reason)]);
+    const covered = new Set([
+      ...countedByPorts,
+      ...datagramReasons,
+      ...ipv6Reasons,
+      ...vectors.map((vector) => vector.reason),
+    ]);
     assert.deepEqual(
       dropReasons.filter((reason) => !covered.has(reason)),
       [],
