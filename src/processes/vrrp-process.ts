@@ -111,7 +111,8 @@ async function answer(
 }
 
 /**
- * A virtual router whose interface was missing, or had no address, takes part as soon as it has one. An IPv6 address is
+ * A virtual router whose interface was missing, or had no address, takes part as soon as it has one. A link that is down
+ * keeps its addresses, so they alone say nothing. An IPv6 address is
  * no source until duplicate address detection is done with it, a second or two after the link came up.
  */
 function mendFaults(election: Election): void {
@@ -124,7 +125,8 @@ function mendFaults(election: Election): void {
 
 function canSendFrom(interfaceName: string, family: Family): boolean {
   try {
-    return primaryAddress(interfaceFacts(interfaceName), family) !== undefined;
+    const facts = interfaceFacts(interfaceName);
+    return facts.up && facts.running && primaryAddress(facts, family) !== undefined;
   } catch {
     return false;
   }
