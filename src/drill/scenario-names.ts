@@ -56,7 +56,10 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
   },
   'link-down': {
     title: 'the active director loses its front link',
-    help: ["the switch takes the active director's front link down, for 2 s", 'with its link it takes back'],
+    help: [
+      "the switch takes the active director's front link down, for 2 s",
+      'it is inactive as long, and takes back then',
+    ],
   },
   restart: {
     title: 'restart of the active director',

@@ -37,15 +37,15 @@ export async function runScenario(
   const { pair, options, say } = context;
   const scenario = scenarios[name];
   say(`scenario ${name}`);
-  const opening = createStage(context);
+  const opening = createStage(context, monotonicMs());
   // A director that one scenario has left dead is what failback begins with.
   if (name !== 'failback') await makeHealthy(pair.directors);
   await scenario.prepare?.(opening.stage);
   await pair.capture.call('clear');
+  const clearedMs = monotonicMs();
   if (name !== 'cold-start') await openTraffic(context, scenario);
   for (const end of [pair.client, ...pair.servers]) await end.call('mark');
-  const startedMs = monotonicMs();
-  const { stage, record } = createStage(context);
+  const { stage, record } = createStage(context, clearedMs);
   record.failures.push(...opening.record.failures);
   await scenario.run(stage);
   await pair.client.call('settle', settleTimeoutMs);
@@ -55,7 +55,7 @@ export async function runScenario(
   const flows = await pair.client.call<FlowReport>('reportFlows');
   const served = await Promise.all(pair.servers.map((server) => server.call<StallReport>('report')));
   const wire = await pair.capture.call<WireReport>('read');
-  const firstMs = record.windows[0]?.triggerMs ?? record.timeline[0]?.atMs ?? startedMs;
+  const firstMs = record.windows[0]?.triggerMs ?? record.timeline[0]?.atMs ?? clearedMs;
   const failures = [...record.failures, ...record.checks.flatMap((check) => check({ wire, ...traffic }))];
   const takeovers = pair.families.flatMap((family) =>
     takeoversOf(record, scenario, endedMs).map((window) => measureTakeover(wire, family, window)),

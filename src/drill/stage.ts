@@ -15,7 +15,7 @@ export interface TakeoverWindow {
   readonly from: DirectorName;
   readonly to: DirectorName;
   readonly kind: TakeoverKind;
-  /** When the former takeover was over: since then only `from` has been forwarding. */
+  /** When the former takeover was over, or the scenario began: since then only `from` has been forwarding. */
   readonly fromMs: number;
   readonly triggerMs: number;
 }
@@ -69,12 +69,15 @@ export interface Scenario {
 
 const forwardingTimeoutMs = 15_000;
 
-export function createStage(context: Pick<Stage, 'pair' | 'options' | 'say'>): { stage: Stage; record: StageRecord } {
+export function createStage(
+  context: Pick<Stage, 'pair' | 'options' | 'say'>,
+  sinceMs: number,
+): { stage: Stage; record: StageRecord } {
   const { pair, options, say } = context;
   const timeline: TimelineEntry[] = [];
   const windows: TakeoverWindow[] = [];
   const record = { timeline, windows, failures: [] as string[], observations: [] as string[], checks: [] as Check[] };
-  let settledMs = monotonicMs();
+  let settledMs = sinceMs;
   const note = (what: string, atMs = monotonicMs()): void => {
     timeline.push({ atMs, what });
   };
@@ -87,11 +90,12 @@ export function createStage(context: Pick<Stage, 'pair' | 'options' | 'say'>): {
       windows.push({ from, to, kind, fromMs: settledMs, triggerMs });
       await pair.directors[to].await('active', isActive, readyTimeoutMs);
       note(`director ${to} says that it is active`);
-      const forwards = await pair.capture.call<boolean>(
+      const forwardedMs = await pair.capture.call<number | undefined>(
         ...(['awaitForwarding', to, pair.families, triggerMs, forwardingTimeoutMs] as const),
       );
-      if (!forwards) record.failures.push(`director ${to} did not forward within ${forwardingTimeoutMs / 1000} s`);
-      settledMs = monotonicMs();
+      if (forwardedMs === undefined)
+        record.failures.push(`director ${to} did not forward within ${forwardingTimeoutMs / 1000} s`);
+      settledMs = forwardedMs ?? monotonicMs();
       return triggerMs;
     },
     fail: (sentence) => record.failures.push(sentence),

@@ -87,16 +87,16 @@ serveRemote({
     const station = ({ notes }: Watched): Record<Family, Sent> => ({ ipv4: sent(notes.ipv4), ipv6: sent(notes.ipv6) });
     return Object.fromEntries([...watched].map(([name, director]) => [name, station(director)]));
   },
-  /** Waits until a director forwards in each of the families, later than `sinceMs`. Gives whether it does. */
+  /** Waits until a director forwards in each of the families, later than `sinceMs`. Gives when it last did; undefined when it does not. */
   awaitForwarding: (director: string, families: readonly Family[], sinceMs: number, timeoutMs: number) =>
-    new Promise<boolean>((resolve) => {
+    new Promise<number | undefined>((resolve) => {
       const givenUpMs = performance.now() + timeoutMs;
       const timer = setInterval(() => {
         const { notes } = watched.get(director)!;
-        const forwards = families.every((family) => notes[family].forwarded.lastMs() > sinceMs);
-        if (!forwards && performance.now() < givenUpMs) return;
+        const lastMs = Math.min(...families.map((family) => notes[family].forwarded.lastMs()));
+        if (lastMs <= sinceMs && performance.now() < givenUpMs) return;
         clearInterval(timer);
-        resolve(forwards);
+        resolve(lastMs > sinceMs ? lastMs : undefined);
       }, drainEveryMs);
     }),
 });

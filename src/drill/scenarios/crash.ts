@@ -10,6 +10,7 @@ import type { Scenario, Stage } from '../stage.ts';
 
 const frozenMs = 3_000;
 const cutOffMs = 2_000;
+const noticeTimeoutMs = 5_000;
 const takeoverTimeoutMs = 15_000;
 
 export const kill: Scenario = {
@@ -87,7 +88,11 @@ export async function loseLink(stage: Stage, durationMs: number): Promise<void> 
     return atMs;
   };
   const downMs = await stage.takeOver('a', 'b', 'failure', "director a's front link goes down", set(false));
+  await stage.pair.directors.a.await('inactive without its link', (status) => !isActive(status), noticeTimeoutMs);
   await delay(Math.max(0, downMs + durationMs - monotonicMs()));
+  if (isActive(await stage.pair.directors.a.await('ready', () => true, noticeTimeoutMs))) {
+    stage.fail('director a became active again while its link was down');
+  }
   await stage.takeOver('b', 'a', 'planned', "director a's front link comes up", set(true));
 }
 

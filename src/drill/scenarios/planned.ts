@@ -85,7 +85,8 @@ export const coldStart: Scenario = {
     stage.note('director a says that it is active');
     await directors.b.await('a backup in sync', isBackupInSync, readyTimeoutMs);
     await directors.a.await('sure of its real servers', hasAllRealServers, readyTimeoutMs);
-    if (!(await capture.call<boolean>('awaitForwarding', 'a', families, startedMs, openTimeoutMs))) {
+    const forwards = await capture.call<number | undefined>('awaitForwarding', 'a', families, startedMs, openTimeoutMs);
+    if (forwards === undefined) {
       stage.fail('director a never forwarded a packet');
     }
     const opened = await client.call<number>('fill', stage.options.sessions, openTimeoutMs);
