@@ -4,10 +4,10 @@ import type { EngineConfiguration } from '../src/engine/engine.ts';
 import type { NextHop } from '../src/engine/portable/next-hop.ts';
 import type { Frame, PacketPort } from '../src/engine/portable/packet-port.ts';
 import { PortableEngine } from '../src/engine/portable/portable-engine.ts';
-import type { IpAddress } from '../src/lib/ip-address.ts';
+import type { Family, IpAddress } from '../src/lib/ip-address.ts';
 import { defaultTimeouts } from '../src/model/timeouts.ts';
 import type { ForwardingMethod } from '../src/model/virtual-service.ts';
-import { tcpFrame } from '../test/contract/frames.ts';
+import { Flags, segmentFrame } from '../test/contract/packets.ts';
 
 const slotLength = 128;
 const slots = 4096;
@@ -83,15 +83,19 @@ class LoopPort implements PacketPort {
 
 const ip = (text: string): IpAddress => text as IpAddress;
 
-function configuration(forwardingMethod: ForwardingMethod): EngineConfiguration {
-  const realServers = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'].map((address) => ({
-    address: ip(address),
+const virtualAddresses = { ipv4: '192.0.2.80', ipv6: '2001:db8::80' } as const;
+const clients = { ipv4: '198.18.0.1', ipv6: '2001:db8:c::1' } as const;
+
+function configuration(forwardingMethod: ForwardingMethod, family: Family): EngineConfiguration {
+  const network = family === 'ipv6' ? '2001:db8:a::' : '10.0.0.';
+  const realServers = [1, 2, 3, 4].map((host) => ({
+    address: ip(`${network}${host}`),
     port: 80,
     weight: 1,
     forwardingMethod,
   }));
   const scheduler = { name: 'sh', hashPort: true, fallback: false } as const;
-  const service = { address: ip('192.0.2.80'), port: 80, protocol: 'tcp', scheduler, realServers } as const;
+  const service = { address: ip(virtualAddresses[family]), port: 80, protocol: 'tcp', scheduler, realServers } as const;
   const selector = { shape: 'hash', slots: Uint16Array.of(0, 1, 2, 3), seed: 1, hashPort: true } as const;
   return {
     addresses: [{ address: service.address, interface: 'clients', leaseSlot: -1, answer: true }],
@@ -101,33 +105,48 @@ function configuration(forwardingMethod: ForwardingMethod): EngineConfiguration 
   };
 }
 
-function measure(method: ForwardingMethod, flows: number): void {
-  const clients = new LoopPort('clients', 1);
+function writeIpv4(memory: Uint8Array, offset: number, flow: number): void {
+  const port = 1024 + (flow & 0x3fff);
+  memory[offset + 34] = port >>> 8;
+  memory[offset + 35] = port;
+  const host = (flow >>> 14) + 1;
+  memory[offset + 29] = host;
+  // The IP checksum of 198.18.0.1 less what the host byte adds.
+  const sum = ((memory[offset + 24]! << 8) | memory[offset + 25]!) - (host - 1);
+  memory[offset + 24] = sum >>> 8;
+  memory[offset + 25] = sum;
+}
+
+function writeIpv6(memory: Uint8Array, offset: number, flow: number): void {
+  const port = 1024 + (flow & 0x3fff);
+  memory[offset + 54] = port >>> 8;
+  memory[offset + 55] = port;
+  memory[offset + 37] = (flow >>> 14) + 1;
+}
+
+function measure(method: ForwardingMethod, family: Family, flows: number): void {
+  const ingress = new LoopPort('clients', 1);
   const servers = new LoopPort('servers', 2);
   const hop: NextHop = { state: 'resolved', port: servers, macAddress: new Uint8Array(6) };
   const engine = new PortableEngine({
-    ports: [clients, servers],
+    ports: [ingress, servers],
     resolver: { resolve: () => hop, update: () => false },
     leases: { validUntilMs: () => Number.POSITIVE_INFINITY },
     nowMs: () => performance.now(),
   });
-  engine.configure(configuration(method));
-  clients.flows = flows;
+  engine.configure(configuration(method, family));
+  ingress.flows = flows;
   // A prime that divides no number of flows: every flow has its turn.
-  clients.stride = flows > 1000 ? 7919 : 1;
+  ingress.stride = flows > 1000 ? 7919 : 1;
   // Client port and address follow the flow; the checksums are wrong, and stay so: the engine never sums segments.
-  clients.template = tcpFrame({ flags: 'A', source: '198.18.0.1' });
-  clients.write = (memory, offset, flow) => {
-    const port = 1024 + (flow & 0x3fff);
-    memory[offset + 34] = port >>> 8;
-    memory[offset + 35] = port;
-    const host = (flow >>> 14) + 1;
-    memory[offset + 29] = host;
-    // The IP checksum of 198.18.0.1 less what the host byte adds.
-    const sum = ((memory[offset + 24]! << 8) | memory[offset + 25]!) - (host - 1);
-    memory[offset + 24] = sum >>> 8;
-    memory[offset + 25] = sum;
+  const flow = {
+    source: clients[family],
+    sourcePort: 1024,
+    destination: virtualAddresses[family],
+    destinationPort: 80,
   };
+  ingress.template = segmentFrame(flow, Flags.ack);
+  ingress.write = family === 'ipv6' ? writeIpv6 : writeIpv4;
   const run = (frames: number): number => {
     const start = performance.now();
     let left = frames;
@@ -144,11 +163,13 @@ function measure(method: ForwardingMethod, flows: number): void {
   const best = Math.max(...rates).toFixed(2);
   const memory = Math.round(process.memoryUsage.rss() / (1 << 20));
   console.log(
-    `${method.padEnd(12)} ${String(flows).padStart(8)} flows: ${best} M packets/s established, ${opened.toFixed(2)} while opening; entries ${establishedConnections}, dropped ${dropped}, resident ${memory} MiB`,
+    `${family} ${method.padEnd(12)} ${String(flows).padStart(8)} flows: ${best} M packets/s established, ${opened.toFixed(2)} while opening; entries ${establishedConnections}, dropped ${dropped}, resident ${memory} MiB`,
   );
 }
 
 const flowCounts = process.argv.slice(2).map(Number);
 for (const flows of flowCounts.length > 0 ? flowCounts : [256, 10_000, 1_000_000]) {
-  for (const method of ['direct-route', 'masquerade'] as const) measure(method, flows);
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    for (const method of ['direct-route', 'masquerade'] as const) measure(method, family, flows);
+  }
 }

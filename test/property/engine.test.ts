@@ -4,7 +4,19 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { dropReasons } from '../../src/engine/engine.ts';
 import { isValidHead, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import { writeIpv4Checksum } from '../../src/wire/ipv4.ts';
+import { networks } from '../contract/datagrams.ts';
 import { describeFrame, tcpFrame } from '../contract/frames.ts';
+import {
+  Flags,
+  icmpFrame,
+  ipv4Fragments,
+  ipv6Fragments,
+  quote,
+  segmentFrame,
+  udpFrame,
+  udpOf,
+} from '../contract/packets.ts';
 import { makePortableEngine } from '../contract/portable-harness.ts';
 import { Scene } from '../contract/scene.ts';
 
@@ -68,6 +80,58 @@ test('every payload and every way round keeps its checksums', async () => {
     ),
     { numRuns: 500 },
   );
+});
+
+const everySort = [
+  ...Object.values(networks).flatMap(({ in: flow, out }) => {
+    const isIpv6 = flow.source.includes(':');
+    const fragments = isIpv6 ? ipv6Fragments : ipv4Fragments;
+    const virtual = { source: out.destination, destination: flow.destination };
+    const sent = {
+      source: flow.destination,
+      sourcePort: 80,
+      destination: flow.source,
+      destinationPort: flow.sourcePort,
+    };
+    return [
+      udpFrame(flow),
+      udpFrame(out),
+      segmentFrame(flow, Flags.syn),
+      ...fragments({ ...flow, protocol: 17, payload: udpOf(flow, new Uint8Array(90)) }, [24, 48]),
+      icmpFrame(virtual, isIpv6 ? 1 : 3, 1, [0, 0, 0, 0], quote(udpFrame(sent))),
+      icmpFrame(virtual, isIpv6 ? 128 : 8, 0, [0, 1, 0, 1], new Uint8Array(8)),
+    ];
+  }),
+  icmpFrame({ source: '2001:db8::9', destination: '2001:db8::80' }, 135, 0, [0, 0, 0, 0], new Uint8Array(24), {
+    ttl: 255,
+  }),
+];
+
+test('bent frames of every sort, in both families, are forwarded, dropped or left alone, and never thrown at', async () => {
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    for (const method of ['masquerade', 'direct-route'] as const) {
+      const scene = await Scene.open(makePortableEngine, { family, protocol: 'udp', method });
+      let outcomes = 0;
+      await fc.assert(
+        fc.asyncProperty(
+          fc.constantFrom(...everySort),
+          bends,
+          fc.nat(60),
+          fc.boolean(),
+          async (whole, changes, cut, back) => {
+            const frame = Uint8Array.from(whole);
+            for (const { at, value } of changes) if (at < frame.length) frame[at] = value;
+            // A bent address or fragment field is only met when the header's checksum holds.
+            if (changes.length > 0 && frame[12] === 8 && frame[14] === 0x45) writeIpv4Checksum(frame, 14);
+            const arrived = frame.subarray(0, frame.length - (cut > 40 ? Math.min(cut - 40, frame.length) : 0));
+            outcomes += (await scene.engine.send(back ? 'servers' : 'clients', arrived)).length;
+          },
+        ),
+        { numRuns: 1500 },
+      );
+      assert.ok(outcomes > 50, `${family} ${method}: ${outcomes} frames left`);
+    }
+  }
 });
 
 test('random records are applied or refused, and the table stays whole', async () => {

@@ -27,21 +27,45 @@ const record: fc.Arbitrary<Int32Array> = fc
     ipv6: fc.boolean(),
     local: fc.boolean(),
     forwardingMethod: fc.integer({ min: 0, max: 2 }),
+    template: fc.boolean(),
     ports: fc.array(fc.integer({ min: 1, max: 65_535 }), { minLength: 3, maxLength: 3 }),
     idleMs: fc.nat(),
     timeoutMs: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
     words: fc.array(fc.integer({ min: 1, max: 2 ** 31 - 1 }), { minLength: 12, maxLength: 12 }),
   })
-  .map(({ event, protocol, state, ipv6, local, forwardingMethod, ports, idleMs, timeoutMs, words }) => {
-    const batch = new Int32Array(recordWords);
-    batch[0] = packHead({ event, protocol, state, family: ipv6 ? 'ipv6' : 'ipv4', local, forwardingMethod });
-    batch[RecordOffset.ports] = (ports[0]! << 16) | ports[1]!;
-    batch[RecordOffset.realPort] = ports[2]!;
-    batch[RecordOffset.idleMs] = idleMs;
-    batch[RecordOffset.timeoutMs] = timeoutMs;
-    for (let i = 0; i < 12; i += 1) batch[RecordOffset.clientAddress + i] = ipv6 || i % 4 === 0 ? words[i]! : 0;
-    return batch;
-  });
+  .map(
+    ({
+      event,
+      protocol,
+      state: tcpState,
+      ipv6,
+      local,
+      forwardingMethod,
+      template,
+      ports,
+      idleMs,
+      timeoutMs,
+      words,
+    }) => {
+      const batch = new Int32Array(recordWords);
+      const state = protocol === 17 || template ? 0 : tcpState;
+      batch[0] = packHead({
+        event,
+        protocol,
+        state,
+        family: ipv6 ? 'ipv6' : 'ipv4',
+        local,
+        forwardingMethod,
+        template,
+      });
+      batch[RecordOffset.ports] = ((template ? 0 : ports[0]!) << 16) | ports[1]!;
+      batch[RecordOffset.realPort] = ports[2]!;
+      batch[RecordOffset.idleMs] = idleMs;
+      batch[RecordOffset.timeoutMs] = timeoutMs;
+      for (let i = 0; i < 12; i += 1) batch[RecordOffset.clientAddress + i] = ipv6 || i % 4 === 0 ? words[i]! : 0;
+      return batch;
+    },
+  );
 const entries = fc.array(record, { minLength: 1, maxLength: 12 }).map((records) => {
   const batch = new Int32Array(records.length * recordWords);
   for (const [i, one] of records.entries()) batch.set(one, i * recordWords);

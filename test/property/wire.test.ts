@@ -6,8 +6,11 @@ import { ipAddressFromBytes } from '../../src/lib/ip-address.ts';
 import { parseArp } from '../../src/wire/arp.ts';
 import { parseEthernet } from '../../src/wire/ethernet.ts';
 import { parseIcmp } from '../../src/wire/icmp.ts';
+import { writeIcmpv6Checksum } from '../../src/wire/icmpv6.ts';
 import { emitIpv4, type Ipv4Header, ipv4Length, parseIpv4 } from '../../src/wire/ipv4.ts';
 import { parseIpv6 } from '../../src/wire/ipv6.ts';
+import { emptyIpv6Transport, locateIpv6Transport } from '../../src/wire/ipv6-extensions.ts';
+import { parseNeighbourSolicitation } from '../../src/wire/ndp.ts';
 import { emitTcp, parseTcp, tcpLength } from '../../src/wire/tcp.ts';
 import { parseUdp } from '../../src/wire/udp.ts';
 
@@ -79,5 +82,44 @@ test('a TCP header survives emitting and parsing', () => {
       emitTcp(value, buffer, 0);
       assert.deepEqual(parseTcp(buffer), { ok: true, value });
     }),
+  );
+});
+
+test('a chain of extension headers is walked to its end or refused, and nothing behind the packet is read', () => {
+  const chain = fc.array(fc.constantFrom(0, 43, 44, 51, 60, 6, 59), { maxLength: 12 });
+  fc.assert(
+    fc.property(chain, fc.uint8Array({ maxLength: 200 }), fc.nat(160), (headers, noise, length) => {
+      const packet = new Uint8Array(40 + length);
+      packet.set(noise.subarray(0, packet.length));
+      packet[6] = headers[0] ?? 6;
+      for (let i = 1; i < headers.length; i += 1) {
+        if (40 + i * 8 - 8 < packet.length) packet[40 + i * 8 - 8] = headers[i]!;
+      }
+      const walk = (bytes: Uint8Array): unknown => {
+        const found = emptyIpv6Transport();
+        const fault = locateIpv6Transport(bytes, 0, packet.length, found);
+        if (fault === undefined) assert.ok(found.offset >= 40 && found.offset <= packet.length);
+        return fault ?? found;
+      };
+      const beside = new Uint8Array(packet.length + 64).fill(0xff);
+      beside.set(packet);
+      assert.deepEqual(walk(beside), walk(packet));
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+test('a neighbour solicitation of random bytes is parsed or refused with a reason', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 40, maxLength: 160 }), fc.boolean(), (packet, honest) => {
+      if (honest && packet.length >= 72) {
+        packet[7] = 255;
+        packet.set([135, 0], 40);
+        writeIcmpv6Checksum(packet, 0, 40, packet.length - 40);
+      }
+      const result = parseNeighbourSolicitation(packet, 0, 40, packet.length - 40);
+      if (result.ok && result.value.sourceMac !== undefined) assert.equal(result.value.sourceMac.length, 6);
+    }),
+    { numRuns: 3000 },
   );
 });

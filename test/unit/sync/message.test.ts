@@ -71,6 +71,28 @@ test('a record with one field out of place is not valid', () => {
   }
 });
 
+test('templates and UDP flows have one state; a template has no client port, a TCP connection must', () => {
+  const rows: [string, number, boolean, number, number, boolean][] = [
+    ['a template', 6, true, 0, 0, true],
+    ['a template with a client port', 6, true, 0, 40_000, false],
+    ['a template in a state', 6, true, 1, 0, false],
+    ['a UDP flow', 17, false, 0, 40_000, true],
+    ['a UDP flow that names no source port', 17, false, 0, 0, true],
+    ['a UDP flow in a TCP state', 17, false, 1, 40_000, false],
+    ['a TCP connection from port 0', 6, false, 1, 0, false],
+  ];
+  for (const [name, protocol, template, state, port, expected] of rows) {
+    const batch = record('203.0.113.1', 1);
+    batch[0] = packHead({ event: 1, protocol, state, forwardingMethod: 0, family: 'ipv4', local: true, template });
+    batch[RecordOffset.ports] = (port << 16) | 80;
+    assert.equal(isValidRecord(batch, 0), expected, name);
+    if (!expected) continue;
+    const buffer = new Uint8Array(29);
+    emitEntries(batch, 0, 1, buffer, 0);
+    assert.deepEqual(parseEntries(buffer), { ok: true, value: batch }, name);
+  }
+});
+
 test('a removal may leave out what it does not need', () => {
   const batch = record('203.0.113.1', 3);
   for (const word of [RecordOffset.realPort, RecordOffset.timeoutMs, RecordOffset.realAddress]) batch[word] = 0;

@@ -11,8 +11,14 @@ import {
   parseMacAddress,
 } from '../../../src/wire/ethernet.ts';
 import { emitIcmp, icmpLength, parseIcmp } from '../../../src/wire/icmp.ts';
+import { parseIcmpv6, writeIcmpv6Checksum } from '../../../src/wire/icmpv6.ts';
 import { emitIpv4, ipv4Length, isMartianSource, parseIpv4 } from '../../../src/wire/ipv4.ts';
 import { emitIpv6, ipv6Length, parseIpv6 } from '../../../src/wire/ipv6.ts';
+import {
+  emitNeighbourAdvertisement,
+  neighbourAdvertisementLength,
+  parseNeighbourSolicitation,
+} from '../../../src/wire/ndp.ts';
 import { emitTcp, parseTcp, TcpFlag, TcpOffset, tcpLength } from '../../../src/wire/tcp.ts';
 import { verifyTransportChecksum, writeTransportChecksum } from '../../../src/wire/transport-checksum.ts';
 import { emitUdp, parseUdp, udpLength } from '../../../src/wire/udp.ts';
@@ -194,4 +200,30 @@ test('sources that no host may use', () => {
     [0x0a000001, false],
   ];
   for (const [word, martian] of rows) assert.equal(isMartianSource(word), martian, (word >>> 0).toString(16));
+});
+
+test('a neighbour advertisement in bytes, and a solicitation read', () => {
+  const packet = new Uint8Array(40 + neighbourAdvertisementLength());
+  const header = { trafficClass: 0, flowLabel: 0, payloadLength: 32, nextHeader: 58, hopLimit: 255 };
+  emitIpv6({ ...header, source: ip('2001:db8::80'), destination: ip('2001:db8::9') }, packet, 0);
+  const targetMac = bytes('02 00 00 00 d0 01');
+  const message = { target: ip('2001:db8::80'), targetMac, router: true, solicited: true, override: true };
+  assert.equal(emitNeighbourAdvertisement(message, packet, 0, 40), 72);
+  assert.equal(hexOf(packet.subarray(40, 42)), '8800');
+  assert.equal(hexOf(packet.subarray(44)), 'e000000020010db80000000000000000000000800201020000' + '00d001');
+  assert.equal(parseIcmpv6(packet, 0, 40, 32).ok, true);
+  const asked = Uint8Array.from(packet);
+  asked.set([135], 40);
+  asked.set([1], 64);
+  writeIcmpv6Checksum(asked, 0, 40, 32);
+  const parsed = parseNeighbourSolicitation(asked, 0, 40, 32);
+  assert.deepEqual(parsed, { ok: true, value: { target: '2001:db8::80', sourceMac: targetMac } });
+  for (const [what, at, value, reason] of [
+    ['hop limit', 7, 254, 'hopLimit'],
+    ['checksum', 50, 1, 'badChecksum'],
+  ] as const) {
+    const bent = Uint8Array.from(asked);
+    bent[at] = value;
+    assert.deepEqual(parseNeighbourSolicitation(bent, 0, 40, 32), { ok: false, reason }, what);
+  }
 });
