@@ -174,23 +174,23 @@ export function ipv6Contract(name: string, make: MakeEngine): void {
     });
   }
 
-  test(`${name}: ipv6: solicitations are answered with the port's MAC address, router, override`, async () => {
+  test(`${name}: ipv6: solicitations are answered with the port's MAC address, overriding`, async () => {
     const scene = await Scene.open(make, { family: 'ipv6' });
     const body = (flags: number): Uint8Array =>
       concat([136, 0], [flags, 0, 0, 0], bytesOf(virtualAddressIpv6), [2, 1, 2, 0, 0, 0, 0xd0, 1]);
     const rows: [string, Uint8Array, string, number][] = [
-      ['to the group', solicitation(), `clients 02:0c:00:00:00:01 ${virtualAddressIpv6} > ${neighbour}`, 0xe0],
+      ['to the group', solicitation(), `clients 02:0c:00:00:00:01 ${virtualAddressIpv6} > ${neighbour}`, 0x60],
       [
         'is it still there?',
         solicitation({ destination: virtualAddressIpv6, options: [] }),
         `clients 02:0c:00:00:00:01 ${virtualAddressIpv6} > ${neighbour}`,
-        0xe0,
+        0x60,
       ],
       [
         'duplicate address detection',
         solicitation({ source: '::', options: [] }),
         `clients 33:33:00:00:00:01 ${virtualAddressIpv6} > ff02::1`,
-        0xa0,
+        0x20,
       ],
     ];
     for (const [what, frame, expected, flags] of rows) {

@@ -98,8 +98,8 @@ export class Answers {
 
   /**
    * Answers a valid solicitation for `target`, in four words (RFC 4861 section 7.2.4): to who asked, or to all nodes
-   * when duplicate address detection asked, which has no address yet. Says that it is a router, as the announcement of
-   * a takeover does (RFC 9568 section 6.4.3), or hosts would strike it from their routers.
+   * when duplicate address detection asked, which has no address yet. Without the router flag, like the announcement of
+   * a takeover on an interface that does not forward, which the engine's never do.
    */
   neighbourAdvertisement(packet: Packet, target: Int32Array, toAllNodes: boolean): boolean {
     const { port } = packet;
@@ -114,7 +114,7 @@ export class Answers {
     }
     writeU16(answer, message, Icmpv6Type.neighbourAdvertisement << 8);
     const solicited = toAllNodes ? 0 : NeighbourFlag.solicited;
-    writeU32(answer, message + NdpOffset.flags, (NeighbourFlag.router | NeighbourFlag.override | solicited) << 24);
+    writeU32(answer, message + NdpOffset.flags, (NeighbourFlag.override | solicited) << 24);
     writeWords(answer, message + NdpOffset.target, target, 0, 4);
     writeTargetOption(answer, message, port.macAddress);
     writeIcmpv6Checksum(answer, ip, message, length);
