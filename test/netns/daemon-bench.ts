@@ -30,6 +30,8 @@ export interface Finished {
 
 export interface LogLine {
   readonly level: number;
+  /** Milliseconds of the real-time clock. */
+  readonly time: number;
   readonly msg: string;
   readonly [field: string]: unknown;
 }

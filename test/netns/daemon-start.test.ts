@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 import {
@@ -16,7 +16,6 @@ import {
 } from './daemon-bench.ts';
 
 const skip = namespacesUnavailable();
-const nobody = 65534;
 
 describe('a director that cannot start says why in one sentence and leaves nothing behind', { skip }, () => {
   const network = new Network();
@@ -168,13 +167,10 @@ describe('a director that cannot start says why in one sentence and leaves nothi
     ['with VRRP alone', pairConfiguration({ priority: 100, ports: [], sync: false })],
   ] as const) {
     test(`a missing privilege, ${name}`, async () => {
-      const runDirectory = workplace.directory('of-nobody');
-      mkdirSync(runDirectory, { recursive: true });
-      chownSync(runDirectory, nobody, nobody);
-      const file = workplace.write('nobody.conf', text);
-      const prefix = ['setpriv', '--reuid', `${nobody}`, '--regid', `${nobody}`, '--clear-groups'];
-      // Its own directory and what is in it must be reachable for that user.
-      spawnSync('chmod', ['a+rx', workplace.path, file]);
+      const runDirectory = workplace.directory('without');
+      const file = workplace.write('without.conf', text);
+      // Another user might not be able to read this checkout.
+      const prefix = ['setpriv', '--bounding-set=-net_raw', '--inh-caps=-net_raw'];
       const daemon = new Daemon(namespace, runDirectory, ['run', '-f', file], prefix);
       const { code, stderr } = await daemon.finished;
       assert.equal(code, 1, stderr);

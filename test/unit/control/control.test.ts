@@ -2,7 +2,17 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { request, type Server } from 'node:http';
 import { connect, createServer, type Server as NetServer } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -214,11 +224,13 @@ describe('the client says what to do', () => {
   test('when the socket belongs to another user', { skip: process.getuid?.() !== 0 && 'needs root' }, () => {
     writeFileSync(socketPath, '');
     chmodSync(directory, 0o700);
-    const { status, stderr } = spawnSync(
-      'setpriv',
-      ['--reuid', '65534', '--clear-groups', process.execPath, baton, 'status', '--run-dir', directory],
-      { encoding: 'utf8' },
-    );
+    chownSync(directory, 65534, 65534);
+    // Root without its right to pass permissions by: really another user might not be able to read this checkout.
+    const rights = '-dac_override,-dac_read_search';
+    const prefix = [`--bounding-set=${rights}`, `--inh-caps=${rights}`, process.execPath];
+    const command = [...prefix, baton, 'status', '--run-dir', directory];
+    const { status, stderr } = spawnSync('setpriv', command, { encoding: 'utf8' });
+    chownSync(directory, 0, 0);
     assert.equal(stderr, `baton status: ${socketPath} belongs to another user; ask as that user, or as root\n`);
     assert.equal(status, 1);
   });
