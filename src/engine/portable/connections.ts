@@ -3,7 +3,7 @@ import { completesHandshake } from '../../connection/lifecycle.ts';
 import { nextTcpState, type TcpDirection } from '../../connection/tcp-transitions.ts';
 import { timeoutsByState } from '../../connection/timeouts.ts';
 import { ConnectionEvent } from '../../model/connection-batch.ts';
-import type { TcpState } from '../../model/tcp-state.ts';
+import { TcpState } from '../../model/tcp-state.ts';
 import type { ProtocolTimeouts } from '../../model/timeouts.ts';
 import { type Persistence, protocolNumbers } from '../../model/virtual-service.ts';
 import type { ConnectionTable } from './connection-table.ts';
@@ -62,6 +62,12 @@ export class Connections {
 
   stateOf(entry: number): TcpState {
     return ((this.table.words[entry + EntryWord.head]! & stateMask) >>> stateShift) as TcpState;
+  }
+
+  /** IPVS's conn_reuse: a client that opens such a TCP connection anew is scheduled anew. */
+  isOver(entry: number): boolean {
+    const state = this.stateOf(entry);
+    return state === TcpState.timeWait || state === TcpState.close;
   }
 
   hasExpired(entry: number, nowMs: number): boolean {

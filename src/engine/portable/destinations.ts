@@ -52,6 +52,12 @@ export class Destinations {
     return this.ports[a] === this.ports[b];
   }
 
+  /** Whether a masquerade real server's replies carry this source: the address in the first four words, and the port. */
+  repliesFrom(destination: number, words: Int32Array, port: number): boolean {
+    for (let i = 0; i < 4; i += 1) if (this.addresses[(destination << 2) + i] !== words[i]) return false;
+    return this.ports[destination] === port && this.isMasquerade(destination);
+  }
+
   /** An entry in `state` has come (1) or gone (-1). `head` is its `EntryWord.head`. */
   countEntry(destination: number, state: number, head: number, by: number): void {
     if ((head & EntryFlag.template) !== 0) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { TcpDirection } from '../../connection/tcp-transitions.ts';
-import { TcpState } from '../../model/tcp-state.ts';
 import { EtherType, ethernetHeaderLength, isGroupAddressed, readEtherType } from '../../wire/ethernet.ts';
 import { checkIpv4, IpProtocol, ipv4HeaderLengthMin, isMartianSource, readIpv4Destination } from '../../wire/ipv4.ts';
 import { checkIpv6, ipv6HeaderLength, isLinkLocalIpv6, isMartianSourceIpv6 } from '../../wire/ipv6.ts';
@@ -195,7 +194,10 @@ export class Forwarder {
     const flags = packet.memory[packet.transport + TcpOffset.flags]!;
     const begins = isTcp && (flags & (TcpFlag.syn | TcpFlag.ack | TcpFlag.rst)) === TcpFlag.syn;
     let entry = this.#connections.table.find(key);
-    if (entry !== absent && (this.#connections.hasExpired(entry, this.#nowMs) || (begins && this.#isOver(entry)))) {
+    if (
+      entry !== absent &&
+      (this.#connections.hasExpired(entry, this.#nowMs) || (begins && this.#connections.isOver(entry)))
+    ) {
       this.#connections.close(entry, this.#nowMs);
       entry = absent;
     }
@@ -227,12 +229,6 @@ export class Forwarder {
       this.#connections.followUdp(entry, this.#nowMs);
     }
     this.#forwardIn(packet, destination);
-  }
-
-  /** IPVS's conn_reuse: a client that opens a connection anew is scheduled anew when the old one is over. */
-  #isOver(entry: number): boolean {
-    const state = this.#connections.stateOf(entry);
-    return state === TcpState.timeWait || state === TcpState.close;
   }
 
   /** A client's packet or fragment goes to its real server. */
@@ -308,15 +304,10 @@ export class Forwarder {
       this.#drop('unknownConnection');
       return;
     }
-    const destination = service.destinations.find((candidate) => this.#isEndpoint(candidate, key, port)) ?? -1;
+    const destination =
+      service.destinations.find((candidate) => this.#destinations.repliesFrom(candidate, key, port)) ?? -1;
     if (destination < 0 || !this.#isIntactReply(packet, frameEnd, destination)) return;
     this.#forwardOut(packet, destination, service.addressWords, 0, service.compiled.service.port);
-  }
-
-  #isEndpoint(destination: number, key: Int32Array, port: number): boolean {
-    const { addresses, ports } = this.#destinations;
-    for (let i = 0; i < 4; i += 1) if (addresses[(destination << 2) + i] !== key[i]) return false;
-    return ports[destination] === port && this.#destinations.isMasquerade(destination);
   }
 
   /** Whether a real server's packet is what its headers say, and may be forwarded. */
