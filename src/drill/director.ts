@@ -4,8 +4,9 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ControlError, fetchStatus, requestFailover } from '../control/client.ts';
+import { ControlError, fetchConnections, fetchStatus, requestFailover } from '../control/client.ts';
 import type { DirectorStatus } from '../director/status.ts';
+import type { ConnectionEntry } from '../model/connection.ts';
 import { initialRealServers, type RealServerChoice, renderConfiguration } from './lab/configuration.ts';
 import type { Lab } from './lab/lab.ts';
 import type { DirectorName } from './lab/topology.ts';
@@ -17,6 +18,8 @@ export interface Director {
   start(): void;
   /** Waits until its status fulfils the condition; throws with the end of its log when it never does. */
   await(what: string, condition: (status: DirectorStatus) => boolean, timeoutMs: number): Promise<DirectorStatus>;
+  /** Its connection table, entry by entry. */
+  connections(): AsyncIterable<ConnectionEntry>;
   /** kill -9 of all its processes at once. Gives the moment, in monotonic milliseconds. */
   kill(): number;
   /** SIGSTOP to all its processes; `resume` continues them. Both give the moment, as `kill` does. */
@@ -82,6 +85,7 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillOptio
       }
       throw complain(`has not become ${what} within ${timeoutMs / 1000} s (${describe(last)})`);
     },
+    connections: () => fetchConnections(runDirectory),
     kill: () => {
       const atMs = signalAll('SIGKILL');
       child = undefined;

@@ -18,7 +18,7 @@ export function renderReport(result: DrillResult): string {
 }
 
 function renderScenario(result: ScenarioResult): string[] {
-  const { from, to, stallMs, flows, bounds } = result;
+  const { from, to, stallMs, flows } = result;
   const way = from === to ? '' : `, ${from} -> ${to}`;
   const moves = result.moves ?? 0;
   return [
@@ -30,12 +30,17 @@ function renderScenario(result: ScenarioResult): string[] {
     `  sessions: ${result.sessions}, survived: ${result.survived}, broken: ${result.broken}`,
     ...(flows.sent === 0 ? [] : [`  UDP flows: ${flows.sent}, survived: ${flows.survived}, broken: ${flows.broken}`]),
     ...result.takeovers.flatMap((takeover) => renderGap(takeover, result)),
-    `  two active at once: ${result.twoActiveMs} ms${bounds.overlapMs === undefined ? ' (to be expected here)' : ''}`,
+    `  two active at once: ${result.twoActiveMs} ms${describeSplit(result)}`,
     ...(moves > 1 ? [`  forwarding moved ${moves} times before it settled; the last gap is shown`] : []),
     `  longest stall of a session: p50 ${stallMs.p50} ms, p99 ${stallMs.p99} ms, max ${stallMs.max} ms`,
     ...result.observations.map((observation) => `  ${observation}`),
     ...(result.failures.length === 0 ? ['  PASSED'] : result.failures.map((failure) => `  FAILED: ${failure}`)),
   ];
+}
+
+/** Who advertises claims the addresses; packets of both in turn show that both were believed. */
+function describeSplit({ overlapMs, bounds }: ScenarioResult): string {
+  return bounds.overlapMs === undefined ? ` (to be expected here), packets of both in turn: ${overlapMs} ms` : '';
 }
 
 function renderGap(takeover: TakeoverFigures, { takeovers, family }: ScenarioResult): string[] {

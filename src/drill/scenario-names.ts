@@ -73,8 +73,8 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
     title: 'the directors cannot hear each other',
     help: [
       'the directors cannot hear each other for 2 s, but all others: both become active (split brain)',
-      'healed, one remains within 2 x active down interval, announces the addresses again, and the tables are merged;',
-      'sessions that the remaining director carried are unbroken, the others are counted; two may forward meanwhile',
+      'healed, one remains within 2 x active down interval, announces the addresses again, and the tables merge;',
+      'sessions that the remaining director carried are unbroken, others are counted; two may forward meanwhile',
     ],
   },
   asymmetric: {

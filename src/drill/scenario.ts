@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { setTimeout as delay } from 'node:timers/promises';
 import { monotonicMs } from './director.ts';
 import { makeHealthy } from './health.ts';
 import { familyName } from './lab/topology.ts';
@@ -12,6 +13,7 @@ import { flapping } from './scenarios/flapping.ts';
 import { coldStart, handover, reload, restart } from './scenarios/planned.ts';
 import { asymmetric, partition } from './scenarios/split.ts';
 import { createStage, type Scenario, type Stage, type StageRecord, type TakeoverWindow } from './stage.ts';
+import { readTable } from './table.ts';
 import type { TrafficReport } from './traffic/client.ts';
 import type { FlowReport } from './traffic/flow-client.ts';
 import { mergeStalls, type StallReport } from './traffic/stall-clock.ts';
@@ -19,6 +21,7 @@ import { mergeStalls, type StallReport } from './traffic/stall-clock.ts';
 const openTimeoutMs = 10_000;
 const settleTimeoutMs = 12_000;
 const replicationTimeoutMs = 5_000;
+const replicationPollMs = 50;
 const slicesMax = 80;
 const marginMs = 30;
 
@@ -95,15 +98,16 @@ async function openTraffic(context: Pick<Stage, 'pair' | 'options' | 'say'>, sce
 async function awaitReplication(context: Pick<Stage, 'pair' | 'options' | 'say'>, scenario: Scenario): Promise<void> {
   const { pair, options, say } = context;
   if (scenario.from === 'b' || !options.sync) return;
-  const living = await pair.client.call<number>('count');
-  try {
-    const holdsAll = ({ engine }: { engine: { establishedConnections: number } }): boolean =>
-      engine.establishedConnections >= living;
-    await pair.directors.b.await('the holder of all connections', holdsAll, replicationTimeoutMs);
-    say(`director b holds all ${living} connections`);
-  } catch {
-    say(`director b does not hold all ${living} connections after ${replicationTimeoutMs / 1000} s`);
+  const living = (await pair.client.call<number>('count')) + options.flows;
+  const givenUpMs = performance.now() + replicationTimeoutMs;
+  while (performance.now() < givenUpMs) {
+    if ((await readTable(pair.directors.b)).size >= living) {
+      say(`director b holds all ${living} connections`);
+      return;
+    }
+    await delay(replicationPollMs);
   }
+  say(`director b does not hold all ${living} connections after ${replicationTimeoutMs / 1000} s`);
 }
 
 interface MeasuredWindow extends Omit<TakeoverWindow, 'kind'> {

@@ -5,12 +5,15 @@ import { isActive, isBackupInSync, readyTimeoutMs } from '../health.ts';
 import { activeDownIntervalMs } from '../lab/configuration.ts';
 import type { Sent } from '../measure/capture.ts';
 import type { Evidence, Scenario, Stage } from '../stage.ts';
+import { compareTables, readTable } from '../table.ts';
 
 // The directors lose sight of each other, not of the clients: both are active for a time. Once they hear each other
 // again, the one of the higher priority remains.
 
 const splitMs = 2_000;
 const openTimeoutMs = 10_000;
+const mergeTimeoutMs = 5_000;
+const mergePollMs = 50;
 /** Sessions opened while two are active, as a share of all: only one of the two knows each of them. */
 const newShare = 0.1;
 
@@ -56,28 +59,23 @@ async function split(stage: Stage, what: string, setSplit: (split: boolean) => P
   ]);
 }
 
-/** Both directors hold the same established connections, all living sessions among them. */
+/** Both directors know the same connections to the same real servers, all living sessions among them. */
 async function awaitMerged({ pair, options, note, fail }: Stage): Promise<void> {
   if (!options.sync) return;
-  const living = await pair.client.call<number>('count');
-  const held = { a: 0, b: 0 };
   const givenUpMs = performance.now() + mergeTimeoutMs;
+  let difference = '';
   while (performance.now() < givenUpMs) {
-    for (const name of ['a', 'b'] as const) {
-      const status = await pair.directors[name].await('ready', () => true, readyTimeoutMs);
-      held[name] = status.engine.establishedConnections;
-    }
-    if (held.a === held.b && held.a >= living) {
-      note(`both tables hold the same ${held.a} established connections`);
+    const living = await pair.client.call<number>('count');
+    const [a, b] = [await readTable(pair.directors.a), await readTable(pair.directors.b)];
+    difference = compareTables(a, b, living);
+    if (difference === '') {
+      note(`both tables hold the same ${a.size} connections`);
       return;
     }
     await delay(mergePollMs);
   }
-  fail(`the tables were not merged within ${mergeTimeoutMs / 1000} s: a holds ${held.a}, b ${held.b} of ${living}`);
+  fail(`the tables were not merged within ${mergeTimeoutMs / 1000} s: ${difference}`);
 }
-
-const mergeTimeoutMs = 5_000;
-const mergePollMs = 50;
 
 /** One remains in time, and says anew where the addresses are. */
 export function checkHealed(wire: Readonly<Record<'a' | 'b', Sent>>, healedMs: number, boundMs: number): string[] {
