@@ -54,13 +54,8 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillOptio
   let log = new LogTail();
   let standsBack = false;
   const signalAll = (signal: NodeJS.Signals): number => {
-    const pid = child?.pid;
-    if (pid === undefined || hasEnded(child)) throw complain('is not running');
-    const escaped = descendantsOf(pid);
-    const atMs = monotonicMs();
-    process.kill(-pid, signal);
-    for (const descendant of escaped) signalIfThere(descendant, signal);
-    return atMs;
+    if (child?.pid === undefined || hasEnded(child)) throw complain('is not running');
+    return signalTree(child.pid, signal);
   };
   const complain = (what: string): Error => new Error(`director ${name} ${what}; its log ends with:\n${log.text()}`);
   return {
@@ -116,6 +111,15 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillOptio
       return code;
     },
   };
+}
+
+/** Signals a process group and all descendants of its leader. Gives the moment. */
+function signalTree(pid: number, signal: NodeJS.Signals): number {
+  const escaped = descendantsOf(pid);
+  const atMs = monotonicMs();
+  process.kill(-pid, signal);
+  for (const descendant of escaped) signalIfThere(descendant, signal);
+  return atMs;
 }
 
 /** CLOCK_MONOTONIC in milliseconds: the same in every process of the machine. */

@@ -47,8 +47,18 @@ async function drill(forwarding: LabForwarding, options: DrillOptions, prefix: s
   };
   const pair = await openPair(forwarding, options, `${prefix}${forwarding}-`, say);
   const scenarios: ScenarioResult[] = [];
-  for (const scenario of options.scenarios) scenarios.push(await runScenario({ pair, options, say }, scenario));
-  const failures = await closeSessions(pair, scenarios.at(-1)!, say);
+  const failures: string[] = [];
+  for (const scenario of options.scenarios) {
+    try {
+      scenarios.push(await runScenario({ pair, options, say }, scenario));
+    } catch (error) {
+      // What came before has its figures; what would come after has no healthy pair to begin with.
+      const reason = error instanceof Error ? error.message : String(error);
+      failures.push(`${scenario} (${forwarding}) could not be brought to its end: ${reason}`);
+      break;
+    }
+  }
+  if (failures.length === 0) failures.push(...(await closeSessions(pair, scenarios.at(-1)!, say)));
   failures.push(...(await pair.close()));
   return { scenarios, failures };
 }

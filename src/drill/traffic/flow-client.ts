@@ -34,14 +34,19 @@ export interface FlowClient {
   close(): void;
 }
 
-interface Flow {
+/** How far a flow has come. */
+export interface FlowProgress {
   readonly slot: number;
-  readonly socket: Socket;
-  readonly clock: StallClock;
   sent: number;
   /** The number of the last question that was answered; −1 for none. */
   answered: number;
+  /** The real server that answered first. */
   server: number | undefined;
+}
+
+interface Flow extends FlowProgress {
+  readonly socket: Socket;
+  readonly clock: StallClock;
   broken: FlowBreakage | undefined;
   onAnswer: (() => void) | undefined;
 }
@@ -50,76 +55,32 @@ const payloadLength = 40;
 const watchEveryMs = 500;
 
 export function createFlowClient(options: FlowOptions): FlowClient {
-  const { addresses, flowPort, periodMs, seed, stallMaxMs } = options;
-  const wheel = createWheel<Flow>(periodMs, ask);
+  const { periodMs, seed, stallMaxMs } = options;
+  const wheel = createWheel<Flow>(periodMs, (flow) => ask(flow, seed));
   let flows: Flow[] = [];
   let nextFlow = 0;
-  setInterval(() => {
-    for (const flow of flows) if (flow.clock.stalledMs(performance.now()) > stallMaxMs) lose(flow, 'stalled');
-  }, watchEveryMs);
-
-  function ask(flow: Flow): void {
-    const sequence = flow.sent;
-    flow.sent += 1;
-    const identity = { session: flow.slot, seed, payloadLength } as const;
-    const message: Message = { ...identity, kind: 'payload', direction: 0, sequence, acknowledged: 0 };
-    const bytes = Buffer.alloc(messageLength(message));
-    emitMessage(message, bytes, 0);
-    // A refusal for an earlier datagram (RFC 1122 section 4.1.3.3) may come back here: silence decides, not this.
-    flow.socket.send(bytes, () => {});
-  }
-
-  function receive(flow: Flow, bytes: Buffer): void {
-    const parsed = parseMessage(bytes);
-    if (!parsed.ok) {
-      lose(flow, 'corrupted');
-      return;
-    }
-    const { direction, session, sequence, acknowledged: server } = parsed.value;
-    if (direction !== 1 || session !== flow.slot || parsed.value.seed !== seed || sequence >= flow.sent) {
-      lose(flow, 'corrupted');
-      return;
-    }
-    if (sequence <= flow.answered) {
-      lose(flow, 'reordered');
-      return;
-    }
-    flow.answered = sequence;
-    flow.server ??= server;
-    if (server !== flow.server) {
-      lose(flow, 'moved');
-      return;
-    }
-    flow.clock.progress(performance.now());
-    flow.onAnswer?.();
-  }
-
-  function lose(flow: Flow, cause: FlowBreakage): void {
-    if (flow.broken !== undefined) return;
-    flow.broken = cause;
+  const lose = (flow: Flow, cause: FlowBreakage): void => {
+    flow.broken ??= cause;
     wheel.remove(flow);
     flow.onAnswer?.();
-  }
-
-  function open(): Flow {
-    const slot = nextFlow;
+  };
+  setInterval(() => {
+    for (const flow of living()) if (flow.clock.stalledMs(performance.now()) > stallMaxMs) lose(flow, 'stalled');
+  }, watchEveryMs);
+  const open = (): Flow => {
+    const flow = openFlow(options, nextFlow, (bytes) => {
+      const cause = judgeAnswer(flow, bytes, seed);
+      if (cause !== undefined) return lose(flow, cause);
+      flow.clock.progress(performance.now());
+      return flow.onAnswer?.();
+    });
     nextFlow += 1;
-    const address = addresses[slot % addresses.length]!;
-    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
-    const clock = createStallClock(periodMs, performance.now());
-    const flow: Flow = {
-      ...{ slot, socket, clock, sent: 0, answered: -1 },
-      ...{ server: undefined, broken: undefined, onAnswer: undefined },
-    };
-    socket.on('error', () => {});
-    socket.on('message', (bytes) => receive(flow, bytes));
-    socket.connect(flowPort, address, () => {
-      ask(flow);
+    flow.socket.once('connect', () => {
+      ask(flow, seed);
       wheel.add(flow);
     });
     return flow;
-  }
-
+  };
   const living = (): Flow[] => flows.filter(({ broken }) => broken === undefined);
   return {
     fill: async (count, timeoutMs) => {
@@ -139,10 +100,8 @@ export function createFlowClient(options: FlowOptions): FlowClient {
       const sent = flows.length;
       for (const flow of flows) if (flow.broken !== undefined) flow.socket.close();
       flows = living();
-      return {
-        ...{ sent, broken: sent - flows.length },
-        causes: [...causes].map(([cause, count]) => `${count} ${cause}`).join(', '),
-      };
+      const named = [...causes].map(([cause, count]) => `${count} ${cause}`);
+      return { sent, broken: sent - flows.length, causes: named.join(', ') };
     },
     close: () => {
       for (const flow of flows) {
@@ -152,6 +111,46 @@ export function createFlowClient(options: FlowOptions): FlowClient {
       flows = [];
     },
   };
+}
+
+function openFlow(
+  { addresses, flowPort, periodMs }: FlowOptions,
+  slot: number,
+  receive: (bytes: Buffer) => void,
+): Flow {
+  const address = addresses[slot % addresses.length]!;
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  socket.on('error', () => {});
+  socket.on('message', receive);
+  socket.connect(flowPort, address);
+  return {
+    ...{ slot, socket, clock: createStallClock(periodMs, performance.now()), sent: 0, answered: -1 },
+    ...{ server: undefined, broken: undefined, onAnswer: undefined },
+  };
+}
+
+function ask(flow: Flow, seed: number): void {
+  const sequence = flow.sent;
+  flow.sent += 1;
+  const identity = { session: flow.slot, seed, payloadLength } as const;
+  const message: Message = { ...identity, kind: 'payload', direction: 0, sequence, acknowledged: 0 };
+  const bytes = Buffer.alloc(messageLength(message));
+  emitMessage(message, bytes, 0);
+  // A refusal for an earlier datagram (RFC 1122 section 4.1.3.3) may come back here: silence decides, not this.
+  flow.socket.send(bytes, () => {});
+}
+
+/** Takes an answer into the flow, or gives what is wrong with it. */
+export function judgeAnswer(flow: FlowProgress, bytes: Buffer, seed: number): FlowBreakage | undefined {
+  const parsed = parseMessage(bytes);
+  if (!parsed.ok) return 'corrupted';
+  const { direction, session, sequence, acknowledged: server } = parsed.value;
+  const isOwn = direction === 1 && session === flow.slot && parsed.value.seed === seed;
+  if (!isOwn || sequence >= flow.sent) return 'corrupted';
+  if (sequence <= flow.answered) return 'reordered';
+  flow.answered = sequence;
+  flow.server ??= server;
+  return server === flow.server ? undefined : 'moved';
 }
 
 /** Resolves with the next answer, when the flow breaks, or when the time is over. */

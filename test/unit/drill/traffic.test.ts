@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { judgeAnswer } from '../../../src/drill/traffic/flow-client.ts';
 import { emitMessage, type Message, messageLength, parseMessage } from '../../../src/drill/traffic/message.ts';
 import { createSessionEnd } from '../../../src/drill/traffic/session.ts';
 import { createStallClock, mergeStalls } from '../../../src/drill/traffic/stall-clock.ts';
@@ -109,6 +110,24 @@ test('a session has stalled for as long as either of its ends has seen', () => {
     { sessions: Uint32Array.of(11, 8), longestMs: Float64Array.of(5, 99) },
   ];
   assert.deepEqual(mergeStalls(client, servers), Float64Array.of(10, 25, 30));
+});
+
+test('a flow takes answers of one real server in their order, with gaps, and nothing else', () => {
+  const answer = (change: Partial<Message>): Buffer =>
+    Buffer.from(bytesOf({ ...sample, direction: 1, acknowledged: 2, ...change }, 0));
+  const flow = { slot: 3, sent: 5, answered: 0, server: undefined };
+  const story = [
+    ['the answer after one that was lost', answer({ sequence: 2 }), undefined],
+    ['the same again', answer({ sequence: 2 }), 'reordered'],
+    ['one from before', answer({ sequence: 1 }), 'reordered'],
+    ['an answer to what was never asked', answer({ sequence: 5 }), 'corrupted'],
+    ['an answer of another flow', answer({ sequence: 3, session: 4 }), 'corrupted'],
+    ['a question', answer({ sequence: 3, direction: 0 }), 'corrupted'],
+    ['an altered byte', answer({ sequence: 3 }).fill(0, 30, 31), 'corrupted'],
+    ['the next one', answer({ sequence: 3 }), undefined],
+    ['one of another real server', answer({ sequence: 4, acknowledged: 1 }), 'moved'],
+  ] as const;
+  for (const [what, bytes, expected] of story) assert.equal(judgeAnswer(flow, bytes, 9), expected, what);
 });
 
 const sample: Message = {
