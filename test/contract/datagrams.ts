@@ -61,7 +61,7 @@ export const datagramReasons: readonly DropReason[] = [
   'fragmentTiny',
 ];
 
-/** Both families: TCP and UDP both ways, errors about them, and fragments. */
+/** Both families: TCP and UDP both ways, and errors about them. */
 export function datagramContract(name: string, make: MakeEngine): void {
   for (const [family, network] of Object.entries(networks)) {
     const { in: flow, out, toServer, toClient } = network;
@@ -213,6 +213,13 @@ export function datagramContract(name: string, make: MakeEngine): void {
         assert.deepEqual(await scene.drops(), {});
       });
     }
+  }
+}
+
+/** Both families: fragments follow their first one. */
+export function fragmentContract(name: string, make: MakeEngine): void {
+  for (const [family, network] of Object.entries(networks)) {
+    const { in: flow, out, toServer, toClient } = network;
 
     test(`${name}: ${family}: fragments follow their first one, both ways and methods`, async () => {
       const fragmentsOf = family === 'ipv6' ? ipv6Fragments : ipv4Fragments;

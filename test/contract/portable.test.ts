@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { datagramContract } from './datagrams.ts';
+import { datagramContract, fragmentContract } from './datagrams.ts';
 import { forwardingContract } from './forwarding.ts';
 import { ipv6Contract } from './ipv6.ts';
 import { lifecycleContract } from './lifecycle.ts';
@@ -13,5 +13,6 @@ refusalContract('portable', makePortableEngine);
 lifecycleContract('portable', makePortableEngine);
 replicationContract('portable', makePortableEngine);
 datagramContract('portable', makePortableEngine);
+fragmentContract('portable', makePortableEngine);
 loadContract('portable', makePortableEngine);
 ipv6Contract('portable', makePortableEngine);

@@ -12,7 +12,7 @@ import type { NextHop } from './next-hop.ts';
 import { Fragment, type Packet } from './packet.ts';
 import type { PendingFrames } from './pending-frames.ts';
 import { Drop, type Tally } from './tally.ts';
-import type { TokenBucket } from './token-bucket.ts';
+import { TokenBucket } from './token-bucket.ts';
 
 /** How packets leave: whether route, age and size allow it, at once or when the next hop is known. */
 export class Egress {
@@ -22,17 +22,20 @@ export class Egress {
   readonly #pending: PendingFrames;
   readonly #tally: Tally;
   readonly #answers: Answers;
-  readonly #errorBudget: TokenBucket;
+  readonly #errorBudget = new TokenBucket(errorsPerSecond, errorsBurst);
 
-  constructor(leases: Leases, pending: PendingFrames, tally: Tally, answers: Answers, errorBudget: TokenBucket) {
+  constructor(leases: Leases, pending: PendingFrames, tally: Tally, answers: Answers) {
     this.#leases = leases;
     this.#pending = pending;
     this.#tally = tally;
     this.#answers = answers;
-    this.#errorBudget = errorBudget;
   }
 
-  /**
+  /** ICMP errors that the engine says itself, as Linux bounds its own (icmp_msgs_per_sec, icmp_msgs_burst). */
+const errorsPerSecond = 1000;
+const errorsBurst = 50;
+
+/**
    * Whether route, TTL and size let the packet go on; otherwise it is counted, and its sender told in the name of the
    * virtual address, which `virtual` holds in words from `at` on.
    */

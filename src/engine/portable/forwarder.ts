@@ -22,7 +22,6 @@ import type { PendingFrames } from './pending-frames.ts';
 import { decrementTtl, rewriteEndpoint, Side } from './rewrite.ts';
 import type { Services } from './services.ts';
 import { Drop, type Tally } from './tally.ts';
-import { TokenBucket } from './token-bucket.ts';
 
 /** What the packet path works on: see each class. */
 export interface ForwarderParts {
@@ -34,10 +33,6 @@ export interface ForwarderParts {
   readonly pending: PendingFrames;
   readonly tally: Tally;
 }
-
-/** ICMP errors that the engine says itself, as Linux bounds its own (icmp_msgs_per_sec, icmp_msgs_burst). */
-const errorsPerSecond = 1000;
-const errorsBurst = 50;
 
 /**
  * The packet path: lease, connection table, virtual service, selector, entry; then rewriting and transmission. Nothing
@@ -61,7 +56,7 @@ export class Forwarder {
 
   constructor({ services, destinations, connections, leases, clientHops, pending, tally }: ForwarderParts) {
     const answers = new Answers();
-    const egress = new Egress(leases, pending, tally, answers, new TokenBucket(errorsPerSecond, errorsBurst));
+    const egress = new Egress(leases, pending, tally, answers);
     this.#services = services;
     this.#destinations = destinations;
     this.#connections = connections;

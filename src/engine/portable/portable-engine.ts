@@ -156,16 +156,14 @@ export class PortableEngine {
 
   /** A process may have been frozen since the batch began: what its lease no longer covers is not sent. */
   #flush(): void {
-    let queued = 0;
-    for (const port of this.#ports) queued += port.queued;
-    if (queued === 0) return;
-    if (this.#leases.haveLapsed(this.#nowMs())) {
-      for (const port of this.#ports) port.discard();
-      this.#tally.drops[Drop.noLease]! += queued;
-      return;
-    }
     for (const port of this.#ports) {
-      if (port.queued > 0) this.#tally.drops[Drop.transmitFailed]! += port.flush();
+      const { queued } = port;
+      if (queued === 0) continue;
+      // Asked before each port: whoever is frozen stops at the end of a system call, and sending on one port is a long one.
+      if (this.#leases.haveLapsed(this.#nowMs())) {
+        port.discard();
+        this.#tally.drops[Drop.noLease]! += queued;
+      } else this.#tally.drops[Drop.transmitFailed]! += port.flush();
     }
   }
 }
