@@ -14,6 +14,10 @@ import type { PendingFrames } from './pending-frames.ts';
 import { Drop, type Tally } from './tally.ts';
 import { TokenBucket } from './token-bucket.ts';
 
+/** ICMP errors that the engine says itself, as Linux bounds its own (icmp_msgs_per_sec, icmp_msgs_burst). */
+const errorsPerSecond = 1000;
+const errorsBurst = 50;
+
 /** How packets leave: whether route, age and size allow it, at once or when the next hop is known. */
 export class Egress {
   /** Of the batch in progress. */
@@ -31,11 +35,7 @@ export class Egress {
     this.#answers = answers;
   }
 
-  /** ICMP errors that the engine says itself, as Linux bounds its own (icmp_msgs_per_sec, icmp_msgs_burst). */
-const errorsPerSecond = 1000;
-const errorsBurst = 50;
-
-/**
+  /**
    * Whether route, TTL and size let the packet go on; otherwise it is counted, and its sender told in the name of the
    * virtual address, which `virtual` holds in words from `at` on.
    */
