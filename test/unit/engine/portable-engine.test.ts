@@ -6,13 +6,17 @@ import { arpFrame, echoFrame, tcpFrame } from '../../contract/frames.ts';
 import { configurationOf } from '../../contract/scene.ts';
 import { MemoryPort } from '../../support/memory-port.ts';
 
-function engineOn(clients: MemoryPort, servers: MemoryPort): PortableEngine {
+function engineOn(
+  clients: MemoryPort,
+  servers: MemoryPort,
+  clock = { nowMs: 5000, leaseMs: Number.POSITIVE_INFINITY },
+): PortableEngine {
   const hop = { state: 'resolved', port: servers, macAddress: new Uint8Array(6) } as const;
   const engine = new PortableEngine({
     ports: [clients, servers],
     resolver: { resolve: () => hop, update: () => false },
-    leases: { validUntilMs: () => Number.POSITIVE_INFINITY },
-    nowMs: () => 5000,
+    leases: { validUntilMs: () => clock.leaseMs },
+    nowMs: () => clock.nowMs,
     limits: { halfOpenMax: 600, establishedMax: 600 },
   });
   engine.configure({ ...configurationOf(), gracePeriodMs: 0 });
@@ -56,4 +60,23 @@ test('a port with more waiting than a batch takes does not starve the other', ()
   assert.equal(engine.processBatch(), 244);
   assert.equal(servers.taken().length, 500);
   assert.equal(engine.counters().halfOpenConnections, 500);
+});
+
+test('a process frozen while it sends on one port sends nothing on the other', () => {
+  const clock = { nowMs: 5000, leaseMs: 5300 };
+  const clients = new (class extends MemoryPort {
+    override flush(): number {
+      const refused = super.flush();
+      clock.nowMs += 3000;
+      return refused;
+    }
+  })('clients', 1);
+  const servers = new MemoryPort('servers', 2);
+  const engine = engineOn(clients, servers, clock);
+  clients.deliver(echoFrame());
+  clients.deliver(tcpFrame());
+  engine.processBatch();
+  assert.equal(clients.taken().length, 1, 'sent before the process stood still');
+  assert.equal(servers.taken().length, 0);
+  assert.equal(engine.counters().drops.noLease, 1);
 });
