@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, release } from 'node:os';
+import { parseArgs } from 'node:util';
+import { prepareSandbox } from '../src/drill/lab/lab.ts';
+import { leaveWithParent } from '../src/drill/lab/sandbox.ts';
+import { isInstalled } from './command.ts';
+import { baton, type Contestant, end, haproxy, nftables, startWebServers } from './contestants.ts';
+import { buildGround } from './ground.ts';
+import { type HttpFigures, measureHttp } from './http.ts';
+import { measureLossless, type PacketFigures } from './lossless.ts';
+import { httpTable, packetTable } from './report.ts';
+
+// The first process of the sandbox: when it ends, everything in the sandbox does.
+
+const flowCounts = [256, 10_000];
+
+leaveWithParent();
+await main(process.argv.slice(2));
+
+async function main(args: readonly string[]): Promise<void> {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: { rounds: { type: 'string', default: '3' }, only: { type: 'string' } },
+    });
+    const rounds = Number(values.rounds);
+    await prepareSandbox();
+    await buildGround();
+    process.stdout.write(`${describeMachine()}\n\n`);
+    if (values.only !== 'http') await comparePackets(rounds);
+    if (values.only !== 'packets') await compareHttp(rounds);
+    process.stdout.write(`load average at the end: ${describeLoad()}\n`);
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  }
+}
+
+async function comparePackets(rounds: number): Promise<void> {
+  for (const flows of flowCounts) {
+    const contestants = [baton('masquerade'), nftables(), baton('direct-route')];
+    const results = await inTurn<PacketFigures>(rounds, contestants, (contestant) =>
+      measureLossless(contestant, flows),
+    );
+    process.stdout.write(`${packetTable(flows, results)}\n`);
+  }
+}
+
+async function compareHttp(rounds: number): Promise<void> {
+  for (const program of ['haproxy', 'wrk']) {
+    if (await isInstalled(program)) continue;
+    process.stdout.write(`HTTP left out: ${program} is not installed (Debian's package ${program})\n\n`);
+    return;
+  }
+  const servers = await startWebServers();
+  const contestants = [baton('masquerade'), nftables(), haproxy()];
+  const results = await inTurn<HttpFigures>(rounds, contestants, measureHttp);
+  await end(servers);
+  process.stdout.write(`${httpTable(results)}\n`);
+}
+
+/** A B C A B C …: what else the machine does meets all alike. */
+async function inTurn<Figures>(
+  rounds: number,
+  contestants: readonly Contestant[],
+  measure: (contestant: Contestant) => Promise<Figures>,
+): Promise<Map<string, Figures[]>> {
+  const results = new Map<string, Figures[]>();
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const contestant of contestants) {
+      await contestant.open();
+      const figures = await measure(contestant);
+      await contestant.close();
+      results.set(contestant.name, [...(results.get(contestant.name) ?? []), figures]);
+      process.stderr.write(`round ${round}, ${contestant.name}: ${JSON.stringify(figures)}\n`);
+    }
+  }
+  return results;
+}
+
+function describeMachine(): string {
+  const model = cpus()[0]?.model.trim() ?? 'unknown processor';
+  return `${availableParallelism()} processors (${model}), Linux ${release()}, Node.js ${process.version}; load average ${describeLoad()}`;
+}
+
+function describeLoad(): string {
+  const processes = readFileSync('/proc/loadavg', 'latin1').split(' ')[3];
+  return `${loadavg()
+    .map((load) => load.toFixed(2))
+    .join(' ')} (${processes})`;
+}
