@@ -35,6 +35,8 @@ const trialMs = 600;
 const warmUpMs = 400;
 /** A rate passes when one of so many trials does: other work on the machine may spoil one. */
 const attempts = 3;
+/** The generator shares its processor with what the kernel does for its packets, and so may not come up to a rate. */
+const reached = 0.95;
 const settleMs = 60;
 const tickMs = 10;
 
@@ -56,7 +58,7 @@ export async function measureLossless(contestant: Contestant, flows: number): Pr
       if (best === undefined || trial.arrivedPerSecond > best.arrivedPerSecond) best = trial;
       low = rate;
       // The generator itself can do no more while it shares its processor.
-      if (trial.sentPerSecond < rate * 0.9) break;
+      if (trial.sentPerSecond < rate * reached) break;
     }
     if (best === undefined) throw new Error(`${contestant.name} loses packets at ${lowestRate} a second already`);
     return best.figures;
@@ -71,15 +73,18 @@ async function passes(
   flows: number,
   rate: number,
 ): Promise<Trial | undefined> {
+  let best: Trial | undefined;
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
     const trial = await tryRate(generator, contestant, { flows, rate, durationMs: trialMs });
     if (process.env.BENCH_TRACE !== undefined)
       process.stderr.write(`${contestant.name} ${Math.round(rate)}: ${JSON.stringify(trial)}\n`);
-    if (trial.loss <= lossMax) return trial;
+    const isLossless = trial.loss <= lossMax;
+    if (isLossless && trial.arrivedPerSecond > (best?.arrivedPerSecond ?? 0)) best = trial;
+    if (isLossless && trial.sentPerSecond >= rate * reached) break;
     // So much is no accident.
-    if (trial.loss > 0.2) return undefined;
+    if (trial.loss > 0.2) break;
   }
-  return undefined;
+  return best;
 }
 
 async function tryRate(generator: Generator, contestant: Contestant, order: GeneratorOrder): Promise<Trial> {
