@@ -59,6 +59,7 @@ export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings)
     engine,
     nowMs,
     requests,
+    rounds: leases,
     onConfigured: ({ addresses }) => host.answerFor(addresses),
     onRound: (roundMs) => {
       host.follow(roundMs);

@@ -36,6 +36,8 @@ export interface EngineThreadParts {
   readonly onRound?: (nowMs: number) => void;
   /** Called when the engine has taken a configuration: what it needs of the interfaces may have changed. */
   readonly onConfigured?: (configuration: EngineConfiguration) => void;
+  /** Told when frames may begin to leave, and when all have left. */
+  readonly rounds?: { beginRound(): void; endRound(): void };
   /** Whoever may ask: the director, and sync. Requests are taken from them in turn. Ports come and go. */
   readonly requests: MessagePort[];
   /** Event batches a listener may leave unacknowledged before events are lost. */
@@ -59,6 +61,7 @@ export function runEngineThread(parts: EngineThreadParts): void {
   const leaving: MessagePort[] = [];
   let tickAtMs = 0;
   for (;;) {
+    parts.rounds?.beginRound();
     const frames = engine.processBatch();
     const busy = frames > 0;
     const now = nowMs();
@@ -67,6 +70,7 @@ export function runEngineThread(parts: EngineThreadParts): void {
       engine.tick();
       tickAtMs = now + tickPeriodMs;
     }
+    parts.rounds?.endRound();
     let served = 0;
     for (const port of requests) {
       for (let i = 0; i < requestsPerRound; i += 1) {

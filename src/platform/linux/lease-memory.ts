@@ -2,14 +2,31 @@
 import { fstatSync } from 'node:fs';
 import type { LeaseWriter } from '../../director/ports.ts';
 import type { LeaseReader } from '../../engine/engine.ts';
-import { checked, close, fcntl, ftruncate, MAP_SHARED, memfd_create, memoryAt, mmap } from './libc.ts';
+import {
+  checked,
+  close,
+  fcntl,
+  ftruncate,
+  MAP_SHARED,
+  memfd_create,
+  memoryAt,
+  mmap,
+  pinnedMemory,
+  ppoll,
+} from './libc.ts';
 
 /** How many virtual routers can hold a lease. */
 export const leaseSlots = 256;
 
 // A u64 of CLOCK_MONOTONIC nanoseconds per slot.
 const bytesPerSlot = 8;
-const length = leaseSlots * bytesPerSlot;
+/** Behind the leases: how often the engine has begun or ended a round, odd while it may be sending. */
+const roundWord = leaseSlots * 2;
+const length = leaseSlots * bytesPerSlot + 8;
+
+/** A round takes well under a millisecond; an engine that was put aside in the middle of one gets this long. */
+const roundEndMsMax = 10;
+const roundLookNs = 200_000n;
 
 // linux/memfd.h, linux/fcntl.h
 const MFD_CLOEXEC = 1;
@@ -32,12 +49,15 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
   readonly #untilNs: BigInt64Array;
   /** The same slots as pairs of (low, high) words: a read makes no BigInt. */
   readonly #words: Int32Array;
+  /** struct timespec { i64 seconds, nanoseconds; } */
+  readonly #pause = pinnedMemory(16);
 
   private constructor(fd: number) {
     this.fd = fd;
     const memory = memoryAt(mmap(0, length, MAP_SHARED, fd, 'map the lease memory'), length);
     this.#untilNs = new BigInt64Array(memory);
     this.#words = new Int32Array(memory);
+    new BigInt64Array(this.#pause.bytes.buffer)[1] = roundLookNs;
   }
 
   static create(): LeaseMemory {
@@ -63,8 +83,28 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
     Atomics.store(this.#untilNs, checkedSlot(slot), ns);
   }
 
+  /**
+   * Returns when nothing can leave under the lease any more: a round that read it before it was taken away has ended,
+   * or has not for `roundEndMsMax`. Only then may a peer be told that the address is free.
+   */
   revoke(slot: number): void {
     Atomics.store(this.#untilNs, checkedSlot(slot), 0n);
+    const round = Atomics.load(this.#words, roundWord);
+    const looksMax = roundEndMsMax / (Number(roundLookNs) / 1e6);
+    // Rounds that begin later read the lease later (both sides are sequentially consistent), so one change is enough.
+    for (let i = 0; i < looksMax && (round & 1) === 1 && Atomics.load(this.#words, roundWord) === round; i += 1) {
+      ppoll(0, 0, this.#pause.address, 0);
+    }
+  }
+
+  /** The engine: from here on frames may be sent under the leases as they are read. */
+  beginRound(): void {
+    Atomics.add(this.#words, roundWord, 1);
+  }
+
+  /** The engine: all that was sent has left, or was discarded. */
+  endRound(): void {
+    Atomics.add(this.#words, roundWord, 1);
   }
 
   /**

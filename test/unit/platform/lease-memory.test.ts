@@ -56,6 +56,21 @@ describe('the lease memory', () => {
     memory.close();
   });
 
+  test('revoking waits for the round of the engine that may have read the lease, and not for ever', () => {
+    const memory = LeaseMemory.create();
+    const elapsedMs = (task: () => void): number => {
+      const fromMs = performance.now();
+      task();
+      return performance.now() - fromMs;
+    };
+    assert.ok(elapsedMs(() => memory.revoke(0)) < 5, 'the engine rests');
+    memory.beginRound();
+    assert.ok(elapsedMs(() => memory.revoke(0)) >= 9, 'the engine was put aside in a round');
+    memory.endRound();
+    assert.ok(elapsedMs(() => memory.revoke(0)) < 5, 'the round has ended');
+    memory.close();
+  });
+
   test('is told from any other descriptor', () => {
     const fd = openSync('/dev/null', 'r');
     assert.throws(() => LeaseMemory.attach(fd), {
