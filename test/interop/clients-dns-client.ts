@@ -5,7 +5,7 @@
 import { Resolver } from 'node:dns/promises';
 
 const pauseMs = 4;
-const timeoutMs = 300;
+const timeoutMs = 1000;
 const afterwards = 150;
 const flowEvery = 25;
 

@@ -49,6 +49,7 @@ export class ClientLab {
   readonly #switches = new Map<'front' | 'back', Namespace>();
   readonly #directors: Readonly<Record<'a' | 'b', Namespace>>;
   readonly #daemons: Daemon[] = [];
+  readonly #atEnd: (() => void)[] = [];
 
   constructor(forwarding: Forwarding) {
     this.#forwarding = forwarding;
@@ -77,6 +78,11 @@ export class ClientLab {
     const path = join(this.directory, name);
     writeFileSync(path, text, { mode });
     return path;
+  }
+
+  /** Has something done when the lab and all that runs in it is gone. */
+  atEnd(task: () => void): void {
+    this.#atEnd.push(task);
   }
 
   /** Starts the pair; resolves when the one is active and the other has its table. */
@@ -113,6 +119,7 @@ export class ClientLab {
     await eventually(() => this.#namespaces.every((namespace) => pidsIn(namespace).length === 0));
     this.#network.remove();
     rmSync(this.directory, { recursive: true, force: true });
+    for (const task of this.#atEnd) task();
   }
 
   #namespace(label: string): Namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -153,7 +153,8 @@ function nodeClient(client: Namespace, kind: string, ...words: string[]): Progra
 
 /** Makes keys and the configuration of sshd, whose path it gives. */
 function prepareSsh(lab: ClientLab): string {
-  mkdirSync(separationDirectory, { recursive: true, mode: 0o755 });
+  const made = mkdirSync(separationDirectory, { recursive: true, mode: 0o755 });
+  if (made !== undefined) lab.atEnd(() => rmdirSync(separationDirectory));
   for (const name of ['host-key', 'client-key']) {
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', join(lab.directory, name)]);
   }
