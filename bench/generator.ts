@@ -64,7 +64,7 @@ const firstSourcePort = 1024;
 /** Packets come in small bursts, as from a network card that interrupts for several at once. */
 const burst = 32;
 /** What a stall of the generator's leaves to be made good: more would measure queues, not speed. */
-const arrearsNs = 200_000;
+const arrearsNs = 2_000_000;
 const never = 0xffff_ffff_ffff_ffffn;
 /** The words that the program shares with this process. */
 const Word = { burstNs: 0, nextNs: 1, credit: 2, sent: 3, flows: 4 } as const;

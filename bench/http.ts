@@ -12,7 +12,7 @@ export interface HttpFigures {
   readonly failures: number;
 }
 
-const seconds = 3;
+const seconds = 2;
 const clients = 64;
 
 /** Measures a contestant that is open. */
