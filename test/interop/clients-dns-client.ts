@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A process of its own, at the client: a query every few milliseconds, each sent once only, most of them in one flow.
-// The argument is the address. Says `under way`; when told `finish` on stdin it sends some more and says each query
-// that was not answered, and each answer that was wrong, as JSON.
+// A process of its own, at the client: a query every few milliseconds, each sent once only. Most are in one flow, from
+// one socket; the others are those of Node's resolver, which opens a flow for each. The argument is the address. Says
+// `under way`; when told `finish` on stdin it sends some more and says each query that was not answered, and each answer
+// that was wrong, as JSON.
+import { createSocket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 
 const pauseMs = 4;
 const timeoutMs = 1000;
 const afterwards = 150;
-const flowEvery = 25;
+const flowEvery = 5;
 
 interface Failure {
   /** CLOCK_MONOTONIC, milliseconds. */
@@ -15,34 +17,44 @@ interface Failure {
   readonly reason: string;
 }
 
-const lasting = resolver();
+type Asking = (number: number) => Promise<string>;
+
+const server = process.argv[2]!;
+const waiting = new Map<number, (address: string) => void>();
 const failures: Failure[] = [];
 const wrong: string[] = [];
 let sent = 0;
 let settled = 0;
 let last = Number.POSITIVE_INFINITY;
 
-const timer = setInterval(() => {
-  if (sent < last) void query(sent++);
-}, pauseMs);
+const resolver = new Resolver({ timeout: timeoutMs, tries: 1 });
+resolver.setServers([server]);
+
+const socket = createSocket('udp4');
+socket.on('message', (answer) => {
+  // RFC 1035 section 4.1.1: no error, one answer, whose address is its end.
+  const good = answer.length > 16 && (answer[3]! & 0x0f) === 0 && answer.readUInt16BE(6) === 1;
+  waiting.get(answer.readUInt16BE(0))?.(good ? answer.subarray(-4).join('.') : `an answer of ${answer.length} bytes`);
+});
+socket.connect(53, server, () => {
+  const timer = setInterval(() => {
+    if (sent === last) clearInterval(timer);
+    else {
+      void query(sent, sent % flowEvery === 0 ? askResolver : askSocket);
+      sent += 1;
+    }
+  }, pauseMs);
+});
 process.stdin.once('data', () => {
   last = sent + afterwards;
 });
 
-function resolver(): Resolver {
-  const made = new Resolver({ timeout: timeoutMs, tries: 1 });
-  made.setServers([process.argv[2]!]);
-  return made;
-}
-
 /** The server makes the address from the name: an answer to another query would be seen. */
-async function query(number: number): Promise<void> {
-  const numbers = [10, 1, (number >> 8) & 0xff, number & 0xff];
+async function query(number: number, ask: Asking): Promise<void> {
   const sentAtMs = Number(process.hrtime.bigint() / 1000n) / 1000;
-  const asking = number % flowEvery === 0 ? resolver() : lasting;
   try {
-    const answer = await asking.resolve4(`host-${numbers.join('-')}.pair.test`);
-    if (answer.join() !== numbers.join('.')) wrong.push(`${numbers.join('.')}: ${answer.join()}`);
+    const answer = await ask(number);
+    if (answer !== addressOf(number).join('.')) wrong.push(`${addressOf(number).join('.')}: ${answer}`);
   } catch (error) {
     failures.push({ sentAtMs, reason: (error as NodeJS.ErrnoException).code ?? String(error) });
   }
@@ -51,7 +63,44 @@ async function query(number: number): Promise<void> {
   if (settled === last) report();
 }
 
+async function askResolver(number: number): Promise<string> {
+  return (await resolver.resolve4(nameOf(number))).join();
+}
+
+function askSocket(number: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      waiting.delete(number);
+      reject(Object.assign(new Error('no answer'), { code: 'ETIMEOUT' }));
+    }, timeoutMs);
+    waiting.set(number, (address) => {
+      clearTimeout(timer);
+      waiting.delete(number);
+      resolve(address);
+    });
+    socket.send(emitQuery(number), () => undefined);
+  });
+}
+
+/** RFC 1035 section 4.1: recursion desired, one question, of type A and class IN. */
+function emitQuery(number: number): Buffer {
+  const head = Buffer.alloc(12);
+  head.writeUInt16BE(number, 0);
+  head.writeUInt16BE(0x0100, 2);
+  head.writeUInt16BE(1, 4);
+  const labels = nameOf(number).split('.');
+  const name = labels.flatMap((label) => [Buffer.from([label.length]), Buffer.from(label)]);
+  return Buffer.concat([head, ...name, Buffer.from([0, 0, 1, 0, 1])]);
+}
+
+function nameOf(number: number): string {
+  return `host-${addressOf(number).join('-')}.pair.test`;
+}
+
+function addressOf(number: number): number[] {
+  return [10, 1, number >> 8, number & 0xff];
+}
+
 function report(): void {
-  clearInterval(timer);
   process.stdout.write(`${JSON.stringify({ sent, failures, wrong })}\n`, () => process.exit(0));
 }

@@ -105,9 +105,11 @@ export class ClientLab {
     return { killedAtMs, activeAtMs: monotonicMs() };
   }
 
-  /** What the directors logged, for the message of a test that fails. */
-  story(): string {
-    return this.#daemons.map((daemon) => daemon.story()).join('\n');
+  /** What the director that remains has dropped, for the message of a test that fails. */
+  async drops(): Promise<string> {
+    const { engine } = await this.#daemons.find((daemon) => !daemon.ended)!.status();
+    const counted = Object.entries(engine.drops).filter(([, count]) => count > 0);
+    return counted.map(([reason, count]) => `${reason} ${count}`).join(', ') || 'nothing';
   }
 
   /** Ends whatever runs in the namespaces, servers' children included, and removes them. */

@@ -82,7 +82,7 @@ export async function startSessions(lab: ClientLab, iperfServers: readonly Progr
   const source = join(lab.directory, 'source');
   const target = join(lab.directory, 'target');
   writeFileSync(source, randomBytes(copyLength));
-  const iperfEnd = ['-p', String(services.iperf.port), '-t', String(iperfSeconds), '-b', '200M', '-J'];
+  const iperfEnd = ['-p', String(services.iperf.port), '-t', String(iperfSeconds), '-b', '50M', '-J'];
   const iperf = new Program(client, programPath('iperf3')!, '-c', virtualAddress, '--get-server-output', ...iperfEnd);
   const shell = new Program(
     client,
