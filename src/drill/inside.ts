@@ -30,8 +30,9 @@ async function main(options: DrillOptions, prefix: string): Promise<void> {
       scenarios,
       outcomes.flatMap((outcome) => outcome.failures),
     );
-    process.stdout.write(options.json ? `${JSON.stringify(result, undefined, 2)}\n` : `\n${renderReport(result)}`);
-    process.exit(result.verdict === 'passed' ? 0 : 1);
+    const report = options.json ? `${JSON.stringify(result, undefined, 2)}\n` : `\n${renderReport(result)}`;
+    // Written whole before the end: a pipe takes 64 KiB at a time.
+    process.stdout.write(report, () => process.exit(result.verdict === 'passed' ? 0 : 1));
   } catch (error) {
     process.stderr.write(`baton drill: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(1);
