@@ -14,6 +14,7 @@ const flowEvery = 5;
 interface Failure {
   /** CLOCK_MONOTONIC, milliseconds. */
   readonly sentAtMs: number;
+  readonly by: string;
   readonly reason: string;
 }
 
@@ -56,7 +57,7 @@ async function query(number: number, ask: Asking): Promise<void> {
     const answer = await ask(number);
     if (answer !== addressOf(number).join('.')) wrong.push(`${addressOf(number).join('.')}: ${answer}`);
   } catch (error) {
-    failures.push({ sentAtMs, reason: (error as NodeJS.ErrnoException).code ?? String(error) });
+    failures.push({ sentAtMs, by: ask.name, reason: (error as NodeJS.ErrnoException).code ?? String(error) });
   }
   settled += 1;
   if (settled === 50) process.stdout.write('under way\n');

@@ -20,7 +20,7 @@ import {
 // all run at once: one takeover carries them.
 
 /** A query may be under way when the director dies, or reach its successor before the switch knows it. */
-const edgeMs = 100;
+const edgeMs = 250;
 
 interface IperfInterval {
   readonly sum: { readonly start: number; readonly end: number; readonly bytes: number };
