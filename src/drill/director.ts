@@ -61,7 +61,6 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillOptio
   return {
     name,
     start: () => {
-      mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
       // A process group of its own, so that one signal ends all of it and Ctrl-C in the terminal none of it.
       standsBack = false;
       child = lab.spawn(name, process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
