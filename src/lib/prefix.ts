@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { familyOf, type IpAddress, ipAddressBytes, parseIpAddress } from './ip-address.ts';
+import { familyOf, type IpAddress, parseIpAddress } from './ip-address.ts';
 
 /** An address with a prefix length in bits, as in `192.0.2.1/24`. Host bits are kept: it may name an interface address. */
 export interface Prefix {
@@ -18,15 +18,4 @@ export function parsePrefix(text: string): Prefix | undefined {
   if (!/^\d{1,3}$/.test(digits)) return undefined;
   const length = Number(digits);
   return length > bits ? undefined : { address, length };
-}
-
-export function prefixContains(prefix: Prefix, address: IpAddress): boolean {
-  const network = ipAddressBytes(prefix.address);
-  const candidate = ipAddressBytes(address);
-  if (network.length !== candidate.length) return false;
-  for (let bit = 0; bit < prefix.length; bit += 8) {
-    const mask = prefix.length - bit >= 8 ? 0xff : (0xff << (8 - (prefix.length - bit))) & 0xff;
-    if (((network[bit >> 3]! ^ candidate[bit >> 3]!) & mask) !== 0) return false;
-  }
-  return true;
 }

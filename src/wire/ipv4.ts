@@ -65,11 +65,6 @@ export function checkIpv4(bytes: Uint8Array, offset: number, length: number): Ip
   return undefined;
 }
 
-/** Whether the packet is a piece of a larger one, the first piece included. */
-export function isFragment(bytes: Uint8Array, offset: number): boolean {
-  return (readU16(bytes, offset + Ipv4Offset.fragment) & (Ipv4Flag.moreFragments | Ipv4Flag.offsetMask)) !== 0;
-}
-
 /**
  * Whether an address may not be a packet's source on the wire: this network 0/8, loopback 127/8, multicast 224/4 and
  * class E with the limited broadcast (RFC 1812 section 5.3.7). `word` is the address as a signed 32-bit integer.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, ipAddressBytes, parseIpAddress } from '../../lib/ip-address.ts';
+import type { Instruction } from '../../platform/linux/socket-filter.ts';
 import { serveRemote } from '../remote.ts';
-import { type Arrivals, type FilterInstruction, watchArrivals } from './packet-socket.ts';
+import { type Arrivals, watchArrivals } from './packet-socket.ts';
 import { type Addresses, classify, type Seen, type Sighting } from './sighting.ts';
 import { createTimes, type Times } from './times.ts';
 
@@ -135,7 +136,7 @@ function measureOffsetMs(): number {
 }
 
 /** Synchronisation may fill the wire and tells nothing here: UDP to a multicast address stays out of the ring. */
-const exceptSync: readonly FilterInstruction[] = [
+const exceptSync: readonly Instruction[] = [
   [0x28, 0, 0, 12], // ldh [12]: EtherType
   [0x15, 0, 4, 0x0800], // jeq IPv4, else all of it
   [0x30, 0, 0, 23], // ldb [23]: protocol

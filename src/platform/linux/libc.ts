@@ -66,7 +66,6 @@ export const ftruncate = bind('int ftruncate(int fd, int64_t length)');
 export const fcntl = bind('int fcntl(int fd, int command, int argument)');
 export const setpriority = bind('int setpriority(int which, uint32_t who, int value)');
 export const flock = bind('int flock(int fd, int operation)');
-export const munmap = bind('int munmap(uintptr_t address, size_t length)');
 export const sched_setscheduler = bind('int sched_setscheduler(int pid, int policy, uintptr_t parameters)');
 
 const getsocknameCall = bind('int getsockname(int fd, uintptr_t address, uintptr_t length)');
