@@ -23,16 +23,21 @@ export const MAP_ANONYMOUS = 0x20;
 export const MAP_NORESERVE = 0x4000;
 
 // linux/socket.h, linux/net.h
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
 export const AF_PACKET = 17;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
+export const SOCK_SEQPACKET = 5;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 export const MSG_TRUNC = 0x20;
+export const MSG_CTRUNC = 0x08;
 export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
+export const MSG_CMSG_CLOEXEC = 0x4000_0000;
 
 // asm-generic/socket.h: the same on x86_64 and arm64
 export const SOL_SOCKET = 1;
@@ -40,6 +45,7 @@ export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_RCVTIMEO = 20;
+export const SO_PEERCRED = 17;
 export const SO_BINDTODEVICE = 25;
 export const SO_ATTACH_FILTER = 26;
 export const SO_SNDBUFFORCE = 32;
@@ -59,6 +65,11 @@ export const recv = bind('intptr_t recv(int fd, uintptr_t buffer, size_t length,
 export const sendto = bind(
   'intptr_t sendto(int fd, uintptr_t buffer, size_t length, int flags, uintptr_t address, uint32_t addressLength)',
 );
+export const sendmsg = bind('intptr_t sendmsg(int fd, uintptr_t message, int flags)');
+export const recvmsg = bind('intptr_t recvmsg(int fd, uintptr_t message, int flags)');
+export const socketpair = bind('int socketpair(int domain, int type, int protocol, uintptr_t pair)');
+export const listen = bind('int listen(int fd, int backlog)');
+export const accept4 = bind('int accept4(int fd, uintptr_t address, uintptr_t length, int flags)');
 export const sendmmsg = bind('int sendmmsg(int fd, uintptr_t messages, uint32_t count, int flags)');
 export const ppoll = bind('int ppoll(uintptr_t fds, unsigned long count, uintptr_t timeout, uintptr_t mask)');
 export const eventfd = bind('int eventfd(uint32_t initial, int flags)');
@@ -68,6 +79,7 @@ export const setpriority = bind('int setpriority(int which, uint32_t who, int va
 export const flock = bind('int flock(int fd, int operation)');
 export const sched_setscheduler = bind('int sched_setscheduler(int pid, int policy, uintptr_t parameters)');
 
+const connectCall = bind('int connect(int fd, uintptr_t address, uint32_t length)');
 const getsocknameCall = bind('int getsockname(int fd, uintptr_t address, uintptr_t length)');
 const bindCall = bind('int bind(int fd, uintptr_t address, uint32_t length)');
 const setsockoptCall = bind('int setsockopt(int fd, int level, int name, uintptr_t value, uint32_t length)');
@@ -115,6 +127,11 @@ export function memoryAt(address: number, length: number): ArrayBuffer {
 export function bindSocket(fd: number, address: Uint8Array, purpose?: string): void {
   const pinned = pinnedCopy(address);
   checked('bind', bindCall(fd, pinned.address, address.length), purpose);
+}
+
+/** -1 on failure. */
+export function connect(fd: number, address: Uint8Array): number {
+  return connectCall(fd, pinnedCopy(address).address, address.length);
 }
 
 export function mmap(address: number, length: number, flags: number, fd: number, purpose?: string): number {

@@ -31,6 +31,7 @@ type ErrnoName =
   | 'EAGAIN'
   | 'EBADF'
   | 'EBUSY'
+  | 'ECONNREFUSED'
   | 'EEXIST'
   | 'EINTR'
   | 'EINVAL'
