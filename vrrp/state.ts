@@ -91,8 +91,33 @@ export interface FaultState extends Common {
 
 export type RouterState = InitializeState | BackupState | ActiveState | FaultState;
 
+/** What a state leaves to the process that goes on in its place: plain data, where `null` stands for what is not there. */
+export type Bequest = ActiveBequest | BackupBequest;
+
+export interface ActiveBequest {
+  readonly kind: 'active';
+  readonly sinceMs: number;
+  readonly voiceUntilMs: number;
+  readonly voiced: { readonly atMs: number; readonly intervalMs: number } | null;
+  readonly settling: { readonly untilMs: number; readonly limitMs: number; readonly rival: IpAddress | null } | null;
+  readonly holding: boolean;
+}
+
+export interface BackupBequest {
+  readonly kind: 'backup';
+  readonly sinceMs: number;
+  readonly heldOff: boolean;
+  readonly downAtMs: number;
+  readonly activeIntervalMs: number;
+  readonly heard: Heard | null;
+  readonly claimedUntilMs: number | null;
+  readonly preemptAfterMs: number | null;
+}
+
 export type RouterEvent =
   | { readonly kind: 'startup'; readonly interfaceUp: boolean }
+  /** Instead of `startup`: goes on where another process of this host stopped. */
+  | { readonly kind: 'inherited'; readonly bequest: Bequest }
   | { readonly kind: 'shutdown' }
   | {
       readonly kind: 'advertisementReceived';
@@ -131,6 +156,7 @@ export type TransitionReason =
   | 'outranked'
   | 'mute'
   | 'lapsed'
+  | 'resumed'
   | 'handover'
   | 'interface-down'
   | 'interface-up';

@@ -2,20 +2,22 @@
 import { climbLadder, type RejectionReason } from '../../vrrp/ladder.ts';
 import { nextDeadline, step } from '../../vrrp/machine.ts';
 import type { RouterAction, RouterEvent } from '../../vrrp/state.ts';
+import { bequeath } from '../../vrrp/succession.ts';
 import { familyOf, type IpAddress } from '../lib/ip-address.ts';
+import { ElectedAddresses } from './election-addresses.ts';
 import { addressListSentence, noteSentence, rejectionSentence, transitionSentence } from './election-log.ts';
 import { addressMessages, advertisementOf } from './election-messages.ts';
 import {
   adoptConfiguration,
   createRunningRouter,
-  type ElectedAddress,
   type ElectedRouter,
   identityOf,
   listenerKey,
   type RunningRouter,
   viewRouter,
 } from './election-router.ts';
-import { Segments, samePlace, unknownAddress } from './election-segment.ts';
+import { Segments, unknownAddress } from './election-segment.ts';
+import type { ElectionBequest, InheritedRouter } from './election-succession.ts';
 import type { ElectionFailure, ElectionView } from './election-view.ts';
 import type { ElectionPorts, ReceivedAdvertisement } from './ports.ts';
 
@@ -26,12 +28,14 @@ import type { ElectionPorts, ReceivedAdvertisement } from './ports.ts';
 export class Election {
   readonly #ports: ElectionPorts;
   readonly #segments: Segments;
+  readonly #addresses: ElectedAddresses;
   /** By identity, in the order of the configuration. */
   #routers = new Map<string, RunningRouter>();
   readonly #listeners = new Map<string, RunningRouter>();
   readonly #queue: { readonly router: RunningRouter; readonly event: RouterEvent }[] = [];
   #draining = false;
   #stopped = false;
+  #silent = false;
   #gateOpen = false;
   #disarm: (() => void) | undefined;
   #sendsPending = 0;
@@ -40,6 +44,7 @@ export class Election {
   constructor(ports: ElectionPorts) {
     this.#ports = ports;
     this.#segments = new Segments(ports.transport);
+    this.#addresses = new ElectedAddresses(ports);
     ports.transport.onReceive((advertisement) => this.#receive(advertisement));
   }
 
@@ -112,6 +117,41 @@ export class Election {
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
+  /** What another process can go on from. */
+  bequeath(): ElectionBequest {
+    const left = ({ configured, state }: RunningRouter): InheritedRouter => {
+      return { configured, bequest: bequeath(state) ?? null };
+    };
+    return { gateOpen: this.#gateOpen, routers: [...this.#routers.values()].map(left) };
+  }
+
+  /** Says and changes nothing more: another process goes on in its place. */
+  fallSilent(): void {
+    this.#stopped = true;
+    this.#silent = true;
+    this.#routers.clear();
+    this.#arm();
+  }
+
+  /**
+   * Goes on where another process stopped. Then `configure` says what is wanted: to the virtual routers that run by then
+   * it is a reload.
+   */
+  inherit({ routers }: ElectionBequest): void {
+    for (const { configured, bequest } of routers) {
+      const router = this.#create(configured, []);
+      this.#routers.set(identityOf(configured), router);
+      if (bequest === null || !this.#segments.isUsable(configured)) {
+        this.#start(router);
+        continue;
+      }
+      // Its own from here on: should the machine give them up, they are taken off.
+      for (const each of configured.addresses) if (each.install) router.installed.set(each.address, each);
+      this.#enqueue(router, { kind: 'inherited', bequest });
+    }
+    this.#drain();
+  }
+
   view(): ElectionView {
     return {
       gateOpen: this.#gateOpen,
@@ -121,14 +161,24 @@ export class Election {
   }
 
   #add(configured: ElectedRouter, failures: ElectionFailure[]): RunningRouter {
+    const router = this.#create(configured, failures);
+    this.#start(router);
+    return router;
+  }
+
+  #start(router: RunningRouter): void {
+    const { configured } = router;
+    // A predecessor that was killed may have left these behind; until elected, nothing is forwarded or answered.
+    this.#ports.leaseWriter.revoke(configured.leaseSlot);
+    for (const each of configured.addresses) this.#addresses.uninstall(router, each);
+    this.#enqueue(router, { kind: 'startup', interfaceUp: this.#segments.isUsable(configured) });
+  }
+
+  #create(configured: ElectedRouter, failures: ElectionFailure[]): RunningRouter {
     const address = this.#open(configured, failures) ?? unknownAddress[configured.family];
     const router = createRunningRouter(configured, address, this.#ports.clock.nowMs());
     this.#listeners.set(listenerKey(configured.interface, configured.family, configured.vrid), router);
-    // A predecessor that was killed may have left these behind; until elected, nothing is forwarded or answered.
-    this.#ports.leaseWriter.revoke(configured.leaseSlot);
-    for (const each of configured.addresses) this.#uninstall(router, each);
     if (this.#gateOpen) this.#enqueue(router, { kind: 'gateOpened' });
-    this.#enqueue(router, { kind: 'startup', interfaceUp: this.#segments.isUsable(configured) });
     return router;
   }
 
@@ -152,12 +202,8 @@ export class Election {
     else if (this.#segments.isUsable(configured)) this.#enqueue(router, { kind: 'interfaceUp' });
     this.#drain();
     if (router.state.kind !== 'active' || !router.state.holding) return;
-    // The machine has acquired what came and released what went. What stayed may have another prefix or place.
-    for (const address of configured.addresses) {
-      const installed = router.installed.get(address.address);
-      if (installed !== undefined && !samePlace(installed, address)) this.#uninstall(router, installed);
-      if (address.install && !router.installed.has(address.address)) this.#install(router, address);
-    }
+    // The machine has acquired what came and released what went.
+    this.#addresses.rearrange(router);
   }
 
   #moveLease(router: RunningRouter, formerSlot: number): void {
@@ -227,6 +273,7 @@ export class Election {
     this.#draining = true;
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        if (this.#silent) continue;
         const { state, actions } = step(next.router.state, next.event, this.#ports.clock.nowMs());
         next.router.state = state;
         for (const action of actions) this.#execute(next.router, action);
@@ -272,17 +319,17 @@ export class Election {
         break;
       case 'acquireAddresses':
         for (const address of configured.addresses) {
-          if (address.install && action.addresses.includes(address.address)) this.#install(router, address);
+          if (address.install && action.addresses.includes(address.address)) this.#addresses.install(router, address);
         }
         break;
       case 'releaseAddresses':
         for (const address of action.addresses) {
           const installed = router.installed.get(address);
-          if (installed !== undefined) this.#uninstall(router, installed);
+          if (installed !== undefined) this.#addresses.uninstall(router, installed);
         }
         break;
       case 'announce':
-        for (const address of action.addresses) this.#announce(router, address);
+        for (const address of action.addresses) this.#addresses.announce(router, address);
         break;
       case 'notify':
       case 'note':
@@ -305,11 +352,6 @@ export class Election {
     if (action.to === 'active') router.becameActive += 1;
     log('info', transitionSentence(action.to, action.reason), name);
     onChange(viewRouter(router), { kind: 'transition', from: action.from, reason: action.reason });
-  }
-
-  #announce(router: RunningRouter, address: IpAddress): void {
-    const place = router.configured.addresses.find((each) => each.address === address);
-    if (place !== undefined) this.#attempt(router, () => this.#ports.announcer.announce(address, place.interface));
   }
 
   #send(router: RunningRouter, priority: number, intervalMs: number): void {
@@ -351,28 +393,5 @@ export class Election {
     if (router.mute) return;
     router.mute = true;
     this.#ports.log('error', `cannot send its advertisement: ${error.message}`, router.configured.name);
-  }
-
-  #install(router: RunningRouter, address: ElectedAddress): void {
-    router.installed.set(address.address, address);
-    this.#attempt(router, () =>
-      this.#ports.addressKeeper.add(address.address, address.prefixLength, address.interface, address),
-    );
-  }
-
-  #uninstall(router: RunningRouter, address: ElectedAddress): void {
-    router.installed.delete(address.address);
-    this.#attempt(router, () =>
-      this.#ports.addressKeeper.remove(address.address, address.prefixLength, address.interface),
-    );
-  }
-
-  /** A failing address or announcement must not keep the election from going on (P6). */
-  #attempt(router: RunningRouter, task: () => void): void {
-    try {
-      task();
-    } catch (error) {
-      this.#ports.log('error', error instanceof Error ? error.message : String(error), router.configured.name);
-    }
   }
 }

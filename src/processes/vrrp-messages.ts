@@ -7,7 +7,14 @@ import type { LogLevel } from '../lib/log.ts';
 // cloning. A request carries an id, its answer the same.
 
 export type VrrpRequest =
-  | { readonly kind: 'configure'; readonly assignments: readonly RouterAssignment[] }
+  | {
+      readonly kind: 'configure';
+      readonly assignments: readonly RouterAssignment[];
+      /** First goes on where the vrrp process of a former director stops, which yields to who has its ticket. */
+      readonly inherit?: { readonly ticket: number };
+    }
+  /** The descriptors to hold from here on have been sent over the line. */
+  | { readonly kind: 'keep' }
   | { readonly kind: 'handOver' }
   | { readonly kind: 'status' }
   | { readonly kind: 'stop' };
@@ -16,6 +23,7 @@ export type VrrpRequest =
 export interface VrrpAnswers {
   /** Sentences about virtual routers whose interface cannot be used. */
   configure: readonly string[];
+  keep: undefined;
   handOver: readonly string[];
   status: readonly VirtualRouterStatus[];
   stop: undefined;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { RouterAssignment } from '../director/address-plan.ts';
 import { Election } from '../director/election.ts';
 import { electRouter, routerStatus } from '../director/election-router.ts';
 import type { ElectionFailure } from '../director/election-view.ts';
+import type { VrrpTransport } from '../director/ports.ts';
 import type { Family } from '../lib/ip-address.ts';
-import type { LogLevel } from '../lib/log.ts';
+import type { Log } from '../lib/log.ts';
+import type { VirtualRouter } from '../model/virtual-router.ts';
 import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../platform/linux/address-keeper.ts';
 import { SegmentAnnouncer } from '../platform/linux/announce.ts';
 import { interfaceFacts, primaryAddress } from '../platform/linux/interface-facts.ts';
@@ -13,6 +16,7 @@ import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { requestRealTime } from '../platform/linux/realtime.ts';
 import { RawVrrpTransport } from '../platform/linux/vrrp-socket.ts';
 import { watchEngine } from './engine-watch.ts';
+import { Keeping } from './vrrp-keeping.ts';
 import type { FromVrrpProcess, ToVrrpProcess, VrrpRequest } from './vrrp-messages.ts';
 
 /** The descriptor at which the director passes the lease memory: the first after the channel's. */
@@ -21,21 +25,21 @@ const faultPeriodMs = 1_000;
 
 /**
  * The vrrp process: the election and nothing else, so that nothing else can hold it up. It is told what to do over the
- * channel, and resigns at once when the channel closes: without its director nobody forwards.
+ * channel. When that closes unasked, it resigns at once where the director itself forwards. Where the kernel does, which
+ * its start with a run-dir says, it goes on for a while: a restarted director can take over from it.
  */
-export function runVrrpProcess(): void {
+export function runVrrpProcess(runDirectory = process.argv[3]): void {
   try {
-    runElection();
+    runElection(runDirectory === undefined ? undefined : new Keeping(runDirectory));
   } catch (error) {
     const sentence = error instanceof Error ? error.message : String(error);
     process.send?.({ kind: 'unable', sentence } satisfies FromVrrpProcess, undefined, {}, () => process.exit(1));
   }
 }
 
-function runElection(): void {
+function runElection(keeping: Keeping | undefined): void {
   const clock = new MonotonicClock();
-  const log = (level: LogLevel, sentence: string, fields: Record<string, unknown> = {}): void =>
-    tell({ kind: 'log', level, sentence, fields });
+  const log: Log = (level, sentence, fields = {}) => tell({ kind: 'log', level, sentence, fields });
   const notReal = requestRealTime();
   if (notReal !== undefined) log('info', `the vrrp process runs without real-time priority: ${notReal}`);
 
@@ -52,6 +56,51 @@ function runElection(): void {
     log: (level, sentence, router) => log(level, sentence, router === undefined ? {} : { router }),
     onChange: () => tell({ kind: 'active', names: activeNames(election) }),
   });
+  if (keeping === undefined) watch(election, clock, leases, log);
+  const stopMonitoring = monitorLinks((interfaceName, up) => election.linkChanged(interfaceName, up));
+  setInterval(() => mendFaults(election), faultPeriodMs);
+  let stopped = false;
+  const stop = async (): Promise<void> => {
+    stopped = true;
+    stopMonitoring();
+    await election.stop();
+    transport.close();
+    keeping?.close();
+  };
+  const end = (): void => void stop().finally(() => process.exit(0));
+  const inherit = async (assignments: readonly RouterAssignment[], ticket: number): Promise<void> => {
+    for (const { router } of assignments) prepare(transport, router);
+    if (keeping === undefined) return;
+    const bequest = await keeping.takeOver(ticket, log);
+    if (bequest === undefined) return;
+    election.inherit(bequest);
+    addressKeeper.renew();
+  };
+
+  // One after the other: what closes the channel while another process yields is told after that.
+  let requests = Promise.resolve();
+  process.on('message', (message: ToVrrpProcess) => {
+    if (message.id === undefined) election.setGate(message.gateOpen);
+    else
+      requests = requests.then(() => answer({ election, clock, keeping, inherit, stop }, message.id, message.request));
+  });
+  process.on('disconnect', () => {
+    requests = requests.then(() => {
+      if (stopped || keeping?.listening !== true) return end();
+      keeping.beginGrace(clock, election, end);
+    });
+  });
+  // Ctrl-C and a closing terminal reach the whole process group; the director decides what they mean, if there is one.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (signal !== 'SIGHUP') keeping?.endGrace();
+    });
+  }
+  tell({ kind: 'ready' });
+}
+
+/** Advertisements alone would keep the addresses at a director whose own engine stands still. */
+function watch(election: Election, clock: MonotonicClock, leases: LeaseMemory, log: Log): void {
   watchEngine({
     clock,
     leases,
@@ -64,37 +113,38 @@ function runElection(): void {
       election.releaseHold();
     },
   });
-  const stopMonitoring = monitorLinks((interfaceName, up) => election.linkChanged(interfaceName, up));
-  setInterval(() => mendFaults(election), faultPeriodMs);
-  const stop = async (): Promise<void> => {
-    stopMonitoring();
-    await election.stop();
-    transport.close();
-  };
-
-  process.on('message', (message: ToVrrpProcess) => {
-    if (message.id === undefined) election.setGate(message.gateOpen);
-    else void answer(election, stop, message.id, message.request, clock);
-  });
-  // Ctrl-C and a closing terminal reach the whole process group; the director decides what they mean.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
-  process.on('disconnect', () => void stop().finally(() => process.exit(0)));
-  tell({ kind: 'ready' });
 }
 
-async function answer(
-  election: Election,
-  stop: () => Promise<void>,
-  id: number,
-  request: VrrpRequest,
-  clock: MonotonicClock,
-): Promise<void> {
+/** Opens its sockets before another process falls silent for this one. What fails is said when it is configured. */
+function prepare(transport: VrrpTransport, router: VirtualRouter): void {
+  try {
+    transport.open(router.interface, router.family, router);
+  } catch {
+    // The election opens it again.
+  }
+}
+
+interface Answering {
+  readonly election: Election;
+  readonly clock: MonotonicClock;
+  readonly keeping: Keeping | undefined;
+  readonly inherit: (assignments: readonly RouterAssignment[], ticket: number) => Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+async function answer(parts: Answering, id: number, request: VrrpRequest): Promise<void> {
+  const { election, clock, keeping, inherit, stop } = parts;
   try {
     switch (request.kind) {
       case 'configure': {
+        if (request.inherit !== undefined) await inherit(request.assignments, request.inherit.ticket);
         const failures: readonly ElectionFailure[] = election.configure(request.assignments.map(electRouter));
+        keeping?.listen();
         return tell({ kind: 'answer', id, value: failures.map(({ sentence }) => sentence) });
       }
+      case 'keep':
+        keeping?.adopt();
+        return tell({ kind: 'answer', id, value: undefined });
       case 'handOver':
         return tell({ kind: 'answer', id, value: election.handOver() });
       case 'status': {

@@ -7,8 +7,12 @@ import type { AddressKeeper, LeaseWriter, VrrpTransport } from '../director/port
 import type { VirtualRouterStatus } from '../director/status.ts';
 import type { Log } from '../lib/log.ts';
 import type { VirtualRouter } from '../model/virtual-router.ts';
+import { DescriptorChannel } from '../platform/linux/descriptor-passing.ts';
+import { lineDescriptor } from './vrrp-keeping.ts';
 import type { FromVrrpProcess, ToVrrpProcess, VrrpAnswers, VrrpRequest } from './vrrp-messages.ts';
+import type { Predecessor } from './vrrp-predecessor.ts';
 import { leaseDescriptor } from './vrrp-process.ts';
+import { emitKept, type KeptDescriptors } from './vrrp-succession.ts';
 
 export interface VrrpSupervisorParts {
   /** The script that becomes the vrrp process when started with `arguments`. */
@@ -19,6 +23,13 @@ export interface VrrpSupervisorParts {
   readonly addressKeeper: AddressKeeper;
   /** Opened only to resign in the name of a vrrp process that died. */
   readonly openTransport: () => VrrpTransport;
+  /**
+   * Where the kernel forwards without the director: the vrrp process outlives one that dies, with these descriptors, and
+   * the next director finds it by the run-dir. Absent: it resigns at once.
+   */
+  readonly keep?: KeptDescriptors & { readonly runDirectory: string };
+  /** A vrrp process that has outlived the director before this one: the first one started here goes on in its place. */
+  readonly predecessor?: Predecessor;
   readonly log: Log;
 }
 
@@ -40,6 +51,11 @@ export class VrrpSupervisor implements ElectionControl {
   readonly #parts: VrrpSupervisorParts;
   readonly #pending = new Map<number, Pending>();
   #child: ChildProcess | undefined;
+  /** The director's end of the line over which descriptors are passed. */
+  #line: DescriptorChannel | undefined;
+  #kept: KeptDescriptors | undefined;
+  /** Until the vrrp process here has gone on in its place. */
+  #predecessor: Predecessor | undefined;
   #assignments: readonly RouterAssignment[] = [];
   #active = new Set<string>();
   #gateOpen = false;
@@ -51,6 +67,8 @@ export class VrrpSupervisor implements ElectionControl {
 
   constructor(parts: VrrpSupervisorParts) {
     this.#parts = parts;
+    this.#kept = parts.keep;
+    this.#predecessor = parts.predecessor;
   }
 
   async configure(assignments: readonly RouterAssignment[]): Promise<void> {
@@ -64,6 +82,13 @@ export class VrrpSupervisor implements ElectionControl {
     this.#tell({ id: undefined, gateOpen: open });
   }
 
+  /** Changes what outlives the director, as when an interface has come back. Only where `keep` was set from the start. */
+  async keep(kept: KeptDescriptors): Promise<void> {
+    if (this.#parts.keep === undefined) throw new Error('the vrrp process was not set up to keep descriptors');
+    this.#kept = kept;
+    if (this.#child !== undefined) await this.#passDescriptors();
+  }
+
   handOver(): Promise<readonly string[]> {
     return this.#ask({ kind: 'handOver' });
   }
@@ -75,6 +100,7 @@ export class VrrpSupervisor implements ElectionControl {
   async stop(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#restartTimer);
+    await this.#dismissPredecessor();
     const child = this.#child;
     if (child === undefined) return;
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -92,15 +118,35 @@ export class VrrpSupervisor implements ElectionControl {
       await this.#start();
       // The gate may have opened before there was a process to hear of it, and without sync it never moves again.
       this.setGate(this.#gateOpen);
+      await this.#passDescriptors();
     }
-    return this.#ask({ kind: 'configure', assignments: this.#assignments });
+    const assignments = this.#assignments;
+    const predecessor = this.#predecessor;
+    if (predecessor === undefined) return this.#ask({ kind: 'configure', assignments });
+    const { ticket } = predecessor;
+    const sentences = await this.#ask({ kind: 'configure', assignments, inherit: { ticket } });
+    await this.#dismissPredecessor();
+    return sentences;
+  }
+
+  /** It has yielded, unless this director ends before it came to that. */
+  async #dismissPredecessor(): Promise<void> {
+    const predecessor = this.#predecessor;
+    this.#predecessor = undefined;
+    await predecessor?.dismiss();
+  }
+
+  async #passDescriptors(): Promise<void> {
+    const kept = this.#kept;
+    if (kept === undefined || this.#line === undefined) return;
+    const descriptors = kept.descriptors.map(({ fd }) => fd);
+    if (!this.#line.send(emitKept(kept), descriptors)) throw new Error('the vrrp process does not take descriptors');
+    await this.#ask({ kind: 'keep' });
   }
 
   #start(): Promise<void> {
-    const { script, arguments: args, leaseFd, log } = this.#parts;
-    const stdio: (string | number)[] = ['ignore', 'inherit', 'inherit', 'ipc'];
-    stdio[leaseDescriptor] = leaseFd;
-    const child = fork(script, [...args], { serialization: 'advanced', stdio: stdio as never });
+    const { log } = this.#parts;
+    const child = this.#fork();
     this.#child = child;
     return new Promise((resolve, reject) => {
       let ready = false;
@@ -123,6 +169,23 @@ export class VrrpSupervisor implements ElectionControl {
       });
       child.once('exit', (code, signal) => ended(String(signal ?? code)));
     });
+  }
+
+  #fork(): ChildProcess {
+    const { script, arguments: args, leaseFd, keep } = this.#parts;
+    const stdio: (string | number)[] = ['ignore', 'inherit', 'inherit', 'ipc'];
+    stdio[leaseDescriptor] = leaseFd;
+    const options = { serialization: 'advanced', stdio: stdio as never } as const;
+    if (keep === undefined) return fork(script, [...args], options);
+    this.#line?.close();
+    const [line, far] = DescriptorChannel.pair();
+    this.#line = line;
+    stdio[lineDescriptor] = far.fd;
+    try {
+      return fork(script, [...args, keep.runDirectory], options);
+    } finally {
+      far.close();
+    }
   }
 
   #receive(message: FromVrrpProcess): void {
@@ -205,6 +268,8 @@ export class VrrpSupervisor implements ElectionControl {
 
   #resignInItsName(): void {
     const { leaseWriter, addressKeeper, openTransport, log } = this.#parts;
+    // It has not come to speak yet, and who speaks is alive.
+    if (this.#predecessor !== undefined) return;
     for (const { leaseSlot } of this.#assignments) leaseWriter.revoke(leaseSlot);
     const held = this.#assignments.filter(({ router }) => this.#active.has(router.name));
     this.#active.clear();

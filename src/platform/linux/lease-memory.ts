@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { fstatSync } from 'node:fs';
+import { fstatSync, readFileSync } from 'node:fs';
 import type { LeaseWriter } from '../../director/ports.ts';
 import type { LeaseReader } from '../../engine/engine.ts';
 import {
@@ -23,6 +23,9 @@ const bytesPerSlot = 8;
 /** Behind the leases: how often the engine has begun or ended a round, odd while it may be sending. */
 const roundWord = leaseSlots * 2;
 const length = leaseSlots * bytesPerSlot + 8;
+/** Only in a BPF map, behind the round word: since when each lease has been held without a break, for the program. */
+const sinceWord = leaseSlots + 1;
+const lengthWithSince = length + leaseSlots * bytesPerSlot;
 
 /** A round takes well under a millisecond; an engine that was put aside in the middle of one gets this long. */
 const roundEndMsMax = 10;
@@ -37,25 +40,34 @@ const F_SEAL_SEAL = 1;
 const F_SEAL_SHRINK = 2;
 const F_SEAL_GROW = 4;
 
+// linux/bpf.h
+const BPF_MAP_TYPE_ARRAY = 2;
+const BPF_F_MMAPABLE = 0x400;
+
 const nsMax = (1n << 63n) - 1n;
 
 /**
  * The lease array in memory shared by processes: the director creates it, the vrrp process (given the descriptor) and
- * the engine thread attach to it. It lives as long as someone holds the descriptor or a mapping; mappings are never
+ * the engine thread attach to it. With the xdp engine it is a BPF array of u64, which the program reads. It lives as long as someone holds the descriptor or a mapping; mappings are never
  * undone, since a view of unmapped memory kills the process that touches it.
  */
 export class LeaseMemory implements LeaseWriter, LeaseReader {
   readonly fd: number;
   readonly #untilNs: BigInt64Array;
-  /** The same slots as pairs of (low, high) words: a read makes no BigInt. */
+  /** The same slots as pairs of (low, high) words, and the round word: a read makes no BigInt. */
   readonly #words: Int32Array;
   /** struct timespec { i64 seconds, nanoseconds; } */
   readonly #pause = pinnedMemory(16);
 
-  private constructor(fd: number) {
+  /** Of CLOCK_MONOTONIC, the begin of what `untilNs` ends; only where the reader does not see by itself. */
+  readonly #sinceNs: BigInt64Array | undefined;
+
+  private constructor(fd: number, mappedLength: number) {
     this.fd = fd;
-    const memory = memoryAt(mmap(0, length, MAP_SHARED, fd, 'map the lease memory'), length);
-    this.#untilNs = new BigInt64Array(memory);
+    const memory = memoryAt(mmap(0, mappedLength, MAP_SHARED, fd, 'map the lease memory'), mappedLength);
+    this.#untilNs = new BigInt64Array(memory, 0, leaseSlots);
+    this.#sinceNs =
+      mappedLength < lengthWithSince ? undefined : new BigInt64Array(memory, sinceWord * bytesPerSlot, leaseSlots);
     this.#words = new Int32Array(memory);
     new BigInt64Array(this.#pause.bytes.buffer)[1] = roundLookNs;
   }
@@ -66,21 +78,32 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
     checked('ftruncate', ftruncate(fd, length), purpose);
     // A file that shrinks under a mapping turns reads into SIGBUS.
     checked('fcntl', fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), purpose);
-    return new LeaseMemory(fd);
+    return new LeaseMemory(fd, length);
   }
 
-  /** Over a descriptor that was inherited. Throws a sentence when it is no lease memory. */
+  /**
+   * Over a descriptor that was inherited: of the memory that `create` made, or of a BPF array that can be mapped. Throws a
+   * sentence when it is neither.
+   */
   static attach(fd: number): LeaseMemory {
+    const mapLength = mappableArrayLength(fd);
+    if (mapLength >= length) return new LeaseMemory(fd, Math.min(mapLength, lengthWithSince));
     const seals = fcntl(fd, F_GET_SEALS, 0);
     if (seals === -1 || (seals & F_SEAL_SHRINK) === 0 || fstatSync(fd).size !== length) {
       throw new Error(`descriptor ${fd} is not the lease memory; the director passes it when it starts the process`);
     }
-    return new LeaseMemory(fd);
+    return new LeaseMemory(fd, length);
   }
 
   grant(slot: number, untilMs: number): void {
     const ns = untilMs >= 9e12 ? nsMax : BigInt(Math.max(0, Math.floor(untilMs * 1e6)));
-    Atomics.store(this.#untilNs, checkedSlot(slot), ns);
+    const index = checkedSlot(slot);
+    if (this.#sinceNs !== undefined) {
+      // First: who sees the lease must see its beginning too.
+      const nowNs = process.hrtime.bigint();
+      if (Atomics.load(this.#untilNs, index) <= nowNs) Atomics.store(this.#sinceNs, index, nowNs);
+    }
+    Atomics.store(this.#untilNs, index, ns);
   }
 
   /**
@@ -125,6 +148,20 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
   close(): void {
     close(this.fd);
   }
+}
+
+/** Of a BPF array whose values are whole u64 words, in bytes; 0 for any other descriptor (fs/proc/fd.c, syscall.c). */
+function mappableArrayLength(fd: number): number {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
+  } catch {
+    return 0;
+  }
+  const field = (name: string): number => Number(new RegExp(`^${name}:\\s*(\\w+)$`, 'm').exec(text)?.[1]);
+  const valueSize = field('value_size');
+  const isMappable = field('map_type') === BPF_MAP_TYPE_ARRAY && (field('map_flags') & BPF_F_MMAPABLE) !== 0;
+  return isMappable && valueSize % bytesPerSlot === 0 ? valueSize * field('max_entries') : 0;
 }
 
 function checkedSlot(slot: number): number {

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+import { dueAnnouncements, noAnnouncements, startAnnouncing } from './announcement.ts';
+import type {
+  ActiveBequest,
+  ActiveState,
+  BackupBequest,
+  BackupState,
+  Bequest,
+  InitializeState,
+  RouterAction,
+  RouterState,
+  Step,
+} from './state.ts';
+import { activeDownIntervalMs, leaseMs } from './timers.ts';
+import { advertise, announceAll, becomeBackup, repeatGapMs, settleMs } from './transitions.ts';
+
+// A virtual router goes on in another process, on the same host and clock: a restarted daemon takes over from the one before.
+
+/** What a successor goes on from; undefined where it starts like any other. */
+export function bequeath(state: RouterState): Bequest | undefined {
+  if (state.kind === 'active') {
+    const { sinceMs, voiceUntilMs, voiced = null, settling, holding } = state;
+    const { untilMs = 0, limitMs = 0, rival = null } = settling ?? {};
+    const left = settling === undefined ? null : { untilMs, limitMs, rival };
+    return { kind: 'active', sinceMs, voiceUntilMs, voiced, settling: left, holding };
+  }
+  if (state.kind !== 'backup') return undefined;
+  const { sinceMs, heldOff, downAtMs, activeIntervalMs, heard = null, preemptAfterMs = null } = state;
+  const claimedUntilMs = Number.isFinite(state.claimedUntilMs) ? state.claimedUntilMs : null;
+  return { kind: 'backup', sinceMs, heldOff, downAtMs, activeIntervalMs, heard, claimedUntilMs, preemptAfterMs };
+}
+
+/** initialize -> active | backup, where the predecessor stood. One whose lease has ended begins anew, as always. */
+export function inherit(state: InitializeState, bequest: Bequest, nowMs: number): Step {
+  if (bequest.kind === 'backup') return inheritBackup(state, bequest, nowMs);
+  if (nowMs < bequest.voiceUntilMs) return inheritActive(state, bequest, nowMs);
+  const lapsed = becomeBackup(state, nowMs, 'lapsed');
+  const released: RouterAction = { kind: 'releaseAddresses', addresses: state.config.addresses };
+  return { state: lapsed.state, actions: [{ kind: 'revokeLease' }, released, ...lapsed.actions] };
+}
+
+/** Advertises at once: nobody knows how long the predecessor has been silent. No time may lie further than its rule allows. */
+function inheritActive({ config, gateOpen }: InitializeState, bequest: ActiveBequest, nowMs: number): Step {
+  const { voiced, settling, holding } = bequest;
+  const pace = voiced === null ? config.intervalMs : Math.max(config.intervalMs, voiced.intervalMs);
+  const announcing = holding ? startAnnouncing(config.addresses, config.announcement, nowMs) : noAnnouncements;
+  const { due, schedule } = dueAnnouncements(announcing, config.addresses, config.announcement, nowMs);
+  const state: ActiveState = {
+    kind: 'active',
+    config,
+    gateOpen,
+    heldOff: false,
+    sinceMs: Math.min(bequest.sinceMs, nowMs),
+    advertiseAtMs: nowMs + (holding ? config.intervalMs : repeatGapMs(config)),
+    voiceUntilMs: Math.min(bequest.voiceUntilMs, nowMs + leaseMs(pace)),
+    voiced: voiced === null ? undefined : { ...voiced, atMs: Math.min(voiced.atMs, nowMs) },
+    settling:
+      settling === null || holding
+        ? undefined
+        : {
+            untilMs: Math.min(settling.untilMs, nowMs + settleMs),
+            limitMs: Math.min(settling.limitMs, nowMs + settleMs + leaseMs(pace)),
+            rival: settling.rival ?? undefined,
+            repeatsLeft: 1,
+          },
+    holding,
+    announcements: schedule,
+  };
+  const held: RouterAction[] = [
+    { kind: 'grantLease', untilMs: state.voiceUntilMs },
+    { kind: 'acquireAddresses', addresses: config.addresses },
+    ...announceAll(due),
+  ];
+  const resumed: RouterAction = { kind: 'notify', from: 'initialize', to: 'active', reason: 'resumed' };
+  return { state, actions: [advertise(config), ...(holding ? held : []), resumed] };
+}
+
+function inheritBackup({ config, gateOpen }: InitializeState, bequest: BackupBequest, nowMs: number): Step {
+  const { heard, activeIntervalMs, claimedUntilMs, preemptAfterMs } = bequest;
+  const state: BackupState = {
+    kind: 'backup',
+    config,
+    gateOpen,
+    heldOff: bequest.heldOff,
+    sinceMs: Math.min(bequest.sinceMs, nowMs),
+    downAtMs: Math.min(bequest.downAtMs, nowMs + activeDownIntervalMs(config.priority, activeIntervalMs)),
+    activeIntervalMs,
+    heard: heard === null ? undefined : { ...heard, atMs: Math.min(heard.atMs, nowMs) },
+    claimedUntilMs:
+      claimedUntilMs === null
+        ? Number.NEGATIVE_INFINITY
+        : Math.min(claimedUntilMs, nowMs + activeDownIntervalMs(1, activeIntervalMs)),
+    preemptAfterMs: preemptAfterMs === null ? undefined : Math.min(preemptAfterMs, nowMs + config.preemptDelayMs),
+    preemptDue: false,
+    rechecking: false,
+  };
+  return { state, actions: [{ kind: 'notify', from: 'initialize', to: 'backup', reason: 'resumed' }] };
+}
