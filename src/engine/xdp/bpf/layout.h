@@ -198,7 +198,11 @@ struct destination {
 	__u16 lease_slot;
 	__u16 service;
 	struct hop hop;
-	/* In host order, folded and never 0: what ~checksum gains when virtual address (and port) become this one's. */
+	/*
+	 * What ~checksum gains when virtual address (and port) become this one's: the sum over their 16-bit words of
+	 * ~virtual + real, each word as it stands in the packet read by a little-endian machine, as ~checksum is read;
+	 * folded to 16 bits, and never 0. Masquerade alone.
+	 */
 	__u16 address_sum;
 	__u16 endpoint_sum;
 	__u32 reserved0[4];
@@ -254,10 +258,13 @@ struct service {
 	__u8 reserved0[3];
 	/* How many rounds of the sweep lie between two looks of a connection after its template. */
 	__u32 template_rounds;
-	__u32 reserved1[5];
+	__u32 reserved1[7];
 	/* A line of its own: every new connection writes it. */
 	__u32 cursor;
-	__u32 reserved2[15];
+	__u32 reserved2;
+	/* The loader's: what real servers that are gone had counted, as in the first words of `traffic`. */
+	__u64 retired[5];
+	__u32 reserved3[4];
 };
 
 /* An element of a selector, or of a list of destinations. */
@@ -418,7 +425,12 @@ struct record {
 
 #define MAILBOX_RECORDS 1024
 
-/* Requests to the programs that work on the table, and their answers: one at a time. */
+/*
+ * Requests to the programs that work on the table, and their answers: one at a time. Each thread that runs them has a
+ * mailbox of its own, and says which in the first four bytes of the packet that it runs them on.
+ */
+#define MAILBOXES 2
+
 struct mailbox {
 	/* In: where to begin, a slot number over both tables. Out: where to go on; MAILBOX_END: that was all. */
 	__u32 cursor;

@@ -58,7 +58,7 @@ ARRAY(tallies, struct tally, 1);
 ARRAY(ports, struct port, PORTS);
 /* Leases, then a word that the portable engine uses, then since when each lease has been held without a break. */
 ARRAY(leases, struct lease, 2 * LEASE_SLOTS + 1);
-ARRAY(mailbox, struct mailbox, 1);
+ARRAY(mailbox, struct mailbox, MAILBOXES);
 
 HASH(addresses4, __u32, struct address, 4096);
 struct address6 {

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What becomes of a packet for a virtual service that no entry knows: scheduled, refused, or dropped. */
+#ifndef BATON_ADMISSION_H
+#define BATON_ADMISSION_H
+
+#include "egress.h"
+#include "life.h"
+#include "selector.h"
+
+/* Masquerade real servers with one endpoint that are looked at: see `next_with_endpoint`. */
+#define SHARERS_MAX 64
+
+static __always_inline struct address *find_address(const __u32 *address, int ipv6)
+{
+	return ipv6 ? bpf_map_lookup_elem(&addresses6, address) : bpf_map_lookup_elem(&addresses4, address);
+}
+
+/* Whether packets to an address are looked at. */
+static __always_inline int is_served(struct address *address)
+{
+	return address && (address->flags & ADDRESS_SERVED);
+}
+
+/* The number of the virtual service at an endpoint, or -1. `words`: address; `port` in network order. */
+static __always_inline int find_service(const __u32 *words, __u16 port, __u8 protocol, int ipv6)
+{
+	__u32 *number;
+
+	if (ipv6) {
+		struct endpoint6 endpoint = { .port = port, .protocol = protocol };
+
+		copy_address(endpoint.address, words);
+		number = bpf_map_lookup_elem(&services6, &endpoint);
+	} else {
+		struct endpoint4 endpoint = { .address = words[0], .port = port, .protocol = protocol };
+
+		number = bpf_map_lookup_elem(&services4, &endpoint);
+	}
+	return number ? *number : -1;
+}
+
+/* The first destination of the masquerade real servers at an endpoint, or NO_DESTINATION. */
+static __always_inline __u32 find_real_server(const __u32 *words, __u16 port, __u8 protocol, int ipv6)
+{
+	__u32 *number;
+
+	if (ipv6) {
+		struct endpoint6 endpoint = { .port = port, .protocol = protocol };
+
+		copy_address(endpoint.address, words);
+		number = bpf_map_lookup_elem(&real_servers6, &endpoint);
+	} else {
+		struct endpoint4 endpoint = { .address = words[0], .port = port, .protocol = protocol };
+
+		number = bpf_map_lookup_elem(&real_servers4, &endpoint);
+	}
+	return number ? *number : NO_DESTINATION;
+}
+
+/* A search for the entry that a real server's packets to one client port belong to. */
+struct search {
+	/* Client address and protocol; the rest is filled in for each real server. */
+	struct flow flow;
+	__u16 client_port;
+	__u8 ipv6;
+	__u8 reserved;
+	/* The real server to look at next. */
+	__u32 number;
+	/* A real server that is not meant, or NO_DESTINATION. */
+	__u32 except;
+	struct entry *entry;
+};
+
+/* Looks at one real server and goes to the next. Returns true when there is no need to. */
+static __always_inline int look(struct search *search)
+{
+	struct destination *destination = destination_of(search->number);
+	struct entry *entry;
+
+	if (!destination)
+		return 1;
+	if (search->number != search->except) {
+		copy_address(search->flow.virtual_address, destination->virtual_address);
+		search->flow.ports = join_ports(search->client_port, destination->virtual_port);
+		entry = find_flow(&search->flow, search->ipv6);
+		if (entry && entry->destination == search->number) {
+			search->entry = entry;
+			return 1;
+		}
+	}
+	search->number = destination->next_with_endpoint;
+	return search->number == NO_DESTINATION;
+}
+
+static long look_on(__u32 step, struct search *search)
+{
+	return look(search);
+}
+
+static __always_inline int is_established(__u32 head)
+{
+	if (protocol_of(head) == PROTOCOL_UDP)
+		return !(head & ENTRY_HALF_OPEN);
+	return state_of(head) == TCP_ESTABLISHED;
+}
+
+/*
+ * Two virtual services may lead one client port to one real server; its replies could not be told apart. The elder
+ * connection gives way when it is over or not yet established.
+ */
+static __noinline int make_reply_unique(struct packet *packet, __u32 number)
+{
+	struct destination *destination = destination_of(number);
+	struct search search = {
+		.client_port = source_port(packet->flow.ports),
+		.ipv6 = packet->ipv6,
+		.except = number,
+	};
+
+	if (!destination || destination->method != METHOD_MASQUERADE)
+		return 1;
+	search.number = find_real_server(destination->address, destination->port, packet->protocol, packet->ipv6);
+	if (search.number == NO_DESTINATION)
+		return 1;
+	if (likely(search.number == number && destination->next_with_endpoint == NO_DESTINATION))
+		return 1;
+	copy_address(search.flow.client, packet->flow.client);
+	search.flow.key = packet->flow.key;
+	bpf_loop(SHARERS_MAX, look_on, &search, 0);
+	if (!search.entry)
+		return 1;
+	if (is_established(READ_ONCE(search.entry->head)) && !has_expired(search.entry, packet->now))
+		return 0;
+	close_entry(search.entry, packet->ipv6, packet->now, packet->now_ns);
+	return 1;
+}
+
+/* The real server of the client's template while it may be used, else the selector's choice, remembered. */
+static __noinline __u32 choose(struct packet *packet, __u32 service_number)
+{
+	struct service *service = service_of(service_number);
+	struct flow template;
+	__u32 number;
+
+	if (!service)
+		return NO_DESTINATION;
+	if (!(service->flags & SERVICE_PERSISTENT))
+		return select_destination(service, packet->flow.client, packet->flow.ports, packet->ipv6, packet->now);
+	template_flow(&template, &packet->flow, service->prefix_length);
+	number = find_template(service, service_number, &template, packet->ipv6, packet->now, packet->now_ns);
+	if (number != NO_DESTINATION)
+		return number;
+	number = select_destination(service, packet->flow.client, packet->flow.ports, packet->ipv6, packet->now);
+	if (number != NO_DESTINATION)
+		bind_template(service, &template, packet->ipv6, number, packet->now);
+	return number;
+}
+
+/* A reset, or for UDP an ICMP port unreachable (RFC 1122 section 4.1.3.1). */
+static __always_inline int refuse(struct packet *packet)
+{
+	if (packet->protocol == PROTOCOL_UDP)
+		return explain(packet, ANSWER_PORT_UNREACHABLE);
+	/* The length of a datagram in pieces is not known yet, and with it what a reset would acknowledge. */
+	return packet->fragment == FRAGMENT_WHOLE ? ANSWER_RESET : DISCARD;
+}
+
+static __always_inline int refuse_service(struct packet *packet)
+{
+	drop(DROP_NO_REAL_SERVER);
+	return refuse(packet);
+}
+
+/* Opens a local entry in a TCP state, or for a UDP flow. Sets `packet->destination`. */
+static __always_inline int schedule(struct packet *packet, __u32 service, __u32 state, struct entry **opened)
+{
+	int is_tcp = packet->protocol == PROTOCOL_TCP;
+	int half_open = !is_tcp || is_half_open_state(state);
+	__u32 head = (state << ENTRY_STATE_SHIFT) | ENTRY_LOCAL | (half_open ? ENTRY_HALF_OPEN : 0);
+	__u32 timeout = is_tcp ? tcp_timeout(state) : READ_ONCE(settings.udp_timeout);
+	struct entry *entry;
+	__u32 number;
+
+	if (is_tcp && established_full())
+		return drop(DROP_TABLE_FULL);
+	number = choose(packet, service);
+	if (number == NO_DESTINATION || !make_reply_unique(packet, number))
+		return refuse_service(packet);
+	if (half_open)
+		make_half_open_room();
+	entry = insert_entry(&packet->flow, packet->ipv6, number, head, packet->now, timeout);
+	if (!entry)
+		return drop(DROP_TABLE_FULL);
+	if (half_open)
+		ring_tidy();
+	count_connection(number);
+	count_rate(number, packet->now);
+	if (!half_open)
+		publish_established(entry, packet->ipv6, packet->now);
+	packet->destination = number;
+	*opened = entry;
+	return FORWARD_IN;
+}
+
+/* A TCP segment. `begins`: it is a SYN. */
+static __always_inline int admit_tcp(struct packet *packet, struct service *service, __u32 number, int begins)
+{
+	struct entry *entry = 0;
+	int decision;
+
+	/* Reserved: no connection has it, and the template of a prefix would. */
+	if (source_port(packet->flow.ports) == 0)
+		return drop(DROP_MALFORMED_HEADER);
+	/* The segment itself brings it from NONE to SYN_RECV. */
+	if (begins)
+		return schedule(packet, number, TCP_SYN_RECEIVED, &entry);
+	if (in_grace(service->lease_slot, packet->now_ns))
+		return drop(DROP_GRACE_UNKNOWN_CONNECTION);
+	if (packet->tcp_flags & TCP_RST)
+		return drop(DROP_UNKNOWN_CONNECTION);
+	if (service->shape == SELECTOR_HASH) {
+		/* What sysctl sloppy_tcp allows in IPVS, but in ESTABLISHED at once: the hash gives the server it had before. */
+		decision = schedule(packet, number, TCP_ESTABLISHED, &entry);
+		if (decision == FORWARD_IN && entry) {
+			struct destination *destination = destination_of(packet->destination);
+
+			if (destination)
+				follow_tcp(entry, packet->ipv6,
+					   destination->method == METHOD_MASQUERADE ? DIRECTION_INPUT : DIRECTION_INPUT_ONLY,
+					   packet->tcp_flags, packet->now);
+		}
+		return decision;
+	}
+	drop(DROP_UNKNOWN_CONNECTION);
+	return refuse(packet);
+}
+
+/*
+ * A packet to a virtual address, whose headers are intact and whose lease is valid, and that no entry knows. Sets
+ * `packet->destination` where it is FORWARD_IN.
+ */
+static __noinline int admit(struct packet *packet)
+{
+	int begins = (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+	struct destination *destination;
+	struct service *service;
+	struct entry *entry = 0;
+	int number, decision;
+
+	number = find_service(packet->flow.virtual_address, target_port(packet->flow.ports), packet->protocol, packet->ipv6);
+	if (number < 0)
+		return LEAVE_ALONE;
+	service = service_of(number);
+	if (!service)
+		return LEAVE_ALONE;
+	copy_address(packet->virtual_address, packet->flow.virtual_address);
+	packet->lease_slot = service->lease_slot;
+	if (packet->protocol == PROTOCOL_TCP) {
+		decision = admit_tcp(packet, service, number, begins);
+	} else if (service->flags & SERVICE_ONE_PACKET) {
+		/* Every packet by itself, without an entry. */
+		__u32 chosen = choose(packet, number);
+
+		if (chosen == NO_DESTINATION)
+			return refuse_service(packet);
+		count_connection(chosen);
+		count_rate(chosen, packet->now);
+		packet->destination = chosen;
+		decision = FORWARD_IN;
+	} else {
+		decision = schedule(packet, number, 0, &entry);
+	}
+	if (decision != FORWARD_IN)
+		return decision;
+	destination = destination_of(packet->destination);
+	if (destination && destination->method == METHOD_MASQUERADE)
+		hear_client(packet);
+	return FORWARD_IN;
+}
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The data path: one run a packet. Here are the packets that nearly all are, TCP and UDP of IPv4 without options and
+ * of IPv6 without extension headers; every other one goes to `slow`.
+ */
+#include "answer.h"
+#include "forward.h"
+#include "rewrite.h"
+#include "table-work.h"
+
+char _license[] SEC("license") = "Apache-2.0";
+
+int slow(struct xdp_md *ctx);
+
+enum { PROGRAM_SLOW };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__array(values, int(void *));
+} programs SEC(".maps") = {
+	.values = { [PROGRAM_SLOW] = (void *)&slow },
+};
+
+static __always_inline int take_slow_path(struct xdp_md *ctx)
+{
+	bpf_tail_call(ctx, &programs, PROGRAM_SLOW);
+	return XDP_DROP;
+}
+
+static __always_inline int is_own_mac(const struct ethhdr *ethernet, const struct port *port)
+{
+	const __u32 *first = (const void *)ethernet->h_dest;
+	const __u16 *last = (const void *)(ethernet->h_dest + 4);
+
+	return *first == *(const __u32 *)port->mac && *last == *(const __u16 *)(port->mac + 4);
+}
+
+static __always_inline int fault_of_tcp(const struct tcphdr *tcp, __u32 length)
+{
+	if (length < sizeof(*tcp))
+		return DROP_TRUNCATED;
+	return tcp->doff < 5 || tcp->doff * 4u > length ? DROP_MALFORMED_HEADER : -1;
+}
+
+static __always_inline int fault_of_udp(const struct udphdr *udp, __u32 length)
+{
+	__u32 said = bpf_ntohs(udp->len);
+
+	if (length < sizeof(*udp))
+		return DROP_TRUNCATED;
+	if (said < sizeof(*udp))
+		return DROP_MALFORMED_HEADER;
+	return said > length ? DROP_TRUNCATED : -1;
+}
+
+static __always_inline int fault_of_ipv4(const struct iphdr *ip, __u32 frame_length)
+{
+	const __u32 *words = (const void *)ip;
+	__u32 total = bpf_ntohs(ip->tot_len);
+	__u64 sum;
+
+	if (total < sizeof(*ip))
+		return DROP_MALFORMED_HEADER;
+	if (total > frame_length - sizeof(struct ethhdr))
+		return DROP_TRUNCATED;
+	sum = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
+	return fold64(sum) != 0xffff ? DROP_BAD_CHECKSUM : -1;
+}
+
+/* Both ways: the checks of a packet to a served address, in the order in which they count, and the decision. */
+static __always_inline int decide(struct packet *packet, int ip_fault, int transport_fault, int ipv6)
+{
+	struct address *address = find_address(packet->flow.virtual_address, ipv6);
+
+	if (!is_served(address))
+		return decide_out(packet, ip_fault >= 0 ? ip_fault : transport_fault, ipv6);
+	if (unlikely(ip_fault >= 0))
+		return drop(ip_fault);
+	if (unlikely(is_martian(packet->flow.client, ipv6)))
+		return drop(DROP_MARTIAN_SOURCE);
+	if (unlikely(!lease_is_valid(address->lease_slot, packet->now_ns)))
+		return drop(is_served(find_address(packet->flow.client, ipv6)) ? DROP_MARTIAN_SOURCE : DROP_NO_LEASE);
+	if (ipv6 && unlikely(is_link_local(packet->flow.client)))
+		return drop(DROP_MARTIAN_SOURCE);
+	if (unlikely(transport_fault >= 0))
+		return drop(is_served(find_address(packet->flow.client, ipv6)) ? DROP_MARTIAN_SOURCE : transport_fault);
+	return decide_in(packet, ipv6);
+}
+
+static __always_inline int finish(struct xdp_md *ctx, struct packet *packet, int decision)
+{
+	if (decision == LEAVE_ALONE)
+		return XDP_PASS;
+	if (decision == DISCARD)
+		return XDP_DROP;
+	return answer(ctx, packet, decision);
+}
+
+static __always_inline int handle_ipv4(struct xdp_md *ctx, void *data, void *end)
+{
+	struct ethhdr *ethernet = data;
+	struct iphdr *ip = data + sizeof(*ethernet);
+	struct tcphdr *tcp = data + sizeof(*ethernet) + sizeof(*ip);
+	struct udphdr *udp = (void *)tcp;
+	struct packet packet = {};
+	struct destination *destination;
+	int transport_fault, decision;
+	__u32 gain;
+
+	if ((void *)(udp + 1) > end)
+		return take_slow_path(ctx);
+	if (*(__u8 *)ip != 0x45 || (ip->frag_off & bpf_htons(0x3fff)))
+		return take_slow_path(ctx);
+	packet.protocol = ip->protocol;
+	packet.length = bpf_ntohs(ip->tot_len);
+	if (ip->protocol == PROTOCOL_TCP) {
+		if ((void *)(tcp + 1) > end)
+			return take_slow_path(ctx);
+		transport_fault = fault_of_tcp(tcp, packet.length - sizeof(*ip));
+		packet.tcp_flags = ((__u8 *)tcp)[13];
+	} else if (ip->protocol == PROTOCOL_UDP) {
+		transport_fault = fault_of_udp(udp, packet.length - sizeof(*ip));
+	} else {
+		return take_slow_path(ctx);
+	}
+	packet.flow.client[0] = ip->saddr;
+	packet.flow.virtual_address[0] = ip->daddr;
+	packet.flow.ports = *(__u32 *)tcp;
+	packet.flow.key = packet.protocol | ENTRY_USED;
+	packet.interface_index = ctx->ingress_ifindex;
+	packet.transport = sizeof(*ethernet) + sizeof(*ip);
+	packet.ttl = ip->ttl;
+	packet.dont_fragment = (ip->frag_off & bpf_htons(0x4000)) != 0;
+	copy_mac(packet.source_mac, ethernet->h_source);
+	read_clock(&packet);
+
+	decision = decide(&packet, fault_of_ipv4(ip, bpf_xdp_get_buff_len(ctx)), transport_fault, 0);
+	if (unlikely(decision != FORWARD_IN && decision != FORWARD_OUT))
+		return finish(ctx, &packet, decision);
+	destination = destination_of(packet.destination);
+	if (!destination)
+		return XDP_DROP;
+	ip->ttl -= 1;
+	if (decision == FORWARD_IN) {
+		if (destination->method != METHOD_MASQUERADE) {
+			ip->check = update_checksum(ip->check, TTL_SUM);
+			write_macs(ethernet, &packet.hop);
+			return transmit(&packet);
+		}
+		ip->check = update_checksum(ip->check, TTL_SUM + destination->address_sum);
+		ip->daddr = destination->address[0];
+		udp->dest = destination->port;
+		gain = destination->endpoint_sum;
+	} else {
+		ip->check = update_checksum(ip->check, TTL_SUM + reverse(destination->address_sum));
+		ip->saddr = packet.virtual_address[0];
+		udp->source = packet.virtual_port;
+		gain = reverse(destination->endpoint_sum);
+	}
+	if (packet.protocol == PROTOCOL_UDP)
+		update_udp(udp, gain);
+	else if ((void *)(tcp + 1) <= end)
+		tcp->check = update_checksum(tcp->check, gain);
+	write_macs(ethernet, &packet.hop);
+	return transmit(&packet);
+}
+
+static __always_inline int handle_ipv6(struct xdp_md *ctx, void *data, void *end)
+{
+	struct ethhdr *ethernet = data;
+	struct ipv6hdr *ip = data + sizeof(*ethernet);
+	struct tcphdr *tcp = data + sizeof(*ethernet) + sizeof(*ip);
+	struct udphdr *udp = (void *)tcp;
+	struct packet packet = {};
+	struct destination *destination;
+	int ip_fault, transport_fault, decision;
+	__u32 gain, payload;
+
+	if ((void *)(udp + 1) > end)
+		return take_slow_path(ctx);
+	payload = bpf_ntohs(ip->payload_len);
+	packet.protocol = ip->nexthdr;
+	packet.length = payload + sizeof(*ip);
+	packet.ipv6 = 1;
+	if (ip->nexthdr == PROTOCOL_TCP) {
+		if ((void *)(tcp + 1) > end)
+			return take_slow_path(ctx);
+		transport_fault = fault_of_tcp(tcp, payload);
+		packet.tcp_flags = ((__u8 *)tcp)[13];
+	} else if (ip->nexthdr == PROTOCOL_UDP) {
+		transport_fault = fault_of_udp(udp, payload);
+	} else {
+		return take_slow_path(ctx);
+	}
+	if (ip->version != 6)
+		ip_fault = DROP_MALFORMED_HEADER;
+	else
+		ip_fault = packet.length > bpf_xdp_get_buff_len(ctx) - sizeof(*ethernet) ? DROP_TRUNCATED : -1;
+	copy_address(packet.flow.client, (__u32 *)&ip->saddr);
+	copy_address(packet.flow.virtual_address, (__u32 *)&ip->daddr);
+	packet.flow.ports = *(__u32 *)tcp;
+	packet.flow.key = packet.protocol | ENTRY_USED;
+	packet.interface_index = ctx->ingress_ifindex;
+	packet.transport = sizeof(*ethernet) + sizeof(*ip);
+	packet.ttl = ip->hop_limit;
+	copy_mac(packet.source_mac, ethernet->h_source);
+	read_clock(&packet);
+
+	decision = decide(&packet, ip_fault, transport_fault, 1);
+	if (unlikely(decision != FORWARD_IN && decision != FORWARD_OUT))
+		return finish(ctx, &packet, decision);
+	destination = destination_of(packet.destination);
+	if (!destination)
+		return XDP_DROP;
+	ip->hop_limit -= 1;
+	if (decision == FORWARD_IN) {
+		if (destination->method != METHOD_MASQUERADE) {
+			write_macs(ethernet, &packet.hop);
+			return transmit(&packet);
+		}
+		copy_address((__u32 *)&ip->daddr, destination->address);
+		udp->dest = destination->port;
+		gain = destination->endpoint_sum;
+	} else {
+		copy_address((__u32 *)&ip->saddr, packet.virtual_address);
+		udp->source = packet.virtual_port;
+		gain = reverse(destination->endpoint_sum);
+	}
+	if (packet.protocol == PROTOCOL_UDP)
+		update_udp(udp, gain);
+	else if ((void *)(tcp + 1) <= end)
+		tcp->check = update_checksum(tcp->check, gain);
+	write_macs(ethernet, &packet.hop);
+	return transmit(&packet);
+}
+
+SEC("xdp.frags")
+int baton(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+	struct ethhdr *ethernet = data;
+	struct port *port = port_of(ctx->ingress_ifindex);
+
+	if ((void *)(ethernet + 1) > end || !port)
+		return XDP_PASS;
+	if (unlikely(!is_own_mac(ethernet, port))) {
+		/* Questions to all, or to a group: ARP and neighbour discovery. Others are others' business. */
+		if ((ethernet->h_dest[0] & 1) && ethernet->h_proto != bpf_htons(ETH_P_IP))
+			return take_slow_path(ctx);
+		return XDP_PASS;
+	}
+	if (ethernet->h_proto == bpf_htons(ETH_P_IP))
+		return handle_ipv4(ctx, data, end);
+	if (ethernet->h_proto == bpf_htons(ETH_P_IPV6))
+		return handle_ipv6(ctx, data, end);
+	return take_slow_path(ctx);
+}
+
+SEC("xdp.frags")
+int slow(struct xdp_md *ctx)
+{
+	return XDP_PASS;
+}

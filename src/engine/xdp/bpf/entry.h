@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The connection table: buckets of four entries, one pair of cache lines in IPv4. An entry whose bucket is full stands
+ * in the next of its choices, and its bucket says so for ever after; half of the slots are never used, so that is rare.
+ *
+ * Nothing is locked. Whoever takes a slot, changes a state or removes an entry does so by compare-and-swap on its head,
+ * which carries a generation: of two processors one wins, and the other sees that it has lost. Two that open the same
+ * flow at the same moment may leave two entries, of which one is found and the other expires.
+ */
+#ifndef BATON_ENTRY_H
+#define BATON_ENTRY_H
+
+#include "load.h"
+#include "tally.h"
+
+#define CHOICES 8
+
+#define GENERATION_STEP (1u << ENTRY_GENERATION_SHIFT)
+#define GENERATION_MASK (~(GENERATION_STEP - 1))
+
+static __always_inline int is_template(__u32 head)
+{
+	return (head & ENTRY_TEMPLATE) != 0;
+}
+
+static __always_inline __u32 state_of(__u32 head)
+{
+	return (head & ENTRY_STATE) >> ENTRY_STATE_SHIFT;
+}
+
+static __always_inline __u32 protocol_of(__u32 head)
+{
+	return head & ENTRY_PROTOCOL;
+}
+
+static __always_inline int has_expired(struct entry *entry, __u32 now)
+{
+	return now - READ_ONCE(entry->last_seen) >= READ_ONCE(entry->timeout);
+}
+
+static __always_inline __u64 mix64(__u64 hash)
+{
+	hash *= 0x9e3779b97f4a7c15ULL;
+	return hash ^ (hash >> 32);
+}
+
+static __always_inline __u64 hash_flow4(__u32 client, __u32 virtual_address, __u32 ports, __u32 key)
+{
+	__u64 hash = mix64((((__u64)client << 32) | ports) ^ hash_seed);
+
+	return mix64(mix64(hash + (((__u64)virtual_address << 32) | key)) + hash_seed);
+}
+
+static __always_inline __u64 hash_flow6(const struct flow *flow)
+{
+	__u64 hash = hash_seed;
+
+	hash = mix64(hash ^ (((__u64)flow->client[0] << 32) | flow->client[1]));
+	hash = mix64(hash ^ (((__u64)flow->client[2] << 32) | flow->client[3]));
+	hash = mix64(hash + (((__u64)flow->virtual_address[0] << 32) | flow->virtual_address[1]));
+	hash = mix64(hash + (((__u64)flow->virtual_address[2] << 32) | flow->virtual_address[3]));
+	hash = mix64(hash + (((__u64)flow->ports << 32) | flow->key));
+	return mix64(hash + hash_seed);
+}
+
+/* The bucket of a choice, spread over `buckets` without a division. */
+static __always_inline __u32 choose_bucket(__u64 hash, __u32 choice, __u32 buckets)
+{
+	__u32 spread = (__u32)hash + choice * ((__u32)(hash >> 32) | 1);
+
+	return ((__u64)spread * buckets) >> 32;
+}
+
+/* Where in its bucket a flow would like to stand. */
+static __always_inline __u32 first_way(__u64 hash)
+{
+	return hash >> 62;
+}
+
+static __always_inline struct entry *scan4(struct bucket4 *bucket, __u32 way, __u32 client, __u32 virtual_address, __u32 ports,
+				  __u32 key)
+{
+#pragma unroll
+	for (int i = 0; i < WAYS; i++) {
+		struct entry4 *found = &bucket->entries[(way + i) & (WAYS - 1)];
+
+		if (found->client == client && found->common.ports == ports && found->virtual_address == virtual_address &&
+		    (READ_ONCE(found->common.head) & ENTRY_KEY) == key)
+			return &found->common;
+	}
+	return 0;
+}
+
+static __always_inline struct entry *scan6(struct bucket6 *bucket, __u32 way, const struct flow *flow)
+{
+#pragma unroll
+	for (int i = 0; i < WAYS; i++) {
+		struct entry6 *found = &bucket->entries[(way + i) & (WAYS - 1)];
+
+		if (found->common.ports == flow->ports && same_address(found->client, flow->client) &&
+		    same_address(found->virtual_address, flow->virtual_address) &&
+		    (READ_ONCE(found->common.head) & ENTRY_KEY) == flow->key)
+			return &found->common;
+	}
+	return 0;
+}
+
+/* `key`: protocol | ENTRY_USED, see struct flow. */
+static __always_inline struct entry *find4(__u32 client, __u32 virtual_address, __u32 ports, __u32 key)
+{
+	__u64 hash = hash_flow4(client, virtual_address, ports, key);
+	__u32 way = first_way(hash);
+
+	for (__u32 choice = 0; choice < CHOICES; choice++) {
+		__u32 index = choose_bucket(hash, choice, buckets4);
+		struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+		struct entry *found;
+
+		if (!bucket)
+			return 0;
+		found = scan4(bucket, way, client, virtual_address, ports, key);
+		if (likely(found != 0))
+			return found;
+		if (likely(!READ_ONCE(bucket->entries[0].common.spilled)))
+			return 0;
+	}
+	return 0;
+}
+
+static __always_inline struct entry *find6(const struct flow *flow)
+{
+	__u64 hash = hash_flow6(flow);
+	__u32 way = first_way(hash);
+
+	for (__u32 choice = 0; choice < CHOICES; choice++) {
+		__u32 index = choose_bucket(hash, choice, buckets6);
+		struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+		struct entry *found;
+
+		if (!bucket)
+			return 0;
+		found = scan6(bucket, way, flow);
+		if (likely(found != 0))
+			return found;
+		if (likely(!READ_ONCE(bucket->entries[0].common.spilled)))
+			return 0;
+	}
+	return 0;
+}
+
+/* For the paths that need not be short. */
+static __always_inline struct entry *find_flow(const struct flow *flow, int ipv6)
+{
+	return ipv6 ? find6(flow) : find4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
+}
+
+static __always_inline struct entry4 *outer4(struct entry *entry)
+{
+	return (void *)entry - __builtin_offsetof(struct entry4, common);
+}
+
+static __always_inline struct entry6 *outer6(struct entry *entry)
+{
+	return (void *)entry - __builtin_offsetof(struct entry6, common);
+}
+
+/* The entry at a reference, whatever it is. */
+static __always_inline struct entry *entry_at(__u32 reference)
+{
+	__u32 index = (reference & ~REFERENCE_IPV6) / WAYS;
+	__u32 way = reference & (WAYS - 1);
+
+	if (reference & REFERENCE_IPV6) {
+		struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+
+		if (!bucket)
+			return 0;
+		opaque(way);
+		return &bucket->entries[way & (WAYS - 1)].common;
+	} else {
+		struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+
+		if (!bucket)
+			return 0;
+		opaque(way);
+		return &bucket->entries[way & (WAYS - 1)].common;
+	}
+}
+
+/* Makes a free slot this processor's alone. Returns false when another one was quicker, or it is not free. */
+static __always_inline int claim(struct entry *entry)
+{
+	__u32 head = READ_ONCE(entry->head);
+
+	if (head & (ENTRY_USED | ENTRY_BUSY))
+		return 0;
+	return __sync_val_compare_and_swap(&entry->head, head, ((head & GENERATION_MASK) + GENERATION_STEP) | ENTRY_BUSY) ==
+	       head;
+}
+
+/* A slot for a flow, with its key in it and busy; 0 when all choices are full. */
+static __noinline struct entry *take_slot4(const struct flow *flow, __u32 *reference)
+{
+	__u64 hash = hash_flow4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
+	__u32 way = first_way(hash);
+
+	for (__u32 choice = 0; choice < CHOICES; choice++) {
+		__u32 index = choose_bucket(hash, choice, buckets4);
+		struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+
+		if (!bucket)
+			return 0;
+		for (int i = 0; i < WAYS; i++) {
+			__u32 at = (way + i) & (WAYS - 1);
+			struct entry4 *slot = &bucket->entries[at];
+
+			if (!claim(&slot->common))
+				continue;
+			slot->client = flow->client[0];
+			slot->virtual_address = flow->virtual_address[0];
+			slot->common.ports = flow->ports;
+			*reference = index * WAYS + at;
+			return &slot->common;
+		}
+		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
+	}
+	return 0;
+}
+
+static __noinline struct entry *take_slot6(const struct flow *flow, __u32 *reference)
+{
+	__u64 hash = hash_flow6(flow);
+	__u32 way = first_way(hash);
+
+	for (__u32 choice = 0; choice < CHOICES; choice++) {
+		__u32 index = choose_bucket(hash, choice, buckets6);
+		struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+
+		if (!bucket)
+			return 0;
+		for (int i = 0; i < WAYS; i++) {
+			__u32 at = (way + i) & (WAYS - 1);
+			struct entry6 *slot = &bucket->entries[at];
+
+			if (!claim(&slot->common))
+				continue;
+			copy_address(slot->client, flow->client);
+			copy_address(slot->virtual_address, flow->virtual_address);
+			slot->common.ports = flow->ports;
+			*reference = (index * WAYS + at) | REFERENCE_IPV6;
+			return &slot->common;
+		}
+		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
+	}
+	return 0;
+}
+
+/* An entry with this head has come (1) or gone (-1). */
+static __always_inline void count_table(__u32 head, int by)
+{
+	if (head & ENTRY_HALF_OPEN) {
+		__sync_fetch_and_add(&totals.half_open, by);
+		if (is_template(head))
+			__sync_fetch_and_add(&totals.half_open_templates, by);
+		return;
+	}
+	__sync_fetch_and_add(&totals.established, by);
+	if (is_template(head))
+		__sync_fetch_and_add(&totals.established_templates, by);
+	else if (protocol_of(head) == PROTOCOL_UDP)
+		__sync_fetch_and_add(&totals.established_udp, by);
+}
+
+static __always_inline void count_family(int ipv6, int by)
+{
+	if (ipv6)
+		__sync_fetch_and_add(&totals.entries6, by);
+	else
+		__sync_fetch_and_add(&totals.entries4, by);
+}
+
+static __always_inline int half_open_full(void)
+{
+	return READ_ONCE(totals.half_open) >= half_open_max;
+}
+
+static __always_inline int established_full(void)
+{
+	return READ_ONCE(totals.established) >= established_max;
+}
+
+/*
+ * Anybody can make up UDP packets that look like a flow, which nobody can with a TCP handshake: they fill at most half
+ * of the established table, so that TCP connections always have the other.
+ */
+static __always_inline int established_udp_full(void)
+{
+	return established_full() || READ_ONCE(totals.established_udp) >= established_max >> 1;
+}
+
+/* Ends an entry's life, if its head still is what the caller has seen. Returns whether it was this one's doing. */
+static __always_inline int remove_entry(struct entry *entry, __u32 head, int ipv6)
+{
+	__u32 busy = (head & GENERATION_MASK) | ENTRY_BUSY;
+	__u32 destination;
+
+	if (__sync_val_compare_and_swap(&entry->head, head, busy) != head)
+		return 0;
+	destination = entry->destination;
+	count_table(head, -1);
+	count_family(ipv6, -1);
+	count_entry(destination, head, -1);
+	__sync_lock_test_and_set(&entry->head, head & GENERATION_MASK);
+	return 1;
+}
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Telling the peers: connection records, into the ring that the sync thread reads. */
+#ifndef BATON_EVENT_H
+#define BATON_EVENT_H
+
+#include "entry.h"
+#include "lease.h"
+
+/* Writes an entry as a record (src/model/connection-batch.ts). The caller gives its words. */
+static __always_inline int write_record(__u32 *words, struct entry *entry, int ipv6, __u32 event, __u32 now)
+{
+	__u32 head = READ_ONCE(entry->head);
+	struct destination *destination = destination_of(entry->destination);
+
+	if (!destination)
+		return 0;
+	words[RECORD_HEAD] = event | (protocol_of(head) << 8) | (state_of(head) << 16) | (ipv6 ? 1 << 24 : 0) |
+			     (head & ENTRY_LOCAL ? 1 << 25 : 0) | ((__u32)destination->method << 26) |
+			     (is_template(head) ? 1 << 28 : 0);
+	words[RECORD_PORTS] = bpf_ntohl(entry->ports);
+	words[RECORD_REAL_PORT] = bpf_ntohs(destination->port);
+	words[RECORD_IDLE] = now - READ_ONCE(entry->last_seen);
+	words[RECORD_TIMEOUT] = READ_ONCE(entry->timeout);
+	if (ipv6) {
+		struct entry6 *outer = outer6(entry);
+
+#pragma unroll
+		for (int i = 0; i < 4; i++) {
+			words[RECORD_CLIENT + i] = bpf_ntohl(outer->client[i]);
+			words[RECORD_VIRTUAL + i] = bpf_ntohl(outer->virtual_address[i]);
+			words[RECORD_REAL + i] = bpf_ntohl(destination->address[i]);
+		}
+	} else {
+		struct entry4 *outer = outer4(entry);
+
+#pragma unroll
+		for (int i = 1; i < 4; i++) {
+			words[RECORD_CLIENT + i] = 0;
+			words[RECORD_VIRTUAL + i] = 0;
+			words[RECORD_REAL + i] = 0;
+		}
+		words[RECORD_CLIENT] = bpf_ntohl(outer->client);
+		words[RECORD_VIRTUAL] = bpf_ntohl(outer->virtual_address);
+		words[RECORD_REAL] = bpf_ntohl(destination->address[0]);
+	}
+	return 1;
+}
+
+/* An event about an entry. Full, the ring loses it: that is counted, and the reader exports the table again. */
+static __always_inline void emit(struct entry *entry, int ipv6, __u32 event, __u32 now)
+{
+	struct record *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);
+
+	if (!record) {
+		count_events(TALLY_EVENT_OVERRUNS, 1);
+		return;
+	}
+	if (!write_record(record->words, entry, ipv6, event, now)) {
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+		return;
+	}
+	/* A reader that is awake looks by itself; waking one costs more than the packet. */
+	if (READ_ONCE(settings.reader_asleep)) {
+		WRITE_ONCE(settings.reader_asleep, 0);
+		bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
+		return;
+	}
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
+
+/* Local, and under a valid lease: what this director says about it counts. */
+static __always_inline int is_held(struct entry *entry, __u64 now_ns)
+{
+	struct destination *destination;
+
+	if (!(READ_ONCE(entry->head) & ENTRY_LOCAL))
+		return 0;
+	destination = destination_of(entry->destination);
+	return destination && lease_is_valid(destination->lease_slot, now_ns);
+}
+
+/* Sets flags of a head. Lost against another processor it is tried again, a few times. */
+static __always_inline void change_head(struct entry *entry, __u32 clear, __u32 set)
+{
+	for (int i = 0; i < 4; i++) {
+		__u32 head = READ_ONCE(entry->head);
+
+		if (!(head & ENTRY_USED) || ((head & ~clear) | set) == head)
+			return;
+		if (__sync_val_compare_and_swap(&entry->head, head, (head & ~clear) | set) == head)
+			return;
+	}
+}
+
+/* Of an entry of the established table. */
+static __noinline int publish(struct entry *entry, int ipv6, __u32 event, __u32 now)
+{
+	change_head(entry, 0, ENTRY_PUBLISHED);
+	WRITE_ONCE(entry->stamp, now);
+	emit(entry, ipv6, event, now);
+	return 0;
+}
+
+/* The entry is about to go: said to the peers when they have learnt of it from here. Then it goes. */
+static __noinline int close_entry(struct entry *entry, int ipv6, __u32 now, __u64 now_ns)
+{
+	__u32 head = READ_ONCE(entry->head);
+
+	if (!(head & ENTRY_USED))
+		return 0;
+	if ((head & ENTRY_PUBLISHED) && is_held(entry, now_ns))
+		emit(entry, ipv6, EVENT_REMOVE, now);
+	return remove_entry(entry, head, ipv6);
+}
+
+#endif

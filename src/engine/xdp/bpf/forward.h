@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The way of a packet through lease, connection table, virtual service and selector: what is to become of it. */
+#ifndef BATON_FORWARD_H
+#define BATON_FORWARD_H
+
+#include "admission.h"
+
+/*
+ * Whether an address may not be a packet's source on the wire: 0/8, 127/8, multicast, class E (RFC 1812 section 5.3.7);
+ * unspecified, loopback, IPv4-mapped (RFC 4038 section 4.2) and multicast in IPv6.
+ */
+static __always_inline int is_martian(const __u32 *address, int ipv6)
+{
+	if (ipv6) {
+		if ((bpf_ntohl(address[0]) >> 24) == 0xff)
+			return 1;
+		if (address[0] | address[1])
+			return 0;
+		return address[2] == bpf_htonl(0xffff) || (address[2] == 0 && bpf_ntohl(address[3]) <= 1);
+	} else {
+		__u32 first = address[0] & 0xff;
+
+		return first == 0 || first == 127 || first >= 224;
+	}
+}
+
+/* fe80::/10: never forwarded (RFC 4291 section 2.5.6). */
+static __always_inline int is_link_local(const __u32 *address)
+{
+	return (bpf_ntohl(address[0]) >> 22) == 0x3fa;
+}
+
+/* A packet goes in to its real server: counts it, and sees whether it may leave. */
+static __always_inline int forward_in(struct packet *packet, __u32 number, struct destination *destination)
+{
+	packet->destination = number;
+	packet->lease_slot = destination->lease_slot;
+	packet->hop = destination->hop;
+	count_in(number, packet->length);
+	if (unlikely(packet->ttl <= 1 || packet->length > packet->hop.mtu))
+		copy_address(packet->virtual_address, packet->flow.virtual_address);
+	return may_leave(packet, FORWARD_IN);
+}
+
+/*
+ * A TCP or UDP packet to a served address, whole or the first fragment, with an intact transport header, under a valid
+ * lease. `packet->flow.key` names its protocol.
+ */
+static __always_inline int decide_in(struct packet *packet, int ipv6)
+{
+	int is_tcp = packet->protocol == PROTOCOL_TCP;
+	int begins = is_tcp && (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+	struct destination *destination;
+	struct entry *entry;
+	__u32 number;
+
+	entry = ipv6 ? find6(&packet->flow) :
+		       find4(packet->flow.client[0], packet->flow.virtual_address[0], packet->flow.ports, packet->flow.key);
+	if (entry && unlikely(has_expired(entry, packet->now) || (begins && is_over(READ_ONCE(entry->head))))) {
+		close_entry(entry, ipv6, packet->now, packet->now_ns);
+		entry = 0;
+	}
+	if (unlikely(!entry)) {
+		/* Sent by an address of our own: a peer, or forged. No entry has such a client. */
+		int decision = is_served(find_address(packet->flow.client, ipv6)) ? drop(DROP_MARTIAN_SOURCE) : admit(packet);
+
+		if (decision != FORWARD_IN)
+			return decision;
+		number = packet->destination;
+		destination = destination_of(number);
+		return destination ? forward_in(packet, number, destination) : LEAVE_ALONE;
+	}
+	number = entry->destination;
+	destination = destination_of(number);
+	/* An entry of a removed service only waits for the sweep. */
+	if (!destination || unlikely(!(destination->flags & DESTINATION_LIVE)))
+		return LEAVE_ALONE;
+	if (is_tcp) {
+		enum tcp_direction direction =
+			destination->method == METHOD_MASQUERADE ? DIRECTION_INPUT : DIRECTION_INPUT_ONLY;
+
+		if (!follow_tcp(entry, ipv6, direction, packet->tcp_flags, packet->now))
+			return drop(DROP_TABLE_FULL);
+	} else {
+		follow_udp(entry, ipv6, packet->now);
+	}
+	return forward_in(packet, number, destination);
+}
+
+/* A packet goes out to its client, from `packet->virtual_address` and `packet->virtual_port`. */
+static __always_inline int forward_out(struct packet *packet, __u32 number, struct destination *destination, int ipv6)
+{
+	packet->destination = number;
+	packet->lease_slot = destination->lease_slot;
+	client_hop(&packet->hop, packet->flow.virtual_address, ipv6);
+	count_out(number, packet->length);
+	return may_leave(packet, FORWARD_OUT);
+}
+
+/*
+ * The real server and, in `entry`, the connection that a packet from its endpoint belongs to; NO_DESTINATION: it is not
+ * from a masquerade real server. `entry` is 0 when the connection is not known, or has expired.
+ */
+static __always_inline __u32 find_reply(struct packet *packet, int ipv6, struct entry **entry)
+{
+	__u32 first = find_real_server(packet->flow.client, source_port(packet->flow.ports), packet->protocol, ipv6);
+	struct search search = {
+		.client_port = target_port(packet->flow.ports),
+		.ipv6 = ipv6,
+		.number = first,
+		.except = NO_DESTINATION,
+	};
+
+	*entry = 0;
+	if (first == NO_DESTINATION)
+		return NO_DESTINATION;
+	copy_address(search.flow.client, packet->flow.virtual_address);
+	search.flow.key = packet->flow.key;
+	if (!look(&search))
+		bpf_loop(SHARERS_MAX, look_on, &search, 0);
+	if (!search.entry || has_expired(search.entry, packet->now))
+		return first;
+	*entry = search.entry;
+	return search.number;
+}
+
+/* The first of the real servers at an endpoint whose service is configured with it, or NO_DESTINATION. */
+static __noinline __u32 find_configured(__u32 number)
+{
+	for (int i = 0; i < SHARERS_MAX; i++) {
+		struct destination *destination = destination_of(number);
+
+		if (!destination)
+			return NO_DESTINATION;
+		if ((destination->flags & (DESTINATION_LIVE | DESTINATION_CONFIGURED)) ==
+		    (DESTINATION_LIVE | DESTINATION_CONFIGURED))
+			return number;
+		number = destination->next_with_endpoint;
+	}
+	return NO_DESTINATION;
+}
+
+/* Under which lease, and in whose name, a real server's packet goes on. False: not at all, and counted where it should. */
+static __always_inline int begin_reply(struct packet *packet, struct destination *destination, int *decision)
+{
+	if (!(destination->flags & DESTINATION_LIVE)) {
+		*decision = LEAVE_ALONE;
+		return 0;
+	}
+	if (!lease_is_valid(destination->lease_slot, packet->now_ns)) {
+		*decision = drop(DROP_NO_LEASE);
+		return 0;
+	}
+	copy_address(packet->virtual_address, destination->virtual_address);
+	packet->virtual_port = destination->virtual_port;
+	return 1;
+}
+
+/*
+ * A TCP or UDP packet to an address that is not served: perhaps a real server's reply to a masqueraded connection.
+ * `fault` is what is wrong with its headers (a drop reason), or negative; it counts only when it is such a reply.
+ */
+static __always_inline int decide_out(struct packet *packet, int fault, int ipv6)
+{
+	struct destination *destination;
+	struct entry *entry;
+	__u32 number = find_reply(packet, ipv6, &entry);
+	int decision;
+
+	if (likely(number == NO_DESTINATION))
+		return LEAVE_ALONE;
+	if (unlikely(!entry)) {
+		struct service *service;
+
+		number = find_configured(number);
+		destination = destination_of(number);
+		if (!destination)
+			return LEAVE_ALONE;
+		service = service_of(destination->service);
+		/*
+		 * Replies of an `ops` service have no entry, but the only place that they can come from. (IPVS lets them go
+		 * with the real server's address, which no client takes for an answer.)
+		 */
+		if (!service || !(service->flags & SERVICE_ONE_PACKET))
+			return drop(DROP_UNKNOWN_CONNECTION);
+		if (fault >= 0)
+			return drop(fault);
+		if (!begin_reply(packet, destination, &decision))
+			return decision;
+		return forward_out(packet, number, destination, ipv6);
+	}
+	destination = destination_of(number);
+	if (!destination)
+		return LEAVE_ALONE;
+	if (unlikely(fault >= 0))
+		return drop(fault);
+	if (!begin_reply(packet, destination, &decision))
+		return decision;
+	if (packet->protocol == PROTOCOL_UDP)
+		follow_udp(entry, ipv6, packet->now);
+	else if (!follow_tcp(entry, ipv6, DIRECTION_OUTPUT, packet->tcp_flags, packet->now))
+		return drop(DROP_TABLE_FULL);
+	return forward_out(packet, number, destination, ipv6);
+}
+
+#endif

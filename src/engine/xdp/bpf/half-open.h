@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order of half-open entries: a ring of references, in which each entry's last position counts. A position that its
+ * entry has left, because it was heard of again, was established or is gone, is a hole, which is skipped when it comes
+ * up. The ring has four times as many positions as there may be half-open entries.
+ */
+#ifndef BATON_HALF_OPEN_H
+#define BATON_HALF_OPEN_H
+
+#include "entry.h"
+
+/* Holes that one eviction skips at most; after so many the table grows by one beyond its limit instead. */
+#define HOLES_MAX 64
+
+static __always_inline struct half_open_slot *ring_slot(__u32 position)
+{
+	__u32 index = position & ring_mask;
+
+	return bpf_map_lookup_elem(&half_open_ring, &index);
+}
+
+/* Puts a reference behind all others. Returns its position. */
+static __always_inline __u32 ring_append(__u32 reference)
+{
+	__u32 position = __sync_fetch_and_add(&totals.ring_tail, 1);
+	struct half_open_slot *slot = ring_slot(position);
+
+	if (slot) {
+		slot->reference = reference;
+		__sync_lock_test_and_set(&slot->position, position);
+	}
+	return position;
+}
+
+/* The entry whose last position this is; 0: a hole. */
+static __always_inline struct entry *ring_entry(__u32 position, __u32 *reference)
+{
+	struct half_open_slot *slot = ring_slot(position);
+	struct entry *entry;
+	__u32 head;
+
+	if (!slot || READ_ONCE(slot->position) != position)
+		return 0;
+	*reference = READ_ONCE(slot->reference);
+	entry = entry_at(*reference);
+	if (!entry)
+		return 0;
+	head = READ_ONCE(entry->head);
+	if ((head & (ENTRY_USED | ENTRY_HALF_OPEN)) != (ENTRY_USED | ENTRY_HALF_OPEN))
+		return 0;
+	return READ_ONCE(entry->stamp) == position ? entry : 0;
+}
+
+/* Takes the oldest position off the ring. Returns false when there is none, or another processor was quicker. */
+static __always_inline int ring_pop(__u32 *position)
+{
+	__u32 head = READ_ONCE(totals.ring_head);
+
+	if (head == READ_ONCE(totals.ring_tail))
+		return 0;
+	*position = head;
+	return __sync_val_compare_and_swap(&totals.ring_head, head, head + 1) == head;
+}
+
+/* When holes have filled half of the ring, its oldest positions make room: those that count move to the end. */
+static __always_inline void ring_tidy(void)
+{
+	for (int i = 0; i < 2; i++) {
+		__u32 reference, position;
+		struct entry *entry;
+
+		if (READ_ONCE(totals.ring_tail) - READ_ONCE(totals.ring_head) <= ring_mask >> 1 || !ring_pop(&position))
+			return;
+		entry = ring_entry(position, &reference);
+		if (entry)
+			WRITE_ONCE(entry->stamp, ring_append(reference));
+	}
+}
+
+/* A half-open entry was heard of: it is the last to be pushed out. */
+static __noinline int touch_half_open(struct entry *entry)
+{
+	__u32 position = READ_ONCE(entry->stamp);
+	struct half_open_slot *slot;
+
+	if (position + 1 == READ_ONCE(totals.ring_tail))
+		return 0;
+	slot = ring_slot(position);
+	if (!slot || READ_ONCE(slot->position) != position)
+		return 0;
+	WRITE_ONCE(entry->stamp, ring_append(READ_ONCE(slot->reference)));
+	ring_tidy();
+	return 0;
+}
+
+/* Pushes the oldest half-open entry out when there is no room for another. None was published: nobody is told. */
+static __noinline int make_half_open_room(void)
+{
+	if (!half_open_full())
+		return 0;
+	for (int i = 0; i < HOLES_MAX; i++) {
+		__u32 reference, position;
+		struct entry *entry;
+
+		if (!ring_pop(&position))
+			continue;
+		entry = ring_entry(position, &reference);
+		if (entry && remove_entry(entry, READ_ONCE(entry->head), (reference & REFERENCE_IPV6) != 0))
+			break;
+	}
+	count_events(TALLY_HALF_OPEN_EVICTIONS, 1);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Leases: what this director may do for a virtual address, and until when. The vrrp process writes them. */
+#ifndef BATON_LEASE_H
+#define BATON_LEASE_H
+
+#include "packet.h"
+
+static __always_inline int lease_is_valid(__u32 slot, __u64 now_ns)
+{
+	struct lease *lease;
+
+	if (slot == LEASE_ENDLESS)
+		return 1;
+	lease = bpf_map_lookup_elem(&leases, &slot);
+	/* The clock may lag behind: what is left of a lease is never overrated. */
+	return lease && READ_ONCE(lease->valid_until) > now_ns + clock_lag;
+}
+
+/* Whether the lease was taken over so short ago that the connection table may still be on its way. */
+static __always_inline int in_grace(__u32 slot, __u64 now_ns)
+{
+	__u32 since_slot = LEASE_SLOTS + 1 + slot;
+	struct lease *since;
+
+	if (slot == LEASE_ENDLESS)
+		return 0;
+	since = bpf_map_lookup_elem(&leases, &since_slot);
+	return since && now_ns < READ_ONCE(since->valid_until) + READ_ONCE(settings.grace_period) * 1000000ULL;
+}
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a connection: how its packets move it from state to state, and when peers hear of it. */
+#ifndef BATON_LIFE_H
+#define BATON_LIFE_H
+
+#include "template.h"
+
+/* src/connection/lifecycle.ts: the handshake is not complete. */
+#define HALF_OPEN_STATES                                                                                               \
+	((1 << TCP_NONE) | (1 << TCP_SYN_SENT) | (1 << TCP_SYN_RECEIVED) | (1 << TCP_LISTEN) | (1 << TCP_SYN_ACK))
+
+static __always_inline int is_half_open_state(__u32 state)
+{
+	return (HALF_OPEN_STATES >> state) & 1;
+}
+
+static __always_inline int completes_handshake(__u32 before, __u32 after)
+{
+	return is_half_open_state(before) && !is_half_open_state(after) && after != TCP_CLOSE;
+}
+
+static __always_inline __u32 tcp_timeout(__u32 state)
+{
+	return READ_ONCE(settings.tcp_timeouts[state & 15]);
+}
+
+/* IPVS's conn_reuse: a client that opens such a TCP connection anew is scheduled anew. */
+static __always_inline int is_over(__u32 head)
+{
+	return state_of(head) == TCP_TIME_WAIT || state_of(head) == TCP_CLOSE;
+}
+
+/* Only what changed is written: a line that stays clean stays in every processor's cache. */
+static __always_inline void see(struct entry *entry, __u32 timeout, __u32 now)
+{
+	if (READ_ONCE(entry->last_seen) != now)
+		WRITE_ONCE(entry->last_seen, now);
+	if (READ_ONCE(entry->timeout) != timeout)
+		WRITE_ONCE(entry->timeout, timeout);
+}
+
+/* The flow of an entry. */
+static __always_inline void flow_of(struct flow *flow, struct entry *entry, int ipv6)
+{
+	flow->ports = entry->ports;
+	flow->key = READ_ONCE(entry->head) & ENTRY_KEY;
+	if (ipv6) {
+		copy_address(flow->client, outer6(entry)->client);
+		copy_address(flow->virtual_address, outer6(entry)->virtual_address);
+	} else {
+		flow->client[0] = outer4(entry)->client;
+		flow->virtual_address[0] = outer4(entry)->virtual_address;
+		flow->client[1] = flow->client[2] = flow->client[3] = 0;
+		flow->virtual_address[1] = flow->virtual_address[2] = flow->virtual_address[3] = 0;
+	}
+}
+
+/* An entry of the established table becomes known to the peers, and with it the template of its prefix. */
+static __noinline int publish_established(struct entry *entry, int ipv6, __u32 now)
+{
+	struct destination *destination = destination_of(entry->destination);
+	struct service *service;
+	struct flow flow;
+
+	publish(entry, ipv6, EVENT_UPSERT, now);
+	if (!destination)
+		return 0;
+	service = service_of(destination->service);
+	if (!service || !(service->flags & SERVICE_PERSISTENT))
+		return 0;
+	flow_of(&flow, entry, ipv6);
+	return keep_template(&flow, ipv6, entry->destination, destination->service, now);
+}
+
+/* Changes of a UDP flow that are not only its time. */
+static __noinline int change_udp(struct entry *entry, int ipv6, __u32 now)
+{
+	__u32 head = READ_ONCE(entry->head);
+
+	if (!(head & ENTRY_USED))
+		return 0;
+	if (head & ENTRY_HALF_OPEN) {
+		if (established_udp_full()) {
+			change_head(entry, 0, ENTRY_LOCAL);
+			return touch_half_open(entry);
+		}
+		if (!establish(entry, head, (head & ~ENTRY_HALF_OPEN) | ENTRY_LOCAL))
+			return 0;
+	} else if (head & ENTRY_LOCAL) {
+		return 0;
+	} else {
+		change_head(entry, 0, ENTRY_LOCAL);
+	}
+	return publish_established(entry, ipv6, now);
+}
+
+/* A further packet of a UDP flow, in either direction: the second one makes it known to the peers. */
+static __always_inline void follow_udp(struct entry *entry, int ipv6, __u32 now)
+{
+	see(entry, READ_ONCE(settings.udp_timeout), now);
+	if (unlikely((READ_ONCE(entry->head) & (ENTRY_HALF_OPEN | ENTRY_LOCAL)) != ENTRY_LOCAL))
+		change_udp(entry, ipv6, now);
+}
+
+/*
+ * Changes of a TCP connection that are not only its time. Returns false when it would become established and the
+ * established table is full: the entry stays as it was, and the packet is not to be forwarded.
+ */
+static __noinline int change_tcp(struct entry *entry, int ipv6, __u32 after, __u32 now)
+{
+	__u32 head = READ_ONCE(entry->head);
+	__u32 before = state_of(head);
+	__u32 to = (head & ~ENTRY_STATE) | (after << ENTRY_STATE_SHIFT) | ENTRY_LOCAL;
+	int half_open = (head & ENTRY_HALF_OPEN) != 0;
+	int establishes = half_open && completes_handshake(before, after);
+
+	if (!(head & ENTRY_USED))
+		return 1;
+	if (establishes && established_full())
+		return 0;
+	see(entry, tcp_timeout(after), now);
+	/* Lost against another processor: the connection's next segment makes up for it. */
+	if (establishes) {
+		if (!establish(entry, head, to & ~ENTRY_HALF_OPEN))
+			return 1;
+	} else if (__sync_val_compare_and_swap(&entry->head, head, to) != head) {
+		return 1;
+	}
+	count_transition(entry->destination, before, after);
+	if (establishes)
+		publish_established(entry, ipv6, now);
+	else if (half_open)
+		touch_half_open(entry);
+	else
+		publish(entry, ipv6, EVENT_UPSERT, now);
+	return 1;
+}
+
+/* Follows a TCP segment that this director forwards: see `change_tcp`. */
+static __always_inline int follow_tcp(struct entry *entry, int ipv6, enum tcp_direction direction, __u32 flags, __u32 now)
+{
+	__u32 head = READ_ONCE(entry->head);
+	__u32 before = state_of(head);
+	__u32 index = (direction << 9) | ((flags & 0x1f) << 4) | before;
+	__u32 after;
+
+	if (index >= sizeof(settings.next_states))
+		return 1;
+	after = settings.next_states[index];
+	if (likely(before == after && (head & (ENTRY_LOCAL | ENTRY_HALF_OPEN)) == ENTRY_LOCAL)) {
+		see(entry, tcp_timeout(after), now);
+		return 1;
+	}
+	return change_tcp(entry, ipv6, after, now);
+}
+
+#endif
