@@ -126,6 +126,8 @@ module.exports = {
         '^src/wire/',
         engineInterface,
         '^src/engine/portable/(packet-port|next-hop)\\.ts$',
+        '^src/engine/xdp/kernel-routes\\.ts$',
+        '^src/engine/xdp/bpf-object\\.ts$',
         '^src/director/(ports|address-plan)\\.ts$',
         '^src/health/connector\\.ts$',
       ],

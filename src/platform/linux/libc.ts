@@ -77,6 +77,9 @@ export const ftruncate = bind('int ftruncate(int fd, int64_t length)');
 export const fcntl = bind('int fcntl(int fd, int command, int argument)');
 export const setpriority = bind('int setpriority(int which, uint32_t who, int value)');
 export const flock = bind('int flock(int fd, int operation)');
+export const getpagesize = bind('int getpagesize(void)');
+/** With three arguments, as bpf(2) has them: it has no function in libc. */
+export const syscall = bind('long syscall(long number, long first, uintptr_t second, unsigned long third)');
 export const sched_setscheduler = bind('int sched_setscheduler(int pid, int policy, uintptr_t parameters)');
 
 const connectCall = bind('int connect(int fd, uintptr_t address, uint32_t length)');
@@ -134,8 +137,15 @@ export function connect(fd: number, address: Uint8Array): number {
   return connectCall(fd, pinnedCopy(address).address, address.length);
 }
 
-export function mmap(address: number, length: number, flags: number, fd: number, purpose?: string): number {
-  const result = mmapCall(address, length, PROT_READ | PROT_WRITE, flags, fd, 0);
+export function mmap(
+  address: number,
+  length: number,
+  flags: number,
+  fd: number,
+  purpose?: string,
+  { protection = PROT_READ | PROT_WRITE, offset = 0 }: { readonly protection?: number; readonly offset?: number } = {},
+): number {
+  const result = mmapCall(address, length, protection, flags, fd, offset);
   // MAP_FAILED is (void *) -1, which is no safe integer and so arrives as a BigInt.
   if (typeof result === 'bigint') throw new SystemError('mmap', errno(), purpose);
   return result;

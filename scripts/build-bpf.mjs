@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compiles the BPF programs. The objects are under version control and in the package, so that only those who change the
+// C need a compiler.
+//
+//   node scripts/build-bpf.mjs              compiles, and writes a record of sources and compiler beside each object
+//   node scripts/build-bpf.mjs --check      says which object is not what its sources give; compiles only where the
+//                                           compiler is the recorded one
+//   node scripts/build-bpf.mjs --into DIR   copies the shipped object beside the JavaScript that was built into DIR
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const shipped = 'src/engine/xdp/bpf/baton.bpf.o';
+/** What tests load lies in a folder of its own. */
+const testObjects = 'test/support/bpf';
+const flags = '-O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Werror -fdebug-compilation-dir=.';
+
+process.chdir(fileURLToPath(new URL('..', import.meta.url)));
+
+const objects = [
+  ...readdirSync(testObjects)
+    .filter((name) => name.endsWith('.bpf.c'))
+    .map((name) => join(testObjects, name.replace(/\.c$/, '.o'))),
+  ...[shipped].filter((object) => existsSync(sourceOf(object))),
+];
+
+const [option, target] = process.argv.slice(2);
+if (option === '--check') check();
+else if (option === '--into' && target !== undefined) copyInto(target);
+else if (option === undefined) build();
+else fail('what build-bpf.mjs takes is --check, --into DIR or nothing');
+
+function build() {
+  const compiler = compilerVersion();
+  if (compiler === undefined) {
+    fail(
+      'clang is not installed; install it, for example: apt-get install --no-install-recommends clang llvm libbpf-dev',
+    );
+  }
+  for (const object of objects) {
+    const bytes = compile(object);
+    writeFileSync(object, bytes);
+    const sources = Object.fromEntries(dependencies(object).map((source) => [source, sha256(readFileSync(source))]));
+    const record = { compiler, flags, object: sha256(bytes), sources };
+    writeFileSync(recordOf(object), `${JSON.stringify(record, null, 2)}\n`);
+    console.log(`${object}: ${bytes.length} bytes`);
+  }
+}
+
+function check() {
+  const compiler = compilerVersion();
+  const stale = objects.flatMap((object) => staleness(object, compiler) ?? []);
+  if (stale.length > 0) fail(`${stale.join('\n')}\nRun: npm run generate`);
+}
+
+/** A sentence; undefined when the object is what its sources give. */
+function staleness(object, compiler) {
+  if (!existsSync(object) || !existsSync(recordOf(object))) return `${object} or its record is missing.`;
+  const record = JSON.parse(readFileSync(recordOf(object), 'utf8'));
+  const bytes = readFileSync(object);
+  if (sha256(bytes) !== record.object) return `${object} is not the one that its record describes.`;
+  const different = Object.entries(record.sources)
+    .filter(([source, digest]) => !existsSync(source) || sha256(readFileSync(source)) !== digest)
+    .map(([source]) => source);
+  if (different.length > 0) return `${object} is older than ${different.join(', ')}.`;
+  if (record.flags !== flags) return `${object} was built with other flags.`;
+  if (record.compiler === compiler && !bytes.equals(compile(object))) {
+    return `${object} is not what ${compiler} makes of its sources.`;
+  }
+  return undefined;
+}
+
+function copyInto(directory) {
+  if (!existsSync(shipped)) fail(`${shipped} is missing; run: npm run generate`);
+  const copy = join(directory, shipped);
+  mkdirSync(dirname(copy), { recursive: true });
+  copyFileSync(shipped, copy);
+}
+
+/** The object's bytes, without DWARF: BTF has what the kernel and the layouts need. */
+function compile(object) {
+  const directory = mkdtempSync(join(ensured('.build'), 'bpf-'));
+  const output = join(directory, 'object.o');
+  try {
+    run('clang', [...flags.split(' '), ...includes(), '-c', sourceOf(object), '-o', output]);
+    run(stripProgram(), ['-g', output]);
+    return readFileSync(output);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** The source and the headers of the project that it includes. */
+function dependencies(object) {
+  const rule = execFileSync('clang', [...flags.split(' '), ...includes(), '-MM', sourceOf(object)], {
+    encoding: 'utf8',
+  });
+  return rule
+    .replace(/^[^:]*:/, '')
+    .split(/[\s\\]+/)
+    .filter((name) => name !== '')
+    .sort();
+}
+
+/** Debian has asm/types.h, which linux/types.h includes, in a folder of the architecture. */
+function includes() {
+  const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
+  const folder = `/usr/include/${machine}-linux-gnu`;
+  return existsSync(folder) ? ['-isystem', folder] : [];
+}
+
+/** "Debian clang version 14.0.6"; undefined when there is none. */
+function compilerVersion() {
+  try {
+    return execFileSync('clang', ['--version'], { encoding: 'utf8' }).split('\n')[0].trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function stripProgram() {
+  const major = /version (\d+)/.exec(compilerVersion() ?? '')?.[1];
+  const names = ['llvm-strip', `llvm-strip-${major}`];
+  const found = names.find((name) => {
+    try {
+      execFileSync(name, ['--version'], { stdio: 'ignore' });
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  return (
+    found ?? fail('llvm-strip is not installed; install it, for example: apt-get install --no-install-recommends llvm')
+  );
+}
+
+/** The compiler's messages go to the terminal. */
+function run(program, parameters) {
+  try {
+    execFileSync(program, parameters, { stdio: ['ignore', 'inherit', 'inherit'] });
+  } catch (error) {
+    fail(`${program} failed (${error.code ?? `status ${error.status}`})`);
+  }
+}
+
+function ensured(directory) {
+  mkdirSync(directory, { recursive: true });
+  return directory;
+}
+
+function sourceOf(object) {
+  return object.replace(/\.o$/, '.c');
+}
+
+function recordOf(object) {
+  return object.replace(/\.o$/, '.json');
+}
+
+function sha256(bytes) {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+function fail(sentence) {
+  console.error(sentence);
+  process.exit(1);
+}

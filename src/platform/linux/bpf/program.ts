@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BpfProgram, BpfRun, BpfRunOptions } from '../../../engine/xdp/bpf-object.ts';
+import { close, errno, if_indextoname, type PinnedMemory, pinnedMemory } from '../libc.ts';
+import { errnoName, SystemError } from '../system-error.ts';
+import { Attribute, Command, describeProgram } from './system-call.ts';
+
+// The part of union bpf_attr for BPF_PROG_TEST_RUN, in 32-bit words; addresses are bytes.
+const Word = { fd: 0, verdict: 1, lengthIn: 2, lengthOut: 3, contextLengthIn: 10 } as const;
+const Address = { packetIn: 16, packetOut: 24, contextIn: 48 } as const;
+
+/** struct xdp_md: u32 data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex. */
+const contextLength = 24;
+const ContextWord = { dataEnd: 1, ingressInterface: 3 } as const;
+/** The longest packet that net/bpf/test_run.c takes: 17 fragments and a page, rounded up. */
+const packetLengthMax = 128 * 1024;
+const packetLengthFirst = 4096;
+
+/** A program by its descriptor, which it owns from then on. */
+export class KernelProgram implements BpfProgram {
+  readonly name: string;
+  readonly fd: number;
+  readonly #attribute = new Attribute();
+  readonly #context = pinnedMemory(contextLength);
+  readonly #contextWords = new Uint32Array(this.#context.bytes.buffer);
+  #packetIn: PinnedMemory | undefined;
+  #packetOut: PinnedMemory | undefined;
+
+  /** Throws one sentence when `fd` is no program. */
+  constructor(fd: number, name: string) {
+    if (describeProgram(fd) === undefined) throw new Error(`descriptor ${fd} is not the BPF program ${name}`);
+    this.name = name;
+    this.fd = fd;
+    this.#attribute.words[Word.fd] = fd;
+    this.#attribute.setAddress(Address.contextIn, this.#context.address);
+  }
+
+  run(packet: Uint8Array, options: BpfRunOptions = {}): BpfRun {
+    const { words } = this.#attribute;
+    const room = Math.min(packetLengthMax, options.out?.length ?? 0);
+    this.#packetIn = this.#roomFor(this.#packetIn, packet.length, Address.packetIn);
+    if (room > 0) this.#packetOut = this.#roomFor(this.#packetOut, room, Address.packetOut);
+    this.#packetIn.bytes.set(packet);
+    words[Word.lengthIn] = packet.length;
+    // With no room for it the kernel does not copy the packet out, but still gives its length.
+    words[Word.lengthOut] = room;
+    words[Word.contextLengthIn] = options.ingressInterface === undefined ? 0 : contextLength;
+    if (room === 0) this.#attribute.setAddress(Address.packetOut, 0);
+    else this.#attribute.setAddress(Address.packetOut, this.#packetOut!.address);
+    this.#attribute.setAddress(Address.contextIn, options.ingressInterface === undefined ? 0 : this.#context.address);
+    this.#contextWords[ContextWord.dataEnd] = packet.length;
+    this.#contextWords[ContextWord.ingressInterface] = options.ingressInterface ?? 0;
+    if (this.#attribute.call(Command.programTestRun) < 0) this.#refused(packet, options);
+    const length = words[Word.lengthOut]!;
+    if (room > 0) options.out!.set(this.#packetOut!.bytes.subarray(0, Math.min(length, room)));
+    return { verdict: words[Word.verdict]!, length };
+  }
+
+  close(): void {
+    close(this.fd);
+  }
+
+  #roomFor(memory: PinnedMemory | undefined, length: number, address: number): PinnedMemory {
+    if (memory !== undefined && memory.bytes.length >= length) return memory;
+    if (length > packetLengthMax) throw new RangeError(`a packet has at most ${packetLengthMax} bytes, not ${length}`);
+    const larger = pinnedMemory(Math.max(packetLengthFirst, length));
+    this.#attribute.setAddress(address, larger.address);
+    return larger;
+  }
+
+  /** Returns when the kernel only said that not all of the packet fitted. */
+  #refused(packet: Uint8Array, { ingressInterface }: BpfRunOptions): void {
+    const error = errno();
+    if (errnoName(error) === 'ENOSPC') return;
+    const purpose = `run the BPF program ${this.name}`;
+    if (errnoName(error) !== 'EINVAL') throw new SystemError('bpf', error, purpose);
+    if (packet.length < 14) throw new Error(`cannot ${purpose}: a packet has 14 bytes at least, not ${packet.length}`);
+    if (ingressInterface !== undefined && if_indextoname(ingressInterface) === undefined) {
+      throw new Error(`cannot ${purpose}: there is no interface with index ${ingressInterface}`);
+    }
+    const name = ingressInterface === undefined ? '' : if_indextoname(ingressInterface);
+    throw new Error(
+      `cannot ${purpose}: the kernel refuses the packet, or ${name} has no XDP program and no receive queue`,
+    );
+  }
+}
