@@ -7,6 +7,8 @@ import { SystemError } from './system-error.ts';
 
 export type SystemCall = (...parameters: number[]) => number;
 
+type OnPool = (...parameters: [...number[], (error: Error | null, result: number) => void]) => void;
+
 /** Memory outside of the collector's heap, with an address that does not change as long as `bytes` is held. */
 export interface PinnedMemory {
   readonly bytes: Uint8Array;
@@ -149,6 +151,14 @@ export function mmap(
   // MAP_FAILED is (void *) -1, which is no safe integer and so arrives as a BigInt.
   if (typeof result === 'bigint') throw new SystemError('mmap', errno(), purpose);
   return result;
+}
+
+/** ppoll(2) on a thread of the pool, so that this one goes on. -1 when it failed; its errno stays on that thread. */
+export function ppollOnPool(fds: number, count: number, timeout: number): Promise<number> {
+  const { async: onPool } = ppoll as SystemCall & { async: OnPool };
+  return new Promise((resolve) => {
+    onPool(fds, count, timeout, 0, (error, ready) => resolve(error === null ? ready : -1));
+  });
 }
 
 export function memfd_create(name: string, flags: number): number {

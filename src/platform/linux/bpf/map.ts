@@ -71,6 +71,8 @@ export class KernelMap implements BpfMap {
 
   delete(key: Uint8Array): boolean {
     this.#setKey(key);
+    // A deletion has no value, and the kernel insists.
+    this.#attribute.setAddress(16, 0);
     return this.#attribute.call(Command.mapDelete) >= 0 || this.#absent('delete from');
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BpfMap, BpfRingReader } from '../../../engine/xdp/bpf-object.ts';
-import { getpagesize, MAP_SHARED, memoryAt, mmap, PROT_READ, pinnedMemory, ppollAsync } from '../libc.ts';
+import { getpagesize, MAP_SHARED, memoryAt, mmap, PROT_READ, pinnedMemory, ppollOnPool } from '../libc.ts';
 import { Wake } from '../wake.ts';
 
 // A BPF ring buffer (kernel/bpf/ringbuf.c; Documentation/bpf/ringbuf.rst) is, one behind the other: a page with the consumer's
@@ -114,10 +114,8 @@ class MappedRingReader implements BpfRingReader {
     const us = Math.max(0, Math.ceil(timeoutMs * 1000));
     this.#timespec[0] = BigInt(Math.floor(us / 1e6));
     this.#timespec[1] = BigInt((us % 1e6) * 1000);
-    await new Promise<void>((resolve) => {
-      // A failure (a signal, no memory) ends the wait early, which a caller has to expect anyway.
-      ppollAsync(this.#pollfds.address, 2, this.#timeout.address, 0, () => resolve());
-    });
+    // A failure (a signal, no memory) ends the wait early, which a caller has to expect anyway.
+    await ppollOnPool(this.#pollfds.address, 2, this.#timeout.address);
     return !this.#stopped && !this.#records.isEmpty();
   }
 
