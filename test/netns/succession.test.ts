@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
+import { addressesOn, Capture, Workplace } from './daemon-bench.ts';
+
+const skip = namespacesUnavailable();
+const program = fileURLToPath(new URL('./keeping-director.js', import.meta.url));
+const own = '10.9.0.2';
+const virtual = '10.9.0.99';
+const intervalMs = 100;
+
+interface Line {
+  readonly found?: { readonly label: string; readonly texts: readonly string[] } | null;
+  readonly state?: string;
+  readonly status?: { readonly state: string; readonly stateAgeMs: number; readonly priority: number };
+  readonly level?: string;
+  readonly msg?: string;
+}
+
+class Director {
+  readonly child: ChildProcess;
+  readonly lines: Line[] = [];
+  readonly exited: Promise<unknown>;
+
+  constructor(namespace: Namespace, runDirectory: string, priority: number, addresses: readonly string[]) {
+    this.child = namespace.spawn(process.execPath, program, runDirectory, String(priority), ...addresses);
+    this.exited = once(this.child, 'exit');
+    createInterface({ input: this.child.stdout! }).on('line', (line) => this.lines.push(JSON.parse(line) as Line));
+    createInterface({ input: this.child.stderr! }).on('line', (msg) => this.lines.push({ level: 'stderr', msg }));
+  }
+
+  say(word: 'configure' | 'status' | 'stop'): void {
+    this.child.stdin!.write(`${word}\n`);
+  }
+
+  async heard<Key extends keyof Line>(key: Key, from = 0): Promise<Line[Key]> {
+    const find = (): Line | undefined => this.lines.slice(from).find((line) => key in line);
+    const line = await eventually(find, 8000).catch(() => {
+      throw new Error(`no ${key} in ${JSON.stringify(this.lines)}`);
+    });
+    return line[key];
+  }
+
+  async status(): Promise<NonNullable<Line['status']>> {
+    const from = this.lines.length;
+    this.say('status');
+    return (await this.heard('status', from))!;
+  }
+
+  async active(): Promise<void> {
+    for (;;) {
+      if ((await this.status()).state === 'active') return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  get vrrpProcess(): number {
+    const text = readFileSync(`/proc/${this.child.pid}/task/${this.child.pid}/children`, 'utf8');
+    return Number(text.trim());
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.exited;
+  }
+}
+
+describe('a vrrp process whose director dies', { skip }, () => {
+  const network = new Network();
+  const workplace = new Workplace();
+  const started: Director[] = [];
+  const vrrpProcesses: number[] = [];
+  let host: Namespace;
+  let beside: Namespace;
+  let capture: Capture;
+  let advertisements: { readonly atMs: number; readonly priority: number }[];
+  let listening: NodeJS.Timeout;
+  let runs = 0;
+
+  before(() => {
+    host = network.namespace('host');
+    beside = network.namespace('beside');
+    network.join([host, 'eth0'], [beside, 'eth0']);
+    host.ip('addr', 'add', `${own}/24`, 'dev', 'eth0');
+    capture = new Capture(beside, 'eth0');
+    listening = setInterval(listen, 1);
+  });
+  afterEach(async () => {
+    for (const director of started.splice(0)) await director.kill();
+    for (const pid of vrrpProcesses.splice(0)) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+    // What was killed with its addresses on leaves them for the kernel to take off.
+    await eventually(() => addressesOn(host, 'eth0').length === 1);
+  });
+  after(() => {
+    clearInterval(listening);
+    capture.close();
+    network.remove();
+    workplace.remove();
+  });
+
+  function listen(): void {
+    for (let next = capture.nextAdvertisement(); next !== undefined; next = capture.nextAdvertisement()) {
+      advertisements?.push({ atMs: performance.now(), priority: next.priority });
+    }
+  }
+
+  function start(runDirectory: string, { priority = 100, addresses = [`${virtual}/24`] } = {}): Director {
+    const director = new Director(host, runDirectory, priority, addresses);
+    started.push(director);
+    return director;
+  }
+
+  /** A director that is active, and the pid of its vrrp process. */
+  async function startActive(): Promise<{ first: Director; pid: number; runDirectory: string }> {
+    runs += 1;
+    const runDirectory = workplace.directory(`run${runs}`);
+    const first = start(runDirectory);
+    assert.equal(await first.heard('found'), null);
+    first.say('configure');
+    await first.heard('state');
+    await first.active();
+    await eventually(() => addressesOn(host, 'eth0').includes(virtual));
+    const pid = first.vrrpProcess;
+    vrrpProcesses.push(pid);
+    advertisements = [];
+    return { first, pid, runDirectory };
+  }
+
+  function longestSilenceMs(): number {
+    const gaps = advertisements.slice(1).map(({ atMs }, index) => atMs - advertisements[index]!.atMs);
+    return Math.max(...gaps);
+  }
+
+  const priorities = (): number[] => [...new Set(advertisements.map(({ priority }) => priority))];
+
+  test('goes on; the next director takes over from it without a gap, and SIGTERM then resigns', async () => {
+    const { first, pid, runDirectory } = await startActive();
+    await eventually(() => advertisements.length > 3);
+    await first.kill();
+    await eventually(() => advertisements.length > 8);
+    const second = start(runDirectory);
+    const found = (await second.heard('found'))!;
+    assert.deepEqual(found, {
+      label: `director ${first.child.pid}`,
+      texts: Array.from({ length: 40 }, (_, i) => `map${i} from ${first.child.pid}`),
+    });
+    const missing: string[] = [];
+    const watch = setInterval(() => {
+      if (!addressesOn(host, 'eth0').includes(virtual)) missing.push('the address was away');
+    }, 20);
+    second.say('configure');
+    assert.equal(await second.heard('state'), 'active');
+    vrrpProcesses.push(second.vrrpProcess);
+    assert.ok(!isAlive(pid), 'the former vrrp process has ended');
+    const before = advertisements.length;
+    // Longer than an address lives without being renewed.
+    await eventually(() => advertisements.length > before + 45, 8000);
+    clearInterval(watch);
+    const { state, stateAgeMs } = await second.status();
+    assert.ok(state === 'active' && stateAgeMs > 4500, 'active since the first director');
+    assert.deepEqual({ missing, priorities: priorities() }, { missing: [], priorities: [100] });
+    // The capture is looked at every few milliseconds.
+    assert.ok(longestSilenceMs() < intervalMs + 15, `${longestSilenceMs()} ms`);
+    second.child.kill('SIGTERM');
+    await second.exited;
+    await eventually(() => priorities().includes(0));
+    assert.deepEqual(addressesOn(host, 'eth0'), [own]);
+    assert.deepEqual(readdirSync(runDirectory), ['lock']);
+  });
+
+  test('resigns after 5 s when no director comes', async () => {
+    const { first, pid, runDirectory } = await startActive();
+    const fromMs = performance.now();
+    await first.kill();
+    await eventually(() => priorities().includes(0), 8000);
+    const tookMs = performance.now() - fromMs;
+    assert.ok(tookMs > 4900 && tookMs < 5500, `${tookMs} ms`);
+    await eventually(() => !isAlive(pid));
+    assert.deepEqual(addressesOn(host, 'eth0'), [own]);
+    assert.deepEqual(readdirSync(runDirectory), ['lock']);
+  });
+
+  test('outlives a second director that dies before it was ready, and a third one takes over', async () => {
+    const { first, pid, runDirectory } = await startActive();
+    await first.kill();
+    const second = start(runDirectory);
+    assert.equal((await second.heard('found'))?.label, `director ${first.child.pid}`);
+    await second.kill();
+    const third = start(runDirectory);
+    assert.equal((await third.heard('found'))?.label, `director ${first.child.pid}`);
+    third.say('configure');
+    assert.equal(await third.heard('state'), 'active');
+    vrrpProcesses.push(third.vrrpProcess);
+    assert.ok(!isAlive(pid));
+    assert.deepEqual(priorities(), [100]);
+    assert.ok(longestSilenceMs() < intervalMs + 15, `${longestSilenceMs()} ms`);
+    third.say('stop');
+    await third.exited;
+  });
+
+  test('a configuration that has changed meanwhile is as good as reloaded', async () => {
+    const { first, runDirectory } = await startActive();
+    await first.kill();
+    const second = start(runDirectory, { priority: 120, addresses: ['10.9.0.98/24'] });
+    await second.heard('found');
+    second.say('configure');
+    assert.equal(await second.heard('state'), 'active');
+    vrrpProcesses.push(second.vrrpProcess);
+    await eventually(() => advertisements.at(-1)?.priority === 120);
+    assert.deepEqual(priorities(), [100, 120]);
+    assert.deepEqual(addressesOn(host, 'eth0'), [own, '10.9.0.98']);
+    second.say('stop');
+    await second.exited;
+  });
+
+  test('a director that stops before it has taken over sends it away at once', async () => {
+    const { first, pid, runDirectory } = await startActive();
+    await first.kill();
+    const second = start(runDirectory);
+    await second.heard('found');
+    const fromMs = performance.now();
+    second.say('stop');
+    await second.exited;
+    assert.ok(performance.now() - fromMs < 1000);
+    assert.ok(!isAlive(pid));
+    await eventually(() => priorities().includes(0));
+    assert.deepEqual(addressesOn(host, 'eth0'), [own]);
+  });
+
+  test('one that was killed leaves nothing to go on from, and the next director begins anew', async () => {
+    const { first, pid, runDirectory } = await startActive();
+    await first.kill();
+    const second = start(runDirectory);
+    await second.heard('found');
+    process.kill(pid, 'SIGKILL');
+    await eventually(() => !isAlive(pid));
+    second.say('configure');
+    assert.equal(await second.heard('state'), 'backup');
+    vrrpProcesses.push(second.vrrpProcess);
+    await second.active();
+    const warnings = second.lines.flatMap(({ level, msg }) => (level === 'warn' ? [msg] : []));
+    assert.deepEqual(warnings, ['begins anew: the former vrrp process has left nothing to go on from (gone)']);
+    second.say('stop');
+    await second.exited;
+  });
+
+  test('one that stands still is killed, and the next director begins anew', async () => {
+    const { first, pid, runDirectory } = await startActive();
+    await first.kill();
+    process.kill(pid, 'SIGSTOP');
+    const second = start(runDirectory);
+    assert.equal(await second.heard('found'), null);
+    assert.ok(!isAlive(pid));
+    second.say('configure');
+    assert.equal(await second.heard('state'), 'backup');
+    vrrpProcesses.push(second.vrrpProcess);
+    second.say('stop');
+    await second.exited;
+  });
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    // A zombie whose parent has not looked yet has ended.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
