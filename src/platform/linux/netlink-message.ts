@@ -26,6 +26,7 @@ export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;
 export const NLM_F_DUMP = 0x300;
 export const NLM_F_CREATE = 0x400;
+export const NLM_F_APPEND = 0x800;
 
 // struct nlmsghdr { u32 len; u16 type; u16 flags; u32 seq; u32 pid; }, struct nlattr { u16 len; u16 type; }
 const headerLength = 16;

@@ -126,11 +126,11 @@ export class NetlinkSocket {
 
   /**
    * Hands over what has arrived, without waiting; payloads are valid only during the call. `overrun`: the kernel had
-   * to throw notifications away, so what is known must be read afresh.
+   * to throw notifications away, so what is known must be read afresh. At most `datagramsMax` datagrams are read.
    */
-  receive(each: (message: NetlinkMessage) => void): 'complete' | 'overrun' {
+  receive(each: (message: NetlinkMessage) => void, datagramsMax = Number.POSITIVE_INFINITY): 'complete' | 'overrun' {
     let outcome: 'complete' | 'overrun' = 'complete';
-    for (;;) {
+    for (let count = 0; count < datagramsMax; count += 1) {
       const length = this.#receiveDatagram(MSG_DONTWAIT);
       if (length < 0) {
         const error = errno();
@@ -143,6 +143,7 @@ export class NetlinkSocket {
       if (messages === undefined) outcome = 'overrun';
       else for (const message of messages) each(message);
     }
+    return outcome;
   }
 
   close(): void {

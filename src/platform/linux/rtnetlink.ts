@@ -50,6 +50,22 @@ export interface Route {
   readonly hops: readonly RouteHop[];
 }
 
+/** All that a message says of a route. */
+export interface RouteDetail extends Route {
+  /** RTN_*. */
+  readonly type: number;
+  /** Of several routes to a prefix, those with a type of service hold for packets with that one only. */
+  readonly typeOfService: number;
+  /** IPv6: the route holds for packets from a prefix of this length only; 0 for an ordinary one. */
+  readonly sourcePrefixLength: number;
+  /** A cached exception (RTM_F_CLONED), such as a path MTU, no route of the table. */
+  readonly cloned: boolean;
+  /** RTAX_MTU; 0 when the route has none. */
+  readonly mtu: number;
+  /** Also those whose links are down. */
+  readonly allHops: readonly RouteHop[];
+}
+
 export interface Neighbour {
   readonly interfaceIndex: number;
   readonly address: IpAddress;
@@ -74,14 +90,20 @@ export const RTM_GETROUTE = 26;
 export const RTM_NEWNEIGH = 28;
 export const RTM_DELNEIGH = 29;
 export const RTM_GETNEIGH = 30;
+export const RTM_NEWRULE = 32;
+export const RTM_GETRULE = 34;
 
 export const RTNLGRP_LINK = 1;
 export const RTNLGRP_NEIGH = 3;
 export const RTNLGRP_IPV4_IFADDR = 5;
 export const RTNLGRP_IPV4_ROUTE = 7;
+export const RTNLGRP_IPV4_RULE = 8;
 export const RTNLGRP_IPV6_IFADDR = 9;
 export const RTNLGRP_IPV6_ROUTE = 11;
+export const RTNLGRP_IPV6_RULE = 19;
 
+/** The type of a route that leads somewhere. */
+export const RTN_UNICAST = 1;
 export const RT_TABLE_DEFAULT = 253;
 export const RT_TABLE_MAIN = 254;
 export const RT_TABLE_LOCAL = 255;
@@ -108,6 +130,9 @@ export const IFA_BROADCAST = 4;
 export const IFA_CACHEINFO = 6;
 export const IFA_F_NODAD = 2;
 
+// linux/fib_rules.h
+export const FRA_PRIORITY = 6;
+
 const NDA_LLADDR = 2;
 const IFF_UP = 0x1;
 const IFF_RUNNING = 0x40;
@@ -116,22 +141,25 @@ const IFA_F_DADFAILED = 8;
 const IFA_F_TENTATIVE = 0x40;
 const IFA_F_PERMANENT = 0x80;
 const RT_SCOPE_LINK = 253;
-const RTN_UNICAST = 1;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
+const RTA_METRICS = 8;
 const RTA_MULTIPATH = 9;
 const RTA_TABLE = 15;
 const RTA_VIA = 18;
+const RTAX_MTU = 2;
+const RTM_F_CLONED = 0x200;
 const RTNH_F_DEAD = 1;
 const RTNH_F_LINKDOWN = 16;
 
-// struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg, rtnexthop
+// struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg, fib_rule_hdr, rtnexthop
 export const ifinfomsgLength = 16;
 export const ifaddrmsgLength = 8;
 export const rtmsgLength = 12;
 export const ndmsgLength = 12;
+export const fibRuleHeaderLength = 12;
 const rtnexthopLength = 8;
 
 /** The payload of RTM_NEWLINK and RTM_DELLINK. */
@@ -175,7 +203,7 @@ export function parseInterfaceAddress(payload: Uint8Array): Result<InterfaceAddr
 }
 
 /** The payload of RTM_NEWROUTE and RTM_DELROUTE. */
-export function parseRoute(payload: Uint8Array): Result<Route, RtnetlinkParseReason> {
+export function parseRoute(payload: Uint8Array): Result<RouteDetail, RtnetlinkParseReason> {
   if (payload.length < rtmsgLength) return reject('structureTruncated');
   const length = addressLength(payload[0]!);
   if (length === undefined) return reject('otherFamily');
@@ -185,6 +213,8 @@ export function parseRoute(payload: Uint8Array): Result<Route, RtnetlinkParseRea
   const destination = attributes.get(RTA_DST)?.slice() ?? new Uint8Array(length);
   const prefixLength = payload[1]!;
   if (destination.length !== length || prefixLength > length * 8) return reject('attributeMissing');
+  const flags = viewOf(payload).getUint32(8, true);
+  const hops = hopsOf(attributes, flags);
   return accept({
     table: u32Of(attributes, RTA_TABLE) ?? payload[4]!,
     family: length === 4 ? 'ipv4' : 'ipv6',
@@ -192,7 +222,13 @@ export function parseRoute(payload: Uint8Array): Result<Route, RtnetlinkParseRea
     prefixLength,
     metric: u32Of(attributes, RTA_PRIORITY) ?? 0,
     unicast: payload[7] === RTN_UNICAST,
-    hops: hopsOf(attributes, viewOf(payload).getUint32(8, true)),
+    hops: hops.filter(({ alive }) => alive).map(({ hop }) => hop),
+    type: payload[7]!,
+    typeOfService: payload[3]!,
+    sourcePrefixLength: payload[2]!,
+    cloned: (flags & RTM_F_CLONED) !== 0,
+    mtu: mtuOf(attributes),
+    allHops: hops.map(({ hop }) => hop),
   });
 }
 
@@ -218,27 +254,39 @@ export function familyNumber(family: Family): number {
   return family === 'ipv6' ? AF_INET6 : AF_INET;
 }
 
-function hopsOf(attributes: Attributes, flags: number): RouteHop[] {
+interface FoundHop {
+  readonly hop: RouteHop;
+  readonly alive: boolean;
+}
+
+function hopsOf(attributes: Attributes, flags: number): FoundHop[] {
   const multipath = attributes.get(RTA_MULTIPATH);
   if (multipath !== undefined) return multipathHops(multipath);
   const interfaceIndex = u32Of(attributes, RTA_OIF);
-  if (interfaceIndex === undefined || !isAlive(flags)) return [];
-  return [{ interfaceIndex, gateway: gatewayOf(attributes) }];
+  if (interfaceIndex === undefined) return [];
+  return [{ hop: { interfaceIndex, gateway: gatewayOf(attributes) }, alive: isAlive(flags) }];
 }
 
-function multipathHops(bytes: Uint8Array): RouteHop[] {
+function multipathHops(bytes: Uint8Array): FoundHop[] {
   const view = viewOf(bytes);
-  const hops: RouteHop[] = [];
+  const hops: FoundHop[] = [];
   for (let at = 0; bytes.length - at >= rtnexthopLength; ) {
     const length = view.getUint16(at, true);
     if (length < rtnexthopLength || length > bytes.length - at) break;
     const attributes = parseAttributes(bytes.subarray(at, at + length), rtnexthopLength);
-    if (attributes.ok && isAlive(bytes[at + 2]!)) {
-      hops.push({ interfaceIndex: view.getInt32(at + 4, true), gateway: gatewayOf(attributes.value) });
+    if (attributes.ok) {
+      const hop = { interfaceIndex: view.getInt32(at + 4, true), gateway: gatewayOf(attributes.value) };
+      hops.push({ hop, alive: isAlive(bytes[at + 2]!) });
     }
     at += align(length);
   }
   return hops;
+}
+
+function mtuOf(attributes: Attributes): number {
+  const metrics = attributes.get(RTA_METRICS);
+  const parsed = metrics && parseAttributes(metrics, 0);
+  return parsed?.ok ? (u32Of(parsed.value, RTAX_MTU) ?? 0) : 0;
 }
 
 function gatewayOf(attributes: Attributes): IpAddress | undefined {
