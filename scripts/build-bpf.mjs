@@ -88,12 +88,28 @@ function copyInto(directory) {
   copyFileSync(shipped, copy);
 }
 
+/**
+ * What is compiled: the source, and behind it one constant that has all enums of the project and the structs that ask for a
+ * layout. BTF has only types that something is of: an enumerator in an expression is an int, and locals are not in it.
+ */
+function unitOf(object) {
+  const texts = dependencies(object).map((source) => readFileSync(source, 'utf8'));
+  const names = (pattern) => texts.flatMap((text) => [...text.matchAll(pattern)].map((match) => match[1])).sort();
+  const enums = names(/^enum (\w+) \{/gm).map((name) => `enum ${name} ${name};`);
+  const tagged = names(/^struct (\w+) \{(?:\n[^}].*)*\n\} __attribute__\(\(btf_decl_tag\("layout"\)\)\);/gm);
+  const members = [...enums, ...tagged.map((name) => `struct ${name} ${name}[0];`)];
+  const vocabulary = enums.length === 0 ? '' : `const volatile struct { ${members.join(' ')} } vocabulary;\n`;
+  return `#include "${sourceOf(object)}"\n${vocabulary}`;
+}
+
 /** The object's bytes, without DWARF: BTF has what the kernel and the layouts need. */
 function compile(object) {
   const directory = mkdtempSync(join(ensured('.build'), 'bpf-'));
   const output = join(directory, 'object.o');
   try {
-    run('clang', [...flags.split(' '), ...includes(), '-c', sourceOf(object), '-o', output]);
+    // Through standard input: the path of a file of ours would get into the object.
+    const parameters = [...flags.split(' '), ...includes(), '-I.', '-x', 'c', '-c', '-', '-o', output];
+    run('clang', parameters, unitOf(object));
     run(stripProgram(), ['-g', output]);
     return readFileSync(output);
   } finally {
@@ -146,9 +162,9 @@ function stripProgram() {
 }
 
 /** The compiler's messages go to the terminal. */
-function run(program, parameters) {
+function run(program, parameters, input = '') {
   try {
-    execFileSync(program, parameters, { stdio: ['ignore', 'inherit', 'inherit'] });
+    execFileSync(program, parameters, { input, stdio: ['pipe', 'inherit', 'inherit'] });
   } catch (error) {
     fail(`${program} failed (${error.code ?? `status ${error.status}`})`);
   }

@@ -8,6 +8,8 @@ export interface ObjectFile {
   readonly programs: readonly { readonly name: string; readonly section: string }[];
   /** The `const volatile` globals. */
   readonly constants: readonly Constant[];
+  /** Globals that programs write: each section of them is a map of one entry. */
+  readonly globals: readonly Global[];
   /** The initial content of .rodata; undefined when there is none. */
   readonly readOnly: Uint8Array | undefined;
   readonly types: readonly BtfType[];
@@ -31,6 +33,12 @@ export interface Constant {
   /** In .rodata. */
   readonly offset: number;
   readonly size: number;
+}
+
+export interface Global extends Constant {
+  /** The map that it lies in, as in `.bss` or `.data.settings`. */
+  readonly section: string;
+  readonly typeId: number;
 }
 
 /** enum bpf_map_type; those in use here have names. */
@@ -65,6 +73,7 @@ export function parseObjectFile(bytes: Uint8Array): ObjectFile {
       .filter(({ kind, section }) => kind === 'function' && section !== '.text')
       .map(({ name, section }) => ({ name, section })),
     constants: constantsOf(elf, types),
+    globals: globalsOf(elf, types),
     readOnly: sectionOf(elf, '.rodata')?.bytes,
     types,
   };
@@ -98,11 +107,26 @@ function mapDefinition(types: readonly BtfType[], variable: BtfType): MapDefinit
 
 function constantsOf(elf: ElfObject, types: readonly BtfType[]): Constant[] {
   return variablesOf(types, '.rodata').flatMap((variable) => {
-    const symbol = elf.symbols.find(({ name, section }) => name === variable.name && section === '.rodata');
     // Texts and tables are in .rodata too, but are no settings.
-    if (symbol === undefined || resolveType(types, variable.typeId).kind === 'array') return [];
-    return [{ name: variable.name, offset: symbol.offset, size: sizeOf(types, variable.typeId) }];
+    if (!/^(int|enum)/.test(resolveType(types, variable.typeId).kind)) return [];
+    const offset = placeOf(elf, variable.name, '.rodata');
+    return offset === undefined ? [] : [{ name: variable.name, offset, size: sizeOf(types, variable.typeId) }];
   });
+}
+
+function globalsOf(elf: ElfObject, types: readonly BtfType[]): Global[] {
+  const sections = elf.sections.map(({ name }) => name).filter((name) => /^\.(data|bss)(\.|$)/.test(name));
+  return sections.flatMap((section) =>
+    variablesOf(types, section).flatMap(({ name, typeId }) => {
+      const offset = placeOf(elf, name, section);
+      return offset === undefined ? [] : [{ name, section, offset, size: sizeOf(types, typeId), typeId }];
+    }),
+  );
+}
+
+/** In its section. Undefined for a variable of a function: the linker knows none of its name. */
+function placeOf(elf: ElfObject, variable: string, inSection: string): number | undefined {
+  return elf.symbols.find(({ name, section }) => name === variable && section === inSection)?.offset;
 }
 
 function variablesOf(types: readonly BtfType[], section: string): BtfType[] {
