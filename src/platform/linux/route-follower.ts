@@ -181,7 +181,8 @@ export class RouteFollower {
   #apply({ type, payload, flags }: NetlinkMessage): void {
     if (type === RTM_NEWNEIGH || type === RTM_DELNEIGH) {
       const neighbour = parseNeighbour(payload);
-      if (neighbour.ok) this.#pending.push(neighbourEvent(neighbour.value, type === RTM_DELNEIGH));
+      if (neighbour.ok && !isGroup(neighbour.value.address))
+        this.#pending.push(neighbourEvent(neighbour.value, type === RTM_DELNEIGH));
     } else if (type === RTM_NEWROUTE || type === RTM_DELROUTE) {
       const route = parseRoute(payload);
       if (!route.ok) return;
@@ -246,7 +247,7 @@ export class RouteFollower {
     };
     this.#requests.dump(RTM_GETNEIGH, request, restart, ({ type, payload }) => {
       const neighbour = type === RTM_NEWNEIGH ? parseNeighbour(payload) : undefined;
-      if (neighbour?.ok) neighbours.push(kernelNeighbour(neighbour.value));
+      if (neighbour?.ok && !isGroup(neighbour.value.address)) neighbours.push(kernelNeighbour(neighbour.value));
     });
     return neighbours;
   }
@@ -349,6 +350,11 @@ function sameLink(a: KernelLink, b: KernelLink): boolean {
 function neighbourEvent(neighbour: Neighbour, gone: boolean): KernelEvent {
   if (!gone) return { kind: 'neighbour', neighbour: kernelNeighbour(neighbour) };
   return { kind: 'neighbourGone', interfaceIndex: neighbour.interfaceIndex, address: neighbour.address };
+}
+
+/** The kernel lists the groups that it has sent to (RFC 1112, RFC 2464 section 7): a group is nobody's neighbour. */
+function isGroup(address: IpAddress): boolean {
+  return familyOf(address) === 'ipv6' ? /^ff[0-9a-f]{2}:/.test(address) : Number.parseInt(address, 10) >= 224;
 }
 
 function kernelNeighbour({ interfaceIndex, address, state, macAddress }: Neighbour): KernelNeighbour {
