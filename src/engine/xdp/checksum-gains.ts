@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import { foldSum } from '../../lib/checksum.ts';
+import { type IpAddress, ipAddressBytes } from '../../lib/ip-address.ts';
+
+/** What a complemented checksum gains when one thing takes another's place (RFC 1624 equation 3: ~m + m'). */
+export interface ChecksumGains {
+  /** By the address. */
+  readonly address: number;
+  /** By address and port. */
+  readonly endpoint: number;
+}
+
+interface Endpoint {
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
+/** Nothing changes: ones' complement zero. */
+export const noGain = 0xffff;
+
+/**
+ * 16 bits each, never 0. Words are summed as a little-endian machine loads them, which is how the program loads the
+ * checksum that it adds them to: ones' complement addition does not care, if all words are swapped alike (RFC 1071
+ * section 2 (B)).
+ */
+export function checksumGains(before: Endpoint, after: Endpoint): ChecksumGains {
+  const address = gain(ipAddressBytes(before.address), ipAddressBytes(after.address));
+  return { address, endpoint: fold(address + gain(portBytes(before.port), portBytes(after.port))) };
+}
+
+function gain(before: Uint8Array, after: Uint8Array): number {
+  let sum = 0;
+  for (let i = 0; i < before.length; i += 2) sum += (littleWord(before, i) ^ 0xffff) + littleWord(after, i);
+  return fold(sum);
+}
+
+function littleWord(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8);
+}
+
+function portBytes(port: number): Uint8Array {
+  return Uint8Array.of(port >> 8, port);
+}
+
+function fold(sum: number): number {
+  return foldSum(sum) || noGain;
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IpAddress } from '../../lib/ip-address.ts';
+import { type Destinations, graceMs, trafficFields } from './destinations.ts';
+import type { Endpoints } from './endpoints.ts';
+import type { SlotSpace } from './selectors.ts';
+import type { Services } from './services.ts';
+
+export interface Collectables {
+  readonly destinations: Destinations;
+  readonly endpoints: Endpoints;
+  readonly services: Services;
+  readonly slots: SlotSpace;
+  /** Nothing has the address any more. */
+  readonly onAddressFreed: (address: IpAddress) => void;
+}
+
+/**
+ * Frees what has left the configuration and is not in use any more. A real server goes in two steps: when its last
+ * entry is gone, nothing leads packets to it any longer; when that has been so for a while, and no packet that was on
+ * its way then has made another entry, its number is free.
+ */
+export function collect(parts: Collectables, nowMs: number): void {
+  const { destinations, endpoints, services, slots } = parts;
+  let changed = false;
+  for (const destination of [...destinations.values()]) {
+    if (destination.configured) continue;
+    const { number, idleAtMs, retiredAtMs } = destination;
+    if (destinations.isHeld(number)) {
+      changed ||= idleAtMs !== undefined;
+      destination.idleAtMs = undefined;
+    } else if (idleAtMs !== undefined) {
+      if (nowMs - idleAtMs >= graceMs) free(parts, number);
+    } else if (nowMs - retiredAtMs >= graceMs) {
+      destination.idleAtMs = nowMs;
+      changed = true;
+    }
+  }
+  if (changed) endpoints.link(services.running.flatMap((service) => service.destinations));
+  slots.collect(nowMs);
+  services.collect(nowMs);
+}
+
+function free({ destinations, services, onAddressFreed }: Collectables, number: number): void {
+  const { live, service, address } = destinations.get(number)!;
+  if (live) {
+    const sums = new Float64Array(trafficFields.length);
+    destinations.addTraffic(number, sums);
+    services.inherit(service, sums);
+  }
+  if (destinations.free(number)) onAddressFreed(address);
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from '../../lib/clock.ts';
+import { recordWords } from '../../model/connection-batch.ts';
+import type { ConnectionPort, ExportPage, ImportOutcome } from '../engine.ts';
+import type { BpfObject, BpfRingReader } from './bpf-object.ts';
+import { SettingsLayout } from './layout/structs.ts';
+import { Mailbox } from './mailbox.ts';
+import { MappedArray } from './mapped-array.ts';
+import { runSlotsMax } from './sweep.ts';
+import { TableSpan } from './table-span.ts';
+import { eventOverruns } from './tallies.ts';
+import { requiredMap } from './xdp-maps.ts';
+
+export interface XdpConnectionPortParts {
+  readonly object: BpfObject;
+  /** Of `mailboxes`: this thread's own. */
+  readonly mailbox: number;
+  readonly clock: Clock;
+  /** Of the ring `events`. Without it there are no events. It is closed with the port. */
+  readonly events?: BpfRingReader;
+}
+
+/** A bound on what one page looks at, so that a sparse table does not hold up its thread: some milliseconds. */
+const pageSlotsMax = 16 * runSlotsMax;
+/** A run with this many takes about 0.2 ms in which its processor forwards nothing. */
+const importRecordsMax = 256;
+const batchRecordsMax = 512;
+/** Batches in a row before the thread has its turn at something else. */
+const batchesMax = 16;
+/** Between two looks while events come. */
+const lookPeriodMs = 1;
+/** The program wakes whoever sleeps; this is only so that losses show while no event gets through. */
+const sleepMaxMs = 250;
+
+/** The connection table of a loaded program, for one thread. Any thread can have one of its own. */
+export class XdpConnectionPort implements ConnectionPort {
+  readonly #mailbox: Mailbox;
+  readonly #span: TableSpan;
+  readonly #settings: MappedArray;
+  readonly #tallies: MappedArray;
+  readonly #clock: Clock;
+  readonly #events: BpfRingReader | undefined;
+  readonly #batch = new Int32Array(batchRecordsMax * recordWords);
+  #listener: ((batch: Int32Array) => void) | undefined;
+  #onOverrun: (() => void) | undefined;
+  #overruns: number;
+  #cancelLook: (() => void) | undefined;
+  #waiting: Promise<void> | undefined;
+  #closed = false;
+
+  constructor({ object, mailbox, clock, events }: XdpConnectionPortParts) {
+    this.#mailbox = new Mailbox(object, mailbox);
+    this.#span = new TableSpan(object);
+    this.#settings = new MappedArray(requiredMap(object, '.data.settings'));
+    this.#tallies = new MappedArray(requiredMap(object, 'tallies'));
+    this.#clock = clock;
+    this.#events = events;
+    this.#overruns = eventOverruns(this.#tallies);
+  }
+
+  onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void): void {
+    if (this.#events === undefined) throw new Error('this connection port was made without a reader of events');
+    const isFirst = this.#listener === undefined;
+    this.#listener = listener;
+    this.#onOverrun = onOverrun;
+    if (isFirst) this.#look();
+  }
+
+  async exportPage(cursor: number, recordsMax: number): Promise<ExportPage> {
+    const { end } = this.#span;
+    const batches: Int32Array[] = [];
+    let position = cursor;
+    let room = recordsMax;
+    for (let slots = 0; position < end && room > 0 && slots < pageSlotsMax; ) {
+      const tableEnd = this.#span.tableEnd(position);
+      const from = position;
+      if (this.#span.isEmptyAt(from)) position = tableEnd;
+      else {
+        const { records, next } = this.#mailbox.exportRecords(from, Math.min(runSlotsMax, tableEnd - from), room);
+        batches.push(records.slice());
+        room -= records.length / recordWords;
+        position = next ?? end;
+        slots += Math.max(1, position - from);
+      }
+    }
+    return { batch: joined(batches), next: position < end ? position : undefined };
+  }
+
+  async importBatch(batch: Int32Array): Promise<ImportOutcome> {
+    const sum = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
+    const length = batch.length - (batch.length % recordWords);
+    for (let at = 0; at < length; at += importRecordsMax * recordWords) {
+      const end = Math.min(length, at + importRecordsMax * recordWords);
+      const outcome = this.#mailbox.importRecords(batch.subarray(at, end));
+      sum.applied += outcome.applied;
+      sum.refusedLocal += outcome.refusedLocal;
+      sum.refusedUnknown += outcome.refusedUnknown;
+      sum.refusedFull += outcome.refusedFull;
+    }
+    return sum;
+  }
+
+  /** Hands over the events that there are, a bounded number, and says when some were lost. Returns how many. */
+  drain(): number {
+    const reader = this.#events;
+    if (reader === undefined || this.#closed) return 0;
+    let total = 0;
+    for (let batches = 0; batches < batchesMax; batches += 1) {
+      let length = 0;
+      const count = reader.read(batchRecordsMax, (words, offset) => {
+        for (let i = 0; i < recordWords; i += 1) this.#batch[length + i] = words[offset + i]!;
+        length += recordWords;
+      });
+      if (count === 0) break;
+      total += count;
+      this.#listener?.(this.#batch.slice(0, length));
+      if (count < batchRecordsMax) break;
+    }
+    const overruns = eventOverruns(this.#tallies);
+    if (overruns > this.#overruns) {
+      this.#overruns = overruns;
+      this.#onOverrun?.();
+    }
+    return total;
+  }
+
+  /** Resolves when nothing reads the ring any more. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelLook?.();
+    this.#events?.stop();
+    await this.#waiting;
+    this.#events?.close();
+  }
+
+  /** While events come, looks every millisecond; then sleeps until the program wakes it. */
+  #look(): void {
+    this.#cancelLook = undefined;
+    if (this.#closed) return;
+    if (this.drain() === 0) {
+      this.#setAsleep(1);
+      // What came before the program could know: it has not woken anybody for it.
+      if (this.drain() === 0) {
+        this.#waiting = this.#sleep();
+        return;
+      }
+      this.#setAsleep(0);
+    }
+    this.#cancelLook = this.#clock.callAt(this.#clock.nowMs() + lookPeriodMs, () => this.#look());
+  }
+
+  async #sleep(): Promise<void> {
+    await this.#events!.wait(sleepMaxMs);
+    this.#setAsleep(0);
+    this.#waiting = undefined;
+    this.#look();
+  }
+
+  #setAsleep(asleep: 0 | 1): void {
+    Atomics.store(this.#settings.words, SettingsLayout.readerAsleep >> 2, asleep);
+  }
+}
+
+function joined(batches: readonly Int32Array[]): Int32Array {
+  if (batches.length === 1) return batches[0]!;
+  const all = new Int32Array(batches.reduce((length, batch) => length + batch.length, 0));
+  let at = 0;
+  for (const batch of batches) {
+    all.set(batch, at);
+    at += batch.length;
+  }
+  return all;
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { EngineCounters, ServiceCounters, TrafficCounters } from '../engine.ts';
+import { type Destination, type Destinations, type TrafficSums, trafficFields } from './destinations.ts';
+import { TotalsLayout } from './layout/structs.ts';
+import type { RunningService, Services } from './services.ts';
+import { sumDrops, sumEvents } from './tallies.ts';
+import type { XdpMaps } from './xdp-maps.ts';
+
+/** What the program has counted, as people and the director see it. */
+export function describeCounters(
+  { totals, tallies }: Pick<XdpMaps, 'totals' | 'tallies'>,
+  services: Services,
+  destinations: Destinations,
+): EngineCounters {
+  const total = (field: number): number => Math.max(0, totals.readSigned(0, field));
+  const { halfOpen, established, halfOpenTemplates, establishedTemplates } = TotalsLayout;
+  const byService = new Map<number, Destination[]>();
+  for (const destination of destinations.values()) {
+    if (!destination.live) continue;
+    const owned = byService.get(destination.service);
+    if (owned === undefined) byService.set(destination.service, [destination]);
+    else owned.push(destination);
+  }
+  return {
+    services: services.running.map((service) =>
+      serviceCounters(service, services, destinations, byService.get(service.number) ?? []),
+    ),
+    drops: sumDrops(tallies),
+    halfOpenConnections: Math.max(0, total(halfOpen) - total(halfOpenTemplates)),
+    establishedConnections: Math.max(0, total(established) - total(establishedTemplates)),
+    connectionTemplates: total(halfOpenTemplates) + total(establishedTemplates),
+    ...sumEvents(tallies),
+  };
+}
+
+function serviceCounters(
+  service: RunningService,
+  services: Services,
+  destinations: Destinations,
+  owned: readonly Destination[],
+): ServiceCounters {
+  const sum = services.retiredTraffic(service);
+  const byNumber = new Map<number, TrafficSums>();
+  for (const { number } of owned) {
+    const traffic = new Float64Array(trafficFields.length);
+    destinations.addTraffic(number, traffic);
+    byNumber.set(number, traffic);
+    for (const [i, value] of traffic.entries()) sum[i]! += value;
+  }
+  return {
+    name: service.name,
+    ...trafficCounters(sum),
+    realServers: service.destinations.flatMap((number) => {
+      const destination = destinations.get(number);
+      if (destination === undefined) return [];
+      return {
+        address: destination.address,
+        port: destination.port,
+        ...trafficCounters(byNumber.get(number) ?? new Float64Array(trafficFields.length)),
+        activeConnections: destinations.activeConnections(number),
+        inactiveConnections: destinations.inactiveConnections(number),
+      };
+    }),
+  };
+}
+
+function trafficCounters([connections, packetsIn, bytesIn, packetsOut, bytesOut]: TrafficSums): TrafficCounters {
+  return {
+    connections: connections!,
+    packetsIn: packetsIn!,
+    bytesIn: bytesIn!,
+    packetsOut: packetsOut!,
+    bytesOut: bytesOut!,
+  };
+}

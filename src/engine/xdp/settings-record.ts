@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+import { nextTcpState, TcpDirection } from '../../connection/tcp-transitions.ts';
+import { timeoutsByState } from '../../connection/timeouts.ts';
+import { type TcpState, tcpStateNames } from '../../model/tcp-state.ts';
+import type { EngineConfiguration } from '../engine.ts';
+import { SettingsLayout } from './layout/structs.ts';
+import type { MappedArray } from './mapped-array.ts';
+
+/** The low five bits of byte 13 of the TCP header. */
+const flagSets = 32;
+
+/** `struct settings`, but for what tests and readers of events write. */
+export function writeSettings(settings: MappedArray, { timeouts, gracePeriodMs }: EngineConfiguration): void {
+  for (const [state, timeoutMs] of timeoutsByState(timeouts).entries()) {
+    settings.writeWord(0, SettingsLayout.tcpTimeouts + 4 * state, timeoutMs);
+  }
+  settings.writeWord(0, SettingsLayout.udpTimeout, timeouts.udpMs);
+  settings.writeWord(0, SettingsLayout.gracePeriod, gracePeriodMs);
+  for (const direction of Object.values(TcpDirection)) {
+    for (let flags = 0; flags < flagSets; flags += 1) {
+      for (let state = 0; state < tcpStateNames.length; state += 1) {
+        const at = SettingsLayout.nextStates + ((direction << 9) | (flags << 4) | state);
+        settings.writeByte(0, at, nextTcpState(direction, state as TcpState, flags));
+      }
+    }
+  }
+}
