@@ -5,7 +5,9 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import koffi from 'koffi';
 import { LeaseMemory, leaseSlots } from '../../../src/platform/linux/lease-memory.ts';
+import { MAP_SHARED, memoryAt, mmap } from '../../../src/platform/linux/libc.ts';
 
 describe('the lease memory', () => {
   test('gives what was granted, until it is revoked', () => {
@@ -71,6 +73,43 @@ describe('the lease memory', () => {
     memory.close();
   });
 
+  const { fd: mapFd, reason } = createArray(513, 0x400);
+  test('is a BPF array just as well, where it writes down since when a lease is held', { skip: reason }, () => {
+    const fd = Number(mapFd);
+    const memory = LeaseMemory.attach(fd);
+    const map = new BigInt64Array(memoryAt(mmap(0, 513 * 8, MAP_SHARED, fd), 513 * 8));
+    const nowMs = Number(process.hrtime.bigint()) / 1e6;
+    memory.grant(3, nowMs + 1e6);
+    assert.equal(memory.validUntilMs(3), Number(map[3]) / 1e6);
+    const since = map[257 + 3]!;
+    assert.ok(Number(since) / 1e6 >= nowMs && Number(since) / 1e6 < nowMs + 1000);
+    // Whoever attaches to it later finds the lease as it is, and renews it.
+    const again = LeaseMemory.attach(fd);
+    again.grant(3, nowMs + 2e6);
+    assert.deepEqual([Math.round(memory.validUntilMs(3) - nowMs), map[257 + 3]], [2e6, since]);
+    again.revoke(3);
+    again.grant(3, nowMs + 1e6);
+    assert.ok(map[257 + 3]! > since, 'held anew');
+    const fromMs = performance.now();
+    memory.revoke(3);
+    assert.ok(performance.now() - fromMs < 5, 'no round is waited for');
+    assert.deepEqual([map[3], memory.validUntilMs(3)], [0n, 0]);
+    memory.close();
+  });
+
+  for (const [name, entries, flags] of [
+    ['too short', 256, 0x400],
+    ['not to be mapped', 513, 0],
+  ] as const) {
+    test(`a BPF array that is ${name} is none`, { skip: reason }, () => {
+      const { fd = -1 } = createArray(entries, flags);
+      assert.throws(() => LeaseMemory.attach(fd), {
+        message: new RegExp(`^descriptor ${fd} is not the lease memory;`),
+      });
+      closeSync(fd);
+    });
+  }
+
   test('is told from any other descriptor', () => {
     const fd = openSync('/dev/null', 'r');
     assert.throws(() => LeaseMemory.attach(fd), {
@@ -79,3 +118,13 @@ describe('the lease memory', () => {
     closeSync(fd);
   });
 });
+
+/** A BPF array of u64: its descriptor, or why there is none. */
+function createArray(entries: number, flags: number): { fd?: number; reason: string | false } {
+  const number = process.arch === 'arm64' ? 280 : 321;
+  const call = koffi.load('libc.so.6').func('long syscall(long number, long command, void *attributes, size_t length)');
+  // BPF_MAP_CREATE: type (array), key size, value size, entries, flags.
+  const attributes = Buffer.from(Uint32Array.of(2, 4, 8, entries, flags).buffer);
+  const fd = call(number, 0, attributes, attributes.length) as number;
+  return fd >= 0 ? { fd, reason: false } : { reason: 'needs CAP_BPF to make a BPF map' };
+}

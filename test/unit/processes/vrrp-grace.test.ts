@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { ElectionBequest } from '../../../src/director/election-succession.ts';
+import { DescriptorChannel, DescriptorListener } from '../../../src/platform/linux/descriptor-passing.ts';
+import { readSealedText, sealText } from '../../../src/platform/linux/sealed-text.ts';
+import { Grace } from '../../../src/processes/vrrp-grace.ts';
+import {
+  descriptorsKeptMax,
+  emitKept,
+  emitRecord,
+  parseFetched,
+  parseKept,
+  parseYielded,
+  type SuccessionRequest,
+  successionPath,
+} from '../../../src/processes/vrrp-succession.ts';
+import { SimulatedTime } from '../../support/simulated-time.ts';
+import { defaultRouter } from '../../transcript/vrrp/lab.ts';
+
+const bequest: ElectionBequest = { gateOpen: true, routers: [{ configured: defaultRouter, bequest: null }] };
+
+describe('the time between two directors', () => {
+  let directory: string;
+  let time: SimulatedTime;
+  let events: string[];
+  let grace: Grace;
+  let listener: DescriptorListener;
+  let map: number;
+  let opened: DescriptorChannel[];
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'baton-test-'));
+    time = new SimulatedTime(1000);
+    events = [];
+    opened = [];
+    map = sealText('map', 'a map');
+    listener = DescriptorListener.open(successionPath(directory));
+    grace = new Grace({
+      clock: time,
+      listener,
+      kept: { label: 'v1', descriptors: [{ name: 'leases', fd: map }] },
+      bequeath: () => bequest,
+      onYielded: () => void events.push(`yielded at ${time.nowMs()}`),
+      onEnded: () => void events.push(`ended at ${time.nowMs()}`),
+    });
+  });
+  afterEach(() => {
+    for (const channel of opened) channel.close();
+    listener.close();
+    closeSync(map);
+    rmSync(directory, { recursive: true });
+  });
+
+  function connect(): DescriptorChannel {
+    const channel = DescriptorChannel.connect(successionPath(directory));
+    assert.ok(channel !== undefined);
+    opened.push(channel);
+    return channel;
+  }
+
+  /** Asks, and gives what has been answered within a few looks. */
+  function ask(channel: DescriptorChannel, request: SuccessionRequest | Record<string, unknown>) {
+    assert.ok(channel.send(emitRecord({ ...request })));
+    time.advanceBy(5);
+    return channel.receive();
+  }
+
+  function fetch(): number {
+    const answer = ask(connect(), { ask: 'fetch' });
+    assert.ok(typeof answer !== 'string');
+    const fetched = parseFetched(answer);
+    assert.ok(fetched.ok);
+    for (const { fd } of fetched.value.descriptors) closeSync(fd);
+    return fetched.value.ticket;
+  }
+
+  test('ends 5 s after the director, once', () => {
+    time.advanceTo(20_000);
+    grace.end();
+    assert.deepEqual(events, ['ended at 6000']);
+  });
+
+  test('ends when somebody wants it so', () => {
+    time.advanceTo(2500);
+    grace.end();
+    time.advanceTo(20_000);
+    assert.deepEqual(events, ['ended at 2500']);
+  });
+
+  test('gives descriptors, state and label, and lasts 5 s longer from the first question on, not from others', () => {
+    time.advanceTo(4000);
+    const answer = ask(connect(), { ask: 'fetch' });
+    assert.ok(typeof answer !== 'string');
+    const fetched = parseFetched(answer);
+    assert.ok(fetched.ok);
+    const [{ name, fd } = { name: '', fd: -1 }] = fetched.value.descriptors;
+    assert.deepEqual(
+      { ...fetched.value, descriptors: [name, readSealedText(fd, 100)] },
+      {
+        ticket: 1,
+        label: 'v1',
+        bequest,
+        descriptors: ['leases', 'a map'],
+      },
+    );
+    closeSync(fd);
+    time.advanceTo(9000);
+    assert.equal(fetch(), 2);
+    time.advanceTo(30_000);
+    assert.deepEqual(events, ['ended at 11000']);
+  });
+
+  test('yields to the one that asked last', () => {
+    const [first, second] = [fetch(), fetch()];
+    const refused = ask(connect(), { ask: 'yield', ticket: first });
+    assert.ok(typeof refused !== 'string');
+    assert.deepEqual(parseYielded(refused), { ok: false, reason: 'refused' });
+    assert.deepEqual(events, []);
+    const channel = connect();
+    const yielded = ask(channel, { ask: 'yield', ticket: second });
+    assert.ok(typeof yielded !== 'string');
+    assert.deepEqual(parseYielded(yielded), { ok: true, value: bequest });
+    time.advanceTo(30_000);
+    grace.end();
+    assert.equal(events.length, 1);
+    assert.match(events[0]!, /^yielded at 10/);
+  });
+
+  test('yields to nobody that has not asked for the state', () => {
+    const answer = ask(connect(), { ask: 'yield', ticket: 0 });
+    assert.ok(typeof answer !== 'string');
+    assert.deepEqual(parseYielded(answer), { ok: false, reason: 'refused' });
+    assert.deepEqual(events, []);
+  });
+
+  test('is dismissed', () => {
+    ask(connect(), { ask: 'dismiss' });
+    assert.match(events[0]!, /^ended at 10/);
+  });
+
+  test('cuts off who says something else, and its descriptors are closed', () => {
+    const before = readdirSync('/proc/self/fd').length;
+    for (const request of [{}, { ask: 'yield' }, { ask: 'more' }]) {
+      const channel = DescriptorChannel.connect(successionPath(directory))!;
+      assert.ok(channel.send(emitRecord(request), [map, map]));
+      time.advanceBy(5);
+      assert.equal(channel.receive(), 'closed');
+      channel.close();
+    }
+    const channel = DescriptorChannel.connect(successionPath(directory))!;
+    channel.send(new Uint8Array([1, 2]));
+    time.advanceBy(5);
+    assert.equal(channel.receive(), 'closed');
+    channel.close();
+    assert.equal(readdirSync('/proc/self/fd').length, before);
+    assert.deepEqual(events, []);
+  });
+
+  test('listens to 8 at a time', () => {
+    for (let i = 0; i < 8; i += 1) connect();
+    time.advanceBy(5);
+    const ninth = connect();
+    time.advanceBy(5);
+    assert.equal(ninth.receive(), 'closed');
+    opened.splice(0, 8).forEach((channel) => void channel.close());
+    time.advanceBy(5);
+    assert.equal(fetch(), 1);
+  });
+});
+
+describe('what processes say to each other', () => {
+  const open = (): number => openSync('/dev/null', 'r');
+  const isOpen = (fd: number): boolean => {
+    try {
+      return fstatSync(fd).nlink >= 0;
+    } catch {
+      return false;
+    }
+  };
+
+  test('descriptors keep their names', () => {
+    const descriptors = [
+      { name: 'leases', fd: open() },
+      { name: 'eth0', fd: open() },
+    ];
+    const kept = { label: 'v1', descriptors };
+    const parsed = parseKept({ bytes: emitKept(kept), descriptors: descriptors.map(({ fd }) => fd) });
+    assert.deepEqual(parsed, { ok: true, value: kept });
+    for (const { fd } of descriptors) closeSync(fd);
+  });
+
+  test('too much to keep is a sentence', () => {
+    const descriptors = Array.from({ length: descriptorsKeptMax + 1 }, (_, fd) => ({ name: `map${fd}`, fd }));
+    assert.throws(
+      () => emitKept({ label: '', descriptors }),
+      /^Error: at most 64 descriptors with names of at most 64/,
+    );
+    assert.throws(() => emitKept({ label: '', descriptors: [{ name: '', fd: 1 }] }), /^Error: at most 64 descriptors/);
+    assert.throws(() => emitKept({ label: 'x'.repeat(4097), descriptors: [] }), /^Error: a label has at most 4096/);
+    assert.ok(emitKept({ label: 'x'.repeat(4096), descriptors: descriptors.slice(1) }).length < 16_384);
+  });
+
+  const state = '{"gateOpen":true,"routers":[]}';
+  const whole = { format: 1, ticket: 1, label: '', names: ['a'] };
+  const table: readonly [string, unknown, string | undefined, number, string][] = [
+    // name, answer, state, further descriptors, reason
+    ['no JSON', undefined, state, 1, 'malformed'],
+    ['a refusal', { refused: true }, undefined, 0, 'refused'],
+    ['another format', { ...whole, format: 2 }, state, 1, 'other-format'],
+    ['no state', whole, undefined, 0, 'malformed'],
+    ['a state that is none', whole, '{}', 1, 'malformed'],
+    ['a descriptor without a name', whole, state, 2, 'malformed'],
+    ['a name without a descriptor', whole, state, 0, 'malformed'],
+    ['a name that is none', { ...whole, names: [1] }, state, 1, 'malformed'],
+    ['no ticket', { ...whole, ticket: 'x' }, state, 1, 'malformed'],
+    ['no label', { ...whole, label: undefined }, state, 1, 'malformed'],
+    ['a state of more than 1 MiB', whole, ' '.repeat(1 << 20) + state, 1, 'malformed'],
+  ];
+  for (const [name, answer, text, further, reason] of table) {
+    test(`an answer with ${name} is refused, and its descriptors are closed`, () => {
+      const descriptors = text === undefined ? [] : [sealText('state', text)];
+      for (let i = 0; i < further; i += 1) descriptors.push(open());
+      const bytes = answer === undefined ? new Uint8Array([255]) : emitRecord(answer as Record<string, unknown>);
+      assert.deepEqual(parseFetched({ bytes, descriptors }), { ok: false, reason });
+      assert.deepEqual(descriptors.filter(isOpen), []);
+    });
+  }
+
+  test('an answer with a whole state is taken', () => {
+    const descriptors = [sealText('state', state), open()];
+    const parsed = parseFetched({ bytes: emitRecord(whole), descriptors });
+    assert.deepEqual(parsed, {
+      ok: true,
+      value: {
+        ticket: 1,
+        label: '',
+        bequest: { gateOpen: true, routers: [] },
+        descriptors: [{ name: 'a', fd: descriptors[1] }],
+      },
+    });
+    assert.deepEqual(descriptors.map(isOpen), [false, true]);
+    closeSync(descriptors[1]!);
+  });
+});
