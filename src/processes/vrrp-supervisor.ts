@@ -234,8 +234,11 @@ export class VrrpSupervisor implements ElectionControl {
 
   #exited(reason: string): void {
     if (this.#stopping) return;
-    this.#resignInItsName();
-    this.#parts.log('error', `the vrrp process ended (${reason}); resigned in its name, starting it again`);
+    // Until it goes on in the place of another one, that one is active and no resignation is due.
+    const spoke = this.#predecessor === undefined;
+    if (spoke) this.#resignInItsName();
+    const resigned = spoke ? 'resigned in its name, ' : '';
+    this.#parts.log('error', `the vrrp process ended (${reason}); ${resigned}starting it again`);
     if (performance.now() - this.#readyAtMs > restartDelayMaxMs) this.#restartDelayMs = firstRestartDelayMs;
     this.#scheduleRestart();
   }
@@ -268,8 +271,6 @@ export class VrrpSupervisor implements ElectionControl {
 
   #resignInItsName(): void {
     const { leaseWriter, addressKeeper, openTransport, log } = this.#parts;
-    // It has not come to speak yet, and who speaks is alive.
-    if (this.#predecessor !== undefined) return;
     for (const { leaseSlot } of this.#assignments) leaseWriter.revoke(leaseSlot);
     const held = this.#assignments.filter(({ router }) => this.#active.has(router.name));
     this.#active.clear();

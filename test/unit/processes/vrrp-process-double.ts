@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { VirtualRouterStatus } from '../../../src/director/status.ts';
+import { DescriptorChannel } from '../../../src/platform/linux/descriptor-passing.ts';
+import { readSealedText } from '../../../src/platform/linux/sealed-text.ts';
+import { lineDescriptor } from '../../../src/processes/vrrp-keeping.ts';
 import type { FromVrrpProcess, ToVrrpProcess } from '../../../src/processes/vrrp-messages.ts';
+import { parseKept } from '../../../src/processes/vrrp-succession.ts';
 
-// Stands in for the vrrp process: speaks its messages and touches no network. Tells its pid as a priority, and the gate
-// as a name.
+// Stands in for the vrrp process: speaks its messages and touches no network. Tells its pid as a priority, the gate as a
+// name, what it keeps as an interface, and whose ticket it was given as a VRID.
 
-const manner = process.argv[2];
+const [manner, runDirectory] = process.argv.slice(2);
 const tell = (message: FromVrrpProcess, then: () => void = () => undefined): void => {
   process.send?.(message, undefined, {}, then);
 };
 let gate = 'gate unknown';
+let keeps = 'nothing';
+let ticket = 0;
 
 process.on('disconnect', () => process.exit(0));
 if (manner === 'short-lived') process.exit(3);
@@ -21,12 +27,20 @@ else {
       return;
     }
     const { id, request } = message;
-    if (request.kind === 'configure') {
+    if (request.kind === 'keep') {
+      const received = new DescriptorChannel(lineDescriptor).receive();
+      const kept = typeof received === 'string' ? undefined : parseKept(received);
+      const texts = kept?.ok ? kept.value.descriptors.map(({ name, fd }) => `${name} ${readSealedText(fd, 100)}`) : [];
+      keeps = [runDirectory, kept?.ok ? kept.value.label : 'no label', ...texts].join(', ');
+      tell({ kind: 'answer', id, value: undefined });
+    } else if (request.kind === 'configure') {
+      if (manner === 'frail' && request.inherit !== undefined) process.kill(process.pid, 'SIGKILL');
+      ticket = request.inherit?.ticket ?? 0;
       tell({ kind: 'active', names: request.assignments.map(({ router }) => router.name) });
       const sentence = 'there is no interface eth0';
       tell({ kind: 'answer', id, value: manner === 'faulty' ? [sentence, sentence] : [] });
     } else if (request.kind === 'status') {
-      const status = { name: gate, priority: process.pid } as VirtualRouterStatus;
+      const status = { name: gate, priority: process.pid, interface: keeps, vrid: ticket } as VirtualRouterStatus;
       tell({ kind: 'answer', id, value: [status] });
     } else tell({ kind: 'answer', id, value: undefined });
   });

@@ -5,7 +5,9 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { RouterAssignment } from '../../../src/director/address-plan.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
-import { VrrpSupervisor } from '../../../src/processes/vrrp-supervisor.ts';
+import { sealText } from '../../../src/platform/linux/sealed-text.ts';
+import type { Predecessor } from '../../../src/processes/vrrp-predecessor.ts';
+import { VrrpSupervisor, type VrrpSupervisorParts } from '../../../src/processes/vrrp-supervisor.ts';
 import { eventually } from '../../support/namespaces.ts';
 import { router } from '../director/configurations.ts';
 
@@ -32,7 +34,7 @@ afterEach(async () => {
 });
 
 /** Over a process that behaves as `manner` says. */
-function supervise(manner: string): VrrpSupervisor {
+function supervise(manner: string, more: Partial<VrrpSupervisorParts> = {}): VrrpSupervisor {
   supervisor = new VrrpSupervisor({
     script,
     arguments: [manner],
@@ -58,9 +60,24 @@ function supervise(manner: string): VrrpSupervisor {
       close: () => void calls.push('close'),
     }),
     log: (level, message) => void logged.push(`${level} ${message}`),
+    ...more,
   });
   return supervisor;
 }
+
+const runDirectory = '/run/of/nobody';
+const keep = (text: string) => ({ label: `of ${text}`, descriptors: [{ name: 'leases', fd: sealText('map', text) }] });
+
+/** One that would yield to the third director that asked. */
+const predecessor = (): Predecessor => ({
+  processId: 1,
+  label: '',
+  descriptors: [],
+  assignments: [],
+  bequest: { gateOpen: false, routers: [] },
+  ticket: 3,
+  dismiss: () => Promise.resolve(void calls.push('dismissed')),
+});
 
 const pidOf = async (): Promise<number> => (await supervisor.status())[0]!.priority;
 
@@ -122,6 +139,49 @@ test('stopping ends the process, also one that has just died', async () => {
   process.kill(pid, 'SIGKILL');
   await supervisor.stop();
   assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+});
+
+test('descriptors to keep are passed to every process, and again when they change', async () => {
+  const first = keep('one');
+  await supervise('obedient', { keep: { ...first, runDirectory } }).configure([assignment]);
+  const [status] = await supervisor.status();
+  assert.equal(status?.interface, `${runDirectory}, of one, leases one`);
+  await supervisor.keep(keep('two'));
+  assert.equal((await supervisor.status())[0]?.interface, `${runDirectory}, of two, leases two`);
+  process.kill(status.priority, 'SIGKILL');
+  await eventually(() => logged.length > 0);
+  await eventuallyAnswered(status.priority);
+  assert.equal((await supervisor.status())[0]?.interface, `${runDirectory}, of two, leases two`);
+});
+
+test('without descriptors to keep there is no line to pass any', async () => {
+  await supervise('obedient').configure([assignment]);
+  assert.equal((await supervisor.status())[0]?.interface, 'nothing');
+  await assert.rejects(supervisor.keep(keep('one')), {
+    message: 'the vrrp process was not set up to keep descriptors',
+  });
+});
+
+test('the first process goes on in the place of the one that outlived a director, and no further one does', async () => {
+  supervise('obedient', { keep: { ...keep('one'), runDirectory }, predecessor: predecessor() });
+  await supervisor.configure([assignment]);
+  const [status] = await supervisor.status();
+  assert.deepEqual([status?.vrid, calls], [3, ['dismissed']]);
+  await supervisor.configure([assignment]);
+  assert.equal((await supervisor.status())[0]?.vrid, 0);
+});
+
+test('a process that dies before it goes on is not resigned for, since the one before it is still active', async () => {
+  supervise('frail', { keep: { ...keep('one'), runDirectory }, predecessor: predecessor() });
+  await assert.rejects(supervisor.configure([assignment]), { message: 'the vrrp process ended' });
+  assert.deepEqual(calls, []);
+  assert.deepEqual(logged, ['error the vrrp process ended (SIGKILL); starting it again']);
+});
+
+test('a director that stops before anybody went on sends the one before away', async () => {
+  supervise('obedient', { keep: { ...keep('one'), runDirectory }, predecessor: predecessor() });
+  await supervisor.stop();
+  assert.deepEqual(calls, ['dismissed']);
 });
 
 async function eventuallyAnswered(former: number): Promise<number> {
