@@ -6,6 +6,9 @@
 
 #define EVENT_WORDS 17
 
+/* 1 while the reader of `events` sleeps. */
+int reader_asleep;
+
 const volatile __u8 limit = 3;
 const volatile __u32 verdict_base = 1;
 const volatile __u64 wide = 0x0102030405060708;
@@ -77,7 +80,7 @@ struct {
 } events SEC(".maps");
 
 /* Counts the packet in the service named by its first byte, and gives a verdict that says so. */
-SEC("xdp")
+SEC("xdp.frags")
 int count_packet(struct xdp_md *ctx)
 {
 	__u8 *data = (__u8 *)(long)ctx->data;
@@ -134,7 +137,7 @@ int send_events(struct xdp_md *ctx)
 			bpf_ringbuf_discard(event, 0);
 			continue;
 		}
-		bpf_ringbuf_submit(event, 0);
+		bpf_ringbuf_submit(event, reader_asleep ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 		sent++;
 	}
 	return sent;

@@ -52,7 +52,7 @@ const logLength = 8 << 20;
  */
 export function loadBpfObject(settings: BpfLoadSettings, options: LoadOptions = {}): BpfObject {
   const path = options.path ?? shippedObjectPath;
-  const bytes = readObject(path);
+  const bytes = options.fragments === false ? withoutFragments(readObject(path)) : readObject(path);
   const file = parseObjectFile(bytes);
   const library = libbpf();
   const log = pinnedMemory(logLength);
@@ -97,6 +97,14 @@ export function withConstants(
     }
   }
   return patched;
+}
+
+/** libbpf adds the flag to whatever lies in the section `xdp.frags`; its name stands in the ELF names and in BTF. */
+export function withoutFragments(object: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(object);
+  const name = Buffer.from('xdp.frags\0');
+  for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name, at + 1)) bytes[at + 'xdp'.length] = 0;
+  return bytes;
 }
 
 function readObject(path: string): Uint8Array {

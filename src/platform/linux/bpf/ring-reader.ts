@@ -70,8 +70,15 @@ export class RingRecords {
   }
 }
 
-/** Opens a ring buffer; the descriptor of the map must stay open for `wait`. Throws one sentence when it cannot be mapped. */
-export function openRingReader(map: Pick<BpfMap, 'fd' | 'name' | 'maxEntries'>): BpfRingReader {
+/**
+ * Opens a ring buffer; the descriptor of the map must stay open for `wait`. `asleep`: one word of a mapped array that is 1 during
+ * `wait`, for programs that save themselves the wake-up otherwise (they set it 0 when they wake). Throws one sentence when the ring
+ * cannot be mapped.
+ */
+export function openRingReader(
+  map: Pick<BpfMap, 'fd' | 'name' | 'maxEntries'>,
+  asleep: Int32Array = new Int32Array(1),
+): BpfRingReader {
   const page = getpagesize();
   const purpose = `map the BPF ring buffer ${map.name}`;
   const consumer = mmap(0, page, MAP_SHARED, map.fd, purpose);
@@ -82,7 +89,7 @@ export function openRingReader(map: Pick<BpfMap, 'fd' | 'name' | 'maxEntries'>):
     memoryAt(producer, 8),
     memoryAt(producer + page, 2 * map.maxEntries),
   );
-  return new MappedRingReader(map.fd, records);
+  return new MappedRingReader(map.fd, records, asleep);
 }
 
 class MappedRingReader implements BpfRingReader {
@@ -93,10 +100,12 @@ class MappedRingReader implements BpfRingReader {
   /** struct timespec { i64 seconds, nanoseconds; } */
   readonly #timeout = pinnedMemory(16);
   readonly #timespec = new BigInt64Array(this.#timeout.bytes.buffer);
+  readonly #asleep: Int32Array;
   #stopped = false;
 
-  constructor(fd: number, records: RingRecords) {
+  constructor(fd: number, records: RingRecords, asleep: Int32Array) {
     this.#records = records;
+    this.#asleep = asleep;
     const numbers = new Int32Array(this.#pollfds.bytes.buffer);
     numbers[0] = fd;
     numbers[2] = this.#wake.fd;
@@ -114,8 +123,11 @@ class MappedRingReader implements BpfRingReader {
     const us = Math.max(0, Math.ceil(timeoutMs * 1000));
     this.#timespec[0] = BigInt(Math.floor(us / 1e6));
     this.#timespec[1] = BigInt((us % 1e6) * 1000);
+    // First asleep, then one more look (poll(2) has it): a program that wrote before it saw the word is not missed.
+    Atomics.store(this.#asleep, 0, 1);
     // A failure (a signal, no memory) ends the wait early, which a caller has to expect anyway.
     await ppollOnPool(this.#pollfds.address, 2, this.#timeout.address);
+    Atomics.store(this.#asleep, 0, 0);
     return !this.#stopped && !this.#records.isEmpty();
   }
 

@@ -26,10 +26,10 @@ export function readVerifierLog(log: string): Refusal {
   return { verdict: lines.slice(pathEnd).join('; '), path: lines.slice(0, pathEnd).filter(isPath).slice(-linesMax) };
 }
 
-/** An instruction without the state that follows it. */
+/** An instruction without the state that follows it, as `; R1_w=...` or, of the next instruction, `8: frame1: R1=...`. */
 function withoutRegisters(line: string): string {
   if (!instruction.test(line)) return line.replace(/^(from \d+ to \d+(?: \(speculative execution\))?:).*/, '$1');
-  return line.replace(/\s+; (R\d+|frame\d+|refs=|fp-).*$/, '');
+  return line.replace(/\s+(; |\d+: )(frame\d+: ?)?(R\d+|refs=|fp-).*$/, '');
 }
 
 function isPath(line: string): boolean {
