@@ -33,7 +33,7 @@ describe('what a BPF object file says of itself', () => {
   test('programs, constants and globals', () => {
     assert.deepEqual(file.programs, [
       { name: 'count_packet', section: 'xdp.frags' },
-      { name: 'send_events', section: 'xdp' },
+      { name: 'send_event', section: 'xdp' },
     ]);
     assert.deepEqual(file.constants, [
       { name: 'limit', offset: 0, size: 1 },

@@ -136,7 +136,7 @@ function linkOf(fd: number, interfaceIndex: number, mode: XdpMode): XdpLink {
       });
       if (result >= 0) return;
       const error = errno();
-      const where = if_indextoname(interfaceIndex) ?? `the interface with index ${interfaceIndex}`;
+      const where = `the interface with index ${interfaceIndex}`;
       if (errnoName(error) === 'ENOLINK') {
         throw new AttachError('gone', `cannot exchange the XDP program: ${where} has gone, and the program with it`);
       }

@@ -150,11 +150,11 @@ function loadError(error: number, said: readonly string[], log: PinnedMemory): E
   const { verdict, path } = readVerifierLog(text);
   const program = said.map((line) => /prog '([^']+)': BPF program load failed/.exec(line)?.[1]).find(Boolean);
   if (program !== undefined && verdict !== '') return new VerifierError(program, verdict, path);
-  // libbpf's own words name the map or symbol; its last line only says that the object did not load.
+  // libbpf's own words name the map or symbol; its very last line only says that the object did not load.
   const reason = said
     .filter((line) => line.startsWith('libbpf: ') && !/failed to load object/.test(line))
     .map((line) => line.slice('libbpf: '.length))
-    .at(0);
+    .at(-1);
   const what = new SystemError('bpf', error, 'load the BPF object').message;
   return new Error(reason === undefined ? what : `${what}: ${reason}`);
 }

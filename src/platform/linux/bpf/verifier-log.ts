@@ -12,7 +12,7 @@ const linesMax = 20;
 const instruction = /^\s*\d+: \([0-9a-f]{2}\) /;
 /** Register states, precision tracking and figures: for those who work on the verifier. */
 const noise =
-  /^\s*(\d+: (R\d+|frame\d+|safe)|R\d+(_\w+)?=|last_idx |first_idx |regs=|parent |mark_precise|processed \d+ insns|verification time |stack depth |func#\d+ @|-- |propagating |The sequence of \d+ jumps|max_states_per_insn )/;
+  /^\s*(\d+: (R\d+|frame\d+|safe)|R\d+(_\w+)?=|last_idx |first_idx |regs=|parent |mark_precise|processed \d+ insns|verification time |stack depth |func#\d+ @|-- |propagating |max_states_per_insn )/;
 
 /** Reads a log of level 1 (kernel/bpf/verifier.c). */
 export function readVerifierLog(log: string): Refusal {
@@ -29,7 +29,7 @@ export function readVerifierLog(log: string): Refusal {
 /** An instruction without the state that follows it, as `; R1_w=...` or, of the next instruction, `8: frame1: R1=...`. */
 function withoutRegisters(line: string): string {
   if (!instruction.test(line)) return line.replace(/^(from \d+ to \d+(?: \(speculative execution\))?:).*/, '$1');
-  return line.replace(/\s+(; |\d+: )(frame\d+: ?)?(R\d+|refs=|fp-).*$/, '');
+  return line.replace(/\s+(; |\d+: )(frame\d+: ?)?(R\d+|refs=|fp-).*$|\s+;$/, '');
 }
 
 function isPath(line: string): boolean {
