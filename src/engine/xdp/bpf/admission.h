@@ -62,8 +62,7 @@ struct search {
 	/* Client address and protocol; the rest is filled in for each real server. */
 	struct flow flow;
 	__u16 client_port;
-	__u8 ipv6;
-	__u8 reserved;
+	__u16 reserved;
 	/* The real server to look at next. */
 	__u32 number;
 	/* A real server that is not meant, or NO_DESTINATION. */
@@ -72,7 +71,7 @@ struct search {
 };
 
 /* Looks at one real server and goes to the next. Returns true when there is no need to. */
-static __always_inline int look(struct search *search)
+static __always_inline int look(struct search *search, int ipv6)
 {
 	struct destination *destination = destination_of(search->number);
 	struct entry *entry;
@@ -82,7 +81,7 @@ static __always_inline int look(struct search *search)
 	if (search->number != search->except) {
 		copy_address(search->flow.virtual_address, destination->virtual_address);
 		search->flow.ports = join_ports(search->client_port, destination->virtual_port);
-		entry = find_flow(&search->flow, search->ipv6);
+		entry = find_flow(&search->flow, ipv6);
 		if (entry && entry->destination == search->number) {
 			search->entry = entry;
 			return 1;
@@ -92,9 +91,22 @@ static __always_inline int look(struct search *search)
 	return search->number == NO_DESTINATION;
 }
 
-static long look_on(__u32 step, struct search *search)
+static long look_on4(__u32 step, struct search *search)
 {
-	return look(search);
+	return look(search, 0);
+}
+
+static long look_on6(__u32 step, struct search *search)
+{
+	return look(search, 1);
+}
+
+static __always_inline void look_at_others(struct search *search, int ipv6)
+{
+	if (ipv6)
+		bpf_loop(SHARERS_MAX, look_on6, search, 0);
+	else
+		bpf_loop(SHARERS_MAX, look_on4, search, 0);
 }
 
 static __always_inline int is_established(__u32 head)
@@ -104,39 +116,39 @@ static __always_inline int is_established(__u32 head)
 	return state_of(head) == TCP_ESTABLISHED;
 }
 
-/*
- * Two virtual services may lead one client port to one real server; its replies could not be told apart. The elder
- * connection gives way when it is over or not yet established.
- */
-static __noinline int make_reply_unique(struct packet *packet, __u32 number)
+static __always_inline int make_reply_unique_of(struct packet *packet, __u32 number, int ipv6)
 {
 	struct destination *destination = destination_of(number);
 	struct search search = {
 		.client_port = source_port(packet->flow.ports),
-		.ipv6 = packet->ipv6,
 		.except = number,
 	};
 
 	if (!destination || destination->method != METHOD_MASQUERADE)
 		return 1;
-	search.number = find_real_server(destination->address, destination->port, packet->protocol, packet->ipv6);
+	search.number = find_real_server(destination->address, destination->port, packet->protocol, ipv6);
 	if (search.number == NO_DESTINATION)
 		return 1;
 	if (likely(search.number == number && destination->next_with_endpoint == NO_DESTINATION))
 		return 1;
 	copy_address(search.flow.client, packet->flow.client);
 	search.flow.key = packet->flow.key;
-	bpf_loop(SHARERS_MAX, look_on, &search, 0);
+	look_at_others(&search, ipv6);
 	if (!search.entry)
 		return 1;
 	if (is_established(READ_ONCE(search.entry->head)) && !has_expired(search.entry, packet->now))
 		return 0;
-	close_entry(search.entry, packet->ipv6, packet->now, packet->now_ns);
+	CALL_ENTRY(close_entry, ipv6, search.entry, packet->now, packet->now_ns);
 	return 1;
 }
 
-/* The real server of the client's template while it may be used, else the selector's choice, remembered. */
-static __noinline __u32 choose(struct packet *packet, __u32 service_number)
+/*
+ * Two virtual services may lead one client port to one real server; its replies could not be told apart. The elder
+ * connection gives way when it is over or not yet established.
+ */
+FOR_FAMILIES(make_reply_unique, struct packet, packet, AND __u32 number, number)
+
+static __always_inline int choose_of(struct packet *packet, __u32 service_number, int ipv6)
 {
 	struct service *service = service_of(service_number);
 	struct flow template;
@@ -145,16 +157,19 @@ static __noinline __u32 choose(struct packet *packet, __u32 service_number)
 	if (!service)
 		return NO_DESTINATION;
 	if (!(service->flags & SERVICE_PERSISTENT))
-		return select_destination(service, packet->flow.client, packet->flow.ports, packet->ipv6, packet->now);
+		return select_destination(&packet->flow, service_number, ipv6, packet->now);
 	template_flow(&template, &packet->flow, service->prefix_length);
-	number = find_template(service, service_number, &template, packet->ipv6, packet->now, packet->now_ns);
+	number = find_template(service, service_number, &template, ipv6, packet->now, packet->now_ns);
 	if (number != NO_DESTINATION)
 		return number;
-	number = select_destination(service, packet->flow.client, packet->flow.ports, packet->ipv6, packet->now);
+	number = select_destination(&packet->flow, service_number, ipv6, packet->now);
 	if (number != NO_DESTINATION)
-		bind_template(service, &template, packet->ipv6, number, packet->now);
+		bind_template(service, &template, ipv6, number, packet->now);
 	return number;
 }
+
+/* The real server of the client's template while it may be used, else the selector's choice, remembered. */
+FOR_FAMILIES(choose, struct packet, packet, AND __u32 service_number, service_number)
 
 /* A reset, or for UDP an ICMP port unreachable (RFC 1122 section 4.1.3.1). */
 static __always_inline int refuse(struct packet *packet)
@@ -172,7 +187,7 @@ static __always_inline int refuse_service(struct packet *packet)
 }
 
 /* Opens a local entry in a TCP state, or for a UDP flow. Sets `packet->destination`. */
-static __always_inline int schedule(struct packet *packet, __u32 service, __u32 state, struct entry **opened)
+static __always_inline int schedule(struct packet *packet, __u32 service, __u32 state, struct entry **opened, int ipv6)
 {
 	int is_tcp = packet->protocol == PROTOCOL_TCP;
 	int half_open = !is_tcp || is_half_open_state(state);
@@ -183,12 +198,12 @@ static __always_inline int schedule(struct packet *packet, __u32 service, __u32 
 
 	if (is_tcp && established_full())
 		return drop(DROP_TABLE_FULL);
-	number = choose(packet, service);
-	if (number == NO_DESTINATION || !make_reply_unique(packet, number))
+	number = CALL(choose, ipv6, packet, service);
+	if (number == NO_DESTINATION || !CALL(make_reply_unique, ipv6, packet, number))
 		return refuse_service(packet);
 	if (half_open)
 		make_half_open_room();
-	entry = insert_entry(&packet->flow, packet->ipv6, number, head, packet->now, timeout);
+	entry = insert_entry(&packet->flow, ipv6, number, head, packet->now, timeout);
 	if (!entry)
 		return drop(DROP_TABLE_FULL);
 	if (half_open)
@@ -196,14 +211,14 @@ static __always_inline int schedule(struct packet *packet, __u32 service, __u32 
 	count_connection(number);
 	count_rate(number, packet->now);
 	if (!half_open)
-		publish_established(entry, packet->ipv6, packet->now);
+		CALL_ENTRY(publish_established, ipv6, entry, packet->now);
 	packet->destination = number;
 	*opened = entry;
 	return FORWARD_IN;
 }
 
 /* A TCP segment. `begins`: it is a SYN. */
-static __always_inline int admit_tcp(struct packet *packet, struct service *service, __u32 number, int begins)
+static __always_inline int admit_tcp(struct packet *packet, struct service *service, __u32 number, int begins, int ipv6)
 {
 	struct entry *entry = 0;
 	int decision;
@@ -213,19 +228,19 @@ static __always_inline int admit_tcp(struct packet *packet, struct service *serv
 		return drop(DROP_MALFORMED_HEADER);
 	/* The segment itself brings it from NONE to SYN_RECV. */
 	if (begins)
-		return schedule(packet, number, TCP_SYN_RECEIVED, &entry);
+		return schedule(packet, number, TCP_SYN_RECEIVED, &entry, ipv6);
 	if (in_grace(service->lease_slot, packet->now_ns))
 		return drop(DROP_GRACE_UNKNOWN_CONNECTION);
 	if (packet->tcp_flags & TCP_RST)
 		return drop(DROP_UNKNOWN_CONNECTION);
 	if (service->shape == SELECTOR_HASH) {
 		/* What sysctl sloppy_tcp allows in IPVS, but in ESTABLISHED at once: the hash gives the server it had before. */
-		decision = schedule(packet, number, TCP_ESTABLISHED, &entry);
+		decision = schedule(packet, number, TCP_ESTABLISHED, &entry, ipv6);
 		if (decision == FORWARD_IN && entry) {
 			struct destination *destination = destination_of(packet->destination);
 
 			if (destination)
-				follow_tcp(entry, packet->ipv6,
+				follow_tcp(entry, ipv6,
 					   destination->method == METHOD_MASQUERADE ? DIRECTION_INPUT : DIRECTION_INPUT_ONLY,
 					   packet->tcp_flags, packet->now);
 		}
@@ -235,11 +250,7 @@ static __always_inline int admit_tcp(struct packet *packet, struct service *serv
 	return refuse(packet);
 }
 
-/*
- * A packet to a virtual address, whose headers are intact and whose lease is valid, and that no entry knows. Sets
- * `packet->destination` where it is FORWARD_IN.
- */
-static __noinline int admit(struct packet *packet)
+static __always_inline int admit_of(struct packet *packet, int ipv6)
 {
 	int begins = (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
 	struct destination *destination;
@@ -247,7 +258,7 @@ static __noinline int admit(struct packet *packet)
 	struct entry *entry = 0;
 	int number, decision;
 
-	number = find_service(packet->flow.virtual_address, target_port(packet->flow.ports), packet->protocol, packet->ipv6);
+	number = find_service(packet->flow.virtual_address, target_port(packet->flow.ports), packet->protocol, ipv6);
 	if (number < 0)
 		return LEAVE_ALONE;
 	service = service_of(number);
@@ -256,10 +267,10 @@ static __noinline int admit(struct packet *packet)
 	copy_address(packet->virtual_address, packet->flow.virtual_address);
 	packet->lease_slot = service->lease_slot;
 	if (packet->protocol == PROTOCOL_TCP) {
-		decision = admit_tcp(packet, service, number, begins);
+		decision = admit_tcp(packet, service, number, begins, ipv6);
 	} else if (service->flags & SERVICE_ONE_PACKET) {
 		/* Every packet by itself, without an entry. */
-		__u32 chosen = choose(packet, number);
+		__u32 chosen = CALL(choose, ipv6, packet, number);
 
 		if (chosen == NO_DESTINATION)
 			return refuse_service(packet);
@@ -268,14 +279,20 @@ static __noinline int admit(struct packet *packet)
 		packet->destination = chosen;
 		decision = FORWARD_IN;
 	} else {
-		decision = schedule(packet, number, 0, &entry);
+		decision = schedule(packet, number, 0, &entry, ipv6);
 	}
 	if (decision != FORWARD_IN)
 		return decision;
 	destination = destination_of(packet->destination);
 	if (destination && destination->method == METHOD_MASQUERADE)
-		hear_client(packet);
+		CALL(hear_client, ipv6, packet);
 	return FORWARD_IN;
 }
+
+/*
+ * A packet to a virtual address, whose headers are intact and whose lease is valid, and that no entry knows. Sets
+ * `packet->destination` where it is FORWARD_IN.
+ */
+FOR_FAMILIES(admit, struct packet, packet, )
 
 #endif

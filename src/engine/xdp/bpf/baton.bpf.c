@@ -6,11 +6,10 @@
 #include "answer.h"
 #include "forward.h"
 #include "rewrite.h"
+#include "slow.h"
 #include "table-work.h"
 
 char _license[] SEC("license") = "Apache-2.0";
-
-int slow(struct xdp_md *ctx);
 
 enum { PROGRAM_SLOW };
 
@@ -98,13 +97,12 @@ static __always_inline int finish(struct xdp_md *ctx, struct packet *packet, int
 	return answer(ctx, packet, decision);
 }
 
-static __always_inline int handle_ipv4(struct xdp_md *ctx, void *data, void *end)
+static __always_inline int handle_ipv4(struct xdp_md *ctx, struct packet *packet, void *data, void *end)
 {
 	struct ethhdr *ethernet = data;
 	struct iphdr *ip = data + sizeof(*ethernet);
 	struct tcphdr *tcp = data + sizeof(*ethernet) + sizeof(*ip);
 	struct udphdr *udp = (void *)tcp;
-	struct packet packet = {};
 	struct destination *destination;
 	int transport_fault, decision;
 	__u32 gain;
@@ -113,41 +111,41 @@ static __always_inline int handle_ipv4(struct xdp_md *ctx, void *data, void *end
 		return take_slow_path(ctx);
 	if (*(__u8 *)ip != 0x45 || (ip->frag_off & bpf_htons(0x3fff)))
 		return take_slow_path(ctx);
-	packet.protocol = ip->protocol;
-	packet.length = bpf_ntohs(ip->tot_len);
+	packet->protocol = ip->protocol;
+	packet->length = bpf_ntohs(ip->tot_len);
 	if (ip->protocol == PROTOCOL_TCP) {
 		if ((void *)(tcp + 1) > end)
 			return take_slow_path(ctx);
-		transport_fault = fault_of_tcp(tcp, packet.length - sizeof(*ip));
-		packet.tcp_flags = ((__u8 *)tcp)[13];
+		transport_fault = fault_of_tcp(tcp, packet->length - sizeof(*ip));
+		packet->tcp_flags = ((__u8 *)tcp)[13];
 	} else if (ip->protocol == PROTOCOL_UDP) {
-		transport_fault = fault_of_udp(udp, packet.length - sizeof(*ip));
+		transport_fault = fault_of_udp(udp, packet->length - sizeof(*ip));
 	} else {
 		return take_slow_path(ctx);
 	}
-	packet.flow.client[0] = ip->saddr;
-	packet.flow.virtual_address[0] = ip->daddr;
-	packet.flow.ports = *(__u32 *)tcp;
-	packet.flow.key = packet.protocol | ENTRY_USED;
-	packet.interface_index = ctx->ingress_ifindex;
-	packet.transport = sizeof(*ethernet) + sizeof(*ip);
-	packet.ttl = ip->ttl;
-	packet.dont_fragment = (ip->frag_off & bpf_htons(0x4000)) != 0;
-	copy_mac(packet.source_mac, ethernet->h_source);
-	read_clock(&packet);
+	packet->flow.client[0] = ip->saddr;
+	packet->flow.virtual_address[0] = ip->daddr;
+	packet->flow.ports = *(__u32 *)tcp;
+	packet->flow.key = packet->protocol | ENTRY_USED;
+	packet->interface_index = ctx->ingress_ifindex;
+	packet->transport = sizeof(*ethernet) + sizeof(*ip);
+	packet->ttl = ip->ttl;
+	packet->dont_fragment = (ip->frag_off & bpf_htons(0x4000)) != 0;
+	copy_mac(packet->source_mac, ethernet->h_source);
+	read_clock(packet);
 
-	decision = decide(&packet, fault_of_ipv4(ip, bpf_xdp_get_buff_len(ctx)), transport_fault, 0);
+	decision = decide(packet, fault_of_ipv4(ip, bpf_xdp_get_buff_len(ctx)), transport_fault, 0);
 	if (unlikely(decision != FORWARD_IN && decision != FORWARD_OUT))
-		return finish(ctx, &packet, decision);
-	destination = destination_of(packet.destination);
+		return finish(ctx, packet, decision);
+	destination = destination_of(packet->destination);
 	if (!destination)
 		return XDP_DROP;
 	ip->ttl -= 1;
 	if (decision == FORWARD_IN) {
 		if (destination->method != METHOD_MASQUERADE) {
 			ip->check = update_checksum(ip->check, TTL_SUM);
-			write_macs(ethernet, &packet.hop);
-			return transmit(&packet);
+			write_macs(ethernet, &packet->hop);
+			return transmit(packet);
 		}
 		ip->check = update_checksum(ip->check, TTL_SUM + destination->address_sum);
 		ip->daddr = destination->address[0];
@@ -155,25 +153,24 @@ static __always_inline int handle_ipv4(struct xdp_md *ctx, void *data, void *end
 		gain = destination->endpoint_sum;
 	} else {
 		ip->check = update_checksum(ip->check, TTL_SUM + reverse(destination->address_sum));
-		ip->saddr = packet.virtual_address[0];
-		udp->source = packet.virtual_port;
+		ip->saddr = packet->virtual_address[0];
+		udp->source = packet->virtual_port;
 		gain = reverse(destination->endpoint_sum);
 	}
-	if (packet.protocol == PROTOCOL_UDP)
+	if (packet->protocol == PROTOCOL_UDP)
 		update_udp(udp, gain);
 	else if ((void *)(tcp + 1) <= end)
 		tcp->check = update_checksum(tcp->check, gain);
-	write_macs(ethernet, &packet.hop);
-	return transmit(&packet);
+	write_macs(ethernet, &packet->hop);
+	return transmit(packet);
 }
 
-static __always_inline int handle_ipv6(struct xdp_md *ctx, void *data, void *end)
+static __always_inline int handle_ipv6(struct xdp_md *ctx, struct packet *packet, void *data, void *end)
 {
 	struct ethhdr *ethernet = data;
 	struct ipv6hdr *ip = data + sizeof(*ethernet);
 	struct tcphdr *tcp = data + sizeof(*ethernet) + sizeof(*ip);
 	struct udphdr *udp = (void *)tcp;
-	struct packet packet = {};
 	struct destination *destination;
 	int ip_fault, transport_fault, decision;
 	__u32 gain, payload;
@@ -181,14 +178,14 @@ static __always_inline int handle_ipv6(struct xdp_md *ctx, void *data, void *end
 	if ((void *)(udp + 1) > end)
 		return take_slow_path(ctx);
 	payload = bpf_ntohs(ip->payload_len);
-	packet.protocol = ip->nexthdr;
-	packet.length = payload + sizeof(*ip);
-	packet.ipv6 = 1;
+	packet->protocol = ip->nexthdr;
+	packet->length = payload + sizeof(*ip);
+	packet->ipv6 = 1;
 	if (ip->nexthdr == PROTOCOL_TCP) {
 		if ((void *)(tcp + 1) > end)
 			return take_slow_path(ctx);
 		transport_fault = fault_of_tcp(tcp, payload);
-		packet.tcp_flags = ((__u8 *)tcp)[13];
+		packet->tcp_flags = ((__u8 *)tcp)[13];
 	} else if (ip->nexthdr == PROTOCOL_UDP) {
 		transport_fault = fault_of_udp(udp, payload);
 	} else {
@@ -197,43 +194,43 @@ static __always_inline int handle_ipv6(struct xdp_md *ctx, void *data, void *end
 	if (ip->version != 6)
 		ip_fault = DROP_MALFORMED_HEADER;
 	else
-		ip_fault = packet.length > bpf_xdp_get_buff_len(ctx) - sizeof(*ethernet) ? DROP_TRUNCATED : -1;
-	copy_address(packet.flow.client, (__u32 *)&ip->saddr);
-	copy_address(packet.flow.virtual_address, (__u32 *)&ip->daddr);
-	packet.flow.ports = *(__u32 *)tcp;
-	packet.flow.key = packet.protocol | ENTRY_USED;
-	packet.interface_index = ctx->ingress_ifindex;
-	packet.transport = sizeof(*ethernet) + sizeof(*ip);
-	packet.ttl = ip->hop_limit;
-	copy_mac(packet.source_mac, ethernet->h_source);
-	read_clock(&packet);
+		ip_fault = packet->length > bpf_xdp_get_buff_len(ctx) - sizeof(*ethernet) ? DROP_TRUNCATED : -1;
+	copy_address(packet->flow.client, (__u32 *)&ip->saddr);
+	copy_address(packet->flow.virtual_address, (__u32 *)&ip->daddr);
+	packet->flow.ports = *(__u32 *)tcp;
+	packet->flow.key = packet->protocol | ENTRY_USED;
+	packet->interface_index = ctx->ingress_ifindex;
+	packet->transport = sizeof(*ethernet) + sizeof(*ip);
+	packet->ttl = ip->hop_limit;
+	copy_mac(packet->source_mac, ethernet->h_source);
+	read_clock(packet);
 
-	decision = decide(&packet, ip_fault, transport_fault, 1);
+	decision = decide(packet, ip_fault, transport_fault, 1);
 	if (unlikely(decision != FORWARD_IN && decision != FORWARD_OUT))
-		return finish(ctx, &packet, decision);
-	destination = destination_of(packet.destination);
+		return finish(ctx, packet, decision);
+	destination = destination_of(packet->destination);
 	if (!destination)
 		return XDP_DROP;
 	ip->hop_limit -= 1;
 	if (decision == FORWARD_IN) {
 		if (destination->method != METHOD_MASQUERADE) {
-			write_macs(ethernet, &packet.hop);
-			return transmit(&packet);
+			write_macs(ethernet, &packet->hop);
+			return transmit(packet);
 		}
 		copy_address((__u32 *)&ip->daddr, destination->address);
 		udp->dest = destination->port;
 		gain = destination->endpoint_sum;
 	} else {
-		copy_address((__u32 *)&ip->saddr, packet.virtual_address);
-		udp->source = packet.virtual_port;
+		copy_address((__u32 *)&ip->saddr, packet->virtual_address);
+		udp->source = packet->virtual_port;
 		gain = reverse(destination->endpoint_sum);
 	}
-	if (packet.protocol == PROTOCOL_UDP)
+	if (packet->protocol == PROTOCOL_UDP)
 		update_udp(udp, gain);
 	else if ((void *)(tcp + 1) <= end)
 		tcp->check = update_checksum(tcp->check, gain);
-	write_macs(ethernet, &packet.hop);
-	return transmit(&packet);
+	write_macs(ethernet, &packet->hop);
+	return transmit(packet);
 }
 
 SEC("xdp.frags")
@@ -243,6 +240,7 @@ int baton(struct xdp_md *ctx)
 	void *end = (void *)(long)ctx->data_end;
 	struct ethhdr *ethernet = data;
 	struct port *port = port_of(ctx->ingress_ifindex);
+	struct packet packet = {};
 
 	if ((void *)(ethernet + 1) > end || !port)
 		return XDP_PASS;
@@ -253,14 +251,8 @@ int baton(struct xdp_md *ctx)
 		return XDP_PASS;
 	}
 	if (ethernet->h_proto == bpf_htons(ETH_P_IP))
-		return handle_ipv4(ctx, data, end);
+		return handle_ipv4(ctx, &packet, data, end);
 	if (ethernet->h_proto == bpf_htons(ETH_P_IPV6))
-		return handle_ipv6(ctx, data, end);
+		return handle_ipv6(ctx, &packet, data, end);
 	return take_slow_path(ctx);
-}
-
-SEC("xdp.frags")
-int slow(struct xdp_md *ctx)
-{
-	return XDP_PASS;
 }

@@ -10,6 +10,44 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/*
+ * A function that the verifier looks at once, by itself, and not at each call: what is not short or not rare is one, or
+ * the paths through all of them together are too many. Its pointers may be null, and it returns a number.
+ */
+#define standalone __attribute__((noinline))
+
+/*
+ * One for each address family: the verifier must know which table an entry stands in. Written once, as `name_of`, with
+ * the family as its last parameter.
+ */
+#define FOR_FAMILIES(name, type, parameter, parameters, ...)                                                           \
+	standalone int name##4(type *parameter parameters)                                                             \
+	{                                                                                                              \
+		return parameter ? name##_of(parameter, ##__VA_ARGS__, 0) : 0;                                         \
+	}                                                                                                              \
+	standalone int name##6(type *parameter parameters)                                                             \
+	{                                                                                                              \
+		return parameter ? name##_of(parameter, ##__VA_ARGS__, 1) : 0;                                         \
+	}
+
+/* The same for functions of an entry, which is handed over with its key. */
+#define FOR_ENTRIES(name, parameters, ...)                                                                             \
+	standalone int name##4(struct entry4 *outer parameters)                                                        \
+	{                                                                                                              \
+		return outer ? name##_of(&outer->common, ##__VA_ARGS__, 0) : 0;                                        \
+	}                                                                                                              \
+	standalone int name##6(struct entry6 *outer parameters)                                                        \
+	{                                                                                                              \
+		return outer ? name##_of(&outer->common, ##__VA_ARGS__, 1) : 0;                                        \
+	}
+
+#define AND ,
+
+/* Calls the one for a family that is known when compiling. */
+#define CALL(name, ipv6, ...) ((ipv6) ? name##6(__VA_ARGS__) : name##4(__VA_ARGS__))
+#define CALL_ENTRY(name, ipv6, entry, ...)                                                                             \
+	((ipv6) ? name##6(outer6(entry), ##__VA_ARGS__) : name##4(outer4(entry), ##__VA_ARGS__))
+
 /* Another processor may write it, or read it, at any time. */
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))

@@ -76,13 +76,9 @@ static __always_inline void client_hop(struct hop *hop, const __u32 *address, in
 	}
 }
 
-/*
- * An on-link client begins a masqueraded connection: should nobody know its MAC address, replies go to where its own
- * packet came from, until the kernel has asked.
- */
-static __noinline int hear_client(struct packet *packet)
+static __always_inline int hear_client_of(struct packet *packet, int ipv6)
 {
-	struct route *route = route_to(packet->flow.client, packet->ipv6);
+	struct route *route = route_to(packet->flow.client, ipv6);
 	struct neighbour neighbour = {};
 	struct neighbour_key key;
 
@@ -93,12 +89,18 @@ static __noinline int hear_client(struct packet *packet)
 		return 0;
 	copy_mac(neighbour.mac, packet->source_mac);
 	bpf_map_update_elem(&heard_neighbours, &key, &neighbour, BPF_ANY);
-	report_missing(packet->interface_index, packet->flow.client, packet->ipv6);
+	report_missing(packet->interface_index, packet->flow.client, ipv6);
 	return 0;
 }
 
+/*
+ * An on-link client begins a masqueraded connection: should nobody know its MAC address, replies go to where its own
+ * packet came from, until the kernel has asked.
+ */
+FOR_FAMILIES(hear_client, struct packet, packet, )
+
 /* Takes one of the ICMP errors that may be sent now (icmp_msgs_per_sec and icmp_msgs_burst in Linux). */
-static __noinline int take_error(__u32 now)
+standalone int take_error(__u32 now)
 {
 	for (int i = 0; i < 4; i++) {
 		__u64 budget = READ_ONCE(totals.error_budget);

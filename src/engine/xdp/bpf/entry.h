@@ -164,27 +164,32 @@ static __always_inline struct entry6 *outer6(struct entry *entry)
 	return (void *)entry - __builtin_offsetof(struct entry6, common);
 }
 
+static __always_inline struct entry *entry4_at(__u32 reference)
+{
+	__u32 index = reference / WAYS;
+	struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+
+	if (!bucket)
+		return 0;
+	opaque(reference);
+	return &bucket->entries[reference & (WAYS - 1)].common;
+}
+
+static __always_inline struct entry *entry6_at(__u32 reference)
+{
+	__u32 index = (reference & ~REFERENCE_IPV6) / WAYS;
+	struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+
+	if (!bucket)
+		return 0;
+	opaque(reference);
+	return &bucket->entries[reference & (WAYS - 1)].common;
+}
+
 /* The entry at a reference, whatever it is. */
 static __always_inline struct entry *entry_at(__u32 reference)
 {
-	__u32 index = (reference & ~REFERENCE_IPV6) / WAYS;
-	__u32 way = reference & (WAYS - 1);
-
-	if (reference & REFERENCE_IPV6) {
-		struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
-
-		if (!bucket)
-			return 0;
-		opaque(way);
-		return &bucket->entries[way & (WAYS - 1)].common;
-	} else {
-		struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
-
-		if (!bucket)
-			return 0;
-		opaque(way);
-		return &bucket->entries[way & (WAYS - 1)].common;
-	}
+	return reference & REFERENCE_IPV6 ? entry6_at(reference) : entry4_at(reference);
 }
 
 /* Makes a free slot this processor's alone. Returns false when another one was quicker, or it is not free. */
@@ -198,18 +203,25 @@ static __always_inline int claim(struct entry *entry)
 	       head;
 }
 
-/* A slot for a flow, with its key in it and busy; 0 when all choices are full. */
-static __noinline struct entry *take_slot4(const struct flow *flow, __u32 *reference)
+#define NO_SLOT 0xffffffffu
+
+/* The reference of a slot for a flow, with its key in it and busy; NO_SLOT when all choices are full. */
+standalone int take_slot4(const struct flow *flow)
 {
-	__u64 hash = hash_flow4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
-	__u32 way = first_way(hash);
+	__u64 hash;
+	__u32 way;
+
+	if (!flow)
+		return NO_SLOT;
+	hash = hash_flow4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
+	way = first_way(hash);
 
 	for (__u32 choice = 0; choice < CHOICES; choice++) {
 		__u32 index = choose_bucket(hash, choice, buckets4);
 		struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
 
 		if (!bucket)
-			return 0;
+			return NO_SLOT;
 		for (int i = 0; i < WAYS; i++) {
 			__u32 at = (way + i) & (WAYS - 1);
 			struct entry4 *slot = &bucket->entries[at];
@@ -219,25 +231,29 @@ static __noinline struct entry *take_slot4(const struct flow *flow, __u32 *refer
 			slot->client = flow->client[0];
 			slot->virtual_address = flow->virtual_address[0];
 			slot->common.ports = flow->ports;
-			*reference = index * WAYS + at;
-			return &slot->common;
+			return index * WAYS + at;
 		}
 		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
 	}
-	return 0;
+	return NO_SLOT;
 }
 
-static __noinline struct entry *take_slot6(const struct flow *flow, __u32 *reference)
+standalone int take_slot6(const struct flow *flow)
 {
-	__u64 hash = hash_flow6(flow);
-	__u32 way = first_way(hash);
+	__u64 hash;
+	__u32 way;
+
+	if (!flow)
+		return NO_SLOT;
+	hash = hash_flow6(flow);
+	way = first_way(hash);
 
 	for (__u32 choice = 0; choice < CHOICES; choice++) {
 		__u32 index = choose_bucket(hash, choice, buckets6);
 		struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
 
 		if (!bucket)
-			return 0;
+			return NO_SLOT;
 		for (int i = 0; i < WAYS; i++) {
 			__u32 at = (way + i) & (WAYS - 1);
 			struct entry6 *slot = &bucket->entries[at];
@@ -247,12 +263,11 @@ static __noinline struct entry *take_slot6(const struct flow *flow, __u32 *refer
 			copy_address(slot->client, flow->client);
 			copy_address(slot->virtual_address, flow->virtual_address);
 			slot->common.ports = flow->ports;
-			*reference = (index * WAYS + at) | REFERENCE_IPV6;
-			return &slot->common;
+			return (index * WAYS + at) | REFERENCE_IPV6;
 		}
 		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
 	}
-	return 0;
+	return NO_SLOT;
 }
 
 /* An entry with this head has come (1) or gone (-1). */

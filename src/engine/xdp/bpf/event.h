@@ -92,8 +92,7 @@ static __always_inline void change_head(struct entry *entry, __u32 clear, __u32 
 	}
 }
 
-/* Of an entry of the established table. */
-static __noinline int publish(struct entry *entry, int ipv6, __u32 event, __u32 now)
+static __always_inline int publish_of(struct entry *entry, __u32 event, __u32 now, int ipv6)
 {
 	change_head(entry, 0, ENTRY_PUBLISHED);
 	WRITE_ONCE(entry->stamp, now);
@@ -101,8 +100,10 @@ static __noinline int publish(struct entry *entry, int ipv6, __u32 event, __u32 
 	return 0;
 }
 
-/* The entry is about to go: said to the peers when they have learnt of it from here. Then it goes. */
-static __noinline int close_entry(struct entry *entry, int ipv6, __u32 now, __u64 now_ns)
+/* Of an entry of the established table. */
+FOR_ENTRIES(publish, AND __u32 event AND __u32 now, event, now)
+
+static __always_inline int close_entry_of(struct entry *entry, __u32 now, __u64 now_ns, int ipv6)
 {
 	__u32 head = READ_ONCE(entry->head);
 
@@ -112,5 +113,8 @@ static __noinline int close_entry(struct entry *entry, int ipv6, __u32 now, __u6
 		emit(entry, ipv6, EVENT_REMOVE, now);
 	return remove_entry(entry, head, ipv6);
 }
+
+/* The entry is about to go: said to the peers when they have learnt of it from here. Then it goes. */
+FOR_ENTRIES(close_entry, AND __u32 now AND __u64 now_ns, now, now_ns)
 
 #endif

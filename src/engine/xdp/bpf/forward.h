@@ -57,12 +57,12 @@ static __always_inline int decide_in(struct packet *packet, int ipv6)
 	entry = ipv6 ? find6(&packet->flow) :
 		       find4(packet->flow.client[0], packet->flow.virtual_address[0], packet->flow.ports, packet->flow.key);
 	if (entry && unlikely(has_expired(entry, packet->now) || (begins && is_over(READ_ONCE(entry->head))))) {
-		close_entry(entry, ipv6, packet->now, packet->now_ns);
+		CALL_ENTRY(close_entry, ipv6, entry, packet->now, packet->now_ns);
 		entry = 0;
 	}
 	if (unlikely(!entry)) {
 		/* Sent by an address of our own: a peer, or forged. No entry has such a client. */
-		int decision = is_served(find_address(packet->flow.client, ipv6)) ? drop(DROP_MARTIAN_SOURCE) : admit(packet);
+		int decision = is_served(find_address(packet->flow.client, ipv6)) ? drop(DROP_MARTIAN_SOURCE) : CALL(admit, ipv6, packet);
 
 		if (decision != FORWARD_IN)
 			return decision;
@@ -97,6 +97,42 @@ static __always_inline int forward_out(struct packet *packet, __u32 number, stru
 	return may_leave(packet, FORWARD_OUT);
 }
 
+/* The entry that a packet belongs to when it comes from this real server, or 0. */
+static __always_inline struct entry *find_reply_of(struct packet *packet, __u32 number, struct destination *destination,
+						   int ipv6)
+{
+	__u32 ports = join_ports(target_port(packet->flow.ports), destination->virtual_port);
+	struct entry *entry;
+
+	if (ipv6) {
+		struct flow flow = { .ports = ports, .key = packet->flow.key };
+
+		copy_address(flow.client, packet->flow.virtual_address);
+		copy_address(flow.virtual_address, destination->virtual_address);
+		entry = find6(&flow);
+	} else {
+		entry = find4(packet->flow.virtual_address[0], destination->virtual_address[0], ports, packet->flow.key);
+	}
+	return entry && entry->destination == number ? entry : 0;
+}
+
+static __always_inline int find_sharer_of(struct packet *packet, __u32 number, int ipv6)
+{
+	struct search search = {
+		.client_port = target_port(packet->flow.ports),
+		.number = number,
+		.except = NO_DESTINATION,
+	};
+
+	copy_address(search.flow.client, packet->flow.virtual_address);
+	search.flow.key = packet->flow.key;
+	look_at_others(&search, ipv6);
+	return search.entry ? search.number : NO_DESTINATION;
+}
+
+/* Which of several real servers at one endpoint, from this one on, has a connection that a packet belongs to. */
+FOR_FAMILIES(find_sharer, struct packet, packet, AND __u32 number, number)
+
 /*
  * The real server and, in `entry`, the connection that a packet from its endpoint belongs to; NO_DESTINATION: it is not
  * from a masquerade real server. `entry` is 0 when the connection is not known, or has expired.
@@ -104,28 +140,27 @@ static __always_inline int forward_out(struct packet *packet, __u32 number, stru
 static __always_inline __u32 find_reply(struct packet *packet, int ipv6, struct entry **entry)
 {
 	__u32 first = find_real_server(packet->flow.client, source_port(packet->flow.ports), packet->protocol, ipv6);
-	struct search search = {
-		.client_port = target_port(packet->flow.ports),
-		.ipv6 = ipv6,
-		.number = first,
-		.except = NO_DESTINATION,
-	};
+	struct destination *destination = destination_of(first);
+	__u32 number = first;
 
 	*entry = 0;
-	if (first == NO_DESTINATION)
+	if (first == NO_DESTINATION || !destination)
 		return NO_DESTINATION;
-	copy_address(search.flow.client, packet->flow.virtual_address);
-	search.flow.key = packet->flow.key;
-	if (!look(&search))
-		bpf_loop(SHARERS_MAX, look_on, &search, 0);
-	if (!search.entry || has_expired(search.entry, packet->now))
-		return first;
-	*entry = search.entry;
-	return search.number;
+	*entry = find_reply_of(packet, number, destination, ipv6);
+	if (unlikely(!*entry && destination->next_with_endpoint != NO_DESTINATION)) {
+		number = CALL(find_sharer, ipv6, packet, destination->next_with_endpoint);
+		destination = destination_of(number);
+		if (number != NO_DESTINATION && destination)
+			*entry = find_reply_of(packet, number, destination, ipv6);
+	}
+	if (*entry && !has_expired(*entry, packet->now))
+		return number;
+	*entry = 0;
+	return first;
 }
 
 /* The first of the real servers at an endpoint whose service is configured with it, or NO_DESTINATION. */
-static __noinline __u32 find_configured(__u32 number)
+standalone int find_configured(__u32 number)
 {
 	for (int i = 0; i < SHARERS_MAX; i++) {
 		struct destination *destination = destination_of(number);

@@ -77,24 +77,24 @@ static __always_inline void ring_tidy(void)
 	}
 }
 
-/* A half-open entry was heard of: it is the last to be pushed out. */
-static __noinline int touch_half_open(struct entry *entry)
+/* The half-open entry at this position was heard of: it is the last to be pushed out. */
+standalone int touch_half_open(__u32 position)
 {
-	__u32 position = READ_ONCE(entry->stamp);
-	struct half_open_slot *slot;
+	__u32 reference;
+	struct entry *entry;
 
 	if (position + 1 == READ_ONCE(totals.ring_tail))
 		return 0;
-	slot = ring_slot(position);
-	if (!slot || READ_ONCE(slot->position) != position)
+	entry = ring_entry(position, &reference);
+	if (!entry)
 		return 0;
-	WRITE_ONCE(entry->stamp, ring_append(READ_ONCE(slot->reference)));
+	WRITE_ONCE(entry->stamp, ring_append(reference));
 	ring_tidy();
 	return 0;
 }
 
 /* Pushes the oldest half-open entry out when there is no room for another. None was published: nobody is told. */
-static __noinline int make_half_open_room(void)
+standalone int make_half_open_room(void)
 {
 	if (!half_open_full())
 		return 0;

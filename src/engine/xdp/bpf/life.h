@@ -55,25 +55,26 @@ static __always_inline void flow_of(struct flow *flow, struct entry *entry, int 
 	}
 }
 
-/* An entry of the established table becomes known to the peers, and with it the template of its prefix. */
-static __noinline int publish_established(struct entry *entry, int ipv6, __u32 now)
+static __always_inline int publish_established_of(struct entry *entry, __u32 now, int ipv6)
 {
 	struct destination *destination = destination_of(entry->destination);
 	struct service *service;
 	struct flow flow;
 
-	publish(entry, ipv6, EVENT_UPSERT, now);
+	CALL_ENTRY(publish, ipv6, entry, EVENT_UPSERT, now);
 	if (!destination)
 		return 0;
 	service = service_of(destination->service);
 	if (!service || !(service->flags & SERVICE_PERSISTENT))
 		return 0;
 	flow_of(&flow, entry, ipv6);
-	return keep_template(&flow, ipv6, entry->destination, destination->service, now);
+	return CALL(keep_template, ipv6, &flow, entry->destination, destination->service, now);
 }
 
-/* Changes of a UDP flow that are not only its time. */
-static __noinline int change_udp(struct entry *entry, int ipv6, __u32 now)
+/* An entry of the established table becomes known to the peers, and with it the template of its prefix. */
+FOR_ENTRIES(publish_established, AND __u32 now, now)
+
+static __always_inline int change_udp_of(struct entry *entry, __u32 now, int ipv6)
 {
 	__u32 head = READ_ONCE(entry->head);
 
@@ -82,7 +83,7 @@ static __noinline int change_udp(struct entry *entry, int ipv6, __u32 now)
 	if (head & ENTRY_HALF_OPEN) {
 		if (established_udp_full()) {
 			change_head(entry, 0, ENTRY_LOCAL);
-			return touch_half_open(entry);
+			return touch_half_open(READ_ONCE(entry->stamp));
 		}
 		if (!establish(entry, head, (head & ~ENTRY_HALF_OPEN) | ENTRY_LOCAL))
 			return 0;
@@ -91,22 +92,21 @@ static __noinline int change_udp(struct entry *entry, int ipv6, __u32 now)
 	} else {
 		change_head(entry, 0, ENTRY_LOCAL);
 	}
-	return publish_established(entry, ipv6, now);
+	return CALL_ENTRY(publish_established, ipv6, entry, now);
 }
+
+/* Changes of a UDP flow that are not only its time. */
+FOR_ENTRIES(change_udp, AND __u32 now, now)
 
 /* A further packet of a UDP flow, in either direction: the second one makes it known to the peers. */
 static __always_inline void follow_udp(struct entry *entry, int ipv6, __u32 now)
 {
 	see(entry, READ_ONCE(settings.udp_timeout), now);
 	if (unlikely((READ_ONCE(entry->head) & (ENTRY_HALF_OPEN | ENTRY_LOCAL)) != ENTRY_LOCAL))
-		change_udp(entry, ipv6, now);
+		CALL_ENTRY(change_udp, ipv6, entry, now);
 }
 
-/*
- * Changes of a TCP connection that are not only its time. Returns false when it would become established and the
- * established table is full: the entry stays as it was, and the packet is not to be forwarded.
- */
-static __noinline int change_tcp(struct entry *entry, int ipv6, __u32 after, __u32 now)
+static __always_inline int change_tcp_of(struct entry *entry, __u32 after, __u32 now, int ipv6)
 {
 	__u32 head = READ_ONCE(entry->head);
 	__u32 before = state_of(head);
@@ -128,13 +128,19 @@ static __noinline int change_tcp(struct entry *entry, int ipv6, __u32 after, __u
 	}
 	count_transition(entry->destination, before, after);
 	if (establishes)
-		publish_established(entry, ipv6, now);
+		CALL_ENTRY(publish_established, ipv6, entry, now);
 	else if (half_open)
-		touch_half_open(entry);
+		touch_half_open(READ_ONCE(entry->stamp));
 	else
-		publish(entry, ipv6, EVENT_UPSERT, now);
+		CALL_ENTRY(publish, ipv6, entry, EVENT_UPSERT, now);
 	return 1;
 }
+
+/*
+ * Changes of a TCP connection that are not only its time. Returns false when it would become established and the
+ * established table is full: the entry stays as it was, and the packet is not to be forwarded.
+ */
+FOR_ENTRIES(change_tcp, AND __u32 after AND __u32 now, after, now)
 
 /* Follows a TCP segment that this director forwards: see `change_tcp`. */
 static __always_inline int follow_tcp(struct entry *entry, int ipv6, enum tcp_direction direction, __u32 flags, __u32 now)
@@ -151,7 +157,7 @@ static __always_inline int follow_tcp(struct entry *entry, int ipv6, enum tcp_di
 		see(entry, tcp_timeout(after), now);
 		return 1;
 	}
-	return change_tcp(entry, ipv6, after, now);
+	return CALL_ENTRY(change_tcp, ipv6, entry, after, now);
 }
 
 #endif

@@ -158,20 +158,24 @@ static __always_inline __u32 least_loaded(__u32 first, __u32 count, __u32 now)
 }
 
 /* The destination for a client's first packet; NO_DESTINATION: no real server is available. */
-static __noinline __u32 select_destination(struct service *service, const __u32 *client, __u32 ports, int ipv6, __u32 now)
+standalone int select_destination(const struct flow *flow, __u32 service_number, int ipv6, __u32 now)
 {
-	__u64 selector = READ_ONCE(service->selector);
-	__u32 first = (__u32)selector;
-	__u32 count = selector >> 32;
-	__u32 slot, destination;
+	struct service *service = bpf_map_lookup_elem(&services, &service_number);
+	__u32 first, count, slot, destination;
+	__u64 selector;
 
+	if (!flow || !service)
+		return NO_DESTINATION;
+	selector = READ_ONCE(service->selector);
+	first = (__u32)selector;
+	count = selector >> 32;
 	if (count == 0)
 		return NO_DESTINATION;
 	switch (service->shape) {
 	case SELECTOR_SEQUENCE:
 		return next_in_turn(service, first, count, now);
 	case SELECTOR_HASH:
-		slot = hash_client(client, ports, ipv6, service->seed, service->flags & SERVICE_HASH_PORT) % count;
+		slot = hash_client(flow->client, flow->ports, ipv6, service->seed, service->flags & SERVICE_HASH_PORT) % count;
 		destination = slot_at(first + slot);
 		if (destination == NO_DESTINATION || !is_overloaded(destination, now))
 			return destination;

@@ -43,12 +43,12 @@ static __always_inline void use_template(struct entry *entry, int ipv6, __u32 ti
 	WRITE_ONCE(entry->last_seen, now);
 	WRITE_ONCE(entry->timeout, timeout);
 	if (head & ENTRY_HALF_OPEN)
-		touch_half_open(entry);
+		touch_half_open(READ_ONCE(entry->stamp));
 	if (head & ENTRY_LOCAL)
 		return;
 	/* What a peer had looked after until then is this director's own from the first connection on. */
 	change_head(entry, 0, ENTRY_LOCAL);
-	publish(entry, ipv6, EVENT_UPSERT, now);
+	CALL_ENTRY(publish, ipv6, entry, EVENT_UPSERT, now);
 }
 
 /* The real server that a flow's template leads to; NO_DESTINATION: none that may be used. */
@@ -66,7 +66,7 @@ static __always_inline __u32 find_template(struct service *service, __u32 servic
 	if (!destination || has_expired(entry, now) || destination->service != service_number ||
 	    (destination->flags & (DESTINATION_CONFIGURED | DESTINATION_AVAILABLE)) !=
 		    (DESTINATION_CONFIGURED | DESTINATION_AVAILABLE)) {
-		close_entry(entry, ipv6, now, now_ns);
+		CALL_ENTRY(close_entry, ipv6, entry, now, now_ns);
 		return NO_DESTINATION;
 	}
 	use_template(entry, ipv6, service->persistence_timeout, now);
@@ -77,10 +77,13 @@ static __always_inline __u32 find_template(struct service *service, __u32 servic
 static __always_inline struct entry *insert_entry(const struct flow *flow, int ipv6, __u32 destination, __u32 head, __u32 now,
 					 __u32 timeout)
 {
-	__u32 reference = 0;
-	struct entry *entry = ipv6 ? take_slot6(flow, &reference) : take_slot4(flow, &reference);
+	__u32 reference = CALL(take_slot, ipv6, flow);
+	struct entry *entry;
 	__u32 generation;
 
+	if (reference == NO_SLOT)
+		return 0;
+	entry = ipv6 ? entry6_at(reference) : entry4_at(reference);
 	if (!entry)
 		return 0;
 	generation = READ_ONCE(entry->head) & GENERATION_MASK;
@@ -117,8 +120,8 @@ static __always_inline int establish(struct entry *entry, __u32 head, __u32 to)
 	return 1;
 }
 
-/* A connection of the prefix lives, or has just been established: its template is used, and stays. */
-static __noinline int keep_template(const struct flow *flow, int ipv6, __u32 destination, __u32 service_number, __u32 now)
+static __always_inline int keep_template_of(const struct flow *flow, __u32 destination, __u32 service_number, __u32 now,
+					    int ipv6)
 {
 	struct service *service = service_of(service_number);
 	struct flow template;
@@ -134,10 +137,14 @@ static __noinline int keep_template(const struct flow *flow, int ipv6, __u32 des
 	head = READ_ONCE(entry->head);
 	if ((head & ENTRY_HALF_OPEN) && !established_full() && establish(entry, head, head & ~ENTRY_HALF_OPEN)) {
 		WRITE_ONCE(entry->last_seen, now);
-		publish(entry, ipv6, EVENT_UPSERT, now);
+		CALL_ENTRY(publish, ipv6, entry, EVENT_UPSERT, now);
 	}
 	use_template(entry, ipv6, service->persistence_timeout, now);
 	return 0;
 }
+
+/* A connection of the prefix lives, or has just been established: its template is used, and stays. */
+FOR_FAMILIES(keep_template, const struct flow, flow, AND __u32 destination AND __u32 service_number AND __u32 now,
+	     destination, service_number, now)
 
 #endif
