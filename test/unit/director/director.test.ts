@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { Director } from '../../../src/director/director.ts';
+import { Director, type DirectorParts } from '../../../src/director/director.ts';
 import type { EngineConfiguration, EngineCounters } from '../../../src/engine/engine.ts';
 import type { HealthChange } from '../../../src/health/runner.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
@@ -18,13 +18,14 @@ class Bench {
   readonly refuse: string[] = [];
   readonly dead = new Set<string>();
   readonly forwardedTo: string[] = [];
+  readonly leaseSlots: number[] = [];
   missingInterface = '';
   onGate: (open: boolean) => void = () => undefined;
   onHealth: (change: HealthChange) => void = () => undefined;
   readonly time = new SimulatedTime(1000);
   readonly director: Director;
 
-  constructor() {
+  constructor(former: Partial<Pick<DirectorParts, 'formerPlan'>> = {}) {
     this.director = new Director({
       engine: {
         kind: 'portable',
@@ -39,7 +40,10 @@ class Bench {
         close: () => this.#call('engine.close'),
       },
       election: {
-        configure: (assignments) => this.#call(`election.configure ${assignments.map(({ router }) => router.name)}`),
+        configure: (assignments) => {
+          this.leaseSlots.splice(0, 255, ...assignments.map(({ leaseSlot }) => leaseSlot));
+          return this.#call(`election.configure ${assignments.map(({ router }) => router.name)}`);
+        },
         setGate: (open) => void this.calls.push(`election.setGate ${open}`),
         handOver: async () => {
           await this.#call('election.handOver');
@@ -65,6 +69,7 @@ class Bench {
         hasQuorum: () => true,
         stop: () => void this.calls.push('health.stop'),
       },
+      ...former,
       takeRouteSnapshot: () => () => ({ interface: 'eth0', held: false }),
       verifyInterface: (name) => {
         if (name === this.missingInterface) throw new Error(`there is no interface ${name}`);
@@ -248,4 +253,16 @@ test('the status joins what all parts say', async () => {
     ['tcp 192.0.2.10:80'],
   );
   assert.deepEqual(await bench.director.connections(0, 10), { batch: new Int32Array(0), next: undefined });
+});
+
+test('a director that goes on for another one leaves each virtual router its lease slot', async () => {
+  const [web, mail] = [router('web', 51, ['192.0.2.10']), router('mail', 52, ['192.0.2.11'])];
+  const formerPlan = {
+    routers: [{ router: mail, leaseSlot: 0, installed: new Set(mail.addresses.map((one) => one.address)) }],
+  };
+  const bench = new Bench({ formerPlan });
+  await bench.director.apply(configuration([web, mail]));
+  assert.deepEqual(bench.leaseSlots, [1, 0]);
+  await bench.director.apply(configuration([web]));
+  assert.deepEqual(bench.leaseSlots, [1]);
 });
