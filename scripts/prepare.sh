@@ -17,11 +17,20 @@ require_node() {
   fi
 }
 
-# Arguments: COMMAND=PACKAGE pairs. What is missing is installed as root, otherwise listed.
+# Whether a command, or a shared library as in libbpf.so.1, is installed.
+is_installed() {
+  local PATH="$PATH:/usr/sbin:/sbin"
+  case "$1" in
+    *.so.*) ldconfig -p | grep -q "^[[:space:]]*$1 " ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+
+# Arguments: COMMAND=PACKAGE or LIBRARY=PACKAGE pairs. What is missing is installed as root, otherwise listed.
 require_commands() {
   local pair packages=()
   for pair in "$@"; do
-    PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%=*}" >/dev/null || packages+=("${pair#*=}")
+    is_installed "${pair%%=*}" || packages+=("${pair#*=}")
   done
   [ ${#packages[@]} -eq 0 ] && return
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
