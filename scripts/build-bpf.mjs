@@ -6,7 +6,7 @@
 //   node scripts/build-bpf.mjs --check      says which object is not what its sources give; compiles only where the
 //                                           compiler is the recorded one
 //   node scripts/build-bpf.mjs --into DIR   copies the shipped object beside the JavaScript that was built into DIR
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   copyFileSync,
@@ -22,6 +22,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const shipped = 'src/engine/xdp/bpf/baton.bpf.o';
+const packages = '--no-install-recommends clang llvm libbpf-dev';
 /** What tests load lies in a folder of its own. */
 const testObjects = 'test/support/bpf';
 const flags = '-O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Werror -fdebug-compilation-dir=.';
@@ -43,10 +44,9 @@ else fail('what build-bpf.mjs takes is --check, --into DIR or nothing');
 
 function build() {
   const compiler = compilerVersion();
-  if (compiler === undefined) {
-    fail(
-      'clang is not installed; install it, for example: apt-get install --no-install-recommends clang llvm libbpf-dev',
-    );
+  if (compiler === undefined || stripProgram() === undefined) {
+    const missing = compiler === undefined ? 'clang' : 'llvm-strip';
+    fail(`${missing} is not installed; install it, for example: apt-get install ${packages}`);
   }
   for (const object of objects) {
     const bytes = compile(object);
@@ -75,7 +75,7 @@ function staleness(object, compiler) {
     .map(([source]) => source);
   if (different.length > 0) return `${object} is older than ${different.join(', ')}.`;
   if (record.flags !== flags) return `${object} was built with other flags.`;
-  if (record.compiler === compiler && !bytes.equals(compile(object))) {
+  if (record.compiler === compiler && canCompile() && !bytes.equals(compile(object))) {
     return `${object} is not what ${compiler} makes of its sources.`;
   }
   return undefined;
@@ -145,20 +145,18 @@ function compilerVersion() {
   }
 }
 
+/** Whether libbpf's and the kernel's headers are there too. */
+function canCompile() {
+  const input = '#include <linux/types.h>\n#include <bpf/bpf_helpers.h>\n';
+  const parameters = [...flags.split(' '), ...includes(), '-fsyntax-only', '-x', 'c', '-'];
+  return spawnSync('clang', parameters, { input }).status === 0 && stripProgram() !== undefined;
+}
+
+/** Undefined when there is none. */
 function stripProgram() {
   const major = /version (\d+)/.exec(compilerVersion() ?? '')?.[1];
   const names = ['llvm-strip', `llvm-strip-${major}`];
-  const found = names.find((name) => {
-    try {
-      execFileSync(name, ['--version'], { stdio: 'ignore' });
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  return (
-    found ?? fail('llvm-strip is not installed; install it, for example: apt-get install --no-install-recommends llvm')
-  );
+  return names.find((name) => spawnSync(name, ['--version']).status === 0);
 }
 
 /** The compiler's messages go to the terminal. */

@@ -63,6 +63,7 @@ function layoutFiles(bytes) {
   const enums = sorted(types.filter(({ kind, name }) => kind.startsWith('enum') && name !== ''));
   return new Map([
     ['structs.ts', file(structs.map(structText))],
+    ['field-sizes.ts', file(structs.map(sizesText))],
     ['enums.ts', file(enums.map(enumText))],
     ['maps.ts', file([mapsText(maps), globalsText(globals), constantsText(sorted(object.constants))])],
     ['fingerprint.ts', file([fingerprintText(fingerprintOf(types, maps, globals, structs, enums))])],
@@ -94,7 +95,8 @@ function fieldsOf(types, struct, structName, base) {
     const type = resolveType(types, member.typeId);
     const offset = base + member.bitOffset / 8;
     if (member.name === '') return fieldsOf(types, type, structName, offset);
-    if (member.bitSize > 0) fail(`struct ${structName}: the bit-field ${member.name} has no byte offset; use shifts.`);
+    // It has no byte offset: those of the kernel's headers stay out.
+    if (member.bitSize > 0) return [];
     if (member.name === 'size') fail(`struct ${structName}: a field cannot be called size; layouts use that name.`);
     return [{ name: member.name, offset, size: sizeOf(types, member.typeId), kind: kindOf(types, type) }];
   });
@@ -106,17 +108,18 @@ function kindOf(types, type) {
 }
 
 function structText({ name, size, fields }) {
-  const named = fields.filter((field) => !filler.test(field.name));
-  const pascal = pascalCase(name);
-  const layout = objectText(`${pascal}Layout`, [
-    ['size', size],
-    ...named.map((field) => [camelCase(field.name), field.offset]),
-  ]);
-  const sizes = objectText(
-    `${pascal}FieldSize`,
-    named.map((field) => [camelCase(field.name), field.size]),
-  );
-  return `/** Byte offsets of the fields of \`struct ${name}\`, and its size. */\n${layout}\n\n${sizes}`;
+  const rows = readable(fields).map((field) => [camelCase(field.name), field.offset]);
+  const layout = objectText(`${pascalCase(name)}Layout`, [['size', size], ...rows]);
+  return `/** Byte offsets of the fields of \`struct ${name}\`, and its size. */\n${layout}`;
+}
+
+function sizesText({ name, fields }) {
+  const rows = readable(fields).map((field) => [camelCase(field.name), field.size]);
+  return `/** Bytes of the fields of \`struct ${name}\`. */\n${objectText(`${pascalCase(name)}FieldSize`, rows)}`;
+}
+
+function readable(fields) {
+  return fields.filter((field) => !filler.test(field.name));
 }
 
 function enumText({ name, enumerators }) {

@@ -36,20 +36,10 @@ export const EndpointLayout = {
   protocol: 18,
 } as const;
 
-export const EndpointFieldSize = {
-  address: 16,
-  port: 2,
-  protocol: 1,
-} as const;
-
 /** Byte offsets of the fields of \`struct event\`, and its size. */
 export const EventLayout = {
   size: 68,
   words: 0,
-} as const;
-
-export const EventFieldSize = {
-  words: 68,
 } as const;
 
 /** Byte offsets of the fields of \`struct service\`, and its size. */
@@ -62,7 +52,12 @@ export const ServiceLayout = {
   lastDrop: 40,
   weightMax: 44,
 } as const;
-
+`,
+  );
+  const sizes = section(text, 'field-sizes.ts');
+  assert.equal(
+    sizes.slice(sizes.indexOf('/** Bytes of the fields of `struct service`')),
+    `/** Bytes of the fields of \`struct service\`. */
 export const ServiceFieldSize = {
   virtualEndpoint: 20,
   firstSlot: 4,

@@ -7,6 +7,25 @@ export const AddressFlag = {
   served: 2,
 } as const;
 
+/** `enum advertisement_flag` */
+export const AdvertisementFlag = {
+  solicited: 64,
+  override: 32,
+} as const;
+
+/** `enum authority` */
+export const Authority = {
+  none: 0,
+  silent: 1,
+  ours: 2,
+} as const;
+
+/** `enum datagram_flag` */
+export const DatagramFlag = {
+  outbound: 1,
+  spoilt: 2,
+} as const;
+
 /** `enum decision` */
 export const Decision = {
   leaveAlone: 0,
@@ -72,6 +91,15 @@ export const EntryHead = {
   key: 229631,
 } as const;
 
+/** `enum extension_header` */
+export const ExtensionHeader = {
+  hopByHop: 0,
+  routing: 43,
+  fragment: 44,
+  authentication: 51,
+  destinationOptions: 60,
+} as const;
+
 /** `enum forwarding_method` */
 export const ForwardingMethod = {
   masquerade: 0,
@@ -91,6 +119,35 @@ export const HopState = {
   unreachable: 0,
   resolving: 1,
   resolved: 2,
+} as const;
+
+/** `enum icmp_type` */
+export const IcmpType = {
+  echoReply: 0,
+  destinationUnreachable: 3,
+  sourceQuench: 4,
+  redirect: 5,
+  echoRequest: 8,
+  timeExceeded: 11,
+  parameterProblem: 12,
+} as const;
+
+/** `enum icmpv6_type` */
+export const Icmpv6Type = {
+  destinationUnreachable: 1,
+  packetTooBig: 2,
+  timeExceeded: 3,
+  parameterProblem: 4,
+  echoRequest: 128,
+  echoReply: 129,
+  solicitation: 135,
+  advertisement: 136,
+} as const;
+
+/** `enum nd_option` */
+export const NdOption = {
+  sourceLinkLayer: 1,
+  targetLinkLayer: 2,
 } as const;
 
 /** `enum record_event` */
@@ -134,6 +191,13 @@ export const ServiceFlag = {
   onePacket: 4,
   persistent: 8,
   live: 16,
+} as const;
+
+/** `enum side` */
+export const Side = {
+  source: 0,
+  target: 1,
+  quoted: 2,
 } as const;
 
 /** `enum tally_event` */

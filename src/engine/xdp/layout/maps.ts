@@ -17,6 +17,20 @@ export const Maps = {
     valueSize: 8,
     maxEntries: 4096,
   },
+  blankDatagrams: {
+    name: 'blank_datagrams',
+    kind: 'perCpuArray',
+    keySize: 4,
+    valueSize: 1048,
+    maxEntries: 1,
+  },
+  datagrams: {
+    name: 'datagrams',
+    kind: 'lruHash',
+    keySize: 40,
+    valueSize: 1048,
+    maxEntries: 4096,
+  },
   destinations: {
     name: 'destinations',
     kind: 'array',
@@ -128,6 +142,13 @@ export const Maps = {
     keySize: 20,
     valueSize: 24,
     maxEntries: 65536,
+  },
+  scratches: {
+    name: 'scratches',
+    kind: 'perCpuArray',
+    keySize: 4,
+    valueSize: 984,
+    maxEntries: 1,
   },
   services: {
     name: 'services',

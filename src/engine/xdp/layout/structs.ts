@@ -9,20 +9,10 @@ export const AddressLayout = {
   flags: 6,
 } as const;
 
-export const AddressFieldSize = {
-  interfaceIndex: 4,
-  leaseSlot: 2,
-  flags: 1,
-} as const;
-
 /** Byte offsets of the fields of `struct address6`, and its size. */
 export const Address6Layout = {
   size: 16,
   words: 0,
-} as const;
-
-export const Address6FieldSize = {
-  words: 16,
 } as const;
 
 /** Byte offsets of the fields of `struct bucket4`, and its size. */
@@ -31,18 +21,31 @@ export const Bucket4Layout = {
   entries: 0,
 } as const;
 
-export const Bucket4FieldSize = {
-  entries: 128,
-} as const;
-
 /** Byte offsets of the fields of `struct bucket6`, and its size. */
 export const Bucket6Layout = {
   size: 256,
   entries: 0,
 } as const;
 
-export const Bucket6FieldSize = {
-  entries: 256,
+/** Byte offsets of the fields of `struct datagram`, and its size. */
+export const DatagramLayout = {
+  size: 1048,
+  destination: 0,
+  startedAt: 4,
+  flags: 8,
+  total: 12,
+  count: 16,
+  seen: 24,
+} as const;
+
+/** Byte offsets of the fields of `struct datagram_name`, and its size. */
+export const DatagramNameLayout = {
+  size: 40,
+  source: 0,
+  target: 16,
+  identification: 32,
+  protocol: 36,
+  ipv6: 38,
 } as const;
 
 /** Byte offsets of the fields of `struct destination`, and its size. */
@@ -66,25 +69,6 @@ export const DestinationLayout = {
   rateMax: 96,
 } as const;
 
-export const DestinationFieldSize = {
-  address: 16,
-  port: 2,
-  method: 1,
-  flags: 1,
-  leaseSlot: 2,
-  service: 2,
-  hop: 20,
-  addressSum: 2,
-  endpointSum: 2,
-  virtualAddress: 16,
-  virtualPort: 2,
-  nextWithEndpoint: 2,
-  protocol: 1,
-  upperThreshold: 4,
-  lowerThreshold: 4,
-  rateMax: 4,
-} as const;
-
 /** Byte offsets of the fields of `struct endpoint4`, and its size. */
 export const Endpoint4Layout = {
   size: 8,
@@ -93,24 +77,12 @@ export const Endpoint4Layout = {
   protocol: 6,
 } as const;
 
-export const Endpoint4FieldSize = {
-  address: 4,
-  port: 2,
-  protocol: 1,
-} as const;
-
 /** Byte offsets of the fields of `struct endpoint6`, and its size. */
 export const Endpoint6Layout = {
   size: 20,
   address: 0,
   port: 16,
   protocol: 18,
-} as const;
-
-export const Endpoint6FieldSize = {
-  address: 16,
-  port: 2,
-  protocol: 1,
 } as const;
 
 /** Byte offsets of the fields of `struct entry`, and its size. */
@@ -125,28 +97,12 @@ export const EntryLayout = {
   spilled: 22,
 } as const;
 
-export const EntryFieldSize = {
-  ports: 4,
-  head: 4,
-  lastSeen: 4,
-  timeout: 4,
-  stamp: 4,
-  destination: 2,
-  spilled: 2,
-} as const;
-
 /** Byte offsets of the fields of `struct entry4`, and its size. */
 export const Entry4Layout = {
   size: 32,
   client: 0,
   virtualAddress: 4,
   common: 8,
-} as const;
-
-export const Entry4FieldSize = {
-  client: 4,
-  virtualAddress: 4,
-  common: 24,
 } as const;
 
 /** Byte offsets of the fields of `struct entry6`, and its size. */
@@ -157,21 +113,19 @@ export const Entry6Layout = {
   common: 32,
 } as const;
 
-export const Entry6FieldSize = {
-  client: 16,
+/** Byte offsets of the fields of `struct flow`, and its size. */
+export const FlowLayout = {
+  size: 40,
+  client: 0,
   virtualAddress: 16,
-  common: 24,
+  ports: 32,
+  key: 36,
 } as const;
 
 /** Byte offsets of the fields of `struct half_open_slot`, and its size. */
 export const HalfOpenSlotLayout = {
   size: 8,
   reference: 0,
-  position: 4,
-} as const;
-
-export const HalfOpenSlotFieldSize = {
-  reference: 4,
   position: 4,
 } as const;
 
@@ -184,21 +138,43 @@ export const HopLayout = {
   macs: 8,
 } as const;
 
-export const HopFieldSize = {
-  interfaceIndex: 4,
-  mtu: 2,
-  state: 1,
-  macs: 12,
+/** Byte offsets of the fields of `struct in6_addr`, and its size. */
+export const In6AddrLayout = {
+  size: 16,
+  in6U: 0,
+} as const;
+
+/** Byte offsets of the fields of `struct iphdr`, and its size. */
+export const IphdrLayout = {
+  size: 20,
+  tos: 1,
+  totLen: 2,
+  id: 4,
+  fragOff: 6,
+  ttl: 8,
+  protocol: 9,
+  check: 10,
+  saddr: 12,
+  daddr: 16,
+  addrs: 12,
+} as const;
+
+/** Byte offsets of the fields of `struct ipv6hdr`, and its size. */
+export const Ipv6hdrLayout = {
+  size: 40,
+  flowLbl: 1,
+  payloadLen: 4,
+  nexthdr: 6,
+  hopLimit: 7,
+  saddr: 8,
+  daddr: 24,
+  addrs: 8,
 } as const;
 
 /** Byte offsets of the fields of `struct lease`, and its size. */
 export const LeaseLayout = {
   size: 8,
   validUntil: 0,
-} as const;
-
-export const LeaseFieldSize = {
-  validUntil: 8,
 } as const;
 
 /** Byte offsets of the fields of `struct load`, and its size. */
@@ -210,15 +186,6 @@ export const LoadLayout = {
   overloaded: 12,
   rateSince: 16,
   rateCount: 20,
-} as const;
-
-export const LoadFieldSize = {
-  active: 4,
-  inactive: 4,
-  templates: 4,
-  overloaded: 4,
-  rateSince: 4,
-  rateCount: 4,
 } as const;
 
 /** Byte offsets of the fields of `struct mailbox`, and its size. */
@@ -235,26 +202,10 @@ export const MailboxLayout = {
   records: 32,
 } as const;
 
-export const MailboxFieldSize = {
-  cursor: 4,
-  budget: 4,
-  count: 4,
-  round: 4,
-  applied: 4,
-  refusedLocal: 4,
-  refusedUnknown: 4,
-  refusedFull: 4,
-  records: 69632,
-} as const;
-
 /** Byte offsets of the fields of `struct neighbour`, and its size. */
 export const NeighbourLayout = {
   size: 8,
   mac: 0,
-} as const;
-
-export const NeighbourFieldSize = {
-  mac: 6,
 } as const;
 
 /** Byte offsets of the fields of `struct neighbour_key`, and its size. */
@@ -264,9 +215,33 @@ export const NeighbourKeyLayout = {
   address: 4,
 } as const;
 
-export const NeighbourKeyFieldSize = {
-  interfaceIndex: 4,
-  address: 16,
+/** Byte offsets of the fields of `struct packet`, and its size. */
+export const PacketLayout = {
+  size: 136,
+  flow: 0,
+  now: 40,
+  nowNs: 48,
+  interfaceIndex: 56,
+  length: 60,
+  transport: 64,
+  ipv6: 66,
+  protocol: 67,
+  tcpFlags: 68,
+  ttl: 69,
+  fragment: 70,
+  dontFragment: 71,
+  fragmentStart: 72,
+  fragmentOffset: 74,
+  identification: 76,
+  moreFragments: 80,
+  outbound: 81,
+  sourceMac: 84,
+  destination: 90,
+  mtu: 92,
+  leaseSlot: 94,
+  virtualAddress: 96,
+  virtualPort: 112,
+  hop: 116,
 } as const;
 
 /** Byte offsets of the fields of `struct port`, and its size. */
@@ -277,21 +252,10 @@ export const PortLayout = {
   mac: 6,
 } as const;
 
-export const PortFieldSize = {
-  interfaceIndex: 4,
-  mtu: 2,
-  mac: 6,
-} as const;
-
 /** Byte offsets of the fields of `struct prefix4`, and its size. */
 export const Prefix4Layout = {
   size: 8,
   length: 0,
-  address: 4,
-} as const;
-
-export const Prefix4FieldSize = {
-  length: 4,
   address: 4,
 } as const;
 
@@ -302,19 +266,10 @@ export const Prefix6Layout = {
   address: 4,
 } as const;
 
-export const Prefix6FieldSize = {
-  length: 4,
-  address: 16,
-} as const;
-
 /** Byte offsets of the fields of `struct record`, and its size. */
 export const RecordLayout = {
   size: 68,
   words: 0,
-} as const;
-
-export const RecordFieldSize = {
-  words: 68,
 } as const;
 
 /** Byte offsets of the fields of `struct route`, and its size. */
@@ -324,9 +279,23 @@ export const RouteLayout = {
   kind: 20,
 } as const;
 
-export const RouteFieldSize = {
-  hop: 20,
-  kind: 1,
+/** Byte offsets of the fields of `struct scratch`, and its size. */
+export const ScratchLayout = {
+  size: 984,
+  packet: 0,
+  quoted: 136,
+  frameLength: 272,
+  addressFlags: 276,
+  at: 280,
+  end: 284,
+  next: 288,
+  fault: 292,
+  fragmented: 296,
+  sum: 304,
+  ipv4: 312,
+  ipv6: 332,
+  head: 376,
+  chunk: 472,
 } as const;
 
 /** Byte offsets of the fields of `struct service`, and its size. */
@@ -345,20 +314,6 @@ export const ServiceLayout = {
   retired: 72,
 } as const;
 
-export const ServiceFieldSize = {
-  selector: 8,
-  destinations: 8,
-  shape: 1,
-  flags: 1,
-  leaseSlot: 2,
-  seed: 4,
-  persistenceTimeout: 4,
-  prefixLength: 1,
-  templateRounds: 4,
-  cursor: 4,
-  retired: 40,
-} as const;
-
 /** Byte offsets of the fields of `struct settings`, and its size. */
 export const SettingsLayout = {
   size: 1624,
@@ -370,24 +325,10 @@ export const SettingsLayout = {
   nextStates: 88,
 } as const;
 
-export const SettingsFieldSize = {
-  tcpTimeouts: 64,
-  udpTimeout: 4,
-  gracePeriod: 4,
-  testNow: 8,
-  readerAsleep: 4,
-  nextStates: 1536,
-} as const;
-
 /** Byte offsets of the fields of `struct slot`, and its size. */
 export const SlotLayout = {
   size: 8,
   destination: 0,
-  divisor: 4,
-} as const;
-
-export const SlotFieldSize = {
-  destination: 4,
   divisor: 4,
 } as const;
 
@@ -396,11 +337,6 @@ export const TallyLayout = {
   size: 256,
   drops: 0,
   events: 192,
-} as const;
-
-export const TallyFieldSize = {
-  drops: 192,
-  events: 64,
 } as const;
 
 /** Byte offsets of the fields of `struct totals`, and its size. */
@@ -418,19 +354,6 @@ export const TotalsLayout = {
   errorBudget: 192,
 } as const;
 
-export const TotalsFieldSize = {
-  halfOpen: 4,
-  established: 4,
-  halfOpenTemplates: 4,
-  establishedTemplates: 4,
-  establishedUdp: 4,
-  entries4: 4,
-  entries6: 4,
-  ringHead: 4,
-  ringTail: 4,
-  errorBudget: 8,
-} as const;
-
 /** Byte offsets of the fields of `struct traffic`, and its size. */
 export const TrafficLayout = {
   size: 64,
@@ -439,12 +362,4 @@ export const TrafficLayout = {
   bytesIn: 16,
   packetsOut: 24,
   bytesOut: 32,
-} as const;
-
-export const TrafficFieldSize = {
-  connections: 8,
-  packetsIn: 8,
-  bytesIn: 8,
-  packetsOut: 8,
-  bytesOut: 8,
 } as const;

@@ -31,21 +31,20 @@ export class KernelProgram implements BpfProgram {
     this.name = name;
     this.fd = fd;
     this.#attribute.words[Word.fd] = fd;
-    this.#attribute.setAddress(Address.contextIn, this.#context.address);
   }
 
   run(packet: Uint8Array, options: BpfRunOptions = {}): BpfRun {
     const { words } = this.#attribute;
     const room = Math.min(packetLengthMax, options.out?.length ?? 0);
-    this.#packetIn = this.#roomFor(this.#packetIn, packet.length, Address.packetIn);
-    if (room > 0) this.#packetOut = this.#roomFor(this.#packetOut, room, Address.packetOut);
+    this.#packetIn = withRoom(this.#packetIn, packet.length);
+    if (room > 0) this.#packetOut = withRoom(this.#packetOut, room);
     this.#packetIn.bytes.set(packet);
     words[Word.lengthIn] = packet.length;
     // With no room for it the kernel does not copy the packet out, but still gives its length.
     words[Word.lengthOut] = room;
     words[Word.contextLengthIn] = options.ingressInterface === undefined ? 0 : contextLength;
-    if (room === 0) this.#attribute.setAddress(Address.packetOut, 0);
-    else this.#attribute.setAddress(Address.packetOut, this.#packetOut!.address);
+    this.#attribute.setAddress(Address.packetIn, this.#packetIn.address);
+    this.#attribute.setAddress(Address.packetOut, room === 0 ? 0 : this.#packetOut!.address);
     this.#attribute.setAddress(Address.contextIn, options.ingressInterface === undefined ? 0 : this.#context.address);
     this.#contextWords[ContextWord.dataEnd] = packet.length;
     this.#contextWords[ContextWord.ingressInterface] = options.ingressInterface ?? 0;
@@ -59,14 +58,6 @@ export class KernelProgram implements BpfProgram {
     close(this.fd);
   }
 
-  #roomFor(memory: PinnedMemory | undefined, length: number, address: number): PinnedMemory {
-    if (memory !== undefined && memory.bytes.length >= length) return memory;
-    if (length > packetLengthMax) throw new RangeError(`a packet has at most ${packetLengthMax} bytes, not ${length}`);
-    const larger = pinnedMemory(Math.max(packetLengthFirst, length));
-    this.#attribute.setAddress(address, larger.address);
-    return larger;
-  }
-
   /** Returns when the kernel only said that not all of the packet fitted. */
   #refused(packet: Uint8Array, { ingressInterface }: BpfRunOptions): void {
     const error = errno();
@@ -74,12 +65,14 @@ export class KernelProgram implements BpfProgram {
     const purpose = `run the BPF program ${this.name}`;
     if (errnoName(error) !== 'EINVAL') throw new SystemError('bpf', error, purpose);
     if (packet.length < 14) throw new Error(`cannot ${purpose}: a packet has 14 bytes at least, not ${packet.length}`);
-    if (ingressInterface !== undefined && if_indextoname(ingressInterface) === undefined) {
-      throw new Error(`cannot ${purpose}: there is no interface with index ${ingressInterface}`);
-    }
-    const name = ingressInterface === undefined ? '' : if_indextoname(ingressInterface);
-    throw new Error(
-      `cannot ${purpose}: the kernel refuses the packet, or ${name} has no XDP program and no receive queue`,
-    );
+    if (ingressInterface === undefined) throw new Error(`cannot ${purpose}: the kernel does not take the packet`);
+    const name = if_indextoname(ingressInterface) ?? `the interface with index ${ingressInterface}`;
+    throw new Error(`cannot ${purpose}: ${name} has no XDP program, so packets cannot be said to come in by it`);
   }
+}
+
+function withRoom(memory: PinnedMemory | undefined, length: number): PinnedMemory {
+  if (memory !== undefined && memory.bytes.length >= length) return memory;
+  if (length > packetLengthMax) throw new RangeError(`a packet has at most ${packetLengthMax} bytes, not ${length}`);
+  return pinnedMemory(Math.max(packetLengthFirst, length));
 }
