@@ -47,7 +47,22 @@ export interface EngineLimits {
   readonly establishedMax: number;
 }
 
-export type MakeEngine = (limits: EngineLimits) => EngineUnderTest;
+/** What an engine may not have, because of where it gets its packets: stories about it are skipped, and say why. */
+export interface EngineGaps {
+  /** Unfinished checksums, and frames larger than the MTU that are cut when they leave. */
+  readonly offloads?: string;
+  /** Time between the reading of a frame and its sending. */
+  readonly freezing?: string;
+  /** Frames that wait until their neighbour is known. */
+  readonly waiting?: string;
+  /** Frames without a whole Ethernet header. */
+  readonly runts?: string;
+}
+
+export interface MakeEngine {
+  (limits: EngineLimits): EngineUnderTest;
+  readonly lacks?: EngineGaps;
+}
 
 /** MAC addresses of the suite's network, by address. */
 export function neighbourMac(address: string): Uint8Array {

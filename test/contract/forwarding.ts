@@ -34,6 +34,33 @@ export function forwardingContract(name: string, make: MakeEngine): void {
         'servers: 02:00:00:00:d0:02 > 02:01:0a:00:00:01 198.51.100.7:40000 > 10.0.0.1:8080 ttl 63 PA seq 1001 ack 0 +3',
       ],
       [
+        'data of the real server',
+        () => scene.server({ flags: 'A', payload: new Uint8Array(9) }),
+        'clients: 02:00:00:00:d0:01 > 02:01:c6:33:64:07 192.0.2.80:80 > 198.51.100.7:40000 ttl 63 A seq 1000 ack 0 +9',
+      ],
+    ];
+    for (const [what, send, expected] of rows) assert.deepEqual(await send(), [expected], what);
+    assert.deepEqual(await scene.drops(), {});
+    const { services } = await scene.counters();
+    const counted = { connections: 1, packetsIn: 2, bytesIn: 40 + 47, packetsOut: 2, bytesOut: 40 + 49 };
+    const nothing = { connections: 0, packetsIn: 0, bytesIn: 0, packetsOut: 0, bytesOut: 0 };
+    assert.deepEqual(services[0], {
+      name: 'tcp 192.0.2.80:80',
+      ...counted,
+      realServers: [
+        { address: '10.0.0.1', port: 8080, ...counted, activeConnections: 1, inactiveConnections: 0 },
+        { address: '10.0.0.2', port: 8080, ...nothing, activeConnections: 0, inactiveConnections: 0 },
+      ],
+    });
+  });
+
+  test(`${name}: unfinished checksums stay unfinished, and super-frames whole`, {
+    skip: make.lacks?.offloads,
+  }, async () => {
+    const scene = await Scene.open(make);
+    await scene.handshake();
+    const rows: [string, () => Promise<string[]>, string][] = [
+      [
         'reply with an unfinished checksum',
         () => scene.server({ flags: 'A', payload: new Uint8Array(9) }, { checksumPartial: true }),
         'clients: 02:00:00:00:d0:01 > 02:01:c6:33:64:07 192.0.2.80:80 > 198.51.100.7:40000 ttl 63 A seq 1000 ack 0 +9',
@@ -51,39 +78,8 @@ export function forwardingContract(name: string, make: MakeEngine): void {
     ];
     for (const [what, send, expected] of rows) assert.deepEqual(await send(), [expected], what);
     assert.deepEqual(await scene.drops(), {});
-    const { services } = await scene.counters();
-    assert.deepEqual(services[0], {
-      name: 'tcp 192.0.2.80:80',
-      connections: 1,
-      packetsIn: 4,
-      bytesIn: 40 + 47 + 48 + 20_040,
-      packetsOut: 2,
-      bytesOut: 40 + 49,
-      realServers: [
-        {
-          address: '10.0.0.1',
-          port: 8080,
-          connections: 1,
-          packetsIn: 4,
-          bytesIn: 40 + 47 + 48 + 20_040,
-          packetsOut: 2,
-          bytesOut: 40 + 49,
-          activeConnections: 1,
-          inactiveConnections: 0,
-        },
-        {
-          address: '10.0.0.2',
-          port: 8080,
-          connections: 0,
-          packetsIn: 0,
-          bytesIn: 0,
-          packetsOut: 0,
-          bytesOut: 0,
-          activeConnections: 0,
-          inactiveConnections: 0,
-        },
-      ],
-    });
+    const { packetsIn, bytesIn, packetsOut, bytesOut } = (await scene.counters()).services[0]!;
+    assert.deepEqual([packetsIn, bytesIn, packetsOut, bytesOut], [4, 40 + 40 + 48 + 20_040, 1, 49]);
   });
 
   test(`${name}: direct-route changes Ethernet addresses and the TTL, nothing else`, async () => {

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { XdpInterface } from '../../src/engine/xdp/addresses.ts';
+import type { BpfObject, BpfRingReader } from '../../src/engine/xdp/bpf-object.ts';
+import { XdpConnectionPort } from '../../src/engine/xdp/connection-port.ts';
+import { SettingsLayout } from '../../src/engine/xdp/layout/structs.ts';
+import { loadSettings } from '../../src/engine/xdp/load-settings.ts';
+import { mailboxes } from '../../src/engine/xdp/mailbox.ts';
+import { MappedArray } from '../../src/engine/xdp/mapped-array.ts';
+import type { Hop, NextHopSink, Route } from '../../src/engine/xdp/next-hops.ts';
+import { type NextHopSource, XdpEngine } from '../../src/engine/xdp/xdp-engine.ts';
+import type { Clock } from '../../src/lib/clock.ts';
+import { familyOf, type IpAddress, ipAddressFromBytes } from '../../src/lib/ip-address.ts';
+import { attachXdp } from '../../src/platform/linux/bpf/attachment.ts';
+import { loadBpfObject } from '../../src/platform/linux/bpf/load.ts';
+import { loadPassProgram } from '../../src/platform/linux/bpf/pass-program.ts';
+import { possibleCpuCount } from '../../src/platform/linux/bpf/possible-cpus.ts';
+import { openRingReader } from '../../src/platform/linux/bpf/ring-reader.ts';
+import { leaseSlots } from '../../src/platform/linux/lease-memory.ts';
+import { enterPrivateNamespace, makeInterface } from '../support/private-namespace.ts';
+import {
+  type EngineLimits,
+  type EngineUnderTest,
+  type FrameOut,
+  type MakeEngine,
+  neighbourMac,
+  portMac,
+  type Reachability,
+} from './engine-under-test.ts';
+
+type Side = 'clients' | 'servers';
+
+const XDP_TX = 3;
+const XDP_REDIRECT = 4;
+const frameLengthMax = 65_536;
+const noMac = new Uint8Array(6);
+
+const sides: readonly Side[] = ['clients', 'servers'];
+let indexes: Readonly<Record<Side, number>> | undefined;
+const open: EngineUnderTest[] = [];
+
+/** Closes the engines that were made since the last call. */
+export async function closeXdpEngines(): Promise<void> {
+  for (const engine of open.splice(0)) await engine.close();
+}
+
+/** The engine in the kernel: each frame is a test run of its program, at a time that the test sets. */
+export const makeXdpEngine: MakeEngine = Object.assign(
+  (limits: EngineLimits): EngineUnderTest => {
+    const engine = new XdpUnderTest(limits);
+    open.push(engine);
+    return engine;
+  },
+  {
+    lacks: {
+      offloads: 'a driver hands finished packets to XDP, no larger than the MTU',
+      freezing: 'the program runs to its end with bottom halves off, within microseconds of its look at the lease',
+      waiting: 'XDP cannot hold a frame back: one without a neighbour is dropped, and the kernel asked',
+      runts: 'no driver hands a frame without a whole Ethernet header to XDP, and a test run takes none',
+    },
+  },
+);
+
+/** Interfaces as the suite has them, in a namespace of this process. A test run takes one with a program on it. */
+function suiteInterfaces(): Readonly<Record<Side, number>> {
+  if (indexes !== undefined) return indexes;
+  enterPrivateNamespace();
+  const program = { fd: loadPassProgram() };
+  const made = Object.fromEntries(sides.map((side) => [side, makeInterface(side, portMac[side])]));
+  for (const index of Object.values(made)) attachXdp(program, index);
+  indexes = made as Record<Side, number>;
+  return indexes;
+}
+
+class XdpUnderTest implements EngineUnderTest {
+  readonly #indexes = suiteInterfaces();
+  readonly #object: BpfObject;
+  readonly #settings: MappedArray;
+  readonly #leases: MappedArray;
+  readonly #engine: XdpEngine;
+  readonly #port: XdpConnectionPort;
+  readonly #hops: SuiteHops;
+  readonly #out = new Uint8Array(frameLengthMax);
+  readonly #mtus = { clients: 1500, servers: 1500 };
+  #events: Int32Array[] = [];
+  #timeMs = 1_000_000;
+
+  constructor(limits: EngineLimits) {
+    const sizes = { ...limits, destinationsMax: 256, servicesMax: 64, slotsMax: 4096 };
+    const host = { processors: possibleCpuCount(), clockLagNs: 0, hashSeed: 42n, testClock: true };
+    const object = loadBpfObject(loadSettings(sizes, host));
+    this.#object = object;
+    this.#settings = new MappedArray(object.maps.get('.data.settings')!);
+    this.#leases = new MappedArray(object.maps.get('leases')!);
+    this.#setTime(this.#timeMs);
+    const clock: Clock = { nowMs: () => this.#timeMs, callAt: () => () => undefined };
+    const hops = new SuiteHops(this.#indexes, this.#mtus);
+    this.#hops = hops;
+    const nextHops = (sink: NextHopSink, onChanged: (address: IpAddress, hop: Hop) => void): NextHopSource =>
+      hops.follow(sink, onChanged);
+    this.#engine = new XdpEngine({ object, clock, interfaces: this.#interfaces(), nextHops });
+    this.#engine.completeNextHops();
+    const events = onDemand(openRingReader(object.maps.get('events')!));
+    this.#port = new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock, events });
+    this.#port.onEvents((batch) => this.#events.push(batch));
+  }
+
+  configure: EngineUnderTest['configure'] = (configuration) => this.#engine.configure(configuration);
+
+  async send(port: Side, frame: Uint8Array): Promise<FrameOut[]> {
+    this.#hops.meet(frame);
+    const program = this.#object.programs.get('baton')!;
+    const options = { ingressInterface: this.#indexes[port], out: this.#out };
+    const { verdict, length } = program.run(frame, options);
+    if (verdict !== XDP_TX && verdict !== XDP_REDIRECT) return [];
+    const bytes = this.#out.slice(0, length);
+    const out = verdict === XDP_TX ? port : sideOf(bytes);
+    return [{ port: out, bytes, checksumPartial: false, segmentSize: 0 }];
+  }
+
+  async sendFrozen(): Promise<FrameOut[]> {
+    throw new Error('a test run cannot be frozen');
+  }
+
+  async advance(ms: number): Promise<FrameOut[]> {
+    for (let left = ms; left > 0; left -= 100) {
+      this.#setTime(this.#timeMs + Math.min(100, left));
+      this.#engine.tick();
+    }
+    this.#engine.tick();
+    return [];
+  }
+
+  /** As the vrrp process writes it: first since when, then until when. */
+  setLease(slot: number, forMs: number): void {
+    const isValid = this.#leases.loadLong(slot, 0) > nanoseconds(this.#timeMs);
+    if (forMs > 0 && !isValid) this.#leases.storeLong(leaseSlots + 1 + slot, 0, nanoseconds(this.#timeMs));
+    this.#leases.storeLong(slot, 0, forMs === 0 ? 0n : nanoseconds(this.#timeMs + forMs));
+  }
+
+  setReachability(address: string, reachability: Reachability): void {
+    this.#hops.setReachability(address as IpAddress, reachability);
+  }
+
+  setMtu(port: Side, mtu: number): void {
+    this.#mtus[port] = mtu;
+    this.#engine.setInterfaces(this.#interfaces());
+    this.#hops.announceAll();
+  }
+
+  counters: EngineUnderTest['counters'] = () => this.#engine.counters();
+
+  exportPage: EngineUnderTest['exportPage'] = (cursor, recordsMax) => this.#port.exportPage(cursor, recordsMax);
+
+  importBatch: EngineUnderTest['importBatch'] = (batch) => this.#port.importBatch(batch);
+
+  async takeEvents(): Promise<Int32Array[]> {
+    this.#port.drain();
+    return this.#events.splice(0);
+  }
+
+  async close(): Promise<void> {
+    await this.#port.close();
+    await this.#engine.close();
+  }
+
+  #setTime(timeMs: number): void {
+    this.#timeMs = timeMs;
+    this.#settings.storeLong(0, SettingsLayout.testNow, nanoseconds(timeMs));
+  }
+
+  #interfaces(): XdpInterface[] {
+    return sides.map((name) => ({
+      name,
+      index: this.#indexes[name],
+      macAddress: portMac[name],
+      mtu: this.#mtus[name],
+    }));
+  }
+}
+
+/** The suite's network as routes and neighbours: every address is on the link of one of the interfaces, and answers. */
+class SuiteHops implements NextHopSource {
+  readonly #indexes: Readonly<Record<Side, number>>;
+  readonly #mtus: Readonly<Record<Side, number>>;
+  readonly #asked = new Set<IpAddress>();
+  readonly #met = new Set<IpAddress>();
+  readonly #reachability = new Map<IpAddress, Reachability>();
+  #sink: NextHopSink | undefined;
+  #onChanged: ((address: IpAddress, hop: Hop) => void) | undefined;
+
+  constructor(indexes: Readonly<Record<Side, number>>, mtus: Readonly<Record<Side, number>>) {
+    this.#indexes = indexes;
+    this.#mtus = mtus;
+  }
+
+  follow(sink: NextHopSink, onChanged: (address: IpAddress, hop: Hop) => void): this {
+    this.#sink = sink;
+    this.#onChanged = onChanged;
+    this.#writeRoutes();
+    return this;
+  }
+
+  hopFor(address: IpAddress): Hop {
+    this.#asked.add(address);
+    const side = sideBehind(address);
+    const reachability = this.#reachability.get(address) ?? 'reachable';
+    if (reachability === 'unreachable') {
+      return { state: 'unreachable', interfaceIndex: 0, mtu: 0, ownMacAddress: noMac, macAddress: noMac };
+    }
+    const resolved = reachability === 'reachable';
+    return {
+      state: resolved ? 'resolved' : 'resolving',
+      interfaceIndex: this.#indexes[side],
+      mtu: this.#mtus[side],
+      ownMacAddress: portMac[side],
+      macAddress: resolved ? neighbourMac(address) : noMac,
+    };
+  }
+
+  setReachability(address: IpAddress, reachability: Reachability): void {
+    this.#reachability.set(address, reachability);
+    this.#onChanged!(address, this.hopFor(address));
+  }
+
+  /** Everything again: an MTU is another one. */
+  announceAll(): void {
+    this.#writeRoutes();
+    for (const address of this.#asked) this.#onChanged!(address, this.hopFor(address));
+  }
+
+  /** Both ends of an IP packet are neighbours that the kernel knows. */
+  meet(frame: Uint8Array): void {
+    const etherType = (frame[12]! << 8) | frame[13]!;
+    const [at, length] = etherType === 0x0800 ? [26, 4] : etherType === 0x86dd ? [22, 16] : [frame.length, 16];
+    if (at + 2 * length > frame.length) return;
+    for (const offset of [at, at + length]) {
+      const address = ipAddressFromBytes(frame, offset, length);
+      if (this.#met.has(address)) continue;
+      this.#met.add(address);
+      this.#sink!.setNeighbour(this.#indexes[sideBehind(address)], address, neighbourMac(address));
+    }
+  }
+
+  release(): void {}
+  setPorts(): void {}
+  missing(): boolean {
+    return true;
+  }
+  close(): void {}
+
+  #writeRoutes(): void {
+    const onLink = (side: Side): Route => ({
+      kind: 'onLink',
+      interfaceIndex: this.#indexes[side],
+      mtu: this.#mtus[side],
+      ownMacAddress: portMac[side],
+      resolved: false,
+      macAddress: noMac,
+    });
+    const routes: [string, number, Side][] = [
+      ['0.0.0.0', 0, 'clients'],
+      ['10.0.0.0', 8, 'servers'],
+      ['::', 0, 'clients'],
+      ['2001:db8:a::', 48, 'servers'],
+    ];
+    for (const [address, length, side] of routes) {
+      this.#sink!.setRoute({ address: address as IpAddress, length }, onLink(side));
+    }
+  }
+}
+
+function sideBehind(address: IpAddress): Side {
+  return familyOf(address) === 'ipv4'
+    ? address.startsWith('10.')
+      ? 'servers'
+      : 'clients'
+    : address.startsWith('2001:db8:a:')
+      ? 'servers'
+      : 'clients';
+}
+
+/** The port whose MAC address a frame is from. */
+function sideOf(frame: Uint8Array): Side {
+  const side = sides.find((name) => Buffer.compare(portMac[name], frame.subarray(6, 12)) === 0);
+  if (side === undefined) throw new Error('a frame was redirected that is from none of the ports');
+  return side;
+}
+
+/** A reader that is not woken: the suite looks when it wants to know. */
+function onDemand(reader: BpfRingReader): BpfRingReader {
+  let end = (_: boolean): void => undefined;
+  return {
+    read: (recordsMax, visit) => reader.read(recordsMax, visit),
+    wait: () => new Promise((resolve) => (end = resolve)),
+    stop: () => {
+      reader.stop();
+      end(false);
+    },
+    close: () => reader.close(),
+  };
+}
+
+function nanoseconds(ms: number): bigint {
+  return BigInt(Math.round(ms * 1e6));
+}

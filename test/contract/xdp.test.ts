@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterEach, test } from 'node:test';
+import { probeXdp } from '../../src/platform/linux/bpf/probe.ts';
+import { datagramContract, fragmentContract } from './datagrams.ts';
+import { forwardingContract } from './forwarding.ts';
+import { ipv6Contract } from './ipv6.ts';
+import { lifecycleContract } from './lifecycle.ts';
+import { loadContract } from './load.ts';
+import { refusalContract } from './refusals.ts';
+import { replicationContract } from './replication.ts';
+import { closeXdpEngines, makeXdpEngine } from './xdp-harness.ts';
+
+const xdp = probeXdp();
+const reason = process.getuid?.() === 0 ? (xdp.usable ? undefined : xdp.reason) : 'needs root for a network namespace';
+
+if (reason !== undefined) test('the contract, on the xdp engine', { skip: reason }, () => undefined);
+else {
+  afterEach(closeXdpEngines);
+  forwardingContract('xdp', makeXdpEngine);
+  refusalContract('xdp', makeXdpEngine);
+  lifecycleContract('xdp', makeXdpEngine);
+  replicationContract('xdp', makeXdpEngine);
+  datagramContract('xdp', makeXdpEngine);
+  fragmentContract('xdp', makeXdpEngine);
+  loadContract('xdp', makeXdpEngine);
+  ipv6Contract('xdp', makeXdpEngine);
+}
