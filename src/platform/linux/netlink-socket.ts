@@ -101,17 +101,31 @@ export class NetlinkSocket {
     }
   }
 
+  /** Begins a dump that is to be read piece by piece; gives what `continueDump` wants. One dump at a time. */
+  beginDump(type: number, fixed: Uint8Array): number {
+    return this.send(type, NLM_F_DUMP, fixed, []);
+  }
+
+  /** Reads the next piece (up to 32 KiB). `interrupted`: the table changed meanwhile, so the dump is to be done again. */
+  continueDump(sequence: number, each: (message: NetlinkMessage) => void): { done: boolean; interrupted: boolean } {
+    let interrupted = false;
+    for (const message of this.#receiveAnswer()) {
+      if (message.sequence !== sequence) continue;
+      if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
+      if (message.type === NLMSG_DONE) return { done: true, interrupted };
+      if (message.type === NLMSG_ERROR) throw new SystemError('recv', errorOf(message), 'read the kernel tables');
+      each(message);
+    }
+    return { done: false, interrupted };
+  }
+
   #dumpOnce(type: number, fixed: Uint8Array, each: (message: NetlinkMessage) => void): boolean {
-    const sequence = this.send(type, NLM_F_DUMP, fixed, []);
+    const sequence = this.beginDump(type, fixed);
     let interrupted = false;
     for (;;) {
-      for (const message of this.#receiveAnswer()) {
-        if (message.sequence !== sequence) continue;
-        if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
-        if (message.type === NLMSG_DONE) return interrupted;
-        if (message.type === NLMSG_ERROR) throw new SystemError('recv', errorOf(message), 'read the kernel tables');
-        each(message);
-      }
+      const piece = this.continueDump(sequence, each);
+      interrupted ||= piece.interrupted;
+      if (piece.done) return interrupted;
     }
   }
 

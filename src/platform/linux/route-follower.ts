@@ -1,35 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { KernelEvent, KernelLink, KernelNeighbour, NeighbourState } from '../../engine/xdp/kernel-routes.ts';
+import type { KernelEvent, KernelLink } from '../../engine/xdp/kernel-routes.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { type Family, familyOf, type IpAddress, ipAddressBytes } from '../../lib/ip-address.ts';
-import { type NetlinkMessage, NLM_F_CREATE, parseAttributes, viewOf } from './netlink-message.ts';
+import { type NetlinkMessage, NLM_F_CREATE, viewOf } from './netlink-message.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
 import { RouteBook } from './route-follower-book.ts';
+import {
+  linkOf,
+  neighbourEventOf,
+  policyRuleOf,
+  readLinks,
+  readNeighbours,
+  readPolicyRules,
+  readRoutes,
+  readRoutesInTurns,
+} from './route-follower-dump.ts';
 import { ReadableWatch } from './route-follower-wait.ts';
 import {
-  FRA_PRIORITY,
   familyNumber,
-  fibRuleHeaderLength,
-  ifinfomsgLength,
-  type Link,
   NDA_DST,
-  type Neighbour,
   NTF_USE,
-  NUD_STALE,
-  NUD_VALID,
   ndmsgLength,
-  parseLink,
-  parseNeighbour,
   parseRoute,
   type RouteDetail,
   RTM_DELADDR,
   RTM_DELLINK,
   RTM_DELNEIGH,
   RTM_DELROUTE,
-  RTM_GETLINK,
-  RTM_GETNEIGH,
-  RTM_GETROUTE,
-  RTM_GETRULE,
   RTM_NEWADDR,
   RTM_NEWLINK,
   RTM_NEWNEIGH,
@@ -43,7 +40,6 @@ import {
   RTNLGRP_IPV6_RULE,
   RTNLGRP_LINK,
   RTNLGRP_NEIGH,
-  rtmsgLength,
 } from './rtnetlink.ts';
 
 export interface RouteFollowerSettings {
@@ -54,11 +50,15 @@ export interface RouteFollowerSettings {
   readonly onWarning: (sentence: string) => void;
 }
 
+interface RouteNotification {
+  readonly detail: RouteDetail;
+  readonly gone: boolean;
+  readonly flags: number;
+}
+
 const families = ['ipv4', 'ipv6'] as const;
-/** The priorities of the rules that every network namespace begins with (net/ipv4/fib_rules.c, net/ipv6/fib6_rules.c). */
-const defaultRulePriorities = [0, 32_766, 32_767];
-/** Reading the routes may take at most this share of the time, however fast they change. */
-const dumpShareMax = 0.1;
+/** Reading the routes may go on for at most this share of the time, however fast they change. */
+const dumpShareMax = 0.2;
 /**
  * A link or an IPv4 address takes routes with it without a word (net/ipv4/fib_frontend.c: fib_disable_ip), and only
  * after it was reported itself: the routes are read a little later, and once more for a kernel that was slow.
@@ -68,7 +68,8 @@ const confirmMs = 500;
 const retryMs = 1000;
 /** The event loop gets its turn after so many datagrams of notifications. */
 const datagramsMax = 128;
-const macLength = 6;
+/** More notifications than this during a dump lead to another one. */
+const meanwhileMax = 10_000;
 
 /**
  * Follows the kernel's links, neighbours and routes (the tables local, main and default) by rtnetlink on Node's event
@@ -83,13 +84,16 @@ export class RouteFollower {
   readonly #monitor: NetlinkSocket;
   readonly #book = new RouteBook();
   readonly #links = new Map<number, KernelLink>();
+  #pending: KernelEvent[] = [];
   /** When the routes of a family have to be read next. */
   readonly #dumpAtMs: Record<Family, number> = { ipv4: Number.POSITIVE_INFINITY, ipv6: Number.POSITIVE_INFINITY };
   #confirmAtMs = Number.NEGATIVE_INFINITY;
   #dumpEarliestMs = Number.NEGATIVE_INFINITY;
-  #pending: KernelEvent[] = [];
   /** Everything has to be read again. */
   #lost = false;
+  #reading = false;
+  /** Route notifications since the dump that is going on began. */
+  #meanwhile: RouteNotification[] = [];
   #timerMs = Number.POSITIVE_INFINITY;
   #cancelTimer: (() => void) | undefined;
   #watch: ReadableWatch | undefined;
@@ -119,7 +123,7 @@ export class RouteFollower {
   start(): void {
     this.#readEverything();
     this.#report();
-    this.#watch = new ReadableWatch(this.#monitor.fd, () => this.#guarded(() => this.#drain()));
+    this.#watch = new ReadableWatch(this.#monitor.fd, () => void this.#guarded(() => this.#drain()));
   }
 
   /**
@@ -128,8 +132,8 @@ export class RouteFollower {
    */
   ask(interfaceIndex: number, address: IpAddress): void {
     if (this.#closed) return;
-    const structure = new Uint8Array(ndmsgLength);
     // struct ndmsg { u8 family; u8 pad; u16 pad; s32 ifindex; u16 state; u8 flags; u8 type; }
+    const structure = new Uint8Array(ndmsgLength);
     const view = viewOf(structure);
     view.setUint8(0, familyNumber(familyOf(address)));
     view.setInt32(4, interfaceIndex, true);
@@ -152,19 +156,19 @@ export class RouteFollower {
   }
 
   #drain(): void {
-    const outcome = this.#monitor.receive((message) => this.#apply(message), datagramsMax);
-    if (outcome === 'overrun') this.#lost = true;
+    if (this.#monitor.receive((message) => this.#apply(message), datagramsMax) === 'overrun') this.#lost = true;
     this.#report();
     this.#arm();
   }
 
   /** A kernel that does not answer is asked again: it must not end the process. */
-  #guarded(task: () => void): void {
+  async #guarded(task: () => void | Promise<void>): Promise<void> {
     try {
-      task();
+      await task();
     } catch (error) {
       this.#onWarning(
-        `the kernel's routes and neighbours could not be read and may be out of date; trying again: ${(error as Error).message}`,
+        "the kernel's routes and neighbours could not be read and may be out of date, which is tried again every second: " +
+          (error as Error).message,
       );
       this.#lost = true;
       this.#dumpEarliestMs = this.#clock.nowMs() + retryMs;
@@ -178,117 +182,48 @@ export class RouteFollower {
     if (events.length > 0) this.#onEvents(events);
   }
 
-  #apply({ type, payload, flags }: NetlinkMessage): void {
+  #apply(message: NetlinkMessage): void {
+    const { type, payload, flags } = message;
     if (type === RTM_NEWNEIGH || type === RTM_DELNEIGH) {
-      const neighbour = parseNeighbour(payload);
-      if (neighbour.ok && !isGroup(neighbour.value.address))
-        this.#pending.push(neighbourEvent(neighbour.value, type === RTM_DELNEIGH));
+      const event = neighbourEventOf(message);
+      if (event !== undefined) this.#pending.push(event);
     } else if (type === RTM_NEWROUTE || type === RTM_DELROUTE) {
       const route = parseRoute(payload);
-      if (!route.ok) return;
-      const outcome = this.#book.apply(route.value, type === RTM_DELROUTE, flags);
-      if (outcome === 'unclear') this.#requestDump([route.value.family], 0);
+      if (route.ok) this.#applyRoute({ detail: route.value, gone: type === RTM_DELROUTE, flags });
     } else if (type === RTM_NEWLINK || type === RTM_DELLINK) {
       this.#applyLink(payload, type === RTM_DELLINK);
     } else if (type === RTM_NEWADDR || type === RTM_DELADDR) {
       const family = families.find((each) => familyNumber(each) === payload[0]);
       if (family !== undefined) this.#expectSilentChange([family]);
-    } else if (type === RTM_NEWRULE) this.#checkRule(payload);
+    } else if (type === RTM_NEWRULE) this.#warnOfRule(policyRuleOf(payload));
+  }
+
+  #applyRoute(notification: RouteNotification): void {
+    const { detail, gone, flags } = notification;
+    const outcome = this.#book.apply(detail, gone, flags);
+    const forgotten = this.#reading && this.#meanwhile.length >= meanwhileMax;
+    if (this.#reading && !forgotten) this.#meanwhile.push(notification);
+    if (outcome === 'unclear' || forgotten) this.#requestDump([detail.family], this.#clock.nowMs());
   }
 
   #applyLink(payload: Uint8Array, gone: boolean): void {
-    // A bridge reports its ports under the family of bridges (net/bridge/br_netlink.c), also when one leaves it: that
-    // is not the end of the interface.
-    const link = payload[0] === 0 ? parseLink(payload) : undefined;
-    if (!link?.ok) return;
-    const now = kernelLink(link.value);
-    const { interfaceIndex } = now;
+    const link = linkOf(payload);
+    if (link === undefined) return;
+    const { interfaceIndex } = link;
     const known = this.#links.get(interfaceIndex);
     if (gone) {
       this.#links.delete(interfaceIndex);
       this.#pending.push({ kind: 'linkGone', interfaceIndex });
     } else {
-      if (known !== undefined && sameLink(known, now)) return;
-      this.#links.set(interfaceIndex, now);
-      this.#pending.push({ kind: 'link', link: now });
+      if (known !== undefined && sameLink(known, link)) return;
+      this.#links.set(interfaceIndex, link);
+      this.#pending.push({ kind: 'link', link });
     }
-    if (gone || known?.up !== now.up) this.#expectSilentChange(families);
+    if (gone || known?.up !== link.up) this.#expectSilentChange(families);
   }
 
-  #readEverything(): void {
-    const links: KernelLink[] = [];
-    this.#requests.dump(
-      RTM_GETLINK,
-      new Uint8Array(ifinfomsgLength),
-      () => {
-        links.length = 0;
-      },
-      ({ type, payload }) => {
-        const link = type === RTM_NEWLINK && payload[0] === 0 ? parseLink(payload) : undefined;
-        if (link?.ok) links.push(kernelLink(link.value));
-      },
-    );
-    this.#links.clear();
-    for (const link of links) this.#links.set(link.interfaceIndex, link);
-    this.#pending.push({ kind: 'links', links });
-    const neighbours = families.flatMap((family) => this.#readNeighbours(family));
-    this.#pending.push({ kind: 'neighbours', neighbours });
-    for (const family of families) this.#readRoutes(family);
-    this.#readRules();
-    this.#lost = false;
-  }
-
-  #readNeighbours(family: Family): KernelNeighbour[] {
-    const neighbours: KernelNeighbour[] = [];
-    const request = new Uint8Array(ndmsgLength);
-    request[0] = familyNumber(family);
-    const restart = (): void => {
-      neighbours.length = 0;
-    };
-    this.#requests.dump(RTM_GETNEIGH, request, restart, ({ type, payload }) => {
-      const neighbour = type === RTM_NEWNEIGH ? parseNeighbour(payload) : undefined;
-      if (neighbour?.ok && !isGroup(neighbour.value.address)) neighbours.push(kernelNeighbour(neighbour.value));
-    });
-    return neighbours;
-  }
-
-  #readRoutes(family: Family): void {
-    const routes: RouteDetail[] = [];
-    const request = new Uint8Array(rtmsgLength);
-    request[0] = familyNumber(family);
-    const restart = (): void => {
-      routes.length = 0;
-    };
-    this.#requests.dump(RTM_GETROUTE, request, restart, ({ type, payload }) => {
-      const route = type === RTM_NEWROUTE ? parseRoute(payload) : undefined;
-      if (route?.ok) routes.push(route.value);
-    });
-    this.#book.replaceFamily(family, routes);
-    this.#dumpAtMs[family] = Number.POSITIVE_INFINITY;
-  }
-
-  #readRules(): void {
-    for (const family of families) {
-      const request = new Uint8Array(fibRuleHeaderLength);
-      request[0] = familyNumber(family);
-      this.#requests.dump(
-        RTM_GETRULE,
-        request,
-        () => {},
-        ({ type, payload }) => {
-          if (type === RTM_NEWRULE) this.#checkRule(payload);
-        },
-      );
-    }
-  }
-
-  #checkRule(payload: Uint8Array): void {
-    if (this.#warnedOfRules || !families.some((family) => familyNumber(family) === payload[0])) return;
-    const attributes = parseAttributes(payload, fibRuleHeaderLength);
-    const bytes = attributes.ok ? attributes.value.get(FRA_PRIORITY) : undefined;
-    // The rule of priority 0 goes without the attribute.
-    const priority = bytes?.length === 4 ? viewOf(bytes).getUint32(0, true) : 0;
-    if (defaultRulePriorities.includes(priority)) return;
+  #warnOfRule(priority: number | undefined): void {
+    if (priority === undefined || this.#warnedOfRules) return;
     this.#warnedOfRules = true;
     this.#onWarning(
       `this host has policy routing rules (one of priority ${priority}), which the engine does not follow: it forwards by the ` +
@@ -297,71 +232,79 @@ export class RouteFollower {
   }
 
   #expectSilentChange(which: readonly Family[]): void {
-    this.#requestDump(which, settleMs);
-    this.#confirmAtMs = this.#clock.nowMs() + confirmMs;
+    const nowMs = this.#clock.nowMs();
+    this.#requestDump(which, nowMs + settleMs);
+    this.#confirmAtMs = nowMs + confirmMs;
   }
 
-  #requestDump(which: readonly Family[], delayMs: number): void {
-    const atMs = Math.max(this.#clock.nowMs() + delayMs, this.#dumpEarliestMs);
+  #requestDump(which: readonly Family[], atMs: number): void {
     for (const family of which) this.#dumpAtMs[family] = Math.min(this.#dumpAtMs[family], atMs);
   }
 
   #arm(): void {
-    const atMs = Math.min(
-      ...Object.values(this.#dumpAtMs),
-      this.#lost ? this.#dumpEarliestMs : Number.POSITIVE_INFINITY,
-    );
-    if (this.#closed || atMs >= this.#timerMs) return;
+    const wantedMs = this.#lost ? Number.NEGATIVE_INFINITY : Math.min(...Object.values(this.#dumpAtMs));
+    const atMs = Math.max(wantedMs, this.#dumpEarliestMs);
+    if (this.#closed || this.#reading || atMs >= this.#timerMs) return;
     this.#cancelTimer?.();
     this.#timerMs = atMs;
     this.#cancelTimer = this.#clock.callAt(atMs, () => {
       this.#timerMs = Number.POSITIVE_INFINITY;
-      this.#guarded(() => this.#readDue());
+      void this.#guarded(() => this.#readDue());
     });
   }
 
-  #readDue(): void {
+  async #readDue(): Promise<void> {
     const startMs = this.#clock.nowMs();
-    // What was reported before the dump is in it, and must not be taken for what came after.
-    if (this.#monitor.receive((message) => this.#apply(message)) === 'overrun') this.#lost = true;
-    const due = families.filter((family) => this.#dumpAtMs[family] <= startMs);
-    if (this.#lost) this.#readEverything();
-    else for (const family of due) this.#readRoutes(family);
-    if (this.#confirmAtMs > startMs && due.length > 0) {
-      for (const family of due) this.#dumpAtMs[family] = this.#confirmAtMs;
+    this.#reading = true;
+    try {
+      // What was reported before the dump is in it, and must not be taken for what came after.
+      if (this.#monitor.receive((message) => this.#apply(message)) === 'overrun') this.#lost = true;
+      const due = families.filter((family) => this.#dumpAtMs[family] <= startMs);
+      if (this.#lost) this.#readEverything();
+      else for (const family of due) await this.#readRoutesAgain(family);
+      if (this.#confirmAtMs > startMs) this.#requestDump(due, this.#confirmAtMs);
+    } finally {
+      this.#reading = false;
+      const endMs = this.#clock.nowMs();
+      this.#dumpEarliestMs = endMs + (endMs - startMs) * (1 / dumpShareMax - 1);
     }
-    const endMs = this.#clock.nowMs();
-    this.#dumpEarliestMs = endMs + (endMs - startMs) * (1 / dumpShareMax - 1);
+    if (this.#closed) return;
     this.#report();
     this.#arm();
   }
-}
 
-function kernelLink({ index, name, macAddress, mtu, up, running }: Link): KernelLink {
-  return { interfaceIndex: index, name, macAddress, mtu, up: up && running };
+  #readEverything(): void {
+    const links = readLinks(this.#requests);
+    this.#links.clear();
+    for (const link of links) this.#links.set(link.interfaceIndex, link);
+    const neighbours = families.flatMap((family) => readNeighbours(this.#requests, family));
+    this.#pending.push({ kind: 'links', links }, { kind: 'neighbours', neighbours });
+    for (const family of families) {
+      this.#book.replaceFamily(family, readRoutes(this.#requests, family));
+      this.#dumpAtMs[family] = Number.POSITIVE_INFINITY;
+      for (const priority of readPolicyRules(this.#requests, family)) this.#warnOfRule(priority);
+    }
+    this.#lost = false;
+  }
+
+  async #readRoutesAgain(family: Family): Promise<void> {
+    const start = (): void => {
+      this.#meanwhile = [];
+      this.#dumpAtMs[family] = Number.POSITIVE_INFINITY;
+    };
+    const routes = await readRoutesInTurns(this.#requests, family, start, () => this.#closed);
+    if (routes === undefined) return;
+    this.#book.replaceFamily(family, routes);
+    // The dump is older than some of what was reported while it was read, and newer than the rest: applied once more, in
+    // order, the notifications lead to where the kernel is.
+    const meanwhile = this.#meanwhile;
+    this.#meanwhile = [];
+    for (const each of meanwhile) if (each.detail.family === family) this.#applyRoute(each);
+  }
 }
 
 function sameLink(a: KernelLink, b: KernelLink): boolean {
   const sameMac =
     a.macAddress.length === b.macAddress.length && a.macAddress.every((byte, i) => byte === b.macAddress[i]);
   return sameMac && a.name === b.name && a.mtu === b.mtu && a.up === b.up;
-}
-
-function neighbourEvent(neighbour: Neighbour, gone: boolean): KernelEvent {
-  if (!gone) return { kind: 'neighbour', neighbour: kernelNeighbour(neighbour) };
-  return { kind: 'neighbourGone', interfaceIndex: neighbour.interfaceIndex, address: neighbour.address };
-}
-
-/** The kernel lists the groups that it has sent to (RFC 1112, RFC 2464 section 7): a group is nobody's neighbour. */
-function isGroup(address: IpAddress): boolean {
-  return familyOf(address) === 'ipv6' ? /^ff[0-9a-f]{2}:/.test(address) : Number.parseInt(address, 10) >= 224;
-}
-
-function kernelNeighbour({ interfaceIndex, address, state, macAddress }: Neighbour): KernelNeighbour {
-  return { interfaceIndex, address, state: neighbourState(state, macAddress), macAddress };
-}
-
-function neighbourState(state: number, macAddress: Uint8Array): NeighbourState {
-  if ((state & NUD_VALID) === 0 || macAddress.length !== macLength) return 'unresolved';
-  return (state & NUD_STALE) !== 0 ? 'stale' : 'usable';
 }
