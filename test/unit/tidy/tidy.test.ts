@@ -17,7 +17,10 @@ const testFileLinesMax = 600;
 const testFunctionLinesMax = 200;
 
 /** Files that may be longer, or hold a longer function, and why. */
-const lengthExceptions: Readonly<Record<string, string>> = {};
+const lengthExceptions: Readonly<Record<string, string>> = {
+  'src/engine/xdp/layout/structs.ts': 'generated',
+  'src/engine/xdp/layout/field-sizes.ts': 'generated',
+};
 
 const bannedNameParts = /^(utils?|helpers?|types?|managers?|handlers?|data|infos?|misc|common)$/;
 
