@@ -59,6 +59,8 @@ interface RouteNotification {
 const families = ['ipv4', 'ipv6'] as const;
 /** Reading the routes may go on for at most this share of the time, however fast they change. */
 const dumpShareMax = 0.2;
+/** Unless that is too long to be out of date. */
+const restMsMax = 1000;
 /**
  * A link or an IPv4 address takes routes with it without a word (net/ipv4/fib_frontend.c: fib_disable_ip), and only
  * after it was reported itself: the routes are read a little later, and once more for a kernel that was slow.
@@ -121,7 +123,8 @@ export class RouteFollower {
 
   /** Reads and reports everything before it returns, then follows. Throws a SystemError when the kernel does not answer. */
   start(): void {
-    this.#readEverything();
+    this.#readAllButRoutes();
+    for (const family of families) this.#book.replaceFamily(family, readRoutes(this.#requests, family));
     this.#report();
     this.#watch = new ReadableWatch(this.#monitor.fd, () => void this.#guarded(() => this.#drain()));
   }
@@ -259,32 +262,30 @@ export class RouteFollower {
     try {
       // What was reported before the dump is in it, and must not be taken for what came after.
       if (this.#monitor.receive((message) => this.#apply(message)) === 'overrun') this.#lost = true;
-      const due = families.filter((family) => this.#dumpAtMs[family] <= startMs);
-      if (this.#lost) this.#readEverything();
-      else for (const family of due) await this.#readRoutesAgain(family);
+      const due = families.filter((family) => this.#lost || this.#dumpAtMs[family] <= startMs);
+      if (this.#lost) this.#readAllButRoutes();
+      this.#lost = false;
+      for (const family of due) await this.#readRoutesAgain(family);
       if (this.#confirmAtMs > startMs) this.#requestDump(due, this.#confirmAtMs);
     } finally {
       this.#reading = false;
       const endMs = this.#clock.nowMs();
-      this.#dumpEarliestMs = endMs + (endMs - startMs) * (1 / dumpShareMax - 1);
+      this.#dumpEarliestMs = endMs + Math.min((endMs - startMs) * (1 / dumpShareMax - 1), restMsMax);
     }
     if (this.#closed) return;
     this.#report();
     this.#arm();
   }
 
-  #readEverything(): void {
+  #readAllButRoutes(): void {
     const links = readLinks(this.#requests);
     this.#links.clear();
     for (const link of links) this.#links.set(link.interfaceIndex, link);
     const neighbours = families.flatMap((family) => readNeighbours(this.#requests, family));
     this.#pending.push({ kind: 'links', links }, { kind: 'neighbours', neighbours });
     for (const family of families) {
-      this.#book.replaceFamily(family, readRoutes(this.#requests, family));
-      this.#dumpAtMs[family] = Number.POSITIVE_INFINITY;
       for (const priority of readPolicyRules(this.#requests, family)) this.#warnOfRule(priority);
     }
-    this.#lost = false;
   }
 
   async #readRoutesAgain(family: Family): Promise<void> {
