@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Election } from '../../src/director/election.ts';
 import type { ElectedRouter } from '../../src/director/election-router.ts';
+import { parseBequest, writeBequest } from '../../src/director/election-succession.ts';
 import type { AddressKeeper, Announcer, LeaseWriter, SyncTransport, VrrpTransport } from '../../src/director/ports.ts';
 import { type Replication, startReplication } from '../../src/director/replication.ts';
 import type { ConnectionPort } from '../../src/engine/engine.ts';
@@ -8,7 +9,7 @@ import type { Clock } from '../../src/lib/clock.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import type { Prng } from '../../src/lib/prng.ts';
 import { watchEngine } from '../../src/processes/engine-watch.ts';
-import { SimulatedHost } from '../support/simulated-segment.ts';
+import { SimulatedHost, type SimulatedHostOptions } from '../support/simulated-segment.ts';
 import type { SimulatedTime } from '../support/simulated-time.ts';
 import { type EngineTimes, LeaseArray, SimulatedEngine } from './engine.ts';
 import type { Rules } from './rules.ts';
@@ -58,11 +59,11 @@ const syncId = 51;
 /** One director: election, replication and engine as they are composed in src/processes, each in a process that can stand still. */
 export class SimulatedDirector {
   readonly name: string;
-  readonly vrrpHost: SimulatedHost;
-  readonly syncHost: SimulatedHost;
+  vrrpHost: SimulatedHost;
+  syncHost: SimulatedHost;
   readonly engineHost: SimulatedHost;
-  readonly election: Election;
-  readonly replication: Replication;
+  election: Election;
+  replication: Replication;
   readonly engine: SimulatedEngine;
   readonly leases = new LeaseArray();
   routers: readonly ElectedRouter[];
@@ -71,6 +72,9 @@ export class SimulatedDirector {
   hear: Parameters<VrrpTransport['onReceive']>[0] = () => {};
   receive: Parameters<SyncTransport['onReceive']>[0] = () => {};
   readonly #setting: DirectorSetting;
+  readonly #hostOptions: SimulatedHostOptions;
+  /** The main process is dead and its successor not there yet; what that one will be configured with. */
+  #absent: { routers: readonly ElectedRouter[] } | undefined;
 
   constructor(setting: DirectorSetting) {
     const { name, time, dice, mutation, rules } = setting;
@@ -78,7 +82,11 @@ export class SimulatedDirector {
     this.name = name;
     this.routers = setting.routers;
     // Timers of an idle Node process fire so late.
-    const options = { arrivalsMax: mutation.arrivalsMax ?? arrivalsMax, latenessMs: () => dice.fraction() * 0.4 };
+    const options: SimulatedHostOptions = {
+      arrivalsMax: mutation.arrivalsMax ?? arrivalsMax,
+      latenessMs: () => dice.fraction() * 0.4,
+    };
+    this.#hostOptions = options;
     this.vrrpHost = new SimulatedHost(`${name} vrrp`, time, options);
     this.syncHost = new SimulatedHost(`${name} sync`, time, options);
     this.engineHost = new SimulatedHost(`${name} engine`, time, options);
@@ -86,7 +94,7 @@ export class SimulatedDirector {
     const { engineHost, syncHost, leases } = this;
     this.engine = new SimulatedEngine(engineHost, syncHost, leases, slots, setting.times, setting.onSettled);
     this.election = this.#startElection(rules);
-    this.replication = this.#startReplication();
+    this.replication = this.#startReplication(setting.epoch);
     this.election.configure(this.routers);
   }
 
@@ -98,7 +106,47 @@ export class SimulatedDirector {
     return this.vrrpHost.alive;
   }
 
+  /**
+   * The main process dies; engine and vrrp process go on. The next one goes on in their place after `downMs`, from a vrrp
+   * process that answers.
+   */
+  restartInPlace(downMs: number, epoch: number): void {
+    if (this.#absent !== undefined) return;
+    const { name, time } = this.#setting;
+    const [absent, vrrpHost] = [{ routers: this.routers }, this.vrrpHost];
+    this.#absent = absent;
+    this.replication.close();
+    this.syncHost.kill();
+    time.callAt(time.nowMs() + downMs, () => {
+      if (!this.alive || this.#absent !== absent || vrrpHost !== this.vrrpHost) return;
+      this.#absent = undefined;
+      this.syncHost = new SimulatedHost(`${name} sync`, time, this.#hostOptions);
+      this.engine.reader = this.syncHost;
+      this.#succeedElection(absent.routers);
+      this.replication = this.#startReplication(epoch);
+      this.#setting.onSettled();
+    });
+  }
+
+  #succeedElection(routers: readonly ElectedRouter[]): void {
+    const { name, time, rules, write } = this.#setting;
+    const [formerHost, former] = [this.vrrpHost, this.election];
+    const parsed = formerHost.frozen ? undefined : parseBequest(writeBequest(former.bequeath()));
+    if (parsed !== undefined) former.fallSilent();
+    formerHost.kill();
+    this.vrrpHost = new SimulatedHost(`${name} vrrp`, time, this.#hostOptions);
+    this.election = this.#startElection(rules);
+    write(name, parsed?.ok ? 'goes on in the place of its predecessor' : 'finds nothing to go on from');
+    if (parsed?.ok) this.election.inherit(parsed.value);
+    this.routers = routers;
+    this.election.configure(routers);
+  }
+
   reconfigure(routers: readonly ElectedRouter[]): void {
+    if (this.#absent !== undefined) {
+      this.#absent.routers = routers;
+      return;
+    }
     this.vrrpHost.deliver(() => {
       this.routers = routers;
       this.election.configure(routers);
@@ -106,11 +154,14 @@ export class SimulatedDirector {
   }
 
   handOver(): void {
+    if (this.#absent !== undefined) return;
     this.vrrpHost.deliver(() => void this.election.handOver());
   }
 
   /** As Director.stop: the election resigns first, then sync says good-bye. */
   shutDown(onStopped: () => void): void {
+    // Without a main process the signal goes to the vrrp process, which then does not wait for another one.
+    this.#absent &&= { ...this.#absent };
     this.vrrpHost.deliver(() => {
       const stopped = this.election.stop().then(() => {
         this.syncHost.deliver(() => this.replication.close());
@@ -192,9 +243,9 @@ export class SimulatedDirector {
     };
   }
 
-  #startReplication(): Replication {
-    const { name, epoch, mutation, sendDatagram, write } = this.#setting;
-    const { syncHost, vrrpHost, engine } = this;
+  #startReplication(epoch: number): Replication {
+    const { name, mutation, sendDatagram, write } = this.#setting;
+    const { syncHost, engine } = this;
     const transport: SyncTransport = {
       send: (datagram) => sendDatagram(name, datagram.slice()),
       onReceive: (listener) => {
@@ -217,7 +268,7 @@ export class SimulatedDirector {
         write(name, `synchronisation is ${gate}`);
         const open = mutation.gate?.(gate !== 'joining') ?? gate !== 'joining';
         this.#setting.time.callAt(syncHost.nowMs() + gateDelayMs, () => {
-          vrrpHost.deliver(() => this.election.setGate(open));
+          if (syncHost.alive) this.vrrpHost.deliver(() => this.election.setGate(open));
         });
       },
       tuning: { windowBytes: 1 << 18 },

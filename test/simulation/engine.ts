@@ -59,7 +59,7 @@ const refreshesPerTimeout = 3;
 export class SimulatedEngine implements ConnectionPort {
   readonly #host: SimulatedHost;
   /** Where the listener and the answers run. */
-  readonly #reader: SimulatedHost;
+  reader: SimulatedHost;
   readonly #leases: Leases;
   readonly #leaseArray: LeaseArray;
   readonly #times: EngineTimes;
@@ -78,7 +78,7 @@ export class SimulatedEngine implements ConnectionPort {
     onSettled: () => void,
   ) {
     this.#host = host;
-    this.#reader = reader;
+    this.reader = reader;
     this.#leaseArray = leaseArray;
     this.#times = times;
     this.#onSettled = onSettled;
@@ -240,7 +240,7 @@ export class SimulatedEngine implements ConnectionPort {
       const batch = new Int32Array(this.#pending.length * recordWords);
       for (const [i, one] of this.#pending.entries()) batch.set(one, i * recordWords);
       this.#pending = [];
-      this.#reader.deliver(() => this.#listener(batch));
+      this.reader.deliver(() => this.#listener(batch));
     });
   }
 
@@ -249,7 +249,7 @@ export class SimulatedEngine implements ConnectionPort {
     return new Promise((resolve) => {
       this.#host.deliver(() => {
         const value = work();
-        this.#reader.callAt(this.#reader.nowMs() + 0.1, () => {
+        this.reader.callAt(this.reader.nowMs() + 0.1, () => {
           resolve(value);
           this.#onSettled();
         });

@@ -80,3 +80,12 @@ export const faults: Readonly<Record<string, Fault>> = {
 };
 
 export const faultNames = Object.keys(faults);
+
+/** Where the kernel forwards, a director that dies does not take the election along. */
+export const faultsInPlace: Readonly<Record<string, Fault>> = {
+  ...faults,
+  'restart in place': (world, name, dice) => world.restartInPlace(name, dice.below(pick(dice, [5, 300, 1500]))),
+};
+
+/** Half of the failures are that one. */
+export const faultNamesInPlace = [...faultNames, ...faultNames.map(() => 'restart in place')];

@@ -178,7 +178,8 @@ export class Rules {
     if (change.kind !== 'transition') return;
     const part = this.#part(director, view.leaseSlot);
     part.owesSilence = false;
-    if (view.state !== 'active') return;
+    // Going on in another process is the same term.
+    if (view.state !== 'active' || change.reason === 'resumed') return;
     part.termSinceMs = this.#setting.nowMs();
     if (change.reason === 'preempting' || change.reason === 'owner') this.#checkCopy(part);
   }

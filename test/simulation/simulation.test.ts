@@ -6,9 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { mutants, slowButCorrect } from './mutants.ts';
 import { ruleTexts } from './rules.ts';
 import { namedSeeds } from './seeds.ts';
-import { type Outcome, simulate } from './simulation.ts';
+import { inPlaceFromSeed, type Outcome, simulate } from './simulation.ts';
 
 const runs = Number(process.env.SIMULATIONS ?? 1000);
+const inPlaceRuns = Math.ceil(runs / 5);
 const mutantSeedsMax = 120;
 
 /** As `npm run sim` does it; the two halves share the processors of the machine. */
@@ -16,6 +17,10 @@ test(`${runs} runs without a violation`, async () => {
   const half = Math.ceil(runs / 2);
   const reports = await Promise.all([runFrom(1, half), runFrom(1 + half, half)]);
   assert.deepEqual(reports, ['', '']);
+});
+
+test(`${inPlaceRuns} runs with directors restarted in place, without a violation`, async () => {
+  assert.equal(await runFrom(inPlaceFromSeed, inPlaceRuns), '');
 });
 
 for (const { seed, found } of namedSeeds) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrng, type Prng } from '../../src/lib/prng.ts';
 import type { Mutation } from './director.ts';
-import { faultNames, faults } from './faults.ts';
+import { faultNames, faultNamesInPlace, faultsInPlace } from './faults.ts';
 import { chance, makePlan, type Plan, pick } from './plan.ts';
 import type { Violation } from './rules.ts';
 import { Transcript } from './transcript.ts';
@@ -26,6 +26,9 @@ export interface Outcome {
 const slackMs = 700;
 const snapshotMs = 500;
 const boundsPeriodMs = 1000;
+
+/** In the runs of these seeds directors are restarted in place, besides all other failures. */
+export const inPlaceFromSeed = 1_000_000;
 
 /** One run. The same seed gives the same run, with or without a transcript. */
 export async function simulate(seed: number, mutation: Mutation = {}, keepTranscript = false): Promise<Outcome> {
@@ -84,9 +87,9 @@ async function failOften(world: World, dice: Prng): Promise<void> {
 
 function fail(world: World, dice: Prng): void {
   const name = pick(dice, world.plan.names);
-  const fault = pick(dice, faultNames);
+  const fault = pick(dice, world.plan.seed < inPlaceFromSeed ? faultNames : faultNamesInPlace);
   world.write(name, `--- ${fault}`);
-  faults[fault]!(world, name, dice);
+  faultsInPlace[fault]!(world, name, dice);
 }
 
 /** The network is whole and nothing fails: now everything must come right and stay so. */

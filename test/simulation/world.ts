@@ -164,6 +164,11 @@ export class World {
     });
   }
 
+  restartInPlace(name: string, downMs: number): void {
+    this.#epoch += 1;
+    this.#directors.get(name)?.restartInPlace(downMs, this.#epoch);
+  }
+
   freeze(name: string, part?: Part): void {
     const director = this.#directors.get(name);
     if (director === undefined) return;
