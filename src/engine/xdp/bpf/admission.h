@@ -116,29 +116,37 @@ static __always_inline int is_established(__u32 head)
 	return state_of(head) == TCP_ESTABLISHED;
 }
 
-static __always_inline int make_reply_unique_of(struct packet *packet, __u32 number, int ipv6)
+/* The entry whose replies could not be told from those of a new one with this flow and destination, or 0. */
+static __always_inline struct entry *find_rival(const struct flow *flow, __u32 number, int ipv6)
 {
 	struct destination *destination = destination_of(number);
 	struct search search = {
-		.client_port = source_port(packet->flow.ports),
+		.client_port = source_port(flow->ports),
 		.except = number,
 	};
 
 	if (!destination || destination->method != METHOD_MASQUERADE)
-		return 1;
-	search.number = find_real_server(destination->address, destination->port, packet->protocol, ipv6);
-	if (search.number == NO_DESTINATION)
-		return 1;
-	if (likely(search.number == number && destination->next_with_endpoint == NO_DESTINATION))
-		return 1;
-	copy_address(search.flow.client, packet->flow.client);
-	search.flow.key = packet->flow.key;
-	look_at_others(&search, ipv6);
-	if (!search.entry)
-		return 1;
-	if (is_established(READ_ONCE(search.entry->head)) && !has_expired(search.entry, packet->now))
 		return 0;
-	CALL_ENTRY(close_entry, ipv6, search.entry, packet->now, packet->now_ns);
+	search.number = find_real_server(destination->address, destination->port, protocol_of(flow->key), ipv6);
+	if (search.number == NO_DESTINATION)
+		return 0;
+	if (likely(search.number == number && destination->next_with_endpoint == NO_DESTINATION))
+		return 0;
+	copy_address(search.flow.client, flow->client);
+	search.flow.key = flow->key;
+	look_at_others(&search, ipv6);
+	return search.entry;
+}
+
+static __always_inline int make_reply_unique_of(struct packet *packet, __u32 number, int ipv6)
+{
+	struct entry *rival = find_rival(&packet->flow, number, ipv6);
+
+	if (!rival)
+		return 1;
+	if (is_established(READ_ONCE(rival->head)) && !has_expired(rival, packet->now))
+		return 0;
+	CALL_ENTRY(close_entry, ipv6, rival, packet->now, packet->now_ns);
 	return 1;
 }
 
@@ -148,23 +156,52 @@ static __always_inline int make_reply_unique_of(struct packet *packet, __u32 num
  */
 FOR_FAMILIES(make_reply_unique, struct packet, packet, AND __u32 number, number)
 
-static __always_inline int choose_of(struct packet *packet, __u32 service_number, int ipv6)
+static __always_inline int find_bound_of(struct packet *packet, __u32 service_number, int ipv6)
 {
 	struct service *service = service_of(service_number);
 	struct flow template;
-	__u32 number;
 
 	if (!service)
 		return NO_DESTINATION;
-	if (!(service->flags & SERVICE_PERSISTENT))
-		return select_destination(&packet->flow, service_number, ipv6, packet->now);
 	template_flow(&template, &packet->flow, service->prefix_length);
-	number = find_template(service, service_number, &template, ipv6, packet->now, packet->now_ns);
-	if (number != NO_DESTINATION)
-		return number;
+	return find_template(service, service_number, &template, ipv6, packet->now, packet->now_ns);
+}
+
+/* The real server that a client's template leads to. */
+FOR_FAMILIES(find_bound, struct packet, packet, AND __u32 service_number, service_number)
+
+static __always_inline int bind_of(struct packet *packet, __u32 service_number, __u32 number, int ipv6)
+{
+	struct service *service = service_of(service_number);
+	struct flow template;
+
+	if (!service)
+		return 0;
+	template_flow(&template, &packet->flow, service->prefix_length);
+	bind_template(service, &template, ipv6, number, packet->now);
+	return 0;
+}
+
+/* Binds a client's prefix to a real server. */
+FOR_FAMILIES(bind, struct packet, packet, AND __u32 service_number AND __u32 number, service_number, number)
+
+static __always_inline int choose_of(struct packet *packet, __u32 service_number, int ipv6)
+{
+	struct service *service = service_of(service_number);
+	__u32 number;
+	int persistent;
+
+	if (!service)
+		return NO_DESTINATION;
+	persistent = service->flags & SERVICE_PERSISTENT;
+	if (persistent) {
+		number = CALL(find_bound, ipv6, packet, service_number);
+		if (number != NO_DESTINATION)
+			return number;
+	}
 	number = select_destination(&packet->flow, service_number, ipv6, packet->now);
-	if (number != NO_DESTINATION)
-		bind_template(service, &template, ipv6, number, packet->now);
+	if (number != NO_DESTINATION && persistent)
+		CALL(bind, ipv6, packet, service_number, number);
 	return number;
 }
 
@@ -186,15 +223,14 @@ static __always_inline int refuse_service(struct packet *packet)
 	return refuse(packet);
 }
 
-/* Opens a local entry in a TCP state, or for a UDP flow. Sets `packet->destination`. */
+/* Opens a local entry in a TCP state, or for a UDP flow. Sets `packet->destination`, and `opened` when it is established. */
 static __always_inline int schedule(struct packet *packet, __u32 service, __u32 state, struct entry **opened, int ipv6)
 {
 	int is_tcp = packet->protocol == PROTOCOL_TCP;
 	int half_open = !is_tcp || is_half_open_state(state);
 	__u32 head = (state << ENTRY_STATE_SHIFT) | ENTRY_LOCAL | (half_open ? ENTRY_HALF_OPEN : 0);
 	__u32 timeout = is_tcp ? tcp_timeout(state) : READ_ONCE(settings.udp_timeout);
-	struct entry *entry;
-	__u32 number;
+	__u32 number, reference;
 
 	if (is_tcp && established_full())
 		return drop(DROP_TABLE_FULL);
@@ -203,17 +239,19 @@ static __always_inline int schedule(struct packet *packet, __u32 service, __u32 
 		return refuse_service(packet);
 	if (half_open)
 		make_half_open_room();
-	entry = insert_entry(&packet->flow, ipv6, number, head, packet->now, timeout);
-	if (!entry)
+	reference = CALL(insert_entry, ipv6, &packet->flow, number, head, packet->now, timeout);
+	if (reference == NO_SLOT)
 		return drop(DROP_TABLE_FULL);
 	if (half_open)
 		ring_tidy();
 	count_connection(number);
 	count_rate(number, packet->now);
-	if (!half_open)
-		CALL_ENTRY(publish_established, ipv6, entry, packet->now);
 	packet->destination = number;
-	*opened = entry;
+	if (half_open)
+		return FORWARD_IN;
+	*opened = ipv6 ? entry6_at(reference) : entry4_at(reference);
+	if (*opened)
+		CALL_ENTRY(publish_established, ipv6, *opened, packet->now);
 	return FORWARD_IN;
 }
 

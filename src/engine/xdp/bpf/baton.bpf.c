@@ -22,11 +22,8 @@ struct {
 	.values = { [PROGRAM_SLOW] = (void *)&slow },
 };
 
-static __always_inline int take_slow_path(struct xdp_md *ctx)
-{
-	bpf_tail_call(ctx, &programs, PROGRAM_SLOW);
-	return XDP_DROP;
-}
+/* Instead of an XDP action: the packet is none of those that are handled here. */
+#define NOT_PLAIN -1
 
 static __always_inline int is_own_mac(const struct ethhdr *ethernet, const struct port *port)
 {
@@ -97,8 +94,11 @@ static __always_inline int finish(struct xdp_md *ctx, struct packet *packet, int
 	return answer(ctx, packet, decision);
 }
 
-static __always_inline int handle_ipv4(struct xdp_md *ctx, struct packet *packet, void *data, void *end)
+standalone int handle_ipv4(struct xdp_md *ctx)
 {
+	void *data = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+	struct packet *packet = own_packet();
 	struct ethhdr *ethernet = data;
 	struct iphdr *ip = data + sizeof(*ethernet);
 	struct tcphdr *tcp = data + sizeof(*ethernet) + sizeof(*ip);
@@ -107,28 +107,33 @@ static __always_inline int handle_ipv4(struct xdp_md *ctx, struct packet *packet
 	int transport_fault, decision;
 	__u32 gain;
 
-	if ((void *)(udp + 1) > end)
-		return take_slow_path(ctx);
+	if (!packet || (void *)(udp + 1) > end)
+		return NOT_PLAIN;
 	if (*(__u8 *)ip != 0x45 || (ip->frag_off & bpf_htons(0x3fff)))
-		return take_slow_path(ctx);
+		return NOT_PLAIN;
 	packet->protocol = ip->protocol;
 	packet->length = bpf_ntohs(ip->tot_len);
 	if (ip->protocol == PROTOCOL_TCP) {
 		if ((void *)(tcp + 1) > end)
-			return take_slow_path(ctx);
+			return NOT_PLAIN;
 		transport_fault = fault_of_tcp(tcp, packet->length - sizeof(*ip));
 		packet->tcp_flags = ((__u8 *)tcp)[13];
 	} else if (ip->protocol == PROTOCOL_UDP) {
 		transport_fault = fault_of_udp(udp, packet->length - sizeof(*ip));
+		packet->tcp_flags = 0;
 	} else {
-		return take_slow_path(ctx);
+		return NOT_PLAIN;
 	}
 	packet->flow.client[0] = ip->saddr;
+	packet->flow.client[1] = packet->flow.client[2] = packet->flow.client[3] = 0;
 	packet->flow.virtual_address[0] = ip->daddr;
+	packet->flow.virtual_address[1] = packet->flow.virtual_address[2] = packet->flow.virtual_address[3] = 0;
 	packet->flow.ports = *(__u32 *)tcp;
 	packet->flow.key = packet->protocol | ENTRY_USED;
 	packet->interface_index = ctx->ingress_ifindex;
 	packet->transport = sizeof(*ethernet) + sizeof(*ip);
+	packet->ipv6 = 0;
+	packet->fragment = FRAGMENT_WHOLE;
 	packet->ttl = ip->ttl;
 	packet->dont_fragment = (ip->frag_off & bpf_htons(0x4000)) != 0;
 	copy_mac(packet->source_mac, ethernet->h_source);
@@ -165,8 +170,11 @@ static __always_inline int handle_ipv4(struct xdp_md *ctx, struct packet *packet
 	return transmit(packet);
 }
 
-static __always_inline int handle_ipv6(struct xdp_md *ctx, struct packet *packet, void *data, void *end)
+standalone int handle_ipv6(struct xdp_md *ctx)
 {
+	void *data = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+	struct packet *packet = own_packet();
 	struct ethhdr *ethernet = data;
 	struct ipv6hdr *ip = data + sizeof(*ethernet);
 	struct tcphdr *tcp = data + sizeof(*ethernet) + sizeof(*ip);
@@ -175,21 +183,22 @@ static __always_inline int handle_ipv6(struct xdp_md *ctx, struct packet *packet
 	int ip_fault, transport_fault, decision;
 	__u32 gain, payload;
 
-	if ((void *)(udp + 1) > end)
-		return take_slow_path(ctx);
+	if (!packet || (void *)(udp + 1) > end)
+		return NOT_PLAIN;
 	payload = bpf_ntohs(ip->payload_len);
 	packet->protocol = ip->nexthdr;
 	packet->length = payload + sizeof(*ip);
 	packet->ipv6 = 1;
 	if (ip->nexthdr == PROTOCOL_TCP) {
 		if ((void *)(tcp + 1) > end)
-			return take_slow_path(ctx);
+			return NOT_PLAIN;
 		transport_fault = fault_of_tcp(tcp, payload);
 		packet->tcp_flags = ((__u8 *)tcp)[13];
 	} else if (ip->nexthdr == PROTOCOL_UDP) {
 		transport_fault = fault_of_udp(udp, payload);
+		packet->tcp_flags = 0;
 	} else {
-		return take_slow_path(ctx);
+		return NOT_PLAIN;
 	}
 	if (ip->version != 6)
 		ip_fault = DROP_MALFORMED_HEADER;
@@ -201,6 +210,8 @@ static __always_inline int handle_ipv6(struct xdp_md *ctx, struct packet *packet
 	packet->flow.key = packet->protocol | ENTRY_USED;
 	packet->interface_index = ctx->ingress_ifindex;
 	packet->transport = sizeof(*ethernet) + sizeof(*ip);
+	packet->fragment = FRAGMENT_WHOLE;
+	packet->dont_fragment = 1;
 	packet->ttl = ip->hop_limit;
 	copy_mac(packet->source_mac, ethernet->h_source);
 	read_clock(packet);
@@ -240,19 +251,21 @@ int baton(struct xdp_md *ctx)
 	void *end = (void *)(long)ctx->data_end;
 	struct ethhdr *ethernet = data;
 	struct port *port = port_of(ctx->ingress_ifindex);
-	struct packet packet = {};
+	int action = NOT_PLAIN;
 
 	if ((void *)(ethernet + 1) > end || !port)
 		return XDP_PASS;
-	if (unlikely(!is_own_mac(ethernet, port))) {
-		/* Questions to all, or to a group: ARP and neighbour discovery. Others are others' business. */
-		if ((ethernet->h_dest[0] & 1) && ethernet->h_proto != bpf_htons(ETH_P_IP))
-			return take_slow_path(ctx);
+	if (likely(is_own_mac(ethernet, port))) {
+		if (ethernet->h_proto == bpf_htons(ETH_P_IP))
+			action = handle_ipv4(ctx);
+		else if (ethernet->h_proto == bpf_htons(ETH_P_IPV6))
+			action = handle_ipv6(ctx);
+	} else if (!(ethernet->h_dest[0] & 1) || ethernet->h_proto == bpf_htons(ETH_P_IP)) {
+		/* Questions to all, or to a group, are ARP and neighbour discovery. Others are others' business. */
 		return XDP_PASS;
 	}
-	if (ethernet->h_proto == bpf_htons(ETH_P_IP))
-		return handle_ipv4(ctx, &packet, data, end);
-	if (ethernet->h_proto == bpf_htons(ETH_P_IPV6))
-		return handle_ipv6(ctx, &packet, data, end);
-	return take_slow_path(ctx);
+	if (likely(action != NOT_PLAIN))
+		return action;
+	bpf_tail_call(ctx, &programs, PROGRAM_SLOW);
+	return XDP_DROP;
 }

@@ -66,6 +66,8 @@ enum decision {
 	ANSWER_PORT_UNREACHABLE,
 	ANSWER_TIME_EXCEEDED,
 	ANSWER_TOO_BIG,
+	/* The frame has become an answer. */
+	ANSWERED,
 };
 
 /* What a connection is found by. */
@@ -145,6 +147,21 @@ static __always_inline void copy_address(__u32 *to, const __u32 *from)
 static __always_inline int same_address(const __u32 *a, const __u32 *b)
 {
 	return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3])) == 0;
+}
+
+/* The packet that a processor works on: too large for a stack that several functions share. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct packet);
+} packets SEC(".maps");
+
+static __always_inline struct packet *own_packet(void)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(&packets, &key);
 }
 
 static __always_inline void read_clock(struct packet *packet)

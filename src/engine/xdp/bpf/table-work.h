@@ -1,5 +1,428 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Work on the table that no packet does: expiring, exporting, importing. The loader runs these programs by
+ * BPF_PROG_TEST_RUN, which keeps the data path off their processor meanwhile, a bounded number of entries at a time.
+ * The first word of the packet that they are given says through which mailbox they are spoken to.
+ */
 #ifndef BATON_TABLE_WORK_H
 #define BATON_TABLE_WORK_H
+
 #include "forward.h"
+
+/* A local entry is refreshed at its peers when a third of its timeout has gone by since they last heard of it. */
+#define REFRESHES_PER_TIMEOUT 3
+/* Longer than any timeout that can be configured: a peer that says more is not believed. */
+#define TIMEOUT_MAX (31u * 86400000u)
+
+struct work {
+	/* Slot of the table at which the work began. */
+	__u32 first;
+	/* Behind the last slot looked at. */
+	__u32 end;
+	__u32 mailbox;
+	__u32 count;
+	__u32 count_max;
+	__u32 round;
+	__u64 now_ns;
+	__u32 now;
+	__u32 reserved;
+};
+
+static __always_inline struct mailbox *mailbox_of(__u32 number)
+{
+	return bpf_map_lookup_elem(&mailbox, &number);
+}
+
+static __always_inline int begin_work(struct xdp_md *ctx, struct work *work)
+{
+	__u32 *number = (void *)(long)ctx->data;
+	struct mailbox *box;
+
+	if ((void *)(number + 1) > (void *)(long)ctx->data_end)
+		return 0;
+	work->mailbox = *number;
+	box = mailbox_of(work->mailbox);
+	if (!box)
+		return 0;
+	work->count_max = box->count > MAILBOX_RECORDS ? MAILBOX_RECORDS : box->count;
+	work->round = box->round;
+	work->now_ns = test_clock ? READ_ONCE(settings.test_now) : bpf_ktime_get_coarse_ns();
+	work->now = work->now_ns / 1000000;
+	return 1;
+}
+
+/* Half-open, and nothing in its record would say so. */
+static __always_inline int is_tentative(__u32 head)
+{
+	return (head & ENTRY_HALF_OPEN) && (is_template(head) || protocol_of(head) != PROTOCOL_TCP);
+}
+
+static __always_inline int export_entry(struct entry *entry, struct work *work, int ipv6)
+{
+	__u32 head = READ_ONCE(entry->head);
+	struct mailbox *box;
+	__u32 at;
+
+	if (!(head & ENTRY_USED) || is_tentative(head) || has_expired(entry, work->now))
+		return 0;
+	if (work->count >= work->count_max)
+		return 1;
+	at = work->count;
+	box = mailbox_of(work->mailbox);
+	if (!box || at >= MAILBOX_RECORDS)
+		return 1;
+	if (write_record(box->records[at].words, entry, ipv6, EVENT_UPSERT, work->now))
+		work->count = at + 1;
+	return 0;
+}
+
+static __always_inline int inspect(struct entry *entry, struct work *work, int ipv6)
+{
+	__u32 head = READ_ONCE(entry->head);
+	struct destination *destination;
+	struct service *service;
+	__u32 since_published;
+
+	if (!(head & ENTRY_USED))
+		return 0;
+	destination = destination_of(entry->destination);
+	if (!destination)
+		return 0;
+	if (!(destination->flags & DESTINATION_LIVE) || has_expired(entry, work->now)) {
+		CALL_ENTRY(close_entry, ipv6, entry, work->now, work->now_ns);
+		return 0;
+	}
+	service = service_of(destination->service);
+	if (service && (service->flags & SERVICE_PERSISTENT) && !(head & (ENTRY_TEMPLATE | ENTRY_HALF_OPEN)) &&
+	    work->round % (service->template_rounds ? service->template_rounds : 1) == 0 && is_held(entry, work->now_ns)) {
+		struct flow flow;
+
+		flow_of(&flow, entry, ipv6);
+		CALL(keep_template, ipv6, &flow, entry->destination, destination->service, work->now);
+	}
+	if (!(head & ENTRY_PUBLISHED))
+		return 0;
+	since_published = work->now - READ_ONCE(entry->stamp);
+	if ((__u64)since_published * REFRESHES_PER_TIMEOUT < READ_ONCE(entry->timeout))
+		return 0;
+	/* Not when no packet has come since. */
+	if ((__s32)(READ_ONCE(entry->last_seen) - READ_ONCE(entry->stamp)) <= 0 || !is_held(entry, work->now_ns))
+		return 0;
+	CALL_ENTRY(publish, ipv6, entry, EVENT_REFRESH, work->now);
+	return 0;
+}
+
+static long export_slot4(__u32 step, struct work *work)
+{
+	struct entry *entry = entry4_at(work->first + step);
+
+	if (!entry || export_entry(entry, work, 0))
+		return 1;
+	work->end = work->first + step + 1;
+	return 0;
+}
+
+static long export_slot6(__u32 step, struct work *work)
+{
+	struct entry *entry = entry6_at(work->first + step);
+
+	if (!entry || export_entry(entry, work, 1))
+		return 1;
+	work->end = work->first + step + 1;
+	return 0;
+}
+
+static long inspect_slot4(__u32 step, struct work *work)
+{
+	struct entry *entry = entry4_at(work->first + step);
+
+	if (!entry)
+		return 1;
+	work->end = work->first + step + 1;
+	return inspect(entry, work, 0);
+}
+
+static long inspect_slot6(__u32 step, struct work *work)
+{
+	struct entry *entry = entry6_at(work->first + step);
+
+	if (!entry)
+		return 1;
+	work->end = work->first + step + 1;
+	return inspect(entry, work, 1);
+}
+
+/*
+ * Runs over the slots from the mailbox's cursor on, first those of IPv4, then those of IPv6, at most `budget` of them in
+ * one call and of one family. Leaves in `cursor` where to go on.
+ */
+static __always_inline void go_over(struct work *work, int export)
+{
+	struct mailbox *box = mailbox_of(work->mailbox);
+	__u32 slots4 = buckets4 * WAYS, slots6 = buckets6 * WAYS;
+	__u32 cursor, budget, left;
+
+	if (!box)
+		return;
+	cursor = box->cursor;
+	budget = box->budget;
+	if (cursor < slots4) {
+		left = slots4 - cursor;
+		work->first = work->end = cursor;
+		if (export)
+			bpf_loop(budget < left ? budget : left, export_slot4, work, 0);
+		else
+			bpf_loop(budget < left ? budget : left, inspect_slot4, work, 0);
+		box->cursor = work->end;
+	} else if (cursor - slots4 < slots6) {
+		left = slots6 - (cursor - slots4);
+		work->first = work->end = cursor - slots4;
+		if (export)
+			bpf_loop(budget < left ? budget : left, export_slot6, work, 0);
+		else
+			bpf_loop(budget < left ? budget : left, inspect_slot6, work, 0);
+		box->cursor = slots4 + work->end;
+	}
+	box = mailbox_of(work->mailbox);
+	if (box && box->cursor >= slots4 + slots6)
+		box->cursor = MAILBOX_END;
+}
+
+SEC("xdp")
+int sweep(struct xdp_md *ctx)
+{
+	struct work work = {};
+
+	if (begin_work(ctx, &work))
+		go_over(&work, 0);
+	return XDP_PASS;
+}
+
+SEC("xdp")
+int export_records(struct xdp_md *ctx)
+{
+	struct work work = {};
+	struct mailbox *box;
+
+	if (!begin_work(ctx, &work))
+		return XDP_PASS;
+	go_over(&work, 1);
+	box = mailbox_of(work.mailbox);
+	if (box)
+		box->count = work.count;
+	return XDP_PASS;
+}
+
+/* Which of a service's real servers a record names. */
+struct match {
+	__u32 address[4];
+	__u16 port;
+	__u16 reserved;
+	__u32 first;
+	__u32 found;
+};
+
+static long match_destination(__u32 step, struct match *match)
+{
+	__u32 number = slot_at(match->first + step);
+	struct destination *destination = destination_of(number);
+
+	if (!destination || destination->port != match->port || !same_address(destination->address, match->address))
+		return 0;
+	match->found = number;
+	return 1;
+}
+
+/* The own real server with the record's endpoint: its forwarding method is this director's, as in IPVS. */
+standalone int find_recorded(const struct flow *flow, const struct record *record, int ipv6)
+{
+	struct match match = { .found = NO_DESTINATION };
+	struct service *service;
+	__u64 list;
+	int number;
+
+	if (!flow || !record)
+		return NO_DESTINATION;
+	number = find_service(flow->virtual_address, target_port(flow->ports), protocol_of(flow->key), ipv6);
+	if (number < 0)
+		return NO_DESTINATION;
+	service = service_of(number);
+	if (!service)
+		return NO_DESTINATION;
+	for (int i = 0; i < 4; i++)
+		match.address[i] = bpf_htonl(record->words[RECORD_REAL + i]);
+	match.port = bpf_htons(record->words[RECORD_REAL_PORT]);
+	list = READ_ONCE(service->destinations);
+	match.first = (__u32)list;
+	bpf_loop(list >> 32, match_destination, &match, 0);
+	return match.found;
+}
+
+enum import_verdict {
+	IMPORT_APPLIED,
+	IMPORT_REFUSED_LOCAL,
+	IMPORT_REFUSED_UNKNOWN,
+	IMPORT_REFUSED_FULL,
+};
+
+static __always_inline int is_full(const struct flow *flow, int half_open)
+{
+	if (half_open)
+		return half_open_full();
+	return !is_template(flow->key) && protocol_of(flow->key) == PROTOCOL_UDP ? established_udp_full() :
+										   established_full();
+}
+
+/* The peer's timeout counts until a packet passes here: with it the copy lives exactly as long as the original. */
+static __always_inline void read_times(struct entry *entry, const struct record *record, __u32 now)
+{
+	__s32 idle = record->words[RECORD_IDLE];
+	__u32 timeout = record->words[RECORD_TIMEOUT];
+
+	WRITE_ONCE(entry->last_seen, now - (idle > 0 ? idle : 0));
+	if (timeout > 0 && timeout <= TIMEOUT_MAX)
+		WRITE_ONCE(entry->timeout, timeout);
+}
+
+static __always_inline int learn(const struct flow *flow, __u32 number, const struct record *record, __u32 state,
+				 int half_open, struct work *work, int ipv6)
+{
+	struct entry *rival, *entry;
+	__u32 head = state << ENTRY_STATE_SHIFT;
+	__u32 timeout, reference;
+
+	if (is_full(flow, half_open))
+		return IMPORT_REFUSED_FULL;
+	rival = is_template(flow->key) ? 0 : find_rival(flow, number, ipv6);
+	if (rival) {
+		if (is_held(rival, work->now_ns))
+			return IMPORT_REFUSED_LOCAL;
+		remove_entry(rival, READ_ONCE(rival->head), ipv6);
+	}
+	timeout = protocol_of(flow->key) == PROTOCOL_UDP ? READ_ONCE(settings.udp_timeout) : tcp_timeout(state);
+	reference = CALL(insert_entry, ipv6, flow, number, head | (half_open ? ENTRY_HALF_OPEN : 0), work->now, timeout);
+	if (reference == NO_SLOT)
+		return IMPORT_REFUSED_FULL;
+	entry = ipv6 ? entry6_at(reference) : entry4_at(reference);
+	if (entry)
+		read_times(entry, record, work->now);
+	return IMPORT_APPLIED;
+}
+
+static __always_inline int import_record_of(const struct record *record, struct work *work, int ipv6)
+{
+	__u32 head = record->words[RECORD_HEAD];
+	__u32 state = (head >> 16) & 0xff;
+	int template = (head >> 28) & 1;
+	struct entry *entry;
+	struct flow flow;
+	int half_open, establishes;
+	__u32 number, before, after;
+
+	for (int i = 0; i < 4; i++) {
+		flow.client[i] = bpf_htonl(record->words[RECORD_CLIENT + i]);
+		flow.virtual_address[i] = bpf_htonl(record->words[RECORD_VIRTUAL + i]);
+	}
+	flow.ports = bpf_htonl(record->words[RECORD_PORTS]);
+	flow.key = ((head >> 8) & 0xff) | ENTRY_USED | (template ? ENTRY_TEMPLATE : 0);
+	entry = find_flow(&flow, ipv6);
+	if (entry && is_held(entry, work->now_ns))
+		return IMPORT_REFUSED_LOCAL;
+	if ((head & 0xff) == EVENT_REMOVE) {
+		if (entry)
+			remove_entry(entry, READ_ONCE(entry->head), ipv6);
+		return IMPORT_APPLIED;
+	}
+	number = find_recorded(&flow, record, ipv6);
+	if (number == NO_DESTINATION)
+		return IMPORT_REFUSED_UNKNOWN;
+	/* Peers hear of a UDP flow and of a template when they are no longer half-open. */
+	half_open = !template && protocol_of(flow.key) == PROTOCOL_TCP && is_half_open_state(state);
+	if (!entry)
+		return learn(&flow, number, record, state, half_open, work, ipv6);
+	before = READ_ONCE(entry->head);
+	/* An established entry that is told to be half-open again is another connection with the same flow. */
+	if (entry->destination != number || (!(before & ENTRY_HALF_OPEN) && half_open)) {
+		remove_entry(entry, before, ipv6);
+		return learn(&flow, number, record, state, half_open, work, ipv6);
+	}
+	establishes = (before & ENTRY_HALF_OPEN) && !half_open;
+	if (establishes && is_full(&flow, 0))
+		return IMPORT_REFUSED_FULL;
+	after = (before & ~(ENTRY_STATE | ENTRY_LOCAL | ENTRY_PUBLISHED)) | (state << ENTRY_STATE_SHIFT);
+	if (establishes)
+		after &= ~ENTRY_HALF_OPEN;
+	if (__sync_val_compare_and_swap(&entry->head, before, after) != before)
+		return IMPORT_REFUSED_LOCAL;
+	if (establishes) {
+		count_table(before, -1);
+		count_table(after, 1);
+	}
+	if (!template)
+		count_transition(number, state_of(before), state);
+	read_times(entry, record, work->now);
+	return IMPORT_APPLIED;
+}
+
+standalone int import_record4(const struct record *record, struct work *work)
+{
+	return record && work ? import_record_of(record, work, 0) : IMPORT_REFUSED_UNKNOWN;
+}
+
+standalone int import_record6(const struct record *record, struct work *work)
+{
+	return record && work ? import_record_of(record, work, 1) : IMPORT_REFUSED_UNKNOWN;
+}
+
+/* Whether a head that came from outside holds only values that exist (src/model/connection-batch.ts). */
+static __always_inline int is_valid_head(__u32 head)
+{
+	__u32 event = head & 0xff, protocol = (head >> 8) & 0xff;
+
+	return event >= EVENT_UPSERT && event <= EVENT_REMOVE && (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP) &&
+	       ((head >> 16) & 0xff) <= TCP_SYN_ACK && ((head >> 26) & 3) <= METHOD_TUNNEL && (head >> 29) == 0;
+}
+
+static long import_slot(__u32 step, struct work *work)
+{
+	struct mailbox *box = mailbox_of(work->mailbox);
+	struct record *record;
+	int verdict;
+
+	if (!box || step >= MAILBOX_RECORDS)
+		return 1;
+	record = &box->records[step];
+	if (!is_valid_head(record->words[RECORD_HEAD]))
+		verdict = IMPORT_REFUSED_UNKNOWN;
+	else if (record->words[RECORD_HEAD] & (1 << 24))
+		verdict = import_record6(record, work);
+	else
+		verdict = import_record4(record, work);
+	if (verdict == IMPORT_APPLIED)
+		box->applied += 1;
+	else if (verdict == IMPORT_REFUSED_LOCAL)
+		box->refused_local += 1;
+	else if (verdict == IMPORT_REFUSED_FULL)
+		box->refused_full += 1;
+	else
+		box->refused_unknown += 1;
+	return 0;
+}
+
+SEC("xdp")
+int import_records(struct xdp_md *ctx)
+{
+	struct work work = {};
+	struct mailbox *box;
+
+	if (!begin_work(ctx, &work))
+		return XDP_PASS;
+	box = mailbox_of(work.mailbox);
+	if (!box)
+		return XDP_PASS;
+	box->applied = box->refused_local = box->refused_unknown = box->refused_full = 0;
+	bpf_loop(work.count_max, import_slot, &work, 0);
+	return XDP_PASS;
+}
+
 #endif

@@ -73,19 +73,18 @@ static __always_inline __u32 find_template(struct service *service, __u32 servic
 	return number;
 }
 
-/* Adds an entry; the caller has made sure that its table has room. `head`: state and flags. */
-static __always_inline struct entry *insert_entry(const struct flow *flow, int ipv6, __u32 destination, __u32 head, __u32 now,
-					 __u32 timeout)
+static __always_inline int insert_entry_of(const struct flow *flow, __u32 destination, __u32 head, __u32 now,
+					   __u32 timeout, int ipv6)
 {
 	__u32 reference = CALL(take_slot, ipv6, flow);
 	struct entry *entry;
 	__u32 generation;
 
 	if (reference == NO_SLOT)
-		return 0;
+		return NO_SLOT;
 	entry = ipv6 ? entry6_at(reference) : entry4_at(reference);
 	if (!entry)
-		return 0;
+		return NO_SLOT;
 	generation = READ_ONCE(entry->head) & GENERATION_MASK;
 	head |= flow->key;
 	entry->last_seen = now;
@@ -98,15 +97,22 @@ static __always_inline struct entry *insert_entry(const struct flow *flow, int i
 	if (head & ENTRY_HALF_OPEN)
 		entry->stamp = ring_append(reference);
 	__sync_lock_test_and_set(&entry->head, generation | head);
-	return entry;
+	return reference;
 }
+
+/*
+ * Adds an entry, and returns its reference, or NO_SLOT; the caller has made sure that its table has room. `head`: state
+ * and flags.
+ */
+FOR_FAMILIES(insert_entry, const struct flow,
+	     flow, AND __u32 destination AND __u32 head AND __u32 now AND __u32 timeout, destination, head, now, timeout)
 
 /* Binds a prefix to a real server, after `find_template` has found nothing. */
 static __always_inline void bind_template(struct service *service, const struct flow *template, int ipv6, __u32 destination,
 				 __u32 now)
 {
 	make_half_open_room();
-	insert_entry(template, ipv6, destination, ENTRY_LOCAL | ENTRY_HALF_OPEN, now, service->persistence_timeout);
+	CALL(insert_entry, ipv6, template, destination, ENTRY_LOCAL | ENTRY_HALF_OPEN, now, service->persistence_timeout);
 	ring_tidy();
 }
 
