@@ -26,10 +26,12 @@ import {
   RTM_DELADDR,
   RTM_DELLINK,
   RTM_DELNEIGH,
+  RTM_DELNEXTHOP,
   RTM_DELROUTE,
   RTM_NEWADDR,
   RTM_NEWLINK,
   RTM_NEWNEIGH,
+  RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
   RTM_NEWRULE,
   RTNLGRP_IPV4_IFADDR,
@@ -40,6 +42,7 @@ import {
   RTNLGRP_IPV6_RULE,
   RTNLGRP_LINK,
   RTNLGRP_NEIGH,
+  RTNLGRP_NEXTHOP,
 } from './rtnetlink.ts';
 
 export interface RouteFollowerSettings {
@@ -62,8 +65,8 @@ const dumpShareMax = 0.2;
 /** Unless that is too long to be out of date. */
 const restMsMax = 1000;
 /**
- * A link or an IPv4 address takes routes with it without a word (net/ipv4/fib_frontend.c: fib_disable_ip), and only
- * after it was reported itself: the routes are read a little later, and once more for a kernel that was slow.
+ * A link, an IPv4 address or a nexthop object takes routes with it without a word (net/ipv4/fib_frontend.c:
+ * fib_disable_ip; net/ipv4/nexthop.c: __remove_nexthop_fib), and only after it was reported itself: the routes are read a little later, and once more for a kernel that was slow.
  */
 const settleMs = 20;
 const confirmMs = 500;
@@ -118,6 +121,7 @@ export class RouteFollower {
       RTNLGRP_IPV6_IFADDR,
       RTNLGRP_IPV6_ROUTE,
       RTNLGRP_IPV6_RULE,
+      RTNLGRP_NEXTHOP,
     ]);
   }
 
@@ -198,7 +202,8 @@ export class RouteFollower {
     } else if (type === RTM_NEWADDR || type === RTM_DELADDR) {
       const family = families.find((each) => familyNumber(each) === payload[0]);
       if (family !== undefined) this.#expectSilentChange([family]);
-    } else if (type === RTM_NEWRULE) this.#warnOfRule(policyRuleOf(payload));
+    } else if (type === RTM_NEWNEXTHOP || type === RTM_DELNEXTHOP) this.#expectSilentChange(families);
+    else if (type === RTM_NEWRULE) this.#warnOfRule(policyRuleOf(payload));
   }
 
   #applyRoute(notification: RouteNotification): void {
