@@ -83,10 +83,12 @@ export class Destinations {
     this.#traffic = maps.traffic;
     this.#processors = maps.tallies.length;
     const length = Math.min(this.#records.length, noDestination);
-    for (let number = length - 1; number >= 0; number -= 1) {
+    for (let number = 0; number < length; number += 1) {
       if (readNetworkPort(this.#records.value(number), DestinationLayout.port) === 0) this.#free.push(number);
       else this.#adopt(number, nowMs, isLiveService);
     }
+    // The lowest are given first.
+    this.#free.reverse();
   }
 
   /** How many more there can be. */

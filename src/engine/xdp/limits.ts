@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Maps } from './layout/maps.ts';
-import { Bucket4Layout, Entry4Layout, MailboxFieldSize, RecordLayout } from './layout/structs.ts';
+import { Bucket4Layout, Entry4Layout, MailboxLayout, RecordLayout } from './layout/structs.ts';
 
 // What layout.h has as macros, which an object's types do not tell.
 
@@ -15,4 +15,4 @@ export const ways = Bucket4Layout.size / Entry4Layout.size;
 /** PORTS: an interface stands at its index modulo this. */
 export const portsMax = Maps.ports.maxEntries;
 /** MAILBOX_RECORDS. */
-export const mailboxRecords = Math.floor(MailboxFieldSize.records / RecordLayout.size);
+export const mailboxRecords = (MailboxLayout.size - MailboxLayout.records) / RecordLayout.size;
