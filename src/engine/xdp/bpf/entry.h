@@ -148,12 +148,6 @@ static __always_inline struct entry *find6(const struct flow *flow)
 	return 0;
 }
 
-/* For the paths that need not be short. */
-static __always_inline struct entry *find_flow(const struct flow *flow, int ipv6)
-{
-	return ipv6 ? find6(flow) : find4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
-}
-
 static __always_inline struct entry4 *outer4(struct entry *entry)
 {
 	return (void *)entry - __builtin_offsetof(struct entry4, common);
@@ -192,6 +186,72 @@ static __always_inline struct entry *entry_at(__u32 reference)
 	return reference & REFERENCE_IPV6 ? entry6_at(reference) : entry4_at(reference);
 }
 
+#define NO_SLOT 0xffffffffu
+
+/* The reference of a flow's entry, or NO_SLOT: for the paths that need not be short. */
+standalone int locate4(const struct flow *flow)
+{
+	__u64 hash;
+
+	if (!flow)
+		return NO_SLOT;
+	hash = hash_flow4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
+	for (__u32 choice = 0; choice < CHOICES; choice++) {
+		__u32 index = choose_bucket(hash, choice, buckets4);
+		struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+
+		if (!bucket)
+			return NO_SLOT;
+		for (int i = 0; i < WAYS; i++) {
+			struct entry4 *found = &bucket->entries[i];
+
+			if (found->client == flow->client[0] && found->common.ports == flow->ports &&
+			    found->virtual_address == flow->virtual_address[0] &&
+			    (READ_ONCE(found->common.head) & ENTRY_KEY) == flow->key)
+				return index * WAYS + i;
+		}
+		if (!READ_ONCE(bucket->entries[0].common.spilled))
+			return NO_SLOT;
+	}
+	return NO_SLOT;
+}
+
+standalone int locate6(const struct flow *flow)
+{
+	__u64 hash;
+
+	if (!flow)
+		return NO_SLOT;
+	hash = hash_flow6(flow);
+	for (__u32 choice = 0; choice < CHOICES; choice++) {
+		__u32 index = choose_bucket(hash, choice, buckets6);
+		struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+
+		if (!bucket)
+			return NO_SLOT;
+		for (int i = 0; i < WAYS; i++) {
+			struct entry6 *found = &bucket->entries[i];
+
+			if (found->common.ports == flow->ports && same_address(found->client, flow->client) &&
+			    same_address(found->virtual_address, flow->virtual_address) &&
+			    (READ_ONCE(found->common.head) & ENTRY_KEY) == flow->key)
+				return (index * WAYS + i) | REFERENCE_IPV6;
+		}
+		if (!READ_ONCE(bucket->entries[0].common.spilled))
+			return NO_SLOT;
+	}
+	return NO_SLOT;
+}
+
+static __always_inline struct entry *find_flow(const struct flow *flow, int ipv6)
+{
+	__u32 reference = ipv6 ? locate6(flow) : locate4(flow);
+
+	if (reference == NO_SLOT)
+		return 0;
+	return ipv6 ? entry6_at(reference) : entry4_at(reference);
+}
+
 /* Makes a free slot this processor's alone. Returns false when another one was quicker, or it is not free. */
 static __always_inline int claim(struct entry *entry)
 {
@@ -202,8 +262,6 @@ static __always_inline int claim(struct entry *entry)
 	return __sync_val_compare_and_swap(&entry->head, head, ((head & GENERATION_MASK) + GENERATION_STEP) | ENTRY_BUSY) ==
 	       head;
 }
-
-#define NO_SLOT 0xffffffffu
 
 /* The reference of a slot for a flow, with its key in it and busy; NO_SLOT when all choices are full. */
 standalone int take_slot4(const struct flow *flow)
