@@ -52,7 +52,7 @@ export interface DirectorSetting {
 /** What a socket buffer of the default size holds of such small datagrams. */
 const arrivalsMax = 256;
 /** From the sync thread through the main process into the vrrp process. */
-const gateDelayMs = 0.4;
+export const gateDelayMs = 0.4;
 
 const syncId = 51;
 

@@ -65,7 +65,7 @@ export interface RulesSetting {
 /** Replication may take this long where everything is lost once: gap tolerance, and the silence after which a peer is forgotten. */
 const replicationBoundMs = 600;
 /** A peer that sync has not heard for this long counts as gone, and the gate opens for want of anybody to copy from. */
-const syncSilenceMs = 450;
+export const syncSilenceMs = 450;
 const timersMax = 24;
 
 /** Watches the leases, addresses, announcements and advertisements of all directors. Keeps the first violation. */

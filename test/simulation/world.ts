@@ -6,12 +6,12 @@ import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { createPrng } from '../../src/lib/prng.ts';
 import { groupAddresses } from '../../vrrp/packet.ts';
 import { SimulatedTime } from '../support/simulated-time.ts';
-import { addressOf, type Mutation, SimulatedDirector } from './director.ts';
+import { addressOf, gateDelayMs, type Mutation, SimulatedDirector } from './director.ts';
 import type { EngineTimes } from './engine.ts';
 import { Hearing } from './hearing.ts';
 import { type Channel, type Flight, Network } from './network.ts';
 import type { LinkCondition, Plan } from './plan.ts';
-import { Rules } from './rules.ts';
+import { Rules, syncSilenceMs } from './rules.ts';
 import type { Session } from './session.ts';
 import { Sessions } from './sessions.ts';
 import type { Transcript } from './transcript.ts';
@@ -48,7 +48,7 @@ export class World {
   /** What each director is configured with when it starts again. */
   readonly #configured: Map<string, readonly ElectedRouter[]>;
   readonly #switch = new Map<number, string>();
-  readonly #syncHeard = new Map<string, number>();
+  readonly #syncHeard = new Map<string, { readonly lastMs: number; readonly sinceMs: number }>();
   readonly #dice;
   #epoch = 1000;
   #settled = false;
@@ -66,7 +66,7 @@ export class World {
       hearing: this.#hearing,
       director: (name) => this.#directors.get(name),
       names: plan.names,
-      syncHeardMs: (from, to) => this.#syncHeard.get(`${from} ${to}`) ?? Number.NEGATIVE_INFINITY,
+      syncHeardMs: (from, to) => this.#syncHeardMs(`${from} ${to}`),
       write: (director, text) => this.write(director, text),
     });
     this.sessions = new Sessions(
@@ -263,12 +263,26 @@ export class World {
         const director = this.#directors.get(to);
         director?.syncHost.deliver(() => {
           this.mix(datagram.length);
-          this.#syncHeard.set(`${from} ${to}`, this.time.nowMs());
+          this.#hearSync(`${from} ${to}`);
           director.receive(datagram, source);
         });
       };
       this.#network.send({ channel: 'sync', from, to, sentAtMs: this.time.nowMs() }, arrive, () => {});
     }
+  }
+
+  #hearSync(path: string): void {
+    const nowMs = this.time.nowMs();
+    const before = this.#syncHeard.get(path);
+    const anew = before === undefined || nowMs - before.lastMs >= syncSilenceMs;
+    this.#syncHeard.set(path, { lastMs: nowMs, sinceMs: anew ? nowMs : before.sinceMs });
+  }
+
+  /** Who is heard again after a silence is that as far as the election knows, until the gate has been closed. */
+  #syncHeardMs(path: string): number {
+    const heard = this.#syncHeard.get(path);
+    const isKnown = heard !== undefined && this.time.nowMs() - heard.sinceMs > gateDelayMs;
+    return isKnown ? heard.lastMs : Number.NEGATIVE_INFINITY;
   }
 
   #learnPlace(director: string, address: IpAddress): void {
