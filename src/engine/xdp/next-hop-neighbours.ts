@@ -153,6 +153,8 @@ export class NeighbourTracker<Dependent> {
     this.#guests.add(entry);
     if (entry.state === 'unresolved') this.#outstandingCount += 1;
     this.#settle(entry);
+    // Packets are waiting to be sent again: not even the millisecond of a timer is lost.
+    if (entry.askAtMs <= nowMs) this.#askFor(entry, nowMs);
     return true;
   }
 

@@ -334,6 +334,7 @@ describe('clients that the data path misses', () => {
     const bench = new Bench();
     const { nextHops } = bench;
     assert.equal(nextHops.missing(1, address('10.0.0.7')), true);
+    assert.deepEqual(bench.asked, ['0 10.0.0.7%1'], 'at once');
     assert.equal(nextHops.missing(1, address('10.0.0.7')), true);
     assert.deepEqual(bench.askedAfter(10), ['0 10.0.0.7%1']);
     nextHops.apply([neighbour('10.0.0.7%1', 0xaa)]);
