@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ICMP errors about connections: they quote the beginning of a packet as it was on their side of the director, and go
+ * on to the other side with the quotation, and in masquerade the addresses, as that side knows them (ip_vs_nat_icmp in
+ * ip_vs_core.c). They are no sign of life of the connection.
+ */
+#ifndef BATON_ICMP_ERROR_H
+#define BATON_ICMP_ERROR_H
+
+#include "answer.h"
+#include "endpoint.h"
+#include "forward.h"
+#include "header.h"
+
+/* Whether a packet, not a later fragment, holds an ICMP message of its own family. */
+static __always_inline int is_icmp(const struct packet *packet)
+{
+	return packet->protocol == (packet->ipv6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP);
+}
+
+/* Whether a message of this type quotes a packet that met a problem (RFC 1122 section 3.2.2, RFC 4443 section 2.1). */
+static __always_inline int is_error(__u8 type, int ipv6)
+{
+	if (ipv6)
+		return type < 128;
+	return type == ICMP_DESTINATION_UNREACHABLE || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
+	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
+}
+
+/* A redirect concerns the link that it is sent on, and source quench nobody any more (RFC 6633). */
+static __always_inline int is_followed(__u8 type, int ipv6)
+{
+	if (ipv6)
+		return type >= ICMPV6_DESTINATION_UNREACHABLE && type <= ICMPV6_PARAMETER_PROBLEM;
+	return type == ICMP_DESTINATION_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
+}
+
+/* The sum of an ICMP message with what its checksum covers beside. */
+static __always_inline __u64 sum_of_message(struct xdp_md *ctx, struct packet *packet)
+{
+	__u32 length = end_of(packet) - packet->transport;
+	__u64 sum = sum_frame(ctx, packet->transport, length);
+
+	if (packet->ipv6)
+		sum += pseudo_sum(packet->flow.client, packet->flow.virtual_address, length, PROTOCOL_ICMPV6);
+	return sum;
+}
+
+/* What is wrong with an ICMP message: a drop reason, or -1. */
+static __always_inline int fault_of_message(struct xdp_md *ctx, struct packet *packet)
+{
+	if ((__s32)(end_of(packet) - packet->transport) < ICMP_HEADER)
+		return DROP_TRUNCATED;
+	return fold64(sum_of_message(ctx, packet)) == 0xffff ? -1 : DROP_BAD_CHECKSUM;
+}
+
+/*
+ * Reads the packet that the message in `scratch->packet` quotes, as much of it as there is, into `scratch->quoted`,
+ * and turns it around: its flow is that of its answers. False for a message whose quotation cannot be read, or that no
+ * connection has a use for.
+ */
+static __noinline int read_quoted(struct xdp_md *ctx, struct scratch *scratch)
+{
+	struct packet *packet = &scratch->packet;
+	struct packet *quoted = &scratch->quoted;
+	__u32 ip = packet->transport + ICMP_HEADER;
+	__u32 end = end_of(packet);
+	__u32 address[4];
+	__u8 type;
+
+	if (ip > end || !load_bytes(ctx, packet->transport, &type, 1) || !is_followed(type, packet->ipv6))
+		return 0;
+	if (ip + (packet->ipv6 ? IPV6_HEADER : 20) > end)
+		return 0;
+	if (packet->ipv6) {
+		if (!read_ipv6(ctx, scratch, quoted, ip, end) || scratch->ipv6.version != 6 || scratch->fault >= 0)
+			return 0;
+	} else {
+		if (!read_ipv4(ctx, scratch, quoted, ip) || scratch->ipv4.version != 4 || scratch->ipv4.ihl < 5)
+			return 0;
+	}
+	/* RFC 792: at least 8 bytes of what follows the header are quoted. */
+	if (quoted->fragment == FRAGMENT_LATER || quoted->transport + 8u > end)
+		return 0;
+	if (quoted->protocol != PROTOCOL_TCP && quoted->protocol != PROTOCOL_UDP)
+		return 0;
+	copy_address(address, quoted->flow.client);
+	copy_address(quoted->flow.client, quoted->flow.virtual_address);
+	copy_address(quoted->flow.virtual_address, address);
+	quoted->flow.ports = join_ports(target_port(quoted->flow.ports), source_port(quoted->flow.ports));
+	quoted->now = packet->now;
+	quoted->now_ns = packet->now_ns;
+	return 1;
+}
+
+/* The message has been found intact, so that its checksum may be counted anew, with the addresses as they have become. */
+static __noinline int write_message_checksum(struct xdp_md *ctx, struct scratch *scratch, int side, const __u32 *address)
+{
+	struct packet *packet = &scratch->packet;
+	__u32 field = packet->transport + 2;
+	__u16 checksum = 0;
+
+	if (!store_bytes(ctx, field, &checksum, 2))
+		return 0;
+	copy_address(side == SIDE_SOURCE ? packet->flow.client : packet->flow.virtual_address, address);
+	checksum = ~fold64(sum_of_message(ctx, packet));
+	return store_bytes(ctx, field, &checksum, 2);
+}
+
+/* An intact error for a virtual address, about a packet that a real server has sent. Its lease is valid. */
+standalone int slow_error_in(struct xdp_md *ctx)
+{
+	struct scratch *scratch = scratch_of();
+	struct destination *destination;
+	struct packet *packet, *quoted;
+	struct entry *entry;
+
+	if (!scratch)
+		return LEAVE_ALONE;
+	packet = &scratch->packet;
+	quoted = &scratch->quoted;
+	if (!read_quoted(ctx, scratch))
+		return count_drop(DROP_ICMP_ERROR);
+	entry = find_flow(&quoted->flow, packet->ipv6);
+	/* It is about a packet of the address that it is sent to, or it lies. */
+	if (!entry || has_expired(entry, packet->now) ||
+	    !same_address(packet->flow.virtual_address, quoted->flow.virtual_address))
+		return count_drop(DROP_ICMP_ERROR);
+	destination = destination_of(entry->destination);
+	if (!destination || !(destination->flags & DESTINATION_LIVE))
+		return count_drop(DROP_ICMP_ERROR);
+	return forward_in(packet, entry->destination, destination);
+}
+
+/* An error for another address, unchecked: perhaps about a masqueraded connection's packet. */
+standalone int slow_error_out(struct xdp_md *ctx)
+{
+	struct scratch *scratch = scratch_of();
+	struct destination *destination;
+	struct packet *packet, *quoted;
+	struct entry *entry;
+	int decision, fault;
+	__u32 number;
+	__u8 type;
+
+	if (!scratch)
+		return LEAVE_ALONE;
+	packet = &scratch->packet;
+	quoted = &scratch->quoted;
+	if (packet->fragment != FRAGMENT_WHOLE || !load_bytes(ctx, packet->transport, &type, 1))
+		return LEAVE_ALONE;
+	if (!is_error(type, packet->ipv6) || fault_of_header(ctx, scratch) >= 0)
+		return LEAVE_ALONE;
+	if (!read_quoted(ctx, scratch))
+		return LEAVE_ALONE;
+	number = find_reply(quoted, packet->ipv6, &entry);
+	if (number == NO_DESTINATION)
+		return LEAVE_ALONE;
+	destination = destination_of(number);
+	if (!entry || !destination || !(destination->flags & DESTINATION_LIVE) ||
+	    !same_address(packet->flow.virtual_address, quoted->flow.virtual_address)) {
+		/* About a packet that only this director can have sent, or that nobody has. */
+		number = find_real_server(quoted->flow.client, source_port(quoted->flow.ports), quoted->protocol, packet->ipv6);
+		return find_configured(number) == NO_DESTINATION ? LEAVE_ALONE : count_drop(DROP_ICMP_ERROR);
+	}
+	fault = fault_of_message(ctx, packet);
+	if (fault >= 0)
+		return count_drop(fault);
+	if (!begin_reply(packet, destination, &decision))
+		return decision;
+	return forward_out(packet, number, destination, packet->ipv6);
+}
+
+/* Quotation and addresses become those of the other side. */
+static __noinline int rewrite_error(struct xdp_md *ctx, struct scratch *scratch, struct destination *destination, int decision)
+{
+	struct packet *packet = &scratch->packet;
+	__u32 gain;
+
+	if (decision == FORWARD_IN)
+		return replace_endpoint(ctx, scratch, SIDE_QUOTED | SIDE_SOURCE, destination->address, destination->port) &&
+		       replace_address(ctx, scratch, IP_OFFSET, SIDE_TARGET, destination->address, &gain) &&
+		       write_message_checksum(ctx, scratch, SIDE_TARGET, destination->address);
+	return replace_endpoint(ctx, scratch, SIDE_QUOTED | SIDE_TARGET, packet->virtual_address, packet->virtual_port) &&
+	       replace_address(ctx, scratch, IP_OFFSET, SIDE_SOURCE, packet->virtual_address, &gain) &&
+	       write_message_checksum(ctx, scratch, SIDE_SOURCE, packet->virtual_address);
+}
+
+#endif
