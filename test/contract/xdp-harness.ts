@@ -160,7 +160,7 @@ class XdpUnderTest implements EngineUnderTest {
     this.#hops.meet(frame);
     const program = this.#object.programs.get('baton')!;
     const options = { ingressInterface: this.#indexes[port], out: this.#out };
-    const { verdict, length } = program.run(frame, options);
+    const { verdict, length } = program.run(toPort(frame, port), options);
     if (verdict !== XDP_TX && verdict !== XDP_REDIRECT) return [];
     const bytes = this.#out.slice(0, length);
     const out = verdict === XDP_TX ? port : sideOf(bytes);
@@ -328,6 +328,14 @@ function sideBehind(address: IpAddress): Side {
     : address.startsWith('2001:db8:a:')
       ? 'servers'
       : 'clients';
+}
+
+/** The suite addresses its frames to one MAC address of the director, whichever port they come in on. */
+function toPort(frame: Uint8Array, port: Side): Uint8Array {
+  if (Buffer.compare(frame.subarray(0, 6), portMac.clients) !== 0) return frame;
+  const own = Uint8Array.from(frame);
+  own.set(portMac[port]);
+  return own;
 }
 
 /** The port whose MAC address a frame is from. */
