@@ -6,14 +6,19 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { type Arrivals, watchArrivals } from '../../src/drill/measure/packet-socket.ts';
+import { BPF_RET_K, type Instruction } from '../../src/platform/linux/socket-filter.ts';
 import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
-import { addressesOn, Capture, Workplace } from './daemon-bench.ts';
+import { addressesOn, Workplace } from './daemon-bench.ts';
 
 const skip = namespacesUnavailable();
 const program = fileURLToPath(new URL('./keeping-director.js', import.meta.url));
 const own = '10.9.0.2';
 const virtual = '10.9.0.99';
 const intervalMs = 100;
+/** How late a timer may fire on a machine that has other work to do. A lost advertisement would be an interval. */
+const latenessMaxMs = 25;
+const everything: readonly Instruction[] = [[BPF_RET_K, 0, 0, 0xffff]];
 
 interface Line {
   readonly found?: { readonly label: string; readonly texts: readonly string[] } | null;
@@ -78,7 +83,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
   const vrrpProcesses: number[] = [];
   let host: Namespace;
   let beside: Namespace;
-  let capture: Capture;
+  let arrivals: Arrivals;
   let advertisements: { readonly atMs: number; readonly priority: number }[];
   let listening: NodeJS.Timeout;
   let runs = 0;
@@ -88,7 +93,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     beside = network.namespace('beside');
     network.join([host, 'eth0'], [beside, 'eth0']);
     host.ip('addr', 'add', `${own}/24`, 'dev', 'eth0');
-    capture = new Capture(beside, 'eth0');
+    arrivals = beside.enter(() => watchArrivals('eth0', everything));
     listening = setInterval(listen, 1);
   });
   afterEach(async () => {
@@ -99,15 +104,17 @@ describe('a vrrp process whose director dies', { skip }, () => {
   });
   after(() => {
     clearInterval(listening);
-    capture.close();
+    arrivals.close();
     network.remove();
     workplace.remove();
   });
 
   function listen(): void {
-    for (let next = capture.nextAdvertisement(); next !== undefined; next = capture.nextAdvertisement()) {
-      advertisements?.push({ atMs: performance.now(), priority: next.priority });
-    }
+    arrivals.drain((frame, atMs) => {
+      // IPv4, protocol 112: the priority is the third byte of the message.
+      const isVrrp = frame[12] === 8 && frame[13] === 0 && frame[23] === 112;
+      if (isVrrp) advertisements?.push({ atMs, priority: frame[36]! });
+    });
   }
 
   function start(runDirectory: string, { priority = 100, addresses = [`${virtual}/24`] } = {}): Director {
@@ -165,8 +172,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     const { state, stateAgeMs } = await second.status();
     assert.ok(state === 'active' && stateAgeMs > 4500, 'active since the first director');
     assert.deepEqual({ missing, priorities: priorities() }, { missing: [], priorities: [100] });
-    // The capture is looked at every few milliseconds.
-    assert.ok(longestSilenceMs() < intervalMs + 15, `${longestSilenceMs()} ms`);
+    assert.ok(longestSilenceMs() < intervalMs + latenessMaxMs, `${longestSilenceMs()} ms`);
     second.child.kill('SIGTERM');
     await second.exited;
     await eventually(() => priorities().includes(0));
@@ -199,7 +205,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     vrrpProcesses.push(third.vrrpProcess);
     assert.ok(!isAlive(pid));
     assert.deepEqual(priorities(), [100]);
-    assert.ok(longestSilenceMs() < intervalMs + 15, `${longestSilenceMs()} ms`);
+    assert.ok(longestSilenceMs() < intervalMs + latenessMaxMs, `${longestSilenceMs()} ms`);
     third.say('stop');
     await third.exited;
   });
@@ -248,6 +254,34 @@ describe('a vrrp process whose director dies', { skip }, () => {
     assert.deepEqual(warnings, ['begins anew: the former vrrp process has left nothing to go on from (gone)']);
     second.say('stop');
     await second.exited;
+  });
+
+  test('one that stands still when it is to yield is killed as well', async () => {
+    const { first, pid, runDirectory } = await startActive();
+    await first.kill();
+    const second = start(runDirectory);
+    await second.heard('found');
+    process.kill(pid, 'SIGSTOP');
+    second.say('configure');
+    assert.equal(await second.heard('state'), 'backup');
+    vrrpProcesses.push(second.vrrpProcess);
+    assert.ok(!isAlive(pid));
+    await second.active();
+    second.say('stop');
+    await second.exited;
+  });
+
+  test('SIGTERM to one that has no director is meant for it', async () => {
+    const { first, pid } = await startActive();
+    process.kill(pid, 'SIGTERM');
+    await eventually(() => advertisements.length > 2);
+    assert.deepEqual(priorities(), [100]);
+    await first.kill();
+    const before = advertisements.length;
+    await eventually(() => advertisements.length > before + 1);
+    process.kill(pid, 'SIGTERM');
+    await eventually(() => !isAlive(pid), 1000);
+    await eventually(() => priorities().includes(0));
   });
 
   test('one that stands still is killed, and the next director begins anew', async () => {
