@@ -80,6 +80,11 @@ export function forwardingContract(name: string, make: MakeEngine): void {
     assert.deepEqual(await scene.drops(), {});
     const { packetsIn, bytesIn, packetsOut, bytesOut } = (await scene.counters()).services[0]!;
     assert.deepEqual([packetsIn, bytesIn, packetsOut, bytesOut], [4, 40 + 40 + 48 + 20_040, 1, 49]);
+    const direct = await Scene.open(make, { method: 'direct-route' });
+    await direct.handshake();
+    assert.deepEqual(await direct.client({ flags: 'A', payload: Uint8Array.of(9) }, { checksumPartial: true }), [
+      'servers: 02:00:00:00:d0:02 > 02:01:0a:00:00:01 198.51.100.7:40000 > 192.0.2.80:80 ttl 63 A seq 1000 ack 0 +1',
+    ]);
   });
 
   test(`${name}: direct-route changes Ethernet addresses and the TTL, nothing else`, async () => {
@@ -89,8 +94,6 @@ export function forwardingContract(name: string, make: MakeEngine): void {
     ];
     assert.deepEqual(await scene.client({ flags: 'S' }), expected('S seq 1000 ack 0 +0'));
     assert.deepEqual(await scene.client({ flags: 'A', payload: Uint8Array.of(9) }), expected('A seq 1000 ack 0 +1'));
-    const partial = await scene.client({ flags: 'A', payload: Uint8Array.of(9) }, { checksumPartial: true });
-    assert.deepEqual(partial, expected('A seq 1000 ack 0 +1'));
     // A server that answers through the director all the same is none of its business.
     assert.deepEqual(await scene.server({ source: '192.0.2.80', sourcePort: 80 }), []);
   });
