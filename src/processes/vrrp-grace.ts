@@ -4,7 +4,14 @@ import type { Clock } from '../lib/clock.ts';
 import type { DescriptorChannel, DescriptorListener } from '../platform/linux/descriptor-passing.ts';
 import { close } from '../platform/linux/libc.ts';
 import { sealText } from '../platform/linux/sealed-text.ts';
-import { emitFetched, emitRefusal, emitYielded, type KeptDescriptors, parseRequest } from './vrrp-succession.ts';
+import {
+  emitFetched,
+  emitRefusal,
+  emitYielded,
+  type KeptDescriptors,
+  parseRequest,
+  type StoryLine,
+} from './vrrp-succession.ts';
 
 export interface GraceParts {
   readonly clock: Clock;
@@ -12,6 +19,8 @@ export interface GraceParts {
   readonly kept: KeptDescriptors;
   /** The state of the election at this moment. */
   readonly bequeath: () => ElectionBequest;
+  /** What has been worth a line since the director died. */
+  readonly story: () => readonly StoryLine[];
   /** Another process goes on from the state that was given last: not a word more. */
   readonly onYielded: () => void;
   /** Nobody came in time, or somebody wants it so: resign. Called once, and not after `onYielded`. */
@@ -90,7 +99,7 @@ export class Grace {
       channel.send(emitRefusal());
       return;
     }
-    if (!this.#answer(channel, emitYielded(), [])) {
+    if (!this.#answer(channel, emitYielded(this.#parts.story()), [])) {
       this.#close(channel);
       return;
     }

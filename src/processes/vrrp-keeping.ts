@@ -7,7 +7,7 @@ import { DescriptorChannel, DescriptorListener } from '../platform/linux/descrip
 import { close } from '../platform/linux/libc.ts';
 import { Grace } from './vrrp-grace.ts';
 import { takeOver } from './vrrp-predecessor.ts';
-import { type KeptDescriptors, parseKept, successionPath } from './vrrp-succession.ts';
+import { type KeptDescriptors, parseKept, type StoryLine, storyLinesMax, successionPath } from './vrrp-succession.ts';
 
 /** The descriptor of the line over which the director passes others: behind that of the lease memory. */
 export const lineDescriptor = 5;
@@ -19,6 +19,7 @@ export class Keeping {
   #kept: KeptDescriptors = { label: '', descriptors: [] };
   #listener: DescriptorListener | undefined;
   #grace: Grace | undefined;
+  readonly #story: StoryLine[] = [];
 
   constructor(runDirectory: string) {
     this.#runDirectory = runDirectory;
@@ -41,10 +42,22 @@ export class Keeping {
   /** Undefined, with the reason told, when there is nothing to go on from. Throws when another director is at it. */
   async takeOver(ticket: number, log: Log): Promise<ElectionBequest | undefined> {
     const yielded = await takeOver(this.#runDirectory, ticket, log);
-    if (yielded.ok) return yielded.value;
+    if (yielded.ok) {
+      const { bequest, story } = yielded.value;
+      for (const { level, sentence, router } of story) {
+        log(level, `meanwhile: ${sentence}`, router === undefined ? {} : { router });
+      }
+      return bequest;
+    }
     if (yielded.reason === 'refused') throw new Error('another director has taken over from the former vrrp process');
     log('warn', `begins anew: the former vrrp process has left nothing to go on from (${yielded.reason})`);
     return undefined;
+  }
+
+  /** For the next director to log: there is none at the moment. */
+  note(line: StoryLine): void {
+    this.#story.push(line);
+    if (this.#story.length > storyLinesMax) this.#story.shift();
   }
 
   /** From here on the next director finds this process. Not sooner: until it has yielded, it has to find the former one. */
@@ -60,6 +73,7 @@ export class Keeping {
       listener: this.#listener,
       kept: this.#kept,
       bequeath: () => election.bequeath(),
+      story: () => this.#story,
       onYielded: () => {
         election.fallSilent();
         process.exit(0);

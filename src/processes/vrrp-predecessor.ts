@@ -12,6 +12,7 @@ import {
   type SuccessionReason,
   type SuccessionRequest,
   successionPath,
+  type YieldedLegacy,
 } from './vrrp-succession.ts';
 
 /** A vrrp process that has outlived its director, as the next director sees it. It goes on until it is told otherwise. */
@@ -74,7 +75,7 @@ export async function takeOver(
   runDirectory: string,
   ticket: number,
   log: Log,
-): Promise<Result<ElectionBequest, NoBequestReason>> {
+): Promise<Result<YieldedLegacy, NoBequestReason>> {
   const channel = DescriptorChannel.connect(successionPath(runDirectory));
   if (channel === undefined) return reject('gone');
   const { processId, userId } = channel.peer();

@@ -39,7 +39,11 @@ export function runVrrpProcess(runDirectory = process.argv[3]): void {
 
 function runElection(keeping: Keeping | undefined): void {
   const clock = new MonotonicClock();
-  const log: Log = (level, sentence, fields = {}) => tell({ kind: 'log', level, sentence, fields });
+  const log: Log = (level, sentence, fields = {}) => {
+    const { router } = fields;
+    if (!process.connected) keeping?.note({ level, sentence, ...(typeof router === 'string' ? { router } : {}) });
+    tell({ kind: 'log', level, sentence, fields });
+  };
   const notReal = requestRealTime();
   if (notReal !== undefined) log('info', `the vrrp process runs without real-time priority: ${notReal}`);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
 import { type ElectionBequest, parseBequest } from '../director/election-succession.ts';
+import type { LogLevel } from '../lib/log.ts';
 import { accept, type Result, reject } from '../lib/result.ts';
-import type { DescriptorMessage } from '../platform/linux/descriptor-passing.ts';
+import { type DescriptorMessage, messageBytesMax } from '../platform/linux/descriptor-passing.ts';
 import { close } from '../platform/linux/libc.ts';
 import { readSealedText } from '../platform/linux/sealed-text.ts';
 
@@ -36,6 +37,18 @@ export interface FetchedLegacy extends KeptDescriptors {
   readonly bequest: ElectionBequest;
 }
 
+/** What happened while no director was there to log it. */
+export interface StoryLine {
+  readonly level: LogLevel;
+  readonly sentence: string;
+  readonly router?: string;
+}
+
+export interface YieldedLegacy {
+  readonly bequest: ElectionBequest;
+  readonly story: readonly StoryLine[];
+}
+
 /** `refused`: the other side says so itself, as when another director has asked since. */
 export type SuccessionReason = 'refused' | 'other-format' | 'malformed';
 
@@ -43,6 +56,8 @@ export type SuccessionReason = 'refused' | 'other-format' | 'malformed';
 export const successionFormat = 1;
 export const descriptorsKeptMax = 64;
 export const stateBytesMax = 1 << 20;
+/** The last ones are kept. */
+export const storyLinesMax = 50;
 
 const labelLengthMax = 4096;
 const nameLengthMax = 64;
@@ -97,17 +112,22 @@ export function parseFetched(message: DescriptorMessage): Result<FetchedLegacy, 
   return accept({ ticket, bequest, ...named });
 }
 
-/** The answer to `yield`, which the state goes with. */
-export function emitYielded(): Uint8Array {
-  return emitRecord({ format: successionFormat });
+/** The answer to `yield`, which the state goes with. Of a long story only the end is told. */
+export function emitYielded(story: readonly StoryLine[]): Uint8Array {
+  for (let from = 0; ; from += 1) {
+    const bytes = emitRecord({ format: successionFormat, story: story.slice(from) });
+    if (bytes.length <= messageBytesMax || from >= story.length) return bytes;
+  }
 }
 
-export function parseYielded(message: DescriptorMessage): Result<ElectionBequest, SuccessionReason> {
+export function parseYielded(message: DescriptorMessage): Result<YieldedLegacy, SuccessionReason> {
   const answer = readAnswer(message);
   const bequest = answer.ok ? readState(message.descriptors[0]) : undefined;
   for (const fd of message.descriptors) close(fd);
   if (!answer.ok) return answer;
-  return bequest === undefined ? reject('malformed') : accept(bequest);
+  const { story } = answer.value;
+  if (bequest === undefined || !Array.isArray(story) || !story.every(isStoryLine)) return reject('malformed');
+  return accept({ bequest, story });
 }
 
 export function emitRefusal(): Uint8Array {
@@ -138,6 +158,12 @@ function readRecord(bytes: Uint8Array): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
+}
+
+function isStoryLine(value: unknown): value is StoryLine {
+  const { level, sentence, router } = (value ?? {}) as Partial<Record<keyof StoryLine, unknown>>;
+  const isLevel = level === 'debug' || level === 'info' || level === 'warn' || level === 'error';
+  return isLevel && typeof sentence === 'string' && (router === undefined || typeof router === 'string');
 }
 
 function nameDescriptors(

@@ -12,15 +12,21 @@ import {
   descriptorsKeptMax,
   emitKept,
   emitRecord,
+  emitYielded,
   parseFetched,
   parseKept,
   parseYielded,
+  type StoryLine,
   type SuccessionRequest,
   successionPath,
 } from '../../../src/processes/vrrp-succession.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { defaultRouter } from '../../transcript/vrrp/lab.ts';
 
+const story: readonly StoryLine[] = [
+  { level: 'warn', sentence: 'has a rival', router: 'web' },
+  { level: 'info', sentence: 'goes on' },
+];
 const bequest: ElectionBequest = { gateOpen: true, routers: [{ configured: defaultRouter, bequest: null }] };
 
 describe('the time between two directors', () => {
@@ -44,6 +50,7 @@ describe('the time between two directors', () => {
       listener,
       kept: { label: 'v1', descriptors: [{ name: 'leases', fd: map }] },
       bequeath: () => bequest,
+      story: () => story,
       onYielded: () => void events.push(`yielded at ${time.nowMs()}`),
       onEnded: () => void events.push(`ended at ${time.nowMs()}`),
     });
@@ -123,7 +130,7 @@ describe('the time between two directors', () => {
     const channel = connect();
     const yielded = ask(channel, { ask: 'yield', ticket: second });
     assert.ok(typeof yielded !== 'string');
-    assert.deepEqual(parseYielded(yielded), { ok: true, value: bequest });
+    assert.deepEqual(parseYielded(yielded), { ok: true, value: { bequest, story } });
     time.advanceTo(30_000);
     grace.end();
     assert.equal(events.length, 1);
@@ -229,6 +236,23 @@ describe('what processes say to each other', () => {
       assert.deepEqual(descriptors.filter(isOpen), []);
     });
   }
+
+  test('of a story that is too long the end is told', () => {
+    const line = (number: number): StoryLine => ({ level: 'info', sentence: `${number} ${'ä'.repeat(500)}` });
+    const long = Array.from({ length: 50 }, (_, i) => line(i));
+    const bytes = emitYielded(long);
+    assert.ok(bytes.length <= 16_384 && bytes.length > 15_000);
+    const parsed = parseYielded({ bytes, descriptors: [sealText('state', state)] });
+    assert.ok(parsed.ok);
+    assert.deepEqual(parsed.value.story, long.slice(-parsed.value.story.length));
+    const whole = emitYielded(story);
+    assert.equal(parseYielded({ bytes: whole, descriptors: [] }).ok, false, 'no state');
+    for (const wrong of [undefined, 'x', [{}], [null], [{ level: 'loud', sentence: '' }], [{ level: 'info' }]]) {
+      const answer = emitRecord({ format: 1, story: wrong });
+      const refused = parseYielded({ bytes: answer, descriptors: [sealText('state', state)] });
+      assert.deepEqual(refused, { ok: false, reason: 'malformed' });
+    }
+  });
 
   test('an answer with a whole state is taken', () => {
     const descriptors = [sealText('state', state), open()];
