@@ -9,16 +9,17 @@ import type { Log } from '../lib/log.ts';
 import type { Configuration } from '../model/configuration.ts';
 import { RtnetlinkAddressKeeper } from '../platform/linux/address-keeper.ts';
 import { interfaceFacts } from '../platform/linux/interface-facts.ts';
-import { LeaseMemory } from '../platform/linux/lease-memory.ts';
-import { takeRouteSnapshot, verifyInterface } from '../platform/linux/locate.ts';
+import { refuseKernelForwarding, takeRouteSnapshot } from '../platform/linux/locate.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { syncSource } from '../platform/linux/sync-socket.ts';
 import { NodeTcpConnector } from '../platform/linux/tcp-connector.ts';
 import { RawVrrpTransport } from '../platform/linux/vrrp-socket.ts';
-import { Wake } from '../platform/linux/wake.ts';
-import { startEngineWorker } from './engine-worker.ts';
+import { chooseEngine, type EngineRequest } from './engine-choice.ts';
+import { startPortableForwarding } from './portable-forwarding.ts';
 import { SyncWorker } from './sync-worker.ts';
+import type { Predecessor } from './vrrp-predecessor.ts';
 import { VrrpSupervisor } from './vrrp-supervisor.ts';
+import { startXdpForwarding } from './xdp-forwarding.ts';
 
 export interface DirectorProcess {
   readonly director: Director;
@@ -32,41 +33,57 @@ export interface DirectorProcessSettings {
   readonly version: string;
   readonly configurationFile: string;
   readonly configuration: Configuration;
+  readonly engine: EngineRequest;
+  readonly runDirectory: string;
+  /** A vrrp process that has outlived the director before this one. */
+  readonly predecessor: Predecessor | undefined;
   readonly log: Log;
 }
 
 /** Joins a director with the engine, the vrrp process, the sync thread and the checkers on this host. */
 export async function composeDirector(settings: DirectorProcessSettings): Promise<DirectorProcess> {
-  const { script, version, configurationFile, configuration, log } = settings;
+  const { script, version, configurationFile, configuration, predecessor, runDirectory, log } = settings;
   const clock = new MonotonicClock();
-  const leases = LeaseMemory.create();
-  const wake = Wake.create();
   // Every interface that is named, whether the engine needs it or not: a misspelt name is found here.
   for (const router of configuration.virtualRouters) {
     for (const name of [router.interface, ...router.addresses.map((each) => each.interface)]) interfaceFacts(name);
   }
-  const { interfaces, families } = planAddresses(configuration, undefined, takeRouteSnapshot());
-  for (const name of interfaces) verifyInterface(name, families);
-  // All that may throw comes before the engine thread, which would keep the process.
+  const formerPlan = predecessor === undefined ? undefined : { routers: predecessor.assignments };
+  const { interfaces, families } = planAddresses(configuration, formerPlan, takeRouteSnapshot());
+  const choice = chooseEngine(settings.engine, interfaces);
+  if (choice.reason !== undefined) log(settings.engine === 'xdp' ? 'warn' : 'info', choice.reason);
+  if (choice.kind === 'portable') for (const name of interfaces) refuseKernelForwarding(name, families);
+  // All that may throw comes before the engine, which would keep the process.
   const senderId = chooseSenderId(configuration);
-  const worker = await startEngineWorker(script, { interfaces, leaseFd: leases.fd, wakeFd: wake.fd }, wake, log);
+  const forwarding =
+    choice.kind === 'xdp'
+      ? startXdpForwarding(interfaces, predecessor, log)
+      : await startPortableForwarding(script, interfaces, log);
+  const { leases, kept } = forwarding;
+  const election = new VrrpSupervisor({
+    script,
+    arguments: ['vrrp-process'],
+    leaseFd: leases.fd,
+    leaseWriter: leases,
+    addressKeeper: new RtnetlinkAddressKeeper(),
+    openTransport: () => new RawVrrpTransport(),
+    ...(kept === undefined ? {} : { keep: { ...kept, runDirectory } }),
+    ...(predecessor === undefined ? {} : { predecessor }),
+    log,
+  });
+  forwarding.onKeptChanged = (changed) => {
+    election
+      .keep(changed)
+      .catch(({ message }: Error) => log('error', `a restart would not go on as it should: ${message}`));
+  };
   const director = new Director({
-    engine: worker.engine,
-    election: new VrrpSupervisor({
-      script,
-      arguments: ['vrrp-process'],
-      leaseFd: leases.fd,
-      leaseWriter: leases,
-      addressKeeper: new RtnetlinkAddressKeeper(),
-      openTransport: () => new RawVrrpTransport(),
-      log,
-    }),
+    engine: forwarding.engine,
+    election,
     replication: new SyncWorker({
       script,
       senderId,
       nextEpoch: () => Math.floor((performance.timeOrigin + performance.now()) * 1000),
-      wakeFd: wake.fd,
-      openEngineLine: worker.openLine,
+      openEngineLine: forwarding.openLine,
       verifyInterface: (sync) => {
         syncSource(sync, interfaceFacts(sync.interface));
       },
@@ -74,20 +91,15 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
     }),
     health: new HealthRunner({ clock, connector: new NodeTcpConnector(), jitter: Math.random }),
     takeRouteSnapshot,
-    verifyInterface: (name, families) => {
-      verifyInterface(name, families);
-      if (interfaces.includes(name)) return;
-      throw new Error(
-        `the portable engine opens its interfaces when it starts, and ${name} was not one; restart baton`,
-      );
-    },
+    verifyInterface: forwarding.verifyInterface,
+    ...(formerPlan === undefined ? {} : { formerPlan }),
     clock,
     log,
     version,
     processId: process.pid,
     configurationFile,
   });
-  return { director, failed: worker.ended };
+  return { director, failed: forwarding.ended };
 }
 
 /** The address that this director sends from is its own on the segment, and the same after a restart. */

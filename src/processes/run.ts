@@ -11,8 +11,11 @@ import { controlSocketPath, defaultRunDirectory } from '../control/client.ts';
 import { serveControl } from '../control/server.ts';
 import type { Director } from '../director/director.ts';
 import type { Log } from '../lib/log.ts';
+import { close } from '../platform/linux/libc.ts';
 import { claimRunDirectory } from '../platform/linux/run-directory.ts';
 import { composeDirector } from './director-process.ts';
+import { type EngineRequest, engineRequests } from './engine-choice.ts';
+import { findPredecessor } from './vrrp-predecessor.ts';
 
 export const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;
 
@@ -22,11 +25,13 @@ export async function runCommand(args: readonly string[], script: string): Promi
     file: { type: 'string', short: 'f' },
     'run-dir': { type: 'string', default: defaultRunDirectory },
     engine: { type: 'string', default: 'auto' },
+    cleanup: { type: 'boolean', default: false },
     'config-id': { type: 'string' },
   });
+  if (options.cleanup) return cleanUp(options['run-dir']);
   const file = options.file;
   if (file === undefined) throw new UsageError('baton run: name the configuration with -f FILE');
-  refuseEngine(options.engine);
+  const engine = parseEngine(options.engine);
   const read = (): LoadedConfiguration => loadFromDisk(file, options['config-id']);
   const loaded = read();
   for (const diagnostic of loaded.diagnostics) process.stderr.write(`${formatDiagnostic(diagnostic)}\n`);
@@ -40,12 +45,16 @@ export async function runCommand(args: readonly string[], script: string): Promi
   const signals = listenToSignals();
   const runDirectory = claimRunDirectory(options['run-dir']);
   try {
+    const predecessor = await findPredecessor(options['run-dir'], log);
     const { director, failed } = await composeDirector({
       script,
       log,
       version,
       configurationFile: file,
       configuration: loaded.configuration,
+      engine,
+      runDirectory: options['run-dir'],
+      predecessor,
     });
     const socketPath = controlSocketPath(options['run-dir']);
     let control: Server | undefined;
@@ -90,12 +99,27 @@ async function reload(director: Director, read: () => LoadedConfiguration, log: 
   }
 }
 
-function refuseEngine(engine: string): void {
-  if (engine === 'auto' || engine === 'portable') return;
-  if (engine === 'xdp') {
-    throw new UsageError('baton run: the xdp engine is not part of this version yet; use --engine auto or portable');
+function parseEngine(engine: string): EngineRequest {
+  const known = engineRequests.find((request) => request === engine);
+  if (known !== undefined) return known;
+  throw new UsageError(`baton run: there is no engine ${engine}; there are ${engineRequests.join(', ')}`);
+}
+
+/**
+ * `baton run --cleanup`: ends what a director that died has left. All of it is held by its vrrp process, which resigns and
+ * lets go; the kernel removes the rest.
+ */
+async function cleanUp(path: string): Promise<ExitCode> {
+  const runDirectory = claimRunDirectory(path);
+  try {
+    const predecessor = await findPredecessor(path, openLog());
+    for (const { fd } of predecessor?.descriptors ?? []) close(fd);
+    await predecessor?.dismiss();
+    rmSync(controlSocketPath(path), { force: true });
+    return ExitCode.done;
+  } finally {
+    runDirectory.release();
   }
-  throw new UsageError(`baton run: there is no engine ${engine}; there are auto and portable`);
 }
 
 interface Signals {

@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type MessagePort, parentPort } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { startReplication } from '../director/replication.ts';
 import type { SyncStatus } from '../director/status.ts';
+import type { ConnectionPort } from '../engine/engine.ts';
 import { RemoteConnectionPort } from '../engine/portable/remote-engine.ts';
+import { XdpConnectionPort } from '../engine/xdp/connection-port.ts';
+import { SettingsLayout } from '../engine/xdp/layout/structs.ts';
+import { mailboxes } from '../engine/xdp/mailbox.ts';
 import type { LogLevel } from '../lib/log.ts';
 import type { SyncSettings } from '../model/configuration.ts';
 import type { VirtualService } from '../model/virtual-service.ts';
+import { openBpfObject } from '../platform/linux/bpf/object.ts';
+import { openRingReader } from '../platform/linux/bpf/ring-reader.ts';
 import { interfaceFacts } from '../platform/linux/interface-facts.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { UdpSyncSocket } from '../platform/linux/sync-socket.ts';
 import { Wake } from '../platform/linux/wake.ts';
+import type { EngineLine } from './forwarding.ts';
 
 export interface SyncThreadSettings {
   readonly sync: SyncSettings;
   readonly senderId: number;
   readonly epoch: number;
   readonly services: readonly VirtualService[];
-  readonly engine: MessagePort;
-  readonly wakeFd: number;
+  readonly engine: EngineLine;
 }
 
 export type ToSyncThread =
@@ -39,13 +45,12 @@ export type FromSyncThread =
 const watchPeriodMs = 1_000;
 
 /** Connection synchronisation on a socket of this host, in a thread of its own. */
-export function runSync({ sync, senderId, epoch, services, engine, wakeFd }: SyncThreadSettings): void {
+export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadSettings): void {
   const parent = parentPort;
   if (parent === null) throw new Error('connection synchronisation runs in a thread of its own');
   const tell = (message: FromSyncThread): void => parent.postMessage(message);
-  const wake = new Wake(wakeFd);
   const { index } = interfaceFacts(sync.interface);
-  const connections = new RemoteConnectionPort(engine, () => wake.signal());
+  const connections = openConnections(engine);
   const replication = startReplication({
     transport: new UdpSyncSocket(sync),
     connections,
@@ -62,15 +67,27 @@ export function runSync({ sync, senderId, epoch, services, engine, wakeFd }: Syn
     else {
       clearInterval(watch);
       replication.close();
-      connections.close();
+      void connections.close();
       parent.close();
     }
   });
   const watch = setInterval(() => {
     if (interfaceFacts(sync.interface).index === index) return;
     // The group was joined on one interface: one of the same name that was made since needs another socket.
-    connections.close();
+    void connections.close();
     throw new Error(`interface ${sync.interface} was made anew`);
   }, watchPeriodMs);
   tell({ kind: 'ready' });
+}
+
+function openConnections(line: EngineLine): ConnectionPort & { close(): unknown } {
+  if (line.kind === 'portable') {
+    const wake = new Wake(line.wakeFd);
+    return new RemoteConnectionPort(line.port, () => wake.signal());
+  }
+  // The descriptors are the process's, whose main thread closes them.
+  const object = openBpfObject(line.descriptors);
+  const asleep = new Int32Array(object.maps.get('.data.settings')!.memory(), SettingsLayout.readerAsleep, 1);
+  const events = openRingReader(object.maps.get('events')!, asleep);
+  return new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock: new MonotonicClock(), events });
 }

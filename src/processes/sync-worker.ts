@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isDeepStrictEqual } from 'node:util';
-import { type MessagePort, Worker } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 import type { ReplicationControl } from '../director/controls.ts';
 import type { SyncStatus } from '../director/status.ts';
 import type { Log } from '../lib/log.ts';
 import type { SyncSettings } from '../model/configuration.ts';
 import type { VirtualService } from '../model/virtual-service.ts';
+import type { EngineLine } from './forwarding.ts';
 import type { FromSyncThread, SyncThreadSettings, ToSyncThread } from './sync-thread.ts';
 import type { ThreadSettings } from './threads.ts';
 
@@ -15,9 +16,8 @@ export interface SyncWorkerParts {
   readonly senderId: number;
   /** Rises with each start of a thread. */
   readonly nextEpoch: () => number;
-  readonly wakeFd: number;
   /** A line of its own to the engine, for each thread. */
-  readonly openEngineLine: () => MessagePort;
+  readonly openEngineLine: () => EngineLine;
   /** Throws a sentence while the interface cannot be used: no thread is started, and no line opened, in vain. */
   readonly verifyInterface: (settings: SyncSettings) => void;
   readonly log: Log;
@@ -85,7 +85,7 @@ export class SyncWorker implements ReplicationControl {
   }
 
   async #start(sync: SyncSettings): Promise<void> {
-    const { script, senderId, nextEpoch, wakeFd, openEngineLine, verifyInterface } = this.#parts;
+    const { script, senderId, nextEpoch, openEngineLine, verifyInterface } = this.#parts;
     verifyInterface(sync);
     const engine = openEngineLine();
     const settings: SyncThreadSettings = {
@@ -94,10 +94,9 @@ export class SyncWorker implements ReplicationControl {
       epoch: nextEpoch(),
       services: this.#services,
       engine,
-      wakeFd,
     };
     const workerData: ThreadSettings = { thread: 'sync', settings };
-    const worker = new Worker(script, { workerData, transferList: [engine] });
+    const worker = new Worker(script, { workerData, transferList: engine.kind === 'portable' ? [engine.port] : [] });
     this.#worker = worker;
     return new Promise((resolve, reject) => {
       let ready = false;

@@ -7,7 +7,7 @@ import { type Family, type IpAddress, ipAddressBytes } from '../../src/lib/ip-ad
 import { RtnetlinkAddressKeeper } from '../../src/platform/linux/address-keeper.ts';
 import { SegmentAnnouncer } from '../../src/platform/linux/announce.ts';
 import { interfaceFacts, primaryAddress } from '../../src/platform/linux/interface-facts.ts';
-import { verifyInterface } from '../../src/platform/linux/locate.ts';
+import { refuseKernelForwarding } from '../../src/platform/linux/locate.ts';
 import { PacketRing } from '../../src/platform/linux/packet-ring.ts';
 import { Poller } from '../../src/platform/linux/poller.ts';
 import { RawVrrpTransport } from '../../src/platform/linux/vrrp-socket.ts';
@@ -218,7 +218,7 @@ describe('IPv6 virtual addresses', { skip }, () => {
   });
 
   test('an interface whose kernel forwards IPv6 is refused for IPv6 services only', () => {
-    const verify = (families: Family[]): void => left.enter(() => verifyInterface('addr6', families));
+    const verify = (families: Family[]): void => left.enter(() => refuseKernelForwarding('addr6', families));
     left.run('sysctl', '-qw', 'net.ipv6.conf.addr6.forwarding=1');
     verify(['ipv4']);
     assert.throws(() => verify(['ipv4', 'ipv6']), {

@@ -76,6 +76,7 @@ export const sendmmsg = bind('int sendmmsg(int fd, uintptr_t messages, uint32_t 
 export const ppoll = bind('int ppoll(uintptr_t fds, unsigned long count, uintptr_t timeout, uintptr_t mask)');
 export const eventfd = bind('int eventfd(uint32_t initial, int flags)');
 export const ftruncate = bind('int ftruncate(int fd, int64_t length)');
+export const clock_getres = bind('int clock_getres(int clock, uintptr_t resolution)');
 export const fcntl = bind('int fcntl(int fd, int command, int argument)');
 export const setpriority = bind('int setpriority(int which, uint32_t who, int value)');
 export const flock = bind('int flock(int fd, int operation)');

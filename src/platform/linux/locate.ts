@@ -30,7 +30,7 @@ export function takeRouteSnapshot(): Locate {
  * Throws a sentence when the portable engine cannot work on an interface: there is none of that name, or the kernel
  * would forward its packets a second time, not rewritten. `families` are those of the virtual services.
  */
-export function verifyInterface(name: string, families: Iterable<Family> = ['ipv4']): void {
+export function refuseKernelForwarding(name: string, families: Iterable<Family> = ['ipv4']): void {
   const facts = interfaceFacts(name);
   for (const family of families) {
     if (!(family === 'ipv6' ? facts.forwardingIpv6 : facts.forwarding)) continue;

@@ -15,6 +15,8 @@ export interface Link {
   readonly up: boolean;
   /** IFF_RUNNING: the carrier is there too. */
   readonly running: boolean;
+  /** IFLA_INFO_KIND, as in `ip -d link`: `veth`, `bridge`, …; absent for a physical interface. */
+  readonly kind?: string;
 }
 
 export interface InterfaceAddress {
@@ -124,6 +126,9 @@ export const NDA_DST = 1;
 export const IFLA_ADDRESS = 1;
 export const IFLA_IFNAME = 3;
 export const IFLA_MTU = 4;
+const IFLA_LINKINFO = 18;
+// linux/if_link.h
+const IFLA_INFO_KIND = 1;
 
 // linux/if_addr.h
 export const IFA_ADDRESS = 1;
@@ -174,6 +179,9 @@ export function parseLink(payload: Uint8Array): Result<Link, RtnetlinkParseReaso
   const flags = view.getUint32(8, true);
   const name = attributes.value.get(IFLA_IFNAME);
   if (name === undefined) return reject('attributeMissing');
+  const info = attributes.value.get(IFLA_LINKINFO);
+  const details = info === undefined ? undefined : parseAttributes(info, 0);
+  const kind = details?.ok === true ? details.value.get(IFLA_INFO_KIND) : undefined;
   return accept({
     index: view.getInt32(4, true),
     name: textOf(name),
@@ -181,6 +189,7 @@ export function parseLink(payload: Uint8Array): Result<Link, RtnetlinkParseReaso
     mtu: u32Of(attributes.value, IFLA_MTU) ?? 0,
     up: (flags & IFF_UP) !== 0,
     running: (flags & IFF_RUNNING) !== 0,
+    ...(kind === undefined ? {} : { kind: textOf(kind) }),
   });
 }
 
