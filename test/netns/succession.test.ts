@@ -271,6 +271,25 @@ describe('a vrrp process whose director dies', { skip }, () => {
     await second.exited;
   });
 
+  test('what has happened meanwhile is told, and a virtual router without a link begins anew', async () => {
+    const { first, runDirectory } = await startActive();
+    await first.kill();
+    host.ip('link', 'set', 'eth0', 'down');
+    await eventually(() => !addressesOn(host, 'eth0').includes(virtual));
+    host.ip('link', 'set', 'eth0', 'up');
+    const second = start(runDirectory);
+    await second.heard('found');
+    second.say('configure');
+    await second.heard('state');
+    vrrpProcesses.push(second.vrrpProcess);
+    const story = second.lines.flatMap(({ msg = '' }) => (msg.startsWith('meanwhile: ') ? [msg] : []));
+    assert.equal(story[0], 'meanwhile: is now fault: the interface is down');
+    await second.active();
+    await eventually(() => addressesOn(host, 'eth0').includes(virtual));
+    second.say('stop');
+    await second.exited;
+  });
+
   test('SIGTERM to one that has no director is meant for it', async () => {
     const { first, pid } = await startActive();
     process.kill(pid, 'SIGTERM');
