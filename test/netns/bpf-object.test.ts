@@ -293,6 +293,8 @@ describe('a user with capabilities instead of root', { skip }, () => {
     const reason = (missing: string): object => ({
       usable: false,
       reason: `the process lacks ${missing}; start it as root, or with AmbientCapabilities= of its systemd unit`,
+      refusal:
+        'cannot load the BPF object: the process needs CAP_BPF and CAP_NET_ADMIN outside of any user namespace (EPERM)',
     });
     assert.deepEqual(run('+net_raw'), reason('CAP_NET_ADMIN, CAP_BPF'));
     assert.deepEqual(run('+net_raw,+net_admin'), reason('CAP_BPF'));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { loadAndAttach, openXdpLink } from '../../../src/platform/linux/bpf/attachment.ts';
+import { loadBpfObject } from '../../../src/platform/linux/bpf/load.ts';
 import { openBpfObject } from '../../../src/platform/linux/bpf/object.ts';
 import { probeXdp } from '../../../src/platform/linux/bpf/probe.ts';
 import { openRingReader } from '../../../src/platform/linux/bpf/ring-reader.ts';
@@ -10,7 +11,7 @@ import { fixtureObject } from './objects.ts';
 const [interfaceIndex] = process.argv.slice(2).map(Number);
 const probe = probeXdp();
 if (!probe.usable || interfaceIndex === undefined) {
-  console.log(JSON.stringify(probe));
+  console.log(JSON.stringify({ ...probe, refusal: refusal() }));
 } else {
   const settings = { constants: { verdict_base: 30 }, mapSizes: { slots: 100 } };
   const { object, links, warnings } = loadAndAttach(settings, 'count_packet', [interfaceIndex], {
@@ -36,4 +37,13 @@ if (!probe.usable || interfaceIndex === undefined) {
       attached: link.isAttached(),
     }),
   );
+}
+
+function refusal(): string {
+  try {
+    loadBpfObject({ constants: {}, mapSizes: {} }, { path: fixtureObject });
+    return 'none';
+  } catch (error) {
+    return (error as Error).message;
+  }
 }

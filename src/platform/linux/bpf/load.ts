@@ -4,7 +4,7 @@ import { release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { BpfDescriptor, BpfLoadSettings, BpfObject } from '../../../engine/xdp/bpf-object.ts';
 import { checked, close, errno, fcntl, type PinnedMemory, pinnedMemory } from '../libc.ts';
-import { errnoName, SystemError } from '../system-error.ts';
+import { errnoName, errnos, SystemError } from '../system-error.ts';
 import { type Libbpf, libbpf } from './libbpf.ts';
 import { openBpfObject } from './object.ts';
 import { type Constant, type ObjectFile, parseObjectFile } from './object-file.ts';
@@ -150,6 +150,11 @@ function loadError(error: number, said: readonly string[], log: PinnedMemory): E
   const { verdict, path } = readVerifierLog(text);
   const program = said.map((line) => /prog '([^']+)': BPF program load failed/.exec(line)?.[1]).find(Boolean);
   if (program !== undefined && verdict !== '') return new VerifierError(program, verdict, path);
+  if (error === errnos.EPERM) {
+    return new Error(
+      'cannot load the BPF object: the process needs CAP_BPF and CAP_NET_ADMIN outside of any user namespace (EPERM)',
+    );
+  }
   // libbpf's own words name the map or symbol; its very last line only says that the object did not load.
   const reason = said
     .filter((line) => line.startsWith('libbpf: ') && !/failed to load object/.test(line))
