@@ -77,6 +77,7 @@ interface LoadedObject {
   readonly key: string;
   readonly object: BpfObject;
   readonly events: BpfRingReader;
+  readonly missingNeighbours: BpfRingReader;
   /** What mapped arrays held when the object was loaded. */
   readonly fresh: ReadonlyMap<string, Uint8Array>;
 }
@@ -94,19 +95,20 @@ function takeObject(limits: EngineLimits): LoadedObject {
     [...mappedArrays(object)].map(([name, bytes]): [string, Uint8Array] => [name, Uint8Array.from(bytes)]),
   );
   const events = openRingReader(object.maps.get('events')!);
-  return { key, object: { ...object, close: () => undefined }, events, fresh };
+  const missingNeighbours = openRingReader(object.maps.get('missing_neighbours')!);
+  return { key, object: { ...object, close: () => undefined }, events, missingNeighbours, fresh };
 }
 
 /** Its maps become what they were when it was loaded. */
 function giveBackObject(loaded: LoadedObject): void {
-  const { object, events, fresh } = loaded;
+  const { object, events, missingNeighbours, fresh } = loaded;
   for (const [name, bytes] of mappedArrays(object)) bytes.set(fresh.get(name)!);
   for (const { kind, name } of Object.values(Maps)) {
     if (!['hash', 'lruHash', 'longestPrefix', 'deviceMap'].includes(kind)) continue;
     const map = object.maps.get(name)!;
     for (const key of [...map.keys()]) map.delete(key);
   }
-  while (events.read(1024, () => undefined) > 0);
+  for (const ring of [events, missingNeighbours]) while (ring.read(1024, () => undefined) > 0);
   idle.push(loaded);
 }
 
@@ -120,17 +122,18 @@ function* mappedArrays(object: BpfObject): Generator<[string, Uint8Array]> {
   for (const name of new Set(names)) yield [name, new MappedArray(object.maps.get(name)!).bytes];
 }
 
-class XdpUnderTest implements EngineUnderTest {
+export class XdpUnderTest implements EngineUnderTest {
   readonly #indexes = suiteInterfaces();
   readonly #loaded: LoadedObject;
   readonly #object: BpfObject;
   readonly #settings: MappedArray;
   readonly #leases: MappedArray;
-  readonly #engine: XdpEngine;
+  #engine: XdpEngine;
   readonly #port: XdpConnectionPort;
   readonly #hops: SuiteHops;
   readonly #out = new Uint8Array(frameLengthMax);
   readonly #mtus = { clients: 1500, servers: 1500 };
+  readonly #clock: Clock = { nowMs: () => this.#timeMs, callAt: () => () => undefined };
   #events: Int32Array[] = [];
   #timeMs = 1_000_000;
 
@@ -142,16 +145,46 @@ class XdpUnderTest implements EngineUnderTest {
     this.#settings = new MappedArray(object.maps.get('.data.settings')!);
     this.#leases = new MappedArray(object.maps.get('leases')!);
     this.#setTime(this.#timeMs);
-    const clock: Clock = { nowMs: () => this.#timeMs, callAt: () => () => undefined };
-    const hops = new SuiteHops(this.#indexes, this.#mtus);
-    this.#hops = hops;
-    const nextHops = (sink: NextHopSink, onChanged: (address: IpAddress, hop: Hop) => void): NextHopSource =>
-      hops.follow(sink, onChanged);
-    this.#engine = new XdpEngine({ object, clock, interfaces: this.#interfaces(), nextHops });
-    this.#engine.completeNextHops();
+    this.#hops = new SuiteHops(this.#indexes, this.#mtus);
+    this.#engine = this.#start();
     const events = onDemand(loaded.events);
-    this.#port = new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock, events });
+    this.#port = new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock: this.#clock, events });
     this.#port.onEvents((batch) => this.#events.push(batch));
+  }
+
+  /** The director dies, the program goes on, and another director takes it over. */
+  restart(): void {
+    this.#engine = this.#start();
+  }
+
+  /** Clients on the link of which the kernel does not know the MAC address, as the program has reported them. */
+  get missed(): readonly string[] {
+    return this.#hops.missed;
+  }
+
+  /** From here on nobody is a neighbour by itself. */
+  forgetNeighbours(): void {
+    this.#hops.forgetNeighbours();
+  }
+
+  /** A port as the sync thread has it, on real time. Closed by the caller. */
+  followEvents(clock: Clock, listener: (batch: Int32Array) => void): XdpConnectionPort {
+    const events = openRingReader(this.#object.maps.get('events')!);
+    const port = new XdpConnectionPort({ object: this.#object, mailbox: mailboxes.director, clock, events });
+    port.onEvents(listener);
+    return port;
+  }
+
+  #start(): XdpEngine {
+    const nextHops = (sink: NextHopSink, onChanged: (address: IpAddress, hop: Hop) => void): NextHopSource =>
+      this.#hops.follow(sink, onChanged);
+    const { object, missingNeighbours } = this.#loaded;
+    const engine = new XdpEngine({
+      ...{ object, clock: this.#clock, interfaces: this.#interfaces(), nextHops },
+      missingNeighbours: onDemand(missingNeighbours),
+    });
+    engine.completeNextHops();
+    return engine;
   }
 
   configure: EngineUnderTest['configure'] = (configuration) => this.#engine.configure(configuration);
@@ -235,6 +268,8 @@ class SuiteHops implements NextHopSource {
   readonly #mtus: Readonly<Record<Side, number>>;
   readonly #asked = new Set<IpAddress>();
   readonly #met = new Set<IpAddress>();
+  readonly missed: string[] = [];
+  #isQuiet = false;
   readonly #reachability = new Map<IpAddress, Reachability>();
   #sink: NextHopSink | undefined;
   #onChanged: ((address: IpAddress, hop: Hop) => void) | undefined;
@@ -247,6 +282,7 @@ class SuiteHops implements NextHopSource {
   follow(sink: NextHopSink, onChanged: (address: IpAddress, hop: Hop) => void): this {
     this.#sink = sink;
     this.#onChanged = onChanged;
+    this.#met.clear();
     this.#writeRoutes();
     return this;
   }
@@ -281,6 +317,7 @@ class SuiteHops implements NextHopSource {
 
   /** Both ends of an IP packet are neighbours that the kernel knows. */
   meet(frame: Uint8Array): void {
+    if (this.#isQuiet) return;
     const etherType = (frame[12]! << 8) | frame[13]!;
     const [at, length] = etherType === 0x0800 ? [26, 4] : etherType === 0x86dd ? [22, 16] : [frame.length, 16];
     if (at + 2 * length > frame.length) return;
@@ -292,11 +329,18 @@ class SuiteHops implements NextHopSource {
     }
   }
 
-  release(): void {}
-  setPorts(): void {}
-  missing(): boolean {
+  forgetNeighbours(): void {
+    this.#isQuiet = true;
+    for (const address of this.#met) this.#sink!.removeNeighbour(this.#indexes[sideBehind(address)], address);
+  }
+
+  missing(interfaceIndex: number, address: IpAddress): boolean {
+    this.missed.push(`${sides.find((side) => this.#indexes[side] === interfaceIndex)} ${address}`);
     return true;
   }
+
+  release(): void {}
+  setPorts(): void {}
   close(): void {}
 
   #writeRoutes(): void {

@@ -9,6 +9,7 @@ import { loadContract } from './load.ts';
 import { refusalContract } from './refusals.ts';
 import { replicationContract } from './replication.ts';
 import { closeXdpEngines, makeXdpEngine } from './xdp-harness.ts';
+import { xdpStories } from './xdp-stories.ts';
 
 const xdp = probeXdp();
 const reason = process.getuid?.() === 0 ? (xdp.usable ? undefined : xdp.reason) : 'needs root for a network namespace';
@@ -24,4 +25,5 @@ else {
   fragmentContract('xdp', makeXdpEngine);
   loadContract('xdp', makeXdpEngine);
   ipv6Contract('xdp', makeXdpEngine);
+  xdpStories();
 }
