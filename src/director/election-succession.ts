@@ -24,8 +24,8 @@ const routersMax = leaseSlotsMax;
 /** More than keepalived's 64 KiB advertisement could name. */
 const addressesMax = 2048;
 const textLengthMax = 255;
-/** Of any duration in a configuration: a day and more. */
-const durationMsMax = 1e9;
+/** Of any duration in a configuration: a garp_master_refresh may be 49 days. */
+const durationMsMax = 1e10;
 /** Of any moment: 285 years of running time. */
 const timeMsMax = 9e12;
 

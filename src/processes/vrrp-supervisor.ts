@@ -61,6 +61,7 @@ export class VrrpSupervisor implements ElectionControl {
   #gateOpen = false;
   #stopping = false;
   #nextId = 0;
+  #ready = false;
   #readyAtMs = 0;
   #restartDelayMs = firstRestartDelayMs;
   #restartTimer: NodeJS.Timeout | undefined;
@@ -86,7 +87,8 @@ export class VrrpSupervisor implements ElectionControl {
   async keep(kept: KeptDescriptors): Promise<void> {
     if (this.#parts.keep === undefined) throw new Error('the vrrp process was not set up to keep descriptors');
     this.#kept = kept;
-    if (this.#child !== undefined) await this.#passDescriptors();
+    // One that is being started gets them when it is ready.
+    if (this.#child !== undefined && this.#ready) await this.#passDescriptors();
   }
 
   handOver(): Promise<readonly string[]> {
@@ -110,6 +112,8 @@ export class VrrpSupervisor implements ElectionControl {
     });
     if (child.connected) child.disconnect();
     await exited;
+    this.#line?.close();
+    this.#line = undefined;
   }
 
   /** Starts a process when there is none. Gives sentences about interfaces that cannot be used. */
@@ -148,18 +152,18 @@ export class VrrpSupervisor implements ElectionControl {
     const { log } = this.#parts;
     const child = this.#fork();
     this.#child = child;
+    this.#ready = false;
     return new Promise((resolve, reject) => {
-      let ready = false;
       const ended = (reason: string): void => {
         if (this.#child === child) this.#child = undefined;
         this.#rejectPending('the vrrp process ended');
-        if (ready) this.#exited(reason);
+        if (this.#ready) this.#exited(reason);
         else reject(new Error(`the vrrp process ended while starting (${reason})`));
       };
       child.on('message', (message: FromVrrpProcess) => {
         if (message.kind === 'unable') return reject(new Error(message.sentence));
         if (message.kind !== 'ready') return this.#receive(message);
-        ready = true;
+        this.#ready = true;
         this.#readyAtMs = performance.now();
         return resolve();
       });
