@@ -15,6 +15,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -50,7 +51,9 @@ function build() {
   }
   for (const object of objects) {
     const bytes = compile(object);
-    writeFileSync(object, bytes);
+    // In one step: whoever loads it meanwhile gets the old one or this one.
+    writeFileSync(`${object}.part`, bytes);
+    renameSync(`${object}.part`, object);
     const sources = Object.fromEntries(dependencies(object).map((source) => [source, sha256(readFileSync(source))]));
     const record = { compiler, flags, object: sha256(bytes), sources };
     writeFileSync(recordOf(object), `${JSON.stringify(record, null, 2)}\n`);

@@ -153,6 +153,22 @@ describe('a BPF object in the kernel', { skip }, () => {
     assert.throws(() => openBpfObject([{ ...first!, fd: 0 }]), { message: 'descriptor 0 is not the BPF map services' });
   });
 
+  test('is succeeded by another that goes on with its maps, with constants of its own', () => {
+    const settings = { constants: { verdict_base: 7 }, mapSizes: {} };
+    const former = loadBpfObject({ constants: {}, mapSizes: { slots: 77 } }, { path: fixtureObject });
+    former.maps.get('services_by_endpoint')!.update(endpoint(6), u32(66));
+    new DataView(former.maps.get('services')!.memory()).setBigUint64(32, 10n, true);
+    const successor = loadBpfObject(settings, { path: fixtureObject, successorOf: former });
+    assert.deepEqual([...successor.maps.keys()].sort(), [...former.maps.keys()].sort());
+    former.close();
+    assert.equal(successor.programs.get('count_packet')!.run(packet(0)).verdict, 7);
+    const value = new Uint8Array(4);
+    assert.equal(successor.maps.get('services_by_endpoint')!.lookup(endpoint(6), value), true);
+    assert.deepEqual([value, successor.maps.get('slots')!.maxEntries], [u32(66), 77]);
+    assert.equal(new DataView(successor.maps.get('services')!.memory()).getBigUint64(32, true), 11n);
+    successor.close();
+  });
+
   test('refuses settings that it does not know', () => {
     const load = (settings: Partial<typeof asSource>): BpfObject =>
       loadBpfObject({ ...asSource, ...settings }, { path: fixtureObject });

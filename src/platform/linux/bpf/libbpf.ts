@@ -25,6 +25,7 @@ export interface Libbpf {
   readonly isInternal: (map: number) => boolean;
   readonly mapFd: SystemCall;
   readonly setMaxEntries: SystemCall;
+  readonly reuseFd: SystemCall;
   readonly setInitialValue: SystemCall;
   /** Runs `task` and gives what libbpf said meanwhile, one message a line. No other thread may use libbpf then. */
   listen<Value>(task: () => Value): { readonly value: Value; readonly said: readonly string[] };
@@ -69,6 +70,7 @@ function bindLibrary(library: LibraryHandle): Libbpf {
     isInternal: library.func('bool bpf_map__is_internal(uintptr_t map)') as (map: number) => boolean,
     mapFd: call('int bpf_map__fd(uintptr_t map)'),
     setMaxEntries: call('int bpf_map__set_max_entries(uintptr_t map, uint32_t count)'),
+    reuseFd: call('int bpf_map__reuse_fd(uintptr_t map, int fd)'),
     setInitialValue: call('int bpf_map__set_initial_value(uintptr_t map, uintptr_t value, size_t length)'),
     listen: listener(library),
   };

@@ -18,6 +18,11 @@ export interface LoadOptions {
    * drivers take only programs that do not.
    */
   readonly fragments?: boolean;
+  /**
+   * A running object of the same layout whose maps the programs go on with, so that they can take the place of its programs. Its
+   * constants are not gone on with; sizes of maps are as they are. It may be closed afterwards.
+   */
+  readonly successorOf?: BpfObject;
 }
 
 /** A program that the verifier refused. The message is one sentence; `path` tells how the verifier came to it. */
@@ -59,7 +64,9 @@ export function loadBpfObject(settings: BpfLoadSettings, options: LoadOptions = 
   const { value: object, said } = library.listen(() => open(library, bytes));
   if (object === 0) throw new Error(`${path} cannot be loaded: ${said.at(-1) ?? errnoName(errno())}`);
   try {
-    applySettings(library, object, file, settings);
+    if (options.successorOf === undefined) applySizes(library, object, settings);
+    else reuseMaps(library, object, options.successorOf);
+    applyConstants(library, object, file, settings);
     for (const program of each(object, library.nextProgram)) {
       // libbpf asks for a log only when the kernel has refused, so success costs nothing.
       library.setLogBuffer(program, log.address, logLength);
@@ -126,7 +133,19 @@ function open(library: Libbpf, bytes: Uint8Array): number {
   return library.openMemory(image.address, bytes.length, options.address);
 }
 
-function applySettings(library: Libbpf, object: number, file: ObjectFile, settings: BpfLoadSettings): void {
+function reuseMaps(library: Libbpf, object: number, running: BpfObject): void {
+  for (const map of each(object, library.nextMap)) {
+    const name = mapNameOf(library, map);
+    if (name === '.rodata') continue;
+    const fd = running.maps.get(name)?.fd;
+    if (fd === undefined)
+      throw new Error(`the running BPF object has no map ${name}; it is of another version of baton`);
+    const result = library.reuseFd(map, fd);
+    if (result < 0) throw new SystemError('bpf_map__reuse_fd', -result, `go on with the BPF map ${name}`);
+  }
+}
+
+function applySizes(library: Libbpf, object: number, settings: BpfLoadSettings): void {
   for (const [name, count] of Object.entries(settings.mapSizes)) {
     const map = library.findMap(object, name);
     if (map === 0) throw new Error(`the BPF object has no map ${name}`);
@@ -134,6 +153,9 @@ function applySettings(library: Libbpf, object: number, file: ObjectFile, settin
     if (result < 0)
       throw new SystemError('bpf_map__set_max_entries', -result, `give the BPF map ${name} ${count} entries`);
   }
+}
+
+function applyConstants(library: Libbpf, object: number, file: ObjectFile, settings: BpfLoadSettings): void {
   if (Object.keys(settings.constants).length === 0) return;
   const readOnly = withConstants(file.readOnly ?? new Uint8Array(), file.constants, settings.constants);
   const pinned = pinnedMemory(readOnly.length);
