@@ -136,6 +136,29 @@ test('a reload keeps numbers; who leaves keeps the connections, and goes with th
   assert.deepEqual([again!.connections, again!.realServers[0]!.connections], [7, 0], 'a number begins with nothing');
 });
 
+test('what a packet may still be on its way to is kept for a second', async () => {
+  const scene = new XdpScene();
+  await scene.engine.configure(xdpConfiguration([compiledService(web, [a, b])]));
+  scene.advance(1_000);
+  scene.nowMs += 600;
+  await scene.engine.configure(xdpConfiguration([compiledService(web, [b])]));
+  scene.advance(500);
+  assert.equal(scene.endpoints('real_servers4').length, 2, 'half a second');
+  scene.advance(1_000);
+  assert.equal(scene.endpoints('real_servers4').length, 1);
+});
+
+test('who has left obeys the lease of the service', async () => {
+  const scene = new XdpScene();
+  await scene.engine.configure(xdpConfiguration([compiledService(web, [a, b])]));
+  const addresses = [{ address: ip('192.0.2.80'), interface: 'clients', leaseSlot: 9, answer: true }];
+  await scene.engine.configure(xdpConfiguration([compiledService(web, [b])], { addresses }));
+  const leases = [0, 1].map((number) => scene.array('destinations').readHalf(number, DestinationLayout.leaseSlot));
+  assert.deepEqual(leases, [9, 9]);
+  await scene.engine.configure(xdpConfiguration([compiledService(web, [b])], { addresses: [] }));
+  assert.equal(scene.array('destinations').readHalf(0, DestinationLayout.leaseSlot), 0xffff);
+});
+
 test('a real server that comes back while its connections last has the number it had', async () => {
   const scene = new XdpScene();
   await scene.engine.configure(xdpConfiguration([compiledService(web, [a, b])]));
