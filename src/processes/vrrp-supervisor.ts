@@ -28,7 +28,10 @@ export interface VrrpSupervisorParts {
    * the next director finds it by the run-dir. Absent: it resigns at once.
    */
   readonly keep?: KeptDescriptors & { readonly runDirectory: string };
-  /** A vrrp process that has outlived the director before this one: the first one started here goes on in its place. */
+  /**
+   * A vrrp process that has outlived the director before this one: the first one started here goes on in its place.
+   * Without `keep` it is sent away before.
+   */
   readonly predecessor?: Predecessor;
   readonly log: Log;
 }
@@ -118,6 +121,8 @@ export class VrrpSupervisor implements ElectionControl {
 
   /** Starts a process when there is none. Gives sentences about interfaces that cannot be used. */
   async #configureChild(): Promise<readonly string[]> {
+    // Whatever forwards in the kernel ends with it: there is nothing to go on with here.
+    if (this.#parts.keep === undefined) await this.#dismissPredecessor();
     if (this.#child === undefined) {
       await this.#start();
       // The gate may have opened before there was a process to hear of it, and without sync it never moves again.

@@ -171,6 +171,12 @@ test('the first process goes on in the place of the one that outlived a director
   assert.equal((await supervisor.status())[0]?.vrid, 0);
 });
 
+test('where nothing would outlive this director, the process that outlived one before it is sent away first', async () => {
+  supervise('unable', { predecessor: predecessor() });
+  await assert.rejects(supervisor.configure([assignment]), { message: 'CAP_NET_RAW is missing' });
+  assert.deepEqual(calls, ['dismissed']);
+});
+
 test('a process that dies before it goes on is not resigned for, since the one before it is still active', async () => {
   supervise('frail', { keep: { ...keep('one'), runDirectory }, predecessor: predecessor() });
   await assert.rejects(supervisor.configure([assignment]), { message: 'the vrrp process ended' });
