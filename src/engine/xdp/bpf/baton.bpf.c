@@ -105,7 +105,7 @@ standalone int handle_ipv4(struct xdp_md *ctx)
 	struct udphdr *udp = (void *)tcp;
 	struct destination *destination;
 	int transport_fault, decision;
-	__u32 gain;
+	__u32 gain, frame_length;
 
 	if (!packet || (void *)(udp + 1) > end)
 		return NOT_PLAIN;
@@ -139,7 +139,9 @@ standalone int handle_ipv4(struct xdp_md *ctx)
 	copy_mac(packet->source_mac, ethernet->h_source);
 	read_clock(packet);
 
-	decision = decide(packet, fault_of_ipv4(ip, bpf_xdp_get_buff_len(ctx)), transport_fault, 0);
+	frame_length = bpf_xdp_get_buff_len(ctx);
+	packet->padding = frame_length - sizeof(*ethernet) - packet->length;
+	decision = decide(packet, fault_of_ipv4(ip, frame_length), transport_fault, 0);
 	if (unlikely(decision != FORWARD_IN && decision != FORWARD_OUT))
 		return finish(ctx, packet, decision);
 	destination = destination_of(packet->destination);
@@ -150,7 +152,7 @@ standalone int handle_ipv4(struct xdp_md *ctx)
 		if (destination->method != METHOD_MASQUERADE) {
 			ip->check = update_checksum(ip->check, TTL_SUM);
 			write_macs(ethernet, &packet->hop);
-			return transmit(packet);
+			return transmit(ctx, packet);
 		}
 		ip->check = update_checksum(ip->check, TTL_SUM + destination->address_sum);
 		ip->daddr = destination->address[0];
@@ -167,7 +169,7 @@ standalone int handle_ipv4(struct xdp_md *ctx)
 	else if ((void *)(tcp + 1) <= end)
 		tcp->check = update_checksum(tcp->check, gain);
 	write_macs(ethernet, &packet->hop);
-	return transmit(packet);
+	return transmit(ctx, packet);
 }
 
 standalone int handle_ipv6(struct xdp_md *ctx)
@@ -181,7 +183,7 @@ standalone int handle_ipv6(struct xdp_md *ctx)
 	struct udphdr *udp = (void *)tcp;
 	struct destination *destination;
 	int ip_fault, transport_fault, decision;
-	__u32 gain, payload;
+	__u32 gain, payload, frame_length;
 
 	if (!packet || (void *)(udp + 1) > end)
 		return NOT_PLAIN;
@@ -200,10 +202,12 @@ standalone int handle_ipv6(struct xdp_md *ctx)
 	} else {
 		return NOT_PLAIN;
 	}
+	frame_length = bpf_xdp_get_buff_len(ctx);
+	packet->padding = frame_length - sizeof(*ethernet) - packet->length;
 	if (ip->version != 6)
 		ip_fault = DROP_MALFORMED_HEADER;
 	else
-		ip_fault = packet->length > bpf_xdp_get_buff_len(ctx) - sizeof(*ethernet) ? DROP_TRUNCATED : -1;
+		ip_fault = packet->length > frame_length - sizeof(*ethernet) ? DROP_TRUNCATED : -1;
 	copy_address(packet->flow.client, (__u32 *)&ip->saddr);
 	copy_address(packet->flow.virtual_address, (__u32 *)&ip->daddr);
 	packet->flow.ports = *(__u32 *)tcp;
@@ -226,7 +230,7 @@ standalone int handle_ipv6(struct xdp_md *ctx)
 	if (decision == FORWARD_IN) {
 		if (destination->method != METHOD_MASQUERADE) {
 			write_macs(ethernet, &packet->hop);
-			return transmit(packet);
+			return transmit(ctx, packet);
 		}
 		copy_address((__u32 *)&ip->daddr, destination->address);
 		udp->dest = destination->port;
@@ -241,7 +245,7 @@ standalone int handle_ipv6(struct xdp_md *ctx)
 	else if ((void *)(tcp + 1) <= end)
 		tcp->check = update_checksum(tcp->check, gain);
 	write_macs(ethernet, &packet->hop);
-	return transmit(packet);
+	return transmit(ctx, packet);
 }
 
 SEC("xdp.frags")

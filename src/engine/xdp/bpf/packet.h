@@ -116,7 +116,8 @@ struct packet {
 	/* Of a reply: what its source becomes. Of an answer: in whose name it speaks. */
 	__u32 virtual_address[4];
 	__u16 virtual_port;
-	__u16 reserved;
+	/* Bytes behind the packet that fill a short Ethernet frame up. */
+	__u16 padding;
 	struct hop hop;
 };
 

@@ -58,7 +58,8 @@ static __always_inline int send_on(struct xdp_md *ctx, struct scratch *scratch, 
 		done = done && replace_endpoint(ctx, scratch, SIDE_SOURCE, packet->virtual_address, packet->virtual_port);
 	if (!done || !store_bytes(ctx, 0, packet->hop.macs, sizeof(packet->hop.macs)))
 		return discard(DROP_TRANSMIT_FAILED);
-	return transmit(packet);
+	packet->padding = scratch->frame_length - IP_OFFSET - packet->length;
+	return transmit(ctx, packet);
 }
 
 /* Carries a decision about the packet in `scratch` out. */
@@ -101,7 +102,7 @@ standalone int slow_icmp(struct xdp_md *ctx)
 	/* A message in pieces would have to be put together. */
 	fault = packet->fragment == FRAGMENT_WHOLE ? fault_of_message(ctx, packet) : DROP_FRAGMENT_UNKNOWN;
 	if (fault >= 0)
-		return count_drop(fault);
+		return drop(fault);
 	if (!load_bytes(ctx, packet->transport, &type, 1))
 		return LEAVE_ALONE;
 	if (is_error(type, packet->ipv6))
@@ -123,9 +124,9 @@ standalone int slow_in(struct xdp_md *ctx)
 		return LEAVE_ALONE;
 	packet = &scratch->packet;
 	if (packet->ipv6 && is_link_local(packet->flow.client))
-		return count_drop(DROP_MARTIAN_SOURCE);
+		return drop(DROP_MARTIAN_SOURCE);
 	fault = fault_of_transport(ctx, packet);
-	return fault >= 0 ? count_drop(fault) : decide_in(packet, packet->ipv6);
+	return fault >= 0 ? drop(fault) : decide_in(packet, packet->ipv6);
 }
 
 standalone int slow_own(void)
@@ -139,12 +140,12 @@ standalone int slow_own(void)
 		return LEAVE_ALONE;
 	packet = &scratch->packet;
 	if (is_martian(packet->flow.client, packet->ipv6) || is_served(find_address(packet->flow.client, packet->ipv6)))
-		return count_drop(DROP_MARTIAN_SOURCE);
+		return drop(DROP_MARTIAN_SOURCE);
 	address = find_address(packet->flow.virtual_address, packet->ipv6);
 	if (!address)
 		return LEAVE_ALONE;
 	if (!lease_is_valid(address->lease_slot, packet->now_ns))
-		return count_drop(DROP_NO_LEASE);
+		return drop(DROP_NO_LEASE);
 	scratch->address_flags = address->flags;
 	if (packet->fragment != FRAGMENT_WHOLE && !check_fragment(packet, &decision))
 		return decision;
@@ -219,14 +220,14 @@ standalone int slow_reply_fragment(struct xdp_md *ctx)
 		return LEAVE_ALONE;
 	fault = fault_of_header(ctx, scratch);
 	if (fault >= 0)
-		return count_drop(fault);
+		return drop(fault);
 	destination = destination_of(datagram->destination);
 	if (!destination)
 		return LEAVE_ALONE;
 	if (!begin_reply(packet, destination, &decision))
 		return decision;
 	fault = fault_of_fragment(packet);
-	return fault >= 0 ? count_drop(fault) : follow_fragment(packet, datagram);
+	return fault >= 0 ? drop(fault) : follow_fragment(packet, datagram);
 }
 
 /*
@@ -254,11 +255,11 @@ standalone int slow_ipv4(struct xdp_md *ctx)
 		return LEAVE_ALONE;
 	packet = &scratch->packet;
 	if (!read_ipv4(ctx, scratch, packet, IP_OFFSET))
-		return count_drop(DROP_TRUNCATED);
+		return drop(DROP_TRUNCATED);
 	if (!is_served(find_address(packet->flow.virtual_address, 0)))
 		return slow_foreign(ctx, packet);
 	fault = fault_of_ipv4_header(ctx, scratch);
-	return fault >= 0 ? count_drop(fault) : STEP_OWN;
+	return fault >= 0 ? drop(fault) : STEP_OWN;
 }
 
 standalone int slow_ipv6(struct xdp_md *ctx, int is_group)
@@ -272,7 +273,7 @@ standalone int slow_ipv6(struct xdp_md *ctx, int is_group)
 		return LEAVE_ALONE;
 	packet = &scratch->packet;
 	if (!load_bytes(ctx, IP_OFFSET, &scratch->ipv6, sizeof(scratch->ipv6)))
-		return count_drop(DROP_TRUNCATED);
+		return drop(DROP_TRUNCATED);
 	end = IP_OFFSET + IPV6_HEADER + bpf_ntohs(scratch->ipv6.payload_len);
 	if (end > scratch->frame_length)
 		end = scratch->frame_length;
@@ -287,7 +288,7 @@ standalone int slow_ipv6(struct xdp_md *ctx, int is_group)
 		return scratch->fault >= 0 ? LEAVE_ALONE : slow_foreign(ctx, packet);
 	if (fault < 0)
 		fault = scratch->fault;
-	return fault >= 0 ? count_drop(fault) : STEP_OWN;
+	return fault >= 0 ? drop(fault) : STEP_OWN;
 }
 
 static __always_inline int first_step(struct xdp_md *ctx, __u16 protocol, int is_group)
@@ -301,7 +302,7 @@ static __always_inline int first_step(struct xdp_md *ctx, __u16 protocol, int is
 		return slow_arp(ctx);
 	case ETH_P_8021Q:
 	case ETH_P_8021AD:
-		count_drop(DROP_VLAN_TAGGED);
+		drop(DROP_VLAN_TAGGED);
 		return LEAVE_ALONE;
 	default:
 		return LEAVE_ALONE;
