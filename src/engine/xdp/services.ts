@@ -91,7 +91,10 @@ export class Services {
     const plans = this.#plan(services);
     const leases = new Map(addresses.map(({ address, leaseSlot }) => [address, leaseSlot]));
     const kept = new Set(plans.map(({ running }) => running));
-    for (const service of this.#running) if (!kept.has(service)) this.#remove(service, nowMs);
+    this.#remove(
+      this.#running.filter((service) => !kept.has(service)),
+      nowMs,
+    );
     const running = plans.map((plan) => this.#place(plan, leases.get(plan.compiled.service.address) ?? endlessLease));
     this.#retireOthers(running, leases, nowMs);
     this.#parts.endpoints.link(running.flatMap(({ destinations }) => destinations));
@@ -219,19 +222,22 @@ export class Services {
     map.update(endpointKey(endpoint), numberValue(number));
   }
 
-  #remove({ number, endpoint }: RunningService, nowMs: number): void {
+  #remove(services: readonly RunningService[], nowMs: number): void {
+    if (services.length === 0) return;
     const { maps, destinations, slots } = this.#parts;
-    maps.servicesByEndpoint[familyOf(endpoint.address)].delete(endpointKey(endpoint));
-    this.#records.writeByte(number, ServiceLayout.flags, 0);
-    for (const field of [ServiceLayout.selector, ServiceLayout.destinations]) {
-      const before = SlotSpace.unpack(this.#records.loadLong(number, field));
-      this.#records.storeLong(number, field, 0n);
-      slots.replaced(before, noRegion, nowMs);
+    for (const { number, endpoint } of services) {
+      maps.servicesByEndpoint[familyOf(endpoint.address)].delete(endpointKey(endpoint));
+      this.#records.writeByte(number, ServiceLayout.flags, 0);
+      for (const field of [ServiceLayout.selector, ServiceLayout.destinations]) {
+        const before = SlotSpace.unpack(this.#records.loadLong(number, field));
+        this.#records.storeLong(number, field, 0n);
+        slots.replaced(before, noRegion, nowMs);
+      }
+      this.#removed.set(number, nowMs);
     }
-    for (const { number: destination, service, live } of destinations.values()) {
-      if (live && service === number) destinations.abandon(destination, nowMs);
+    for (const { number, service, live } of destinations.values()) {
+      if (live && this.#removed.has(service)) destinations.abandon(number, nowMs);
     }
-    this.#removed.set(number, nowMs);
   }
 
   #adoptSlots(number: number): void {
