@@ -8,6 +8,7 @@ import type { VirtualRouterStatus } from '../director/status.ts';
 import type { Log } from '../lib/log.ts';
 import type { VirtualRouter } from '../model/virtual-router.ts';
 import { DescriptorChannel } from '../platform/linux/descriptor-passing.ts';
+import { close } from '../platform/linux/libc.ts';
 import { lineDescriptor } from './vrrp-keeping.ts';
 import type { FromVrrpProcess, ToVrrpProcess, VrrpAnswers, VrrpRequest } from './vrrp-messages.ts';
 import type { Predecessor } from './vrrp-predecessor.ts';
@@ -30,7 +31,7 @@ export interface VrrpSupervisorParts {
   readonly keep?: KeptDescriptors & { readonly runDirectory: string };
   /**
    * A vrrp process that has outlived the director before this one: the first one started here goes on in its place.
-   * Without `keep` it is sent away before.
+   * Without `keep` it is sent away before, and its descriptors are closed.
    */
   readonly predecessor?: Predecessor;
   readonly log: Log;
@@ -121,8 +122,7 @@ export class VrrpSupervisor implements ElectionControl {
 
   /** Starts a process when there is none. Gives sentences about interfaces that cannot be used. */
   async #configureChild(): Promise<readonly string[]> {
-    // Whatever forwards in the kernel ends with it: there is nothing to go on with here.
-    if (this.#parts.keep === undefined) await this.#dismissPredecessor();
+    if (this.#parts.keep === undefined) await this.#discardPredecessor();
     if (this.#child === undefined) {
       await this.#start();
       // The gate may have opened before there was a process to hear of it, and without sync it never moves again.
@@ -143,6 +143,13 @@ export class VrrpSupervisor implements ElectionControl {
     const predecessor = this.#predecessor;
     this.#predecessor = undefined;
     await predecessor?.dismiss();
+  }
+
+  /** What has forwarded in the kernel until now ends with its last descriptor. */
+  async #discardPredecessor(): Promise<void> {
+    const descriptors = this.#predecessor?.descriptors ?? [];
+    await this.#dismissPredecessor();
+    for (const { fd } of descriptors) close(fd);
   }
 
   async #passDescriptors(): Promise<void> {

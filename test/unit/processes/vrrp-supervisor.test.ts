@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { RouterAssignment } from '../../../src/director/address-plan.ts';
@@ -172,9 +172,11 @@ test('the first process goes on in the place of the one that outlived a director
 });
 
 test('where nothing would outlive this director, the process that outlived one before it is sent away first', async () => {
-  supervise('unable', { predecessor: predecessor() });
+  const { descriptors } = keep('one');
+  supervise('unable', { predecessor: { ...predecessor(), descriptors } });
   await assert.rejects(supervisor.configure([assignment]), { message: 'CAP_NET_RAW is missing' });
   assert.deepEqual(calls, ['dismissed']);
+  assert.throws(() => fstatSync(descriptors[0]!.fd), { code: 'EBADF' });
 });
 
 test('a process that dies before it goes on is not resigned for, since the one before it is still active', async () => {
