@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { RouterAssignment } from '../../../src/director/address-plan.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
-import { sealText } from '../../../src/platform/linux/sealed-text.ts';
+import { readSealedText, sealText } from '../../../src/platform/linux/sealed-text.ts';
 import type { Predecessor } from '../../../src/processes/vrrp-predecessor.ts';
 import { VrrpSupervisor, type VrrpSupervisorParts } from '../../../src/processes/vrrp-supervisor.ts';
 import { eventually } from '../../support/namespaces.ts';
@@ -176,7 +176,8 @@ test('where nothing would outlive this director, the process that outlived one b
   supervise('unable', { predecessor: { ...predecessor(), descriptors } });
   await assert.rejects(supervisor.configure([assignment]), { message: 'CAP_NET_RAW is missing' });
   assert.deepEqual(calls, ['dismissed']);
-  assert.throws(() => fstatSync(descriptors[0]!.fd), { code: 'EBADF' });
+  // The number may be that of another file by now.
+  assert.equal(readSealedText(descriptors[0]!.fd, 100), undefined);
 });
 
 test('a process that dies before it goes on is not resigned for, since the one before it is still active', async () => {
