@@ -71,91 +71,153 @@ static __always_inline __u32 choose_bucket(__u64 hash, __u32 choice, __u32 bucke
 	return ((__u64)spread * buckets) >> 32;
 }
 
-/* Where in its bucket a flow would like to stand. */
-static __always_inline __u32 first_way(__u64 hash)
+/* 1 for 0, else 0: without a branch, of which the verifier would follow both sides for each entry of each bucket. */
+static __always_inline __u32 is_zero(__u32 word)
 {
-	return hash >> 62;
+	word |= -word;
+	opaque(word);
+	return (word >> 31) ^ 1;
 }
 
-static __always_inline struct entry *scan4(struct bucket4 *bucket, __u32 way, __u32 client, __u32 virtual_address, __u32 ports,
-				  __u32 key)
+/* The lowest of the ways in a mask that is not 0. */
+static __always_inline __u32 lowest_way(__u32 mask)
 {
+	__u32 lowest = mask & -mask;
+
+	return ((lowest >> 1) - (lowest >> 3)) & (WAYS - 1);
+}
+
+/* The ways of a bucket in which a flow stands, as a mask. */
+static __always_inline __u32 scan4(struct bucket4 *bucket, __u32 client, __u32 virtual_address, __u32 ports, __u32 key)
+{
+	__u32 mask = 0;
+
 #pragma unroll
 	for (int i = 0; i < WAYS; i++) {
-		struct entry4 *found = &bucket->entries[(way + i) & (WAYS - 1)];
+		struct entry4 *entry = &bucket->entries[i];
 
-		if (found->client == client && found->common.ports == ports && found->virtual_address == virtual_address &&
-		    (READ_ONCE(found->common.head) & ENTRY_KEY) == key)
-			return &found->common;
+		mask |= is_zero((entry->client ^ client) | (entry->common.ports ^ ports) |
+				(entry->virtual_address ^ virtual_address) |
+				((READ_ONCE(entry->common.head) & ENTRY_KEY) ^ key))
+			<< i;
 	}
-	return 0;
+	return mask;
 }
 
-static __always_inline struct entry *scan6(struct bucket6 *bucket, __u32 way, const struct flow *flow)
+static __always_inline __u32 difference(const __u32 *a, const __u32 *b)
 {
+	return (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]);
+}
+
+static __always_inline __u32 scan6(struct bucket6 *bucket, const struct flow *flow)
+{
+	__u32 mask = 0;
+
 #pragma unroll
 	for (int i = 0; i < WAYS; i++) {
-		struct entry6 *found = &bucket->entries[(way + i) & (WAYS - 1)];
+		struct entry6 *entry = &bucket->entries[i];
 
-		if (found->common.ports == flow->ports && same_address(found->client, flow->client) &&
-		    same_address(found->virtual_address, flow->virtual_address) &&
-		    (READ_ONCE(found->common.head) & ENTRY_KEY) == flow->key)
-			return &found->common;
+		mask |= is_zero((entry->common.ports ^ flow->ports) | difference(entry->client, flow->client) |
+				difference(entry->virtual_address, flow->virtual_address) |
+				((READ_ONCE(entry->common.head) & ENTRY_KEY) ^ flow->key))
+			<< i;
 	}
-	return 0;
+	return mask;
 }
 
-/* `key`: protocol | ENTRY_USED, see struct flow. */
-static __always_inline struct entry *find4(__u32 client, __u32 virtual_address, __u32 ports, __u32 key)
+/* The ways of a bucket that are free, as a mask. */
+static __always_inline __u32 free_ways4(struct bucket4 *bucket)
 {
-	__u64 hash = hash_flow4(client, virtual_address, ports, key);
-	__u32 way = first_way(hash);
+	__u32 mask = 0;
 
-	for (__u32 choice = 0; choice < CHOICES; choice++) {
-		__u32 index = choose_bucket(hash, choice, buckets4);
-		struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
-		struct entry *found;
+#pragma unroll
+	for (int i = 0; i < WAYS; i++)
+		mask |= is_zero(READ_ONCE(bucket->entries[i].common.head) & (ENTRY_USED | ENTRY_BUSY)) << i;
+	return mask;
+}
 
-		if (!bucket)
-			return 0;
-		found = scan4(bucket, way, client, virtual_address, ports, key);
-		if (likely(found != 0))
-			return found;
-		if (likely(!READ_ONCE(bucket->entries[0].common.spilled)))
-			return 0;
+static __always_inline __u32 free_ways6(struct bucket6 *bucket)
+{
+	__u32 mask = 0;
+
+#pragma unroll
+	for (int i = 0; i < WAYS; i++)
+		mask |= is_zero(READ_ONCE(bucket->entries[i].common.head) & (ENTRY_USED | ENTRY_BUSY)) << i;
+	return mask;
+}
+
+#define NO_SLOT 0xffffffffu
+
+/* A look for a flow through the choices behind the first, or for a slot through all of them. */
+struct quest {
+	__u64 hash;
+	struct flow flow;
+	/* The reference of what was found, or NO_SLOT. */
+	__u32 found;
+	__u32 reserved;
+};
+
+static long look_in4(__u32 step, struct quest *quest)
+{
+	__u32 index = choose_bucket(quest->hash, step + 1, buckets4);
+	struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+	__u32 mask;
+
+	if (!bucket)
+		return 1;
+	mask = scan4(bucket, quest->flow.client[0], quest->flow.virtual_address[0], quest->flow.ports, quest->flow.key);
+	if (mask) {
+		quest->found = index * WAYS + lowest_way(mask);
+		return 1;
 	}
-	return 0;
+	return !READ_ONCE(bucket->entries[0].common.spilled);
 }
 
-static __always_inline struct entry *find6(const struct flow *flow)
+static long look_in6(__u32 step, struct quest *quest)
 {
-	__u64 hash = hash_flow6(flow);
-	__u32 way = first_way(hash);
+	__u32 index = choose_bucket(quest->hash, step + 1, buckets6);
+	struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+	__u32 mask;
 
-	for (__u32 choice = 0; choice < CHOICES; choice++) {
-		__u32 index = choose_bucket(hash, choice, buckets6);
-		struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
-		struct entry *found;
-
-		if (!bucket)
-			return 0;
-		found = scan6(bucket, way, flow);
-		if (likely(found != 0))
-			return found;
-		if (likely(!READ_ONCE(bucket->entries[0].common.spilled)))
-			return 0;
+	if (!bucket)
+		return 1;
+	mask = scan6(bucket, &quest->flow);
+	if (mask) {
+		quest->found = (index * WAYS + lowest_way(mask)) | REFERENCE_IPV6;
+		return 1;
 	}
-	return 0;
+	return !READ_ONCE(bucket->entries[0].common.spilled);
 }
 
-static __always_inline struct entry4 *outer4(struct entry *entry)
+/* The reference of a flow's entry in the choices behind the first, or NO_SLOT. */
+static __always_inline __u32 search4(__u32 client, __u32 virtual_address, __u32 ports, __u32 key)
 {
-	return (void *)entry - __builtin_offsetof(struct entry4, common);
+	struct quest quest = { .hash = hash_flow4(client, virtual_address, ports, key), .found = NO_SLOT };
+
+	quest.flow.client[0] = client;
+	quest.flow.virtual_address[0] = virtual_address;
+	quest.flow.ports = ports;
+	quest.flow.key = key;
+	bpf_loop(CHOICES - 1, look_in4, &quest, 0);
+	return quest.found;
 }
 
-static __always_inline struct entry6 *outer6(struct entry *entry)
+static __always_inline __u32 search6(const struct flow *flow)
 {
-	return (void *)entry - __builtin_offsetof(struct entry6, common);
+	struct quest quest = { .hash = hash_flow6(flow), .flow = *flow, .found = NO_SLOT };
+
+	bpf_loop(CHOICES - 1, look_in6, &quest, 0);
+	return quest.found;
+}
+
+standalone int find_spilled4(__u32 client, __u32 virtual_address, __u32 ports, __u32 key)
+{
+	return search4(client, virtual_address, ports, key);
+}
+
+standalone int find_spilled6(const struct flow *flow)
+{
+	return flow ? search6(flow) : NO_SLOT;
 }
 
 static __always_inline struct entry *entry4_at(__u32 reference)
@@ -186,61 +248,76 @@ static __always_inline struct entry *entry_at(__u32 reference)
 	return reference & REFERENCE_IPV6 ? entry6_at(reference) : entry4_at(reference);
 }
 
-#define NO_SLOT 0xffffffffu
+/* `key`: protocol | ENTRY_USED, see struct flow. */
+static __always_inline struct entry *find4(__u32 client, __u32 virtual_address, __u32 ports, __u32 key)
+{
+	__u32 index = choose_bucket(hash_flow4(client, virtual_address, ports, key), 0, buckets4);
+	struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+	__u32 mask, reference;
+
+	if (!bucket)
+		return 0;
+	mask = scan4(bucket, client, virtual_address, ports, key);
+	if (likely(mask != 0))
+		return &bucket->entries[lowest_way(mask)].common;
+	if (likely(!READ_ONCE(bucket->entries[0].common.spilled)))
+		return 0;
+	reference = find_spilled4(client, virtual_address, ports, key);
+	return reference == NO_SLOT ? 0 : entry4_at(reference);
+}
+
+static __always_inline struct entry *find6(const struct flow *flow)
+{
+	__u32 index = choose_bucket(hash_flow6(flow), 0, buckets6);
+	struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+	__u32 mask, reference;
+
+	if (!bucket)
+		return 0;
+	mask = scan6(bucket, flow);
+	if (likely(mask != 0))
+		return &bucket->entries[lowest_way(mask)].common;
+	if (likely(!READ_ONCE(bucket->entries[0].common.spilled)))
+		return 0;
+	reference = find_spilled6(flow);
+	return reference == NO_SLOT ? 0 : entry6_at(reference);
+}
 
 /* The reference of a flow's entry, or NO_SLOT: for the paths that need not be short. */
 standalone int locate4(const struct flow *flow)
 {
-	__u64 hash;
+	struct bucket4 *bucket;
+	__u32 index, mask;
 
 	if (!flow)
 		return NO_SLOT;
-	hash = hash_flow4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
-	for (__u32 choice = 0; choice < CHOICES; choice++) {
-		__u32 index = choose_bucket(hash, choice, buckets4);
-		struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
-
-		if (!bucket)
-			return NO_SLOT;
-		for (int i = 0; i < WAYS; i++) {
-			struct entry4 *found = &bucket->entries[i];
-
-			if (found->client == flow->client[0] && found->common.ports == flow->ports &&
-			    found->virtual_address == flow->virtual_address[0] &&
-			    (READ_ONCE(found->common.head) & ENTRY_KEY) == flow->key)
-				return index * WAYS + i;
-		}
-		if (!READ_ONCE(bucket->entries[0].common.spilled))
-			return NO_SLOT;
-	}
-	return NO_SLOT;
+	index = choose_bucket(hash_flow4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key), 0, buckets4);
+	bucket = bpf_map_lookup_elem(&table4, &index);
+	if (!bucket)
+		return NO_SLOT;
+	mask = scan4(bucket, flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
+	if (mask)
+		return index * WAYS + lowest_way(mask);
+	if (!READ_ONCE(bucket->entries[0].common.spilled))
+		return NO_SLOT;
+	return search4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
 }
 
 standalone int locate6(const struct flow *flow)
 {
-	__u64 hash;
+	struct bucket6 *bucket;
+	__u32 index, mask;
 
 	if (!flow)
 		return NO_SLOT;
-	hash = hash_flow6(flow);
-	for (__u32 choice = 0; choice < CHOICES; choice++) {
-		__u32 index = choose_bucket(hash, choice, buckets6);
-		struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
-
-		if (!bucket)
-			return NO_SLOT;
-		for (int i = 0; i < WAYS; i++) {
-			struct entry6 *found = &bucket->entries[i];
-
-			if (found->common.ports == flow->ports && same_address(found->client, flow->client) &&
-			    same_address(found->virtual_address, flow->virtual_address) &&
-			    (READ_ONCE(found->common.head) & ENTRY_KEY) == flow->key)
-				return (index * WAYS + i) | REFERENCE_IPV6;
-		}
-		if (!READ_ONCE(bucket->entries[0].common.spilled))
-			return NO_SLOT;
-	}
-	return NO_SLOT;
+	index = choose_bucket(hash_flow6(flow), 0, buckets6);
+	bucket = bpf_map_lookup_elem(&table6, &index);
+	if (!bucket)
+		return NO_SLOT;
+	mask = scan6(bucket, flow);
+	if (mask)
+		return (index * WAYS + lowest_way(mask)) | REFERENCE_IPV6;
+	return READ_ONCE(bucket->entries[0].common.spilled) ? search6(flow) : NO_SLOT;
 }
 
 static __always_inline struct entry *find_flow(const struct flow *flow, int ipv6)
@@ -250,6 +327,16 @@ static __always_inline struct entry *find_flow(const struct flow *flow, int ipv6
 	if (reference == NO_SLOT)
 		return 0;
 	return ipv6 ? entry6_at(reference) : entry4_at(reference);
+}
+
+static __always_inline struct entry4 *outer4(struct entry *entry)
+{
+	return (void *)entry - __builtin_offsetof(struct entry4, common);
+}
+
+static __always_inline struct entry6 *outer6(struct entry *entry)
+{
+	return (void *)entry - __builtin_offsetof(struct entry6, common);
 }
 
 /* Makes a free slot this processor's alone. Returns false when another one was quicker, or it is not free. */
@@ -263,69 +350,73 @@ static __always_inline int claim(struct entry *entry)
 	       head;
 }
 
-/* The reference of a slot for a flow, with its key in it and busy; NO_SLOT when all choices are full. */
-standalone int take_slot4(const struct flow *flow)
+static long claim_in4(__u32 step, struct quest *quest)
 {
-	__u64 hash;
-	__u32 way;
+	__u32 index = choose_bucket(quest->hash, step, buckets4);
+	struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+	struct entry4 *slot;
+	__u32 mask, way;
 
-	if (!flow)
-		return NO_SLOT;
-	hash = hash_flow4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
-	way = first_way(hash);
-
-	for (__u32 choice = 0; choice < CHOICES; choice++) {
-		__u32 index = choose_bucket(hash, choice, buckets4);
-		struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
-
-		if (!bucket)
-			return NO_SLOT;
-		for (int i = 0; i < WAYS; i++) {
-			__u32 at = (way + i) & (WAYS - 1);
-			struct entry4 *slot = &bucket->entries[at];
-
-			if (!claim(&slot->common))
-				continue;
-			slot->client = flow->client[0];
-			slot->virtual_address = flow->virtual_address[0];
-			slot->common.ports = flow->ports;
-			return index * WAYS + at;
-		}
+	if (!bucket)
+		return 1;
+	mask = free_ways4(bucket);
+	if (!mask) {
 		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
+		return 0;
 	}
-	return NO_SLOT;
+	way = lowest_way(mask);
+	slot = &bucket->entries[way];
+	if (!claim(&slot->common)) {
+		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
+		return 0;
+	}
+	slot->client = quest->flow.client[0];
+	slot->virtual_address = quest->flow.virtual_address[0];
+	slot->common.ports = quest->flow.ports;
+	quest->found = index * WAYS + way;
+	return 1;
 }
 
-standalone int take_slot6(const struct flow *flow)
+static long claim_in6(__u32 step, struct quest *quest)
 {
-	__u64 hash;
-	__u32 way;
+	__u32 index = choose_bucket(quest->hash, step, buckets6);
+	struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+	struct entry6 *slot;
+	__u32 mask, way;
 
-	if (!flow)
-		return NO_SLOT;
-	hash = hash_flow6(flow);
-	way = first_way(hash);
-
-	for (__u32 choice = 0; choice < CHOICES; choice++) {
-		__u32 index = choose_bucket(hash, choice, buckets6);
-		struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
-
-		if (!bucket)
-			return NO_SLOT;
-		for (int i = 0; i < WAYS; i++) {
-			__u32 at = (way + i) & (WAYS - 1);
-			struct entry6 *slot = &bucket->entries[at];
-
-			if (!claim(&slot->common))
-				continue;
-			copy_address(slot->client, flow->client);
-			copy_address(slot->virtual_address, flow->virtual_address);
-			slot->common.ports = flow->ports;
-			return (index * WAYS + at) | REFERENCE_IPV6;
-		}
+	if (!bucket)
+		return 1;
+	mask = free_ways6(bucket);
+	if (!mask) {
 		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
+		return 0;
 	}
-	return NO_SLOT;
+	way = lowest_way(mask);
+	slot = &bucket->entries[way];
+	if (!claim(&slot->common)) {
+		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
+		return 0;
+	}
+	copy_address(slot->client, quest->flow.client);
+	copy_address(slot->virtual_address, quest->flow.virtual_address);
+	slot->common.ports = quest->flow.ports;
+	quest->found = (index * WAYS + way) | REFERENCE_IPV6;
+	return 1;
+}
+
+/* The reference of a slot for a flow, with its key in it and busy; NO_SLOT when all choices are full. */
+static __always_inline __u32 take_slot(const struct flow *flow, int ipv6)
+{
+	struct quest quest = { .found = NO_SLOT };
+
+	quest.hash = ipv6 ? hash_flow6(flow) :
+			    hash_flow4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
+	quest.flow = *flow;
+	if (ipv6)
+		bpf_loop(CHOICES, claim_in6, &quest, 0);
+	else
+		bpf_loop(CHOICES, claim_in4, &quest, 0);
+	return quest.found;
 }
 
 /* An entry with this head has come (1) or gone (-1). */
