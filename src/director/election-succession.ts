@@ -26,6 +26,8 @@ const addressesMax = 2048;
 const textLengthMax = 255;
 /** Of any duration in a configuration: a garp_master_refresh may be 49 days. */
 const durationMsMax = 1e10;
+/** The longest that version 2 can advertise (RFC 3768 section 5.3.7): eight bits of seconds. */
+const intervalMsMax = 255_000;
 /** Of any moment: 285 years of running time. */
 const timeMsMax = 9e12;
 
@@ -80,7 +82,7 @@ function readRouter(value: unknown): ElectedRouter {
     vrid: whole(fields.vrid, 1, 255),
     version: oneOf(fields.version, [2, 3]),
     priority: whole(fields.priority, 1, 255),
-    advertIntervalMs: number(fields.advertIntervalMs, 1, durationMsMax),
+    advertIntervalMs: number(fields.advertIntervalMs, 1, intervalMsMax),
     startAs: oneOf(fields.startAs, ['active', 'backup']),
     preempt: truth(fields.preempt),
     preemptDelayMs: number(fields.preemptDelayMs, 0, durationMsMax),
@@ -129,7 +131,7 @@ function readState(value: unknown): Bequest {
       voiceUntilMs: time(fields.voiceUntilMs),
       voiced: optional(fields.voiced, (voiced) => {
         const { atMs, intervalMs } = record(voiced);
-        return { atMs: time(atMs), intervalMs: number(intervalMs, 1, durationMsMax) };
+        return { atMs: time(atMs), intervalMs: number(intervalMs, 1, intervalMsMax) };
       }),
       settling: optional(fields.settling, (settling) => {
         const { untilMs, limitMs, rival } = record(settling);
@@ -143,13 +145,13 @@ function readState(value: unknown): Bequest {
     sinceMs,
     heldOff: truth(fields.heldOff),
     downAtMs: time(fields.downAtMs),
-    activeIntervalMs: number(fields.activeIntervalMs, 1, durationMsMax),
+    activeIntervalMs: number(fields.activeIntervalMs, 1, intervalMsMax),
     heard: optional(fields.heard, (heard) => {
       const { source, priority, intervalMs, atMs, resigned } = record(heard);
       return {
         source: address(source),
         priority: whole(priority, 0, 255),
-        intervalMs: number(intervalMs, 0, durationMsMax),
+        intervalMs: number(intervalMs, 0, intervalMsMax),
         atMs: time(atMs),
         resigned: truth(resigned),
       };

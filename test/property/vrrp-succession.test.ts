@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Election } from '../../src/director/election.ts';
 import type { ElectedRouter } from '../../src/director/election-router.ts';
-import { parseBequest, writeBequest } from '../../src/director/election-succession.ts';
+import { type ElectionBequest, parseBequest, writeBequest } from '../../src/director/election-succession.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { SimulatedHost, SimulatedSegment } from '../support/simulated-segment.ts';
 import { SimulatedTime } from '../support/simulated-time.ts';
@@ -70,6 +70,14 @@ class Director {
       election.configure([this.router]);
       election.setGate(true);
     });
+  }
+
+  /** Whatever that state is. */
+  inherit(bequest: ElectionBequest): void {
+    this.election.fallSilent();
+    [this.#host, this.election] = this.#start();
+    this.election.inherit(bequest);
+    this.election.configure([this.router]);
   }
 
   #start(): [SimulatedHost, Election] {
@@ -172,3 +180,33 @@ test('a lease is held without a gap however often the process behind it is repla
     { numRuns: 200 },
   );
 });
+
+test('no text makes the reader of a state throw, and what it takes an election goes on from', () => {
+  const whole = new World(200, 100).directors[0]!.election.bequeath();
+  const places = pathsIn(whole);
+  const damaged = fc.tuple(fc.constantFrom(...places), fc.jsonValue()).map(([path, value]) => {
+    const copy = JSON.parse(JSON.stringify(whole)) as Record<string, unknown>;
+    let at = copy;
+    for (const key of path.slice(0, -1)) at = at[key] as Record<string, unknown>;
+    at[path.at(-1)!] = value;
+    return JSON.stringify(copy);
+  });
+  fc.assert(
+    fc.property(fc.oneof(fc.string(), fc.json(), damaged), (text) => {
+      const parsed = parseBequest(text);
+      if (!parsed.ok) return;
+      const world = new World(200, 100);
+      const { leaseUntilMs } = world.directors[0]!;
+      world.directors[0]!.inherit(parsed.value);
+      // An interval may have been damaged too: the lease stays within three of the longest that there can be.
+      assert.ok(world.directors[0]!.leaseUntilMs <= Math.max(leaseUntilMs, world.time.nowMs() + 3 * 255_000));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+/** Every place in a value, as keys from the outside in. */
+function pathsIn(value: unknown, path: readonly string[] = []): string[][] {
+  if (typeof value !== 'object' || value === null) return [[...path]];
+  return Object.entries(value).flatMap(([key, inner]) => [[...path, key], ...pathsIn(inner, [...path, key])]);
+}
