@@ -48,12 +48,31 @@
 #define CALL_ENTRY(name, ipv6, entry, ...)                                                                             \
 	((ipv6) ? name##6(outer6(entry), ##__VA_ARGS__) : name##4(outer4(entry), ##__VA_ARGS__))
 
+/*
+ * Keeps two branches that differ in an address from becoming one with a computed address, which the verifier refuses
+ * without CAP_PERFMON.
+ */
+#define keep_apart(text) asm volatile("# " text)
+
 /* Another processor may write it, or read it, at any time. */
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))
 
 /* Keeps the compiler from proving a bound that the verifier then cannot see. */
 #define opaque(x) asm volatile("" : "+r"(x))
+
+/*
+ * Makes the verifier forget what it knows about a number, by way of another that it knows nothing about. Without
+ * CAP_PERFMON an index into a map value must have the same bounds on all paths, or the verifier refuses the addition.
+ */
+#define forget_bounds(x, unknown)                                                                                      \
+	do {                                                                                                           \
+		__u32 veil_ = (unknown);                                                                               \
+		(x) ^= veil_;                                                                                          \
+		opaque(x);                                                                                             \
+		(x) ^= veil_;                                                                                          \
+		opaque(x);                                                                                             \
+	} while (0)
 
 /* Folds a ones' complement sum to 16 bits (RFC 1071). */
 static __always_inline __u16 fold(__u32 sum)

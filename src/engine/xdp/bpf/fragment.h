@@ -220,7 +220,7 @@ static __noinline int follow_fragment(struct packet *packet, struct datagram *da
 	struct destination *destination;
 
 	if (fault >= 0)
-		return count_drop(fault);
+		return drop(fault);
 	finish_datagram(packet, datagram);
 	destination = destination_of(number);
 	if (!destination || !(destination->flags & DESTINATION_LIVE))
@@ -241,13 +241,13 @@ static __always_inline int check_fragment(struct packet *packet, int *decision)
 	struct datagram *datagram;
 
 	if (fault >= 0) {
-		*decision = count_drop(fault);
+		*decision = drop(fault);
 		return 0;
 	}
 	datagram = find_datagram(packet);
 	if (packet->fragment == FRAGMENT_LATER) {
 		if (!datagram || (datagram->flags & DATAGRAM_OUTBOUND))
-			*decision = count_drop(DROP_FRAGMENT_UNKNOWN);
+			*decision = drop(DROP_FRAGMENT_UNKNOWN);
 		else
 			*decision = follow_fragment(packet, datagram);
 		return 0;
@@ -256,7 +256,7 @@ static __always_inline int check_fragment(struct packet *packet, int *decision)
 		return 1;
 	/* A second first fragment: what it says about the ports may not be what the other said. */
 	accept_fragment(packet, datagram);
-	*decision = count_drop(DROP_FRAGMENT_OVERLAP);
+	*decision = drop(DROP_FRAGMENT_OVERLAP);
 	return 0;
 }
 

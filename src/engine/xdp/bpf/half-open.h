@@ -62,19 +62,28 @@ static __always_inline int ring_pop(__u32 *position)
 	return __sync_val_compare_and_swap(&totals.ring_head, head, head + 1) == head;
 }
 
-/* When holes have filled half of the ring, its oldest positions make room: those that count move to the end. */
+/* Takes one position off a ring that holes have filled half of. Returns false when there is no need to. */
+static __always_inline int ring_tidy_once(void)
+{
+	__u32 reference, position;
+	struct entry *entry;
+
+	if (READ_ONCE(totals.ring_tail) - READ_ONCE(totals.ring_head) <= ring_mask >> 1 || !ring_pop(&position))
+		return 0;
+	entry = ring_entry(position, &reference);
+	if (entry)
+		WRITE_ONCE(entry->stamp, ring_append(reference));
+	return 1;
+}
+
+/*
+ * When holes have filled half of the ring, its oldest positions make room: those that count move to the end. No loop:
+ * followed speculatively, which the verifier does without CAP_PERFMON, it would have no end.
+ */
 static __always_inline void ring_tidy(void)
 {
-	for (int i = 0; i < 2; i++) {
-		__u32 reference, position;
-		struct entry *entry;
-
-		if (READ_ONCE(totals.ring_tail) - READ_ONCE(totals.ring_head) <= ring_mask >> 1 || !ring_pop(&position))
-			return;
-		entry = ring_entry(position, &reference);
-		if (entry)
-			WRITE_ONCE(entry->stamp, ring_append(reference));
-	}
+	if (ring_tidy_once())
+		ring_tidy_once();
 }
 
 /* The half-open entry at this position was heard of: it is the last to be pushed out. */

@@ -119,7 +119,7 @@ standalone int slow_arp(struct xdp_md *ctx)
 	begin_ethernet(scratch, port, ETH_P_ARP);
 	__builtin_memcpy(scratch->head + IP_OFFSET, &reply, sizeof(reply));
 	if (!resize(ctx, IP_OFFSET + sizeof(reply)) || !store_bytes(ctx, 0, scratch->head, IP_OFFSET + sizeof(reply)))
-		return count_drop(DROP_TRANSMIT_FAILED);
+		return drop(DROP_TRANSMIT_FAILED);
 	count_events(TALLY_ARP_REPLIES, 1);
 	return ANSWERED;
 }
@@ -215,7 +215,7 @@ static __always_inline int send_advertisement(struct xdp_md *ctx, struct scratch
 	begin_ipv6(scratch, port, target, to, PROTOCOL_ICMPV6, sizeof(message), ND_HOP_LIMIT);
 	__builtin_memcpy(scratch->head + IP_OFFSET + IPV6_HEADER, &message, sizeof(message));
 	if (!resize(ctx, HEAD) || !store_bytes(ctx, 0, scratch->head, HEAD))
-		return count_drop(DROP_TRANSMIT_FAILED);
+		return drop(DROP_TRANSMIT_FAILED);
 	count_events(TALLY_NEIGHBOUR_REPLIES, 1);
 	return ANSWERED;
 }
@@ -250,7 +250,7 @@ standalone int slow_solicitation(struct xdp_md *ctx)
 	if (!port)
 		return LEAVE_ALONE;
 	if (!is_valid_solicitation(ctx, scratch, target))
-		return count_drop(DROP_NEIGHBOUR_DISCOVERY);
+		return drop(DROP_NEIGHBOUR_DISCOVERY);
 	return send_advertisement(ctx, scratch, port, target);
 }
 
@@ -325,7 +325,7 @@ standalone int slow_echo(struct xdp_md *ctx)
 	if (!port)
 		return LEAVE_ALONE;
 	if (!turn_echo_around(ctx, scratch, port))
-		return count_drop(DROP_TRANSMIT_FAILED);
+		return drop(DROP_TRANSMIT_FAILED);
 	count_events(TALLY_ECHO_REPLIES, 1);
 	return ANSWERED;
 }

@@ -120,15 +120,15 @@ standalone int slow_error_in(struct xdp_md *ctx)
 	packet = &scratch->packet;
 	quoted = &scratch->quoted;
 	if (!read_quoted(ctx, scratch))
-		return count_drop(DROP_ICMP_ERROR);
+		return drop(DROP_ICMP_ERROR);
 	entry = find_flow(&quoted->flow, packet->ipv6);
 	/* It is about a packet of the address that it is sent to, or it lies. */
 	if (!entry || has_expired(entry, packet->now) ||
 	    !same_address(packet->flow.virtual_address, quoted->flow.virtual_address))
-		return count_drop(DROP_ICMP_ERROR);
+		return drop(DROP_ICMP_ERROR);
 	destination = destination_of(entry->destination);
 	if (!destination || !(destination->flags & DESTINATION_LIVE))
-		return count_drop(DROP_ICMP_ERROR);
+		return drop(DROP_ICMP_ERROR);
 	return forward_in(packet, entry->destination, destination);
 }
 
@@ -161,11 +161,11 @@ standalone int slow_error_out(struct xdp_md *ctx)
 	    !same_address(packet->flow.virtual_address, quoted->flow.virtual_address)) {
 		/* About a packet that only this director can have sent, or that nobody has. */
 		number = find_real_server(quoted->flow.client, source_port(quoted->flow.ports), quoted->protocol, packet->ipv6);
-		return find_configured(number) == NO_DESTINATION ? LEAVE_ALONE : count_drop(DROP_ICMP_ERROR);
+		return find_configured(number) == NO_DESTINATION ? LEAVE_ALONE : drop(DROP_ICMP_ERROR);
 	}
 	fault = fault_of_message(ctx, packet);
 	if (fault >= 0)
-		return count_drop(fault);
+		return drop(fault);
 	if (!begin_reply(packet, destination, &decision))
 		return decision;
 	return forward_out(packet, number, destination, packet->ipv6);

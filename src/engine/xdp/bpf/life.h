@@ -108,6 +108,8 @@ static __always_inline void follow_udp(struct entry *entry, int ipv6, __u32 now)
 
 static __always_inline int change_tcp_of(struct entry *entry, __u32 after, __u32 now, int ipv6)
 {
+	/* First, while the verifier knows nothing of `after` on any path. */
+	__u32 timeout = tcp_timeout(after);
 	__u32 head = READ_ONCE(entry->head);
 	__u32 before = state_of(head);
 	__u32 to = (head & ~ENTRY_STATE) | (after << ENTRY_STATE_SHIFT) | ENTRY_LOCAL;
@@ -118,7 +120,7 @@ static __always_inline int change_tcp_of(struct entry *entry, __u32 after, __u32
 		return 1;
 	if (establishes && established_full())
 		return 0;
-	see(entry, tcp_timeout(after), now);
+	see(entry, timeout, now);
 	/* Lost against another processor: the connection's next segment makes up for it. */
 	if (establishes) {
 		if (!establish(entry, head, to & ~ENTRY_HALF_OPEN))
@@ -150,6 +152,7 @@ static __always_inline int follow_tcp(struct entry *entry, int ipv6, enum tcp_di
 	__u32 index = (direction << 9) | ((flags & 0x1f) << 4) | before;
 	__u32 after;
 
+	forget_bounds(index, READ_ONCE(entry->last_seen));
 	if (index >= sizeof(settings.next_states))
 		return 1;
 	after = settings.next_states[index];

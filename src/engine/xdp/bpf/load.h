@@ -46,6 +46,7 @@ static __always_inline void weigh_load(struct load *load, __u32 number, int by)
 static __always_inline void count_entry(__u32 number, __u32 head, int by)
 {
 	struct load *load = load_of(number);
+	int active;
 
 	if (!load)
 		return;
@@ -53,10 +54,10 @@ static __always_inline void count_entry(__u32 number, __u32 head, int by)
 		__sync_fetch_and_add(&load->templates, by);
 		return;
 	}
-	if ((head & ENTRY_STATE) == TCP_ESTABLISHED << ENTRY_STATE_SHIFT)
-		__sync_fetch_and_add(&load->active, by);
-	else
-		__sync_fetch_and_add(&load->inactive, by);
+	/* Both, because a field that depends on the path is nothing for the verifier without CAP_PERFMON. */
+	active = (head & ENTRY_STATE) == TCP_ESTABLISHED << ENTRY_STATE_SHIFT ? by : 0;
+	__sync_fetch_and_add(&load->active, active);
+	__sync_fetch_and_add(&load->inactive, by - active);
 	weigh_load(load, number, by);
 }
 

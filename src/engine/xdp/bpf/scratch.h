@@ -71,18 +71,10 @@ static __always_inline __u32 end_of(const struct packet *packet)
 	return IP_OFFSET + packet->length;
 }
 
-/* As `drop`, of any reason. */
-standalone int count_drop(__u32 reason)
-{
-	if (reason < DROP_REASONS)
-		drop(reason);
-	return DISCARD;
-}
-
-/* The same for those who return what XDP is to do. */
+/* As `drop`, for those who return what XDP is to do. */
 static __always_inline int discard(__u32 reason)
 {
-	count_drop(reason);
+	drop(reason);
 	return XDP_DROP;
 }
 

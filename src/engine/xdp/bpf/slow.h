@@ -114,7 +114,7 @@ standalone int slow_icmp(struct xdp_md *ctx)
 	return type == (packet->ipv6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO_REQUEST) ? STEP_ECHO : LEAVE_ALONE;
 }
 
-standalone int slow_in(struct xdp_md *ctx)
+static __always_inline int slow_in_of(struct xdp_md *ctx, int ipv6)
 {
 	struct scratch *scratch = scratch_of();
 	struct packet *packet;
@@ -123,10 +123,20 @@ standalone int slow_in(struct xdp_md *ctx)
 	if (!scratch)
 		return LEAVE_ALONE;
 	packet = &scratch->packet;
-	if (packet->ipv6 && is_link_local(packet->flow.client))
+	if (ipv6 && is_link_local(packet->flow.client))
 		return drop(DROP_MARTIAN_SOURCE);
 	fault = fault_of_transport(ctx, packet);
-	return fault >= 0 ? drop(fault) : decide_in(packet, packet->ipv6);
+	return fault >= 0 ? drop(fault) : decide_in(packet, ipv6);
+}
+
+standalone int slow_in4(struct xdp_md *ctx)
+{
+	return slow_in_of(ctx, 0);
+}
+
+standalone int slow_in6(struct xdp_md *ctx)
+{
+	return slow_in_of(ctx, 1);
 }
 
 standalone int slow_own(void)
@@ -190,7 +200,7 @@ standalone int slow_reply(struct xdp_md *ctx)
 	return STEP_OUT;
 }
 
-standalone int slow_out(void)
+static __always_inline int slow_out_of(int ipv6)
 {
 	struct scratch *scratch = scratch_of();
 	int fault;
@@ -200,7 +210,17 @@ standalone int slow_out(void)
 	fault = scratch->fault;
 	if (fault >= DROP_REASONS)
 		return LEAVE_ALONE;
-	return decide_out(&scratch->packet, fault, scratch->packet.ipv6);
+	return decide_out(&scratch->packet, fault, ipv6);
+}
+
+standalone int slow_out4(void)
+{
+	return slow_out_of(0);
+}
+
+standalone int slow_out6(void)
+{
+	return slow_out_of(1);
 }
 
 /* Left alone, unless the first fragment was a reply. */
@@ -330,7 +350,7 @@ int slow(struct xdp_md *ctx)
 	if (step == STEP_OWN)
 		step = slow_own();
 	if (step == STEP_IN)
-		step = slow_in(ctx);
+		step = scratch->packet.ipv6 ? slow_in6(ctx) : slow_in4(ctx);
 	if (step == STEP_ICMP)
 		step = slow_icmp(ctx);
 	if (step == STEP_ECHO)
@@ -342,7 +362,7 @@ int slow(struct xdp_md *ctx)
 	if (step == STEP_REPLY)
 		step = slow_reply(ctx);
 	if (step == STEP_OUT)
-		step = slow_out();
+		step = scratch->packet.ipv6 ? slow_out6() : slow_out4();
 	if (step == STEP_ERROR_OUT)
 		step = slow_error_out(ctx);
 	if (step == STEP_SOLICITATION)
