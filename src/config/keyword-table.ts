@@ -109,7 +109,7 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
   real_server: {
     title: 'real_server',
     supported: `weight lvs_method retry delay_before_retry warmup connect_timeout delay_loop alpha uthreshold lthreshold
-      inhibit_on_failure TCP_CHECK{}`,
+      max_connection_rate inhibit_on_failure TCP_CHECK{}`,
     ignored: `notify_up' notify_down' smtp_alert virtualhost snmp_name
       MISC_CHECK{} SMTP_CHECK{} PING_CHECK{} UDP_CHECK{} HTTP_GET{} SSL_GET{} DNS_CHECK{} FILE_CHECK{} BFD_CHECK{}`,
   },

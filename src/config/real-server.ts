@@ -41,6 +41,7 @@ export interface RealServerStatement extends PoolMember {
   readonly weight: number | undefined;
   readonly method: ForwardingMethod | undefined;
   readonly upperThreshold: number | undefined;
+  readonly connectionRateMax: number | undefined;
   readonly lowerThreshold: number | undefined;
   readonly inhibitOnFailure: boolean | undefined;
   readonly times: CheckTimes;
@@ -71,6 +72,7 @@ export function readRealServer(
   let method: ForwardingMethod | undefined;
   let inhibitOnFailure: boolean | undefined;
   let upperThreshold: number | undefined;
+  let connectionRateMax: number | undefined;
   let lowerThreshold: number | undefined;
   let thresholdSpan = statement.keyword.span;
   readStatements(
@@ -95,6 +97,9 @@ export function readRealServer(
         thresholdSpan = inner.keyword.span;
         lowerThreshold = readWholeNumber(inner, thresholdRange, diagnostics);
       },
+      max_connection_rate: (inner) => {
+        connectionRateMax = readWholeNumber(inner, thresholdRange, diagnostics);
+      },
       TCP_CHECK: (inner) => {
         checks.push(readTcpCheck(inner, diagnostics));
       },
@@ -107,7 +112,17 @@ export function readRealServer(
   }
   const member = readPoolMember(statement, service, diagnostics);
   if (member === undefined) return undefined;
-  return { ...member, weight, method, upperThreshold, lowerThreshold, inhibitOnFailure, times, checks };
+  return {
+    ...member,
+    weight,
+    method,
+    upperThreshold,
+    lowerThreshold,
+    connectionRateMax,
+    inhibitOnFailure,
+    times,
+    checks,
+  };
 }
 
 /** `ADDR [PORT]`, of the service's family (ip_vs_ctl.c, ip_vs_add_dest: only tunnels cross families). */
@@ -163,12 +178,13 @@ export function completeRealServer(
 ): CheckedRealServer {
   const weight = server.weight ?? defaults.weight;
   const member = completeMember(server, server.method ?? defaults.method, weight, virtualPort, diagnostics);
-  const { upperThreshold = 0, lowerThreshold = 0 } = server;
+  const { upperThreshold = 0, lowerThreshold = 0, connectionRateMax = 0 } = server;
   const times = [server.times, defaults.times];
   return {
     ...member,
     ...(upperThreshold > 0 ? { upperThreshold } : {}),
     ...(lowerThreshold > 0 ? { lowerThreshold } : {}),
+    ...(connectionRateMax > 0 ? { connectionRateMax } : {}),
     ...((server.inhibitOnFailure ?? defaults.inhibitOnFailure) ? { inhibitOnFailure: true } : {}),
     checks: server.checks.map((check) => completeTcpCheck(check, member, times)),
   };

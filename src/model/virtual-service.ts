@@ -49,6 +49,8 @@ export interface RealServer {
    * the upper threshold (ip_vs_ctl.c, ip_vs_dest_update_overload).
    */
   readonly lowerThreshold?: number;
+  /** `max_connection_rate`: so many new connections a second at most; others go elsewhere. Absent or 0: no limit. */
+  readonly connectionRateMax?: number;
 }
 
 /** `persistence_timeout` and `persistence_granularity`: clients of one prefix stay with their real server. */

@@ -54,6 +54,39 @@ export function loadContract(name: string, make: MakeEngine): void {
     }
   });
 
+  test(`${name}: a real server takes so many new connections a second, in every selector shape`, async () => {
+    const candidates = [
+      { realServer: 0, divisor: 100 },
+      { realServer: 1, divisor: 1 },
+    ];
+    const rows: [string, Selector, string][] = [
+      ['sequence', { shape: 'sequence', slots: Uint16Array.of(0, 0, 0, 1) }, '1 1 2 2 refused'],
+      ['least', { shape: 'least', candidates }, '1 1 2 2 refused'],
+      [
+        'hash',
+        { shape: 'hash', slots: Uint16Array.of(0, 0, 0), seed: 1, hashPort: false },
+        '1 1 refused refused refused',
+      ],
+    ];
+    for (const [what, selector, expected] of rows) {
+      const scene = await Scene.open(make, { selector, realServer: { connectionRateMax: 2 } });
+      const ask = async (first: number): Promise<string[]> => {
+        const chosen: string[] = [];
+        for (let port = first; port < first + 5; port += 1) chosen.push(await serverOf(scene, '198.51.100.9', port));
+        return chosen.toSorted();
+      };
+      assert.deepEqual(await ask(1), expected.split(' ').toSorted(), what);
+      await scene.engine.advance(999);
+      assert.deepEqual(
+        await ask(11),
+        ['refused', 'refused', 'refused', 'refused', 'refused'],
+        `${what}: the same second`,
+      );
+      await scene.engine.advance(1);
+      assert.deepEqual(await ask(21), expected.split(' ').toSorted(), `${what}: the next second`);
+    }
+  });
+
   test(`${name}: an overload ends below the lower threshold, or three quarters of the upper`, async () => {
     for (const [lowerThreshold, leaving] of [
       [2, 3],

@@ -73,7 +73,10 @@ export class Admission {
   admitOnePacket(packet: Packet, service: RunningService, nowMs: number): number {
     const destination = this.#choose(packet.key, service, nowMs);
     if (destination < 0) this.#refuseService(packet, service);
-    else this.#destinations.countConnection(destination);
+    else {
+      this.#destinations.countConnection(destination);
+      this.#destinations.countRate(destination, nowMs);
+    }
     return destination;
   }
 
@@ -95,11 +98,11 @@ export class Admission {
   /** The real server of the client's template while it may be used, else the selector's choice, remembered. */
   #choose(key: Int32Array, service: RunningService, nowMs: number): number {
     const { persistence } = service.compiled.service;
-    if (persistence === undefined) return selectDestination(service, this.#destinations, key);
+    if (persistence === undefined) return selectDestination(service, this.#destinations, key, nowMs);
     const { templates } = this.#connections;
     const bound = templates.find(service, persistence, key, nowMs);
     if (bound >= 0) return bound;
-    const destination = selectDestination(service, this.#destinations, key);
+    const destination = selectDestination(service, this.#destinations, key, nowMs);
     if (destination < 0) return destination;
     this.#connections.makeHalfOpenRoom(nowMs);
     templates.bind(persistence, key, destination, nowMs);

@@ -90,6 +90,7 @@ export class Connections {
     const timeout = this.timeoutOf(key[KeyWord.head]!, state);
     const entry = this.table.insert(key, destination, state, flags, nowMs | 0, timeout);
     this.#destinations.countConnection(destination);
+    this.#destinations.countRate(destination, nowMs);
     if (!halfOpen) this.#publishEstablished(entry, nowMs);
     return entry;
   }

@@ -13,6 +13,7 @@ export const Traffic = { connections: 0, packetsIn: 1, bytesIn: 2, packetsOut: 3
 export const trafficFields = 5;
 
 const destinationsInitial = 64;
+const ratePeriodMs = 1000;
 /** Entries hold a destination by number; the bound keeps a broken configuration from eating the memory. */
 const destinationsMax = 65_536;
 
@@ -35,6 +36,11 @@ export class Destinations {
   lowerThresholds = new Uint32Array(destinationsInitial);
   /** 1: takes no new connection until it has fallen below its lower threshold. */
   overloaded = new Uint8Array(destinationsInitial);
+  /** New connections a second; 0: no limit. */
+  rateMax = new Uint32Array(destinationsInitial);
+  /** The second in which they are counted: when it began, and how many there were. */
+  rateSince = new Float64Array(destinationsInitial);
+  rateCount = new Uint32Array(destinationsInitial);
   traffic = new Float64Array(destinationsInitial * trafficFields);
   /** Undefined once the virtual service has been removed: its entries are dead. */
   readonly services: (RunningService | undefined)[] = [];
@@ -93,10 +99,31 @@ export class Destinations {
   }
 
   /** A threshold that is raised or taken away ends an overload (__ip_vs_update_dest in ip_vs_ctl.c). */
-  #setThresholds(destination: number, { upperThreshold = 0, lowerThreshold = 0 }: RealServer): void {
+  #setLimits(destination: number, server: RealServer): void {
+    const { upperThreshold = 0, lowerThreshold = 0, connectionRateMax = 0 } = server;
     if (upperThreshold === 0 || upperThreshold > this.upperThresholds[destination]!) this.overloaded[destination] = 0;
     this.upperThresholds[destination] = upperThreshold;
     this.lowerThresholds[destination] = lowerThreshold;
+    this.rateMax[destination] = connectionRateMax;
+  }
+
+  /** Whether a real server takes no new connection at present, for its thresholds or for its rate. */
+  isOverloaded(destination: number, nowMs: number): boolean {
+    if (this.overloaded[destination] === 1) return true;
+    const rateMax = this.rateMax[destination]!;
+    if (rateMax === 0) return false;
+    return nowMs - this.rateSince[destination]! < ratePeriodMs && this.rateCount[destination]! >= rateMax;
+  }
+
+  /** A new connection counts against the rate. */
+  countRate(destination: number, nowMs: number): void {
+    if (this.rateMax[destination] === 0) return;
+    if (nowMs - this.rateSince[destination]! >= ratePeriodMs) {
+      this.rateSince[destination] = nowMs;
+      this.rateCount[destination] = 1;
+    } else {
+      this.rateCount[destination]! += 1;
+    }
   }
 
   countIn(destination: number, bytes: number): void {
@@ -129,7 +156,7 @@ export class Destinations {
     const destination = known >= 0 ? known : this.#allocate();
     this.addresses.set(addressWords(realServer.address), destination << 2);
     this.ports[destination] = realServer.port;
-    this.#setThresholds(destination, realServer);
+    this.#setLimits(destination, realServer);
     this.methods[destination] = method;
     this.leaseSlots[destination] = leaseSlot;
     this.services[destination] = service;
@@ -149,6 +176,8 @@ export class Destinations {
         if (service !== undefined) service.retiredTraffic[i]! += this.traffic[at + i]!;
         this.traffic[at + i] = 0;
       }
+      this.rateSince[destination] = 0;
+      this.rateCount[destination] = 0;
       this.realServers[destination] = undefined;
       this.services[destination] = undefined;
       this.nextHops[destination] = undefined;
@@ -179,6 +208,9 @@ export class Destinations {
     this.upperThresholds = copyInto(new Uint32Array(length), this.upperThresholds);
     this.lowerThresholds = copyInto(new Uint32Array(length), this.lowerThresholds);
     this.overloaded = copyInto(new Uint8Array(length), this.overloaded);
+    this.rateMax = copyInto(new Uint32Array(length), this.rateMax);
+    this.rateSince = copyInto(new Float64Array(length), this.rateSince);
+    this.rateCount = copyInto(new Uint32Array(length), this.rateCount);
     this.traffic = copyInto(new Float64Array(length * trafficFields), this.traffic);
   }
 }

@@ -9,11 +9,16 @@ import type { RunningService } from './running-service.ts';
 const fallbackProbes = 64;
 
 /** The destination number for a client's first packet, or -1: no real server is available. `key`: see `KeyWord`. */
-export function selectDestination(service: RunningService, destinations: Destinations, key: Int32Array): number {
+export function selectDestination(
+  service: RunningService,
+  destinations: Destinations,
+  key: Int32Array,
+  nowMs: number,
+): number {
   const { selector } = service.compiled;
   switch (selector.shape) {
     case 'sequence':
-      return nextInTurn(service, selector.slots, destinations);
+      return nextInTurn(service, selector.slots, destinations, nowMs);
     case 'hash': {
       const { slots } = selector;
       if (slots.length === 0) return -1;
@@ -21,12 +26,12 @@ export function selectDestination(service: RunningService, destinations: Destina
       const realServer = slots[slot]!;
       if (realServer === emptySlot) return -1;
       const destination = service.destinations[realServer] ?? -1;
-      if (destination < 0 || destinations.overloaded[destination] === 0) return destination;
+      if (destination < 0 || !destinations.isOverloaded(destination, nowMs)) return destination;
       // Without sh-fallback or mh-fallback an overloaded real server's clients are refused (ip_vs_sh.c, ip_vs_mh.c).
-      return service.compiled.service.scheduler.fallback ? fallback(service, slots, slot, destinations) : -1;
+      return service.compiled.service.scheduler.fallback ? fallback(service, slots, slot, destinations, nowMs) : -1;
     }
     case 'least':
-      return leastLoaded(service, selector.candidates, destinations);
+      return leastLoaded(service, selector.candidates, destinations, nowMs);
   }
 }
 
@@ -41,12 +46,12 @@ export function availableRealServers({ service, selector, alive }: CompiledServi
 }
 
 /** An overloaded real server loses its turn. */
-function nextInTurn(service: RunningService, slots: Uint16Array, destinations: Destinations): number {
+function nextInTurn(service: RunningService, slots: Uint16Array, destinations: Destinations, nowMs: number): number {
   for (let left = slots.length; left > 0; left -= 1) {
     if (service.cursor >= slots.length) service.cursor = 0;
     const destination = service.destinations[slots[service.cursor]!] ?? -1;
     service.cursor += 1;
-    if (destination < 0 || destinations.overloaded[destination] === 0) return destination;
+    if (destination < 0 || !destinations.isOverloaded(destination, nowMs)) return destination;
   }
   return -1;
 }
@@ -61,18 +66,24 @@ function hashClient(key: Int32Array, seed: number, hashPort: boolean): number {
 }
 
 /** Starts at twice the slot, so that neighbours find different ones; in the end any that has a slot will do. */
-function fallback(service: RunningService, slots: Uint16Array, slot: number, destinations: Destinations): number {
-  const { overloaded } = destinations;
+function fallback(
+  service: RunningService,
+  slots: Uint16Array,
+  slot: number,
+  destinations: Destinations,
+  nowMs: number,
+): number {
   for (let step = 0; step < fallbackProbes; step += 1) {
     const realServer = slots[(2 * slot + step) % slots.length]!;
     if (realServer === emptySlot) continue;
     const destination = service.destinations[realServer]!;
-    if (overloaded[destination] === 0) return destination;
+    if (!destinations.isOverloaded(destination, nowMs)) return destination;
   }
   const { realServers } = service.compiled.service;
   for (let i = 0; i < realServers.length; i += 1) {
     const destination = service.destinations[i]!;
-    if (service.available[i] === 1 && realServers[i]!.weight > 0 && overloaded[destination] === 0) return destination;
+    if (service.available[i] !== 1 || realServers[i]!.weight === 0) continue;
+    if (!destinations.isOverloaded(destination, nowMs)) return destination;
   }
   return -1;
 }
@@ -81,6 +92,7 @@ function leastLoaded(
   service: RunningService,
   candidates: readonly LeastCandidate[],
   destinations: Destinations,
+  nowMs: number,
 ): number {
   let best = -1;
   let bestCost = 0;
@@ -88,7 +100,7 @@ function leastLoaded(
   for (let i = 0; i < candidates.length; i += 1) {
     const { realServer, divisor } = candidates[i]!;
     const destination = service.destinations[realServer]!;
-    if (destinations.overloaded[destination] === 1) continue;
+    if (destinations.isOverloaded(destination, nowMs)) continue;
     const cost = destinations.active[destination]! * 256 + destinations.inactive[destination]!;
     // cost / divisor < bestCost / bestDivisor without the division, as ip_vs_wlc.c compares.
     if (best >= 0 && cost * bestDivisor >= bestCost * divisor) continue;

@@ -150,7 +150,7 @@ export class Destinations {
     known.configured = true;
     known.idleAtMs = undefined;
     this.setLease(number, leaseSlot);
-    this.#setThresholds(number, realServer);
+    this.#setLimits(number, realServer);
     const flags =
       DestinationFlag.live |
       DestinationFlag.configured |
@@ -245,10 +245,12 @@ export class Destinations {
   }
 
   /** A threshold that is raised or taken away ends an overload (__ip_vs_update_dest in ip_vs_ctl.c). */
-  #setThresholds(number: number, { upperThreshold = 0, lowerThreshold = 0 }: RealServer): void {
+  #setLimits(number: number, server: RealServer): void {
+    const { upperThreshold = 0, lowerThreshold = 0, connectionRateMax = 0 } = server;
     const before = this.#records.readWord(number, DestinationLayout.upperThreshold);
     this.#records.writeWord(number, DestinationLayout.lowerThreshold, lowerThreshold);
     this.#records.writeWord(number, DestinationLayout.upperThreshold, upperThreshold);
+    this.#records.writeWord(number, DestinationLayout.rateMax, connectionRateMax);
     if (upperThreshold === 0 || upperThreshold > before) this.#loads.writeWord(number, LoadLayout.overloaded, 0);
   }
 

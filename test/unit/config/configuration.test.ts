@@ -520,6 +520,15 @@ sorry_server 2001:db8:1::9
     assert.deepEqual([limited?.upperThreshold, limited?.lowerThreshold], [100, 80]);
     assert.deepEqual([unlimited?.upperThreshold, unlimited?.lowerThreshold], [undefined, undefined]);
   });
+  it('a maximum connection rate, 0 for none', () => {
+    const [limited, unlimited] =
+      configurationOf(
+        service(
+          'real_server 10.0.0.2 1 {\nmax_connection_rate 500\n}\nreal_server 10.0.0.3 1 {\nmax_connection_rate 0\n}',
+        ),
+      ).services[0]?.realServers.slice(-2) ?? [];
+    assert.deepEqual([limited?.connectionRateMax, unlimited?.connectionRateMax], [500, undefined]);
+  });
   it('quorum and hysteresis', () => {
     const found = configurationOf(service('weight 9\nquorum 7\nhysteresis 2')).services[0];
     assert.deepEqual([found?.quorum, found?.hysteresis], [7, 2]);
