@@ -61,6 +61,9 @@
 /* Keeps the compiler from proving a bound that the verifier then cannot see. */
 #define opaque(x) asm volatile("" : "+r"(x))
 
+/* At the end of a branch: keeps the compiler from merging it with another into one that has a variable address. */
+#define keep_apart() asm volatile("" ::: "memory")
+
 /*
  * Makes the verifier forget what it knows about a number, by way of another that it knows nothing about. Without
  * CAP_PERFMON an index into a map value must have the same bounds on all paths, or the verifier refuses the addition.

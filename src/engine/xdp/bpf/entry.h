@@ -424,23 +424,30 @@ static __always_inline void count_table(__u32 head, int by)
 {
 	if (head & ENTRY_HALF_OPEN) {
 		__sync_fetch_and_add(&totals.half_open, by);
-		if (is_template(head))
+		if (is_template(head)) {
 			__sync_fetch_and_add(&totals.half_open_templates, by);
+			keep_apart();
+		}
 		return;
 	}
 	__sync_fetch_and_add(&totals.established, by);
-	if (is_template(head))
+	if (is_template(head)) {
 		__sync_fetch_and_add(&totals.established_templates, by);
-	else if (protocol_of(head) == PROTOCOL_UDP)
+		keep_apart();
+	} else if (protocol_of(head) == PROTOCOL_UDP) {
 		__sync_fetch_and_add(&totals.established_udp, by);
+		keep_apart();
+	}
 }
 
 static __always_inline void count_family(int ipv6, int by)
 {
-	if (ipv6)
+	if (ipv6) {
 		__sync_fetch_and_add(&totals.entries6, by);
-	else
+		keep_apart();
+	} else {
 		__sync_fetch_and_add(&totals.entries4, by);
+	}
 }
 
 static __always_inline int half_open_full(void)

@@ -102,21 +102,24 @@ standalone int touch_half_open(__u32 position)
 	return 0;
 }
 
+/* Pushes the entry at the oldest position out. Returns true when it was one, and nobody was quicker. */
+static long push_out(__u32 step, void *unused)
+{
+	__u32 reference, position;
+	struct entry *entry;
+
+	if (!ring_pop(&position))
+		return 0;
+	entry = ring_entry(position, &reference);
+	return entry && remove_entry(entry, READ_ONCE(entry->head), (reference & REFERENCE_IPV6) != 0);
+}
+
 /* Pushes the oldest half-open entry out when there is no room for another. None was published: nobody is told. */
 standalone int make_half_open_room(void)
 {
 	if (!half_open_full())
 		return 0;
-	for (int i = 0; i < HOLES_MAX; i++) {
-		__u32 reference, position;
-		struct entry *entry;
-
-		if (!ring_pop(&position))
-			continue;
-		entry = ring_entry(position, &reference);
-		if (entry && remove_entry(entry, READ_ONCE(entry->head), (reference & REFERENCE_IPV6) != 0))
-			break;
-	}
+	bpf_loop(HOLES_MAX, push_out, 0, 0);
 	count_events(TALLY_HALF_OPEN_EVICTIONS, 1);
 	return 0;
 }

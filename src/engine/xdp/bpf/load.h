@@ -46,7 +46,6 @@ static __always_inline void weigh_load(struct load *load, __u32 number, int by)
 static __always_inline void count_entry(__u32 number, __u32 head, int by)
 {
 	struct load *load = load_of(number);
-	int active;
 
 	if (!load)
 		return;
@@ -54,10 +53,12 @@ static __always_inline void count_entry(__u32 number, __u32 head, int by)
 		__sync_fetch_and_add(&load->templates, by);
 		return;
 	}
-	/* Both, because a field that depends on the path is nothing for the verifier without CAP_PERFMON. */
-	active = (head & ENTRY_STATE) == TCP_ESTABLISHED << ENTRY_STATE_SHIFT ? by : 0;
-	__sync_fetch_and_add(&load->active, active);
-	__sync_fetch_and_add(&load->inactive, by - active);
+	if ((head & ENTRY_STATE) == TCP_ESTABLISHED << ENTRY_STATE_SHIFT) {
+		__sync_fetch_and_add(&load->active, by);
+		keep_apart();
+	} else {
+		__sync_fetch_and_add(&load->inactive, by);
+	}
 	weigh_load(load, number, by);
 }
 
