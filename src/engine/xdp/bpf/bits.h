@@ -77,6 +77,16 @@
 		opaque(x);                                                                                             \
 	} while (0)
 
+/*
+ * What stands at an offset that is not known when compiling, but bounded. The address is added to the offset and not the
+ * other way round: what the verifier, without CAP_PERFMON, follows speculatively is sound only so (Linux 6.8 to 6.18).
+ */
+static __always_inline void *at_offset(void *base, __u64 offset)
+{
+	asm volatile("%0 += %1" : "+r"(offset) : "r"(base));
+	return (void *)offset;
+}
+
 /* Folds a ones' complement sum to 16 bits (RFC 1071). */
 static __always_inline __u16 fold(__u32 sum)
 {

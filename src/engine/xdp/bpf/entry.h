@@ -146,6 +146,16 @@ static __always_inline __u32 free_ways6(struct bucket6 *bucket)
 	return mask;
 }
 
+static __always_inline struct entry4 *slot_of4(struct bucket4 *bucket, __u32 way)
+{
+	return at_offset(bucket->entries, way * sizeof(struct entry4));
+}
+
+static __always_inline struct entry6 *slot_of6(struct bucket6 *bucket, __u32 way)
+{
+	return at_offset(bucket->entries, way * sizeof(struct entry6));
+}
+
 #define NO_SLOT 0xffffffffu
 
 /* A look for a flow through the choices behind the first, or for a slot through all of them. */
@@ -228,7 +238,7 @@ static __always_inline struct entry *entry4_at(__u32 reference)
 	if (!bucket)
 		return 0;
 	opaque(reference);
-	return &bucket->entries[reference & (WAYS - 1)].common;
+	return &slot_of4(bucket, reference & (WAYS - 1))->common;
 }
 
 static __always_inline struct entry *entry6_at(__u32 reference)
@@ -239,7 +249,7 @@ static __always_inline struct entry *entry6_at(__u32 reference)
 	if (!bucket)
 		return 0;
 	opaque(reference);
-	return &bucket->entries[reference & (WAYS - 1)].common;
+	return &slot_of6(bucket, reference & (WAYS - 1))->common;
 }
 
 /* The entry at a reference, whatever it is. */
@@ -259,7 +269,7 @@ static __always_inline struct entry *find4(__u32 client, __u32 virtual_address, 
 		return 0;
 	mask = scan4(bucket, client, virtual_address, ports, key);
 	if (likely(mask != 0))
-		return &bucket->entries[lowest_way(mask)].common;
+		return &slot_of4(bucket, lowest_way(mask))->common;
 	if (likely(!READ_ONCE(bucket->entries[0].common.spilled)))
 		return 0;
 	reference = find_spilled4(client, virtual_address, ports, key);
@@ -276,7 +286,7 @@ static __always_inline struct entry *find6(const struct flow *flow)
 		return 0;
 	mask = scan6(bucket, flow);
 	if (likely(mask != 0))
-		return &bucket->entries[lowest_way(mask)].common;
+		return &slot_of6(bucket, lowest_way(mask))->common;
 	if (likely(!READ_ONCE(bucket->entries[0].common.spilled)))
 		return 0;
 	reference = find_spilled6(flow);
@@ -365,7 +375,7 @@ static long claim_in4(__u32 step, struct quest *quest)
 		return 0;
 	}
 	way = lowest_way(mask);
-	slot = &bucket->entries[way];
+	slot = slot_of4(bucket, way);
 	if (!claim(&slot->common)) {
 		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
 		return 0;
@@ -392,7 +402,7 @@ static long claim_in6(__u32 step, struct quest *quest)
 		return 0;
 	}
 	way = lowest_way(mask);
-	slot = &bucket->entries[way];
+	slot = slot_of6(bucket, way);
 	if (!claim(&slot->common)) {
 		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
 		return 0;
