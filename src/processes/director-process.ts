@@ -9,6 +9,7 @@ import type { Log } from '../lib/log.ts';
 import type { Configuration } from '../model/configuration.ts';
 import { RtnetlinkAddressKeeper } from '../platform/linux/address-keeper.ts';
 import { interfaceFacts } from '../platform/linux/interface-facts.ts';
+import { close } from '../platform/linux/libc.ts';
 import { refuseKernelForwarding, takeRouteSnapshot } from '../platform/linux/locate.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { syncSource } from '../platform/linux/sync-socket.ts';
@@ -42,15 +43,23 @@ export interface DirectorProcessSettings {
 
 /** Joins a director with the engine, the vrrp process, the sync thread and the checkers on this host. */
 export async function composeDirector(settings: DirectorProcessSettings): Promise<DirectorProcess> {
-  const { script, version, configurationFile, configuration, predecessor, runDirectory, log } = settings;
+  const { script, version, configurationFile, configuration, runDirectory, log } = settings;
   const clock = new MonotonicClock();
   // Every interface that is named, whether the engine needs it or not: a misspelt name is found here.
   for (const router of configuration.virtualRouters) {
     for (const name of [router.interface, ...router.addresses.map((each) => each.interface)]) interfaceFacts(name);
   }
-  const formerPlan = predecessor === undefined ? undefined : { routers: predecessor.assignments };
-  const { interfaces, families } = planAddresses(configuration, formerPlan, takeRouteSnapshot());
+  let { predecessor } = settings;
+  const planned = predecessor === undefined ? undefined : { routers: predecessor.assignments };
+  const { interfaces, families } = planAddresses(configuration, planned, takeRouteSnapshot());
   const choice = chooseEngine(settings.engine, interfaces);
+  if (choice.kind === 'portable' && predecessor !== undefined) {
+    // It holds the XDP program, which would forward beside the portable engine.
+    for (const { fd } of predecessor.descriptors) close(fd);
+    await predecessor.dismiss();
+    predecessor = undefined;
+  }
+  const formerPlan = predecessor === undefined ? undefined : planned;
   if (choice.reason !== undefined) log(settings.engine === 'xdp' ? 'warn' : 'info', choice.reason);
   if (choice.kind === 'portable') for (const name of interfaces) refuseKernelForwarding(name, families);
   // All that may throw comes before the engine, which would keep the process.
