@@ -48,12 +48,6 @@
 #define CALL_ENTRY(name, ipv6, entry, ...)                                                                             \
 	((ipv6) ? name##6(outer6(entry), ##__VA_ARGS__) : name##4(outer4(entry), ##__VA_ARGS__))
 
-/*
- * Keeps two branches that differ in an address from becoming one with a computed address, which the verifier refuses
- * without CAP_PERFMON.
- */
-#define keep_apart(text) asm volatile("# " text)
-
 /* Another processor may write it, or read it, at any time. */
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))

@@ -76,7 +76,7 @@ static __always_inline __u32 find_template(struct service *service, __u32 servic
 static __always_inline int insert_entry_of(const struct flow *flow, __u32 destination, __u32 head, __u32 now,
 					   __u32 timeout, int ipv6)
 {
-	__u32 reference = CALL(take_slot, ipv6, flow);
+	__u32 reference = take_slot(flow, ipv6);
 	struct entry *entry;
 	__u32 generation;
 
