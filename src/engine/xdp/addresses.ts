@@ -3,7 +3,7 @@ import { familyOf, type IpAddress, ipAddressBytes, ipAddressFromBytes } from '..
 import type { EngineAddress } from '../engine.ts';
 import { numberValue } from './endpoint-keys.ts';
 import { AddressFlag } from './layout/enums.ts';
-import { AddressLayout, PortLayout } from './layout/structs.ts';
+import { AddressLayout, PortLayout, SettingsLayout } from './layout/structs.ts';
 import { leaseEndless, portsMax } from './limits.ts';
 import type { XdpMaps } from './xdp-maps.ts';
 
@@ -18,6 +18,8 @@ export interface XdpInterface {
 }
 
 const endlessLease: EngineAddress['leaseSlot'] = -1;
+/** SERVED_BITS of layout.h. */
+const servedBits = 1024;
 
 /** Slot numbers as the program has them. */
 export function leaseSlotOf(slot: number): number {
@@ -26,14 +28,14 @@ export function leaseSlotOf(slot: number): number {
 
 /** Addresses and interfaces: what the program answers for, and where. */
 export class Addresses {
-  readonly #maps: Pick<XdpMaps, 'addresses' | 'ports' | 'egress'>;
+  readonly #maps: Pick<XdpMaps, 'addresses' | 'ports' | 'egress' | 'settings'>;
   readonly #present = new Map<IpAddress, Uint8Array>();
   #interfaces: readonly XdpInterface[] = [];
   /** Undefined until it has been said: what a former process has configured stays until then. */
   #configured: readonly EngineAddress[] | undefined;
   #served: ReadonlySet<IpAddress> = new Set();
 
-  constructor(maps: Pick<XdpMaps, 'addresses' | 'ports' | 'egress'>) {
+  constructor(maps: Pick<XdpMaps, 'addresses' | 'ports' | 'egress' | 'settings'>) {
     this.#maps = maps;
     for (const map of [maps.addresses.ipv4, maps.addresses.ipv6]) {
       for (const [key, value] of map.entries()) this.#present.set(ipAddressFromBytes(key), value.slice());
@@ -95,6 +97,23 @@ export class Addresses {
       this.#maps.addresses[familyOf(address)].update(ipAddressBytes(address), value);
       this.#present.set(address, value);
     }
+    this.#writeFilter(wanted);
+  }
+
+  /** `served` of `struct settings`, and `served_bit` of forward.h: a bit that is missing costs time, nothing else. */
+  #writeFilter(wanted: ReadonlyMap<IpAddress, Uint8Array>): void {
+    const filter = new Uint32Array(servedBits / 32);
+    for (const [address, value] of wanted) {
+      if ((value[AddressLayout.flags]! & AddressFlag.served) === 0) continue;
+      const bytes = ipAddressBytes(address);
+      // As the program loads them.
+      const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      let folded = 0;
+      for (let at = 0; at < bytes.length; at += 4) folded ^= words.getUint32(at, true);
+      const bit = Math.imul(folded, 0x9e3779b1) >>> (32 - Math.log2(servedBits));
+      filter[bit >>> 5]! |= 1 << (bit & 31);
+    }
+    filter.forEach((word, i) => this.#maps.settings.writeWord(0, SettingsLayout.served + 4 * i, word));
   }
 
   #wanted(configured: readonly EngineAddress[]): Map<IpAddress, Uint8Array> {

@@ -65,11 +65,32 @@ static __always_inline int fault_of_ipv4(const struct iphdr *ip, __u32 frame_len
 	return fold64(sum) != 0xffff ? DROP_BAD_CHECKSUM : -1;
 }
 
-/* Both ways: the checks of a packet to a served address, in the order in which they count, and the decision. */
+/*
+ * Both ways. Nearly every packet is intact and of a known connection; the others are looked at in the order in which
+ * their faults count.
+ */
 static __always_inline int decide(struct packet *packet, int ip_fault, int transport_fault, int ipv6)
 {
-	struct address *address = find_address(packet->flow.virtual_address, ipv6);
+	int intact = ip_fault < 0 && transport_fault < 0 && !is_martian(packet->flow.client, ipv6);
+	struct address *address;
+	struct entry *entry = 0;
+	int looked = 0;
 
+	if (intact && may_be_served(packet->flow.virtual_address, ipv6)) {
+		entry = find_entry(packet, ipv6);
+		looked = 1;
+		if (likely(entry && !is_done(packet, entry))) {
+			__u32 number = entry->destination;
+			struct destination *destination = destination_of(number);
+
+			if (likely(destination && (destination->flags & DESTINATION_LIVE))) {
+				if (unlikely(!lease_is_valid(destination->lease_slot, packet->now_ns)))
+					return drop(DROP_NO_LEASE);
+				return follow_in(packet, entry, number, destination, ipv6);
+			}
+		}
+	}
+	address = find_address(packet->flow.virtual_address, ipv6);
 	if (!is_served(address))
 		return decide_out(packet, ip_fault >= 0 ? ip_fault : transport_fault, ipv6);
 	if (unlikely(ip_fault >= 0))
@@ -82,7 +103,10 @@ static __always_inline int decide(struct packet *packet, int ip_fault, int trans
 		return drop(DROP_MARTIAN_SOURCE);
 	if (unlikely(transport_fault >= 0))
 		return drop(is_served(find_address(packet->flow.client, ipv6)) ? DROP_MARTIAN_SOURCE : transport_fault);
-	return decide_in(packet, ipv6);
+	/* An address that the filter does not have yet. */
+	if (unlikely(!looked))
+		entry = find_entry(packet, ipv6);
+	return decide_found(packet, entry, ipv6);
 }
 
 static __always_inline int finish(struct xdp_md *ctx, struct packet *packet, int decision)

@@ -42,27 +42,72 @@ static __always_inline int forward_in(struct packet *packet, __u32 number, struc
 	return may_leave(packet, FORWARD_IN);
 }
 
+/* Where an address stands in the filter of those that are served. */
+static __always_inline __u32 served_bit(const __u32 *address, int ipv6)
+{
+	__u32 word = ipv6 ? address[0] ^ address[1] ^ address[2] ^ address[3] : address[0];
+
+	return (word * 0x9e3779b1u) >> 22;
+}
+
+/* False: packets to the address are not looked at. True: perhaps they are. */
+static __always_inline int may_be_served(const __u32 *address, int ipv6)
+{
+	__u32 bit = served_bit(address, ipv6);
+
+	return (READ_ONCE(settings.served[(bit >> 5) & (SERVED_BITS / 32 - 1)]) >> (bit & 31)) & 1;
+}
+
+static __always_inline int begins_connection(const struct packet *packet)
+{
+	return packet->protocol == PROTOCOL_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+}
+
+static __always_inline struct entry *find_entry(const struct packet *packet, int ipv6)
+{
+	return ipv6 ? find6(&packet->flow) :
+		      find4(packet->flow.client[0], packet->flow.virtual_address[0], packet->flow.ports, packet->flow.key);
+}
+
+/* Whether an entry is over for a packet: it has expired, or the packet begins another connection. */
+static __always_inline int is_done(const struct packet *packet, struct entry *entry)
+{
+	return has_expired(entry, packet->now) || (begins_connection(packet) && is_over(READ_ONCE(entry->head)));
+}
+
+/* A packet of a known connection whose virtual service lives. */
+static __always_inline int follow_in(struct packet *packet, struct entry *entry, __u32 number,
+				     struct destination *destination, int ipv6)
+{
+	if (packet->protocol == PROTOCOL_TCP) {
+		enum tcp_direction direction =
+			destination->method == METHOD_MASQUERADE ? DIRECTION_INPUT : DIRECTION_INPUT_ONLY;
+
+		if (!follow_tcp(entry, ipv6, direction, packet->tcp_flags, packet->now))
+			return drop(DROP_TABLE_FULL);
+	} else {
+		follow_udp(entry, ipv6, packet->now);
+	}
+	return forward_in(packet, number, destination);
+}
+
 /*
  * A TCP or UDP packet to a served address, whole or the first fragment, with an intact transport header, under a valid
- * lease. `packet->flow.key` names its protocol.
+ * lease. `packet->flow.key` names its protocol; `entry` is its entry or 0.
  */
-static __always_inline int decide_in(struct packet *packet, int ipv6)
+static __always_inline int decide_found(struct packet *packet, struct entry *entry, int ipv6)
 {
-	int is_tcp = packet->protocol == PROTOCOL_TCP;
-	int begins = is_tcp && (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
 	struct destination *destination;
-	struct entry *entry;
 	__u32 number;
 
-	entry = ipv6 ? find6(&packet->flow) :
-		       find4(packet->flow.client[0], packet->flow.virtual_address[0], packet->flow.ports, packet->flow.key);
-	if (entry && unlikely(has_expired(entry, packet->now) || (begins && is_over(READ_ONCE(entry->head))))) {
+	if (entry && unlikely(is_done(packet, entry))) {
 		CALL_ENTRY(close_entry, ipv6, entry, packet->now, packet->now_ns);
 		entry = 0;
 	}
 	if (unlikely(!entry)) {
 		/* Sent by an address of our own: a peer, or forged. No entry has such a client. */
-		int decision = is_served(find_address(packet->flow.client, ipv6)) ? drop(DROP_MARTIAN_SOURCE) : CALL(admit, ipv6, packet);
+		int decision = is_served(find_address(packet->flow.client, ipv6)) ? drop(DROP_MARTIAN_SOURCE) :
+										    CALL(admit, ipv6, packet);
 
 		if (decision != FORWARD_IN)
 			return decision;
@@ -75,16 +120,12 @@ static __always_inline int decide_in(struct packet *packet, int ipv6)
 	/* An entry of a removed service only waits for the sweep. */
 	if (!destination || unlikely(!(destination->flags & DESTINATION_LIVE)))
 		return LEAVE_ALONE;
-	if (is_tcp) {
-		enum tcp_direction direction =
-			destination->method == METHOD_MASQUERADE ? DIRECTION_INPUT : DIRECTION_INPUT_ONLY;
+	return follow_in(packet, entry, number, destination, ipv6);
+}
 
-		if (!follow_tcp(entry, ipv6, direction, packet->tcp_flags, packet->now))
-			return drop(DROP_TABLE_FULL);
-	} else {
-		follow_udp(entry, ipv6, packet->now);
-	}
-	return forward_in(packet, number, destination);
+static __always_inline int decide_in(struct packet *packet, int ipv6)
+{
+	return decide_found(packet, find_entry(packet, ipv6), ipv6);
 }
 
 /* A packet goes out to its client, from `packet->virtual_address` and `packet->virtual_port`. */

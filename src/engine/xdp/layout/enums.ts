@@ -36,6 +36,7 @@ export const Decision = {
   answerPortUnreachable: 5,
   answerTimeExceeded: 6,
   answerTooBig: 7,
+  answered: 8,
 } as const;
 
 /** `enum destination_flag` */
@@ -144,10 +145,24 @@ export const Icmpv6Type = {
   advertisement: 136,
 } as const;
 
+/** `enum import_verdict` */
+export const ImportVerdict = {
+  applied: 0,
+  refusedLocal: 1,
+  refusedUnknown: 2,
+  refusedFull: 3,
+} as const;
+
 /** `enum nd_option` */
 export const NdOption = {
   sourceLinkLayer: 1,
   targetLinkLayer: 2,
+} as const;
+
+/** `enum owner` */
+export const Owner = {
+  none: 4294967295,
+  unknown: 4294967294,
 } as const;
 
 /** `enum record_event` */
@@ -198,6 +213,20 @@ export const Side = {
   source: 0,
   target: 1,
   quoted: 2,
+} as const;
+
+/** `enum step` */
+export const Step = {
+  own: 9,
+  in: 10,
+  icmp: 11,
+  echo: 12,
+  errorIn: 13,
+  reply: 14,
+  replyFragment: 15,
+  out: 16,
+  errorOut: 17,
+  solicitation: 18,
 } as const;
 
 /** `enum tally_event` */

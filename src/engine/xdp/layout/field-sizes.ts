@@ -261,6 +261,8 @@ export const ScratchFieldSize = {
   next: 4,
   fault: 4,
   fragmented: 4,
+  rest: 4,
+  target: 16,
   sum: 8,
   ipv4: 20,
   ipv6: 40,
@@ -290,6 +292,7 @@ export const SettingsFieldSize = {
   gracePeriod: 4,
   testNow: 8,
   readerAsleep: 4,
+  served: 128,
   nextStates: 1536,
 } as const;
 

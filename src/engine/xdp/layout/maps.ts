@@ -101,6 +101,13 @@ export const Maps = {
     valueSize: 8,
     maxEntries: 16384,
   },
+  packets: {
+    name: 'packets',
+    kind: 'perCpuArray',
+    keySize: 4,
+    valueSize: 136,
+    maxEntries: 1,
+  },
   ports: {
     name: 'ports',
     kind: 'array',
@@ -147,7 +154,7 @@ export const Maps = {
     name: 'scratches',
     kind: 'perCpuArray',
     keySize: 4,
-    valueSize: 984,
+    valueSize: 1000,
     maxEntries: 1,
   },
   services: {
@@ -213,7 +220,7 @@ export const Globals = {
   settings: {
     map: '.data.settings',
     offset: 0,
-    size: 1624,
+    size: 1752,
   },
   totals: {
     map: '.data.totals',

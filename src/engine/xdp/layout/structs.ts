@@ -281,7 +281,7 @@ export const RouteLayout = {
 
 /** Byte offsets of the fields of `struct scratch`, and its size. */
 export const ScratchLayout = {
-  size: 984,
+  size: 1000,
   packet: 0,
   quoted: 136,
   frameLength: 272,
@@ -291,11 +291,13 @@ export const ScratchLayout = {
   next: 288,
   fault: 292,
   fragmented: 296,
-  sum: 304,
-  ipv4: 312,
-  ipv6: 332,
-  head: 376,
-  chunk: 472,
+  rest: 300,
+  target: 304,
+  sum: 320,
+  ipv4: 328,
+  ipv6: 348,
+  head: 392,
+  chunk: 488,
 } as const;
 
 /** Byte offsets of the fields of `struct service`, and its size. */
@@ -316,13 +318,14 @@ export const ServiceLayout = {
 
 /** Byte offsets of the fields of `struct settings`, and its size. */
 export const SettingsLayout = {
-  size: 1624,
+  size: 1752,
   tcpTimeouts: 0,
   udpTimeout: 64,
   gracePeriod: 68,
   testNow: 72,
   readerAsleep: 80,
-  nextStates: 88,
+  served: 88,
+  nextStates: 216,
 } as const;
 
 /** Byte offsets of the fields of `struct slot`, and its size. */
