@@ -30,6 +30,7 @@ import {
 
 type Side = 'clients' | 'servers';
 
+const XDP_PASS = 2;
 const XDP_TX = 3;
 const XDP_REDIRECT = 4;
 const frameLengthMax = 65_536;
@@ -135,6 +136,7 @@ export class XdpUnderTest implements EngineUnderTest {
   readonly #mtus = { clients: 1500, servers: 1500 };
   readonly #clock: Clock = { nowMs: () => this.#timeMs, callAt: () => () => undefined };
   #events: Int32Array[] = [];
+  #leftAlone = false;
   #timeMs = 1_000_000;
 
   constructor(limits: EngineLimits) {
@@ -169,7 +171,8 @@ export class XdpUnderTest implements EngineUnderTest {
 
   /** A port as the sync thread has it, on real time. Closed by the caller. */
   followEvents(clock: Clock, listener: (batch: Int32Array) => void): XdpConnectionPort {
-    const events = openRingReader(this.#object.maps.get('events')!);
+    const asleep = this.#settings.signedWords.subarray(SettingsLayout.readerAsleep >> 2);
+    const events = openRingReader(this.#object.maps.get('events')!, asleep);
     const port = new XdpConnectionPort({ object: this.#object, mailbox: mailboxes.director, clock, events });
     port.onEvents(listener);
     return port;
@@ -193,24 +196,38 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#hops.meet(frame);
     const program = this.#object.programs.get('baton')!;
     const options = { ingressInterface: this.#indexes[port], out: this.#out };
-    const { verdict, length } = program.run(toPort(frame, port), options);
+    const arriving = toPort(frame, port);
+    const { verdict, length } = program.run(arriving, options);
+    this.#leftAlone = verdict === XDP_PASS;
+    if (this.#leftAlone && Buffer.compare(arriving, this.#out.subarray(0, length)) !== 0) {
+      throw new Error('a frame that is left to the kernel was changed');
+    }
     if (verdict !== XDP_TX && verdict !== XDP_REDIRECT) return [];
     const bytes = this.#out.slice(0, length);
     const out = verdict === XDP_TX ? port : sideOf(bytes);
     return [{ port: out, bytes, checksumPartial: false, segmentSize: 0 }];
   }
 
+  /** Whether the kernel has got the last frame that was sent. */
+  get leftAlone(): boolean {
+    return this.#leftAlone;
+  }
+
   async sendFrozen(): Promise<FrameOut[]> {
     throw new Error('a test run cannot be frozen');
   }
 
-  async advance(ms: number): Promise<FrameOut[]> {
-    for (let left = ms; left > 0; left -= 100) {
-      this.#setTime(this.#timeMs + Math.min(100, left));
+  async advance(ms: number, stepMs = 100): Promise<FrameOut[]> {
+    for (let left = ms; left > 0; left -= stepMs) {
+      this.#setTime(this.#timeMs + Math.min(stepMs, left));
       this.#engine.tick();
     }
     this.#engine.tick();
     return [];
+  }
+
+  idle(ms: number): void {
+    this.#setTime(this.#timeMs + ms);
   }
 
   /** As the vrrp process writes it: first since when, then until when. */

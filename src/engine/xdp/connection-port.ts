@@ -3,7 +3,6 @@ import type { Clock } from '../../lib/clock.ts';
 import { recordWords } from '../../model/connection-batch.ts';
 import type { ConnectionPort, ExportPage, ImportOutcome } from '../engine.ts';
 import type { BpfObject, BpfRingReader } from './bpf-object.ts';
-import { SettingsLayout } from './layout/structs.ts';
 import { Mailbox } from './mailbox.ts';
 import { MappedArray } from './mapped-array.ts';
 import { runSlotsMax } from './sweep.ts';
@@ -16,7 +15,10 @@ export interface XdpConnectionPortParts {
   /** Of `mailboxes`: this thread's own. */
   readonly mailbox: number;
   readonly clock: Clock;
-  /** Of the ring `events`. Without it there are no events. It is closed with the port. */
+  /**
+   * Of the ring `events`; it tells the program by `reader_asleep` that it has to be woken. Without it there are no events.
+   * It is closed with the port.
+   */
   readonly events?: BpfRingReader;
 }
 
@@ -36,7 +38,6 @@ const sleepMaxMs = 250;
 export class XdpConnectionPort implements ConnectionPort {
   readonly #mailbox: Mailbox;
   readonly #span: TableSpan;
-  readonly #settings: MappedArray;
   readonly #tallies: MappedArray;
   readonly #clock: Clock;
   readonly #events: BpfRingReader | undefined;
@@ -51,7 +52,6 @@ export class XdpConnectionPort implements ConnectionPort {
   constructor({ object, mailbox, clock, events }: XdpConnectionPortParts) {
     this.#mailbox = new Mailbox(object, mailbox);
     this.#span = new TableSpan(object);
-    this.#settings = new MappedArray(requiredMap(object, '.data.settings'));
     this.#tallies = new MappedArray(requiredMap(object, 'tallies'));
     this.#clock = clock;
     this.#events = events;
@@ -138,27 +138,14 @@ export class XdpConnectionPort implements ConnectionPort {
   #look(): void {
     this.#cancelLook = undefined;
     if (this.#closed) return;
-    if (this.drain() === 0) {
-      this.#setAsleep(1);
-      // What came before the program could know: it has not woken anybody for it.
-      if (this.drain() === 0) {
-        this.#waiting = this.#sleep();
-        return;
-      }
-      this.#setAsleep(0);
-    }
-    this.#cancelLook = this.#clock.callAt(this.#clock.nowMs() + lookPeriodMs, () => this.#look());
+    if (this.drain() === 0) this.#waiting = this.#sleep();
+    else this.#cancelLook = this.#clock.callAt(this.#clock.nowMs() + lookPeriodMs, () => this.#look());
   }
 
   async #sleep(): Promise<void> {
     await this.#events!.wait(sleepMaxMs);
-    this.#setAsleep(0);
     this.#waiting = undefined;
     this.#look();
-  }
-
-  #setAsleep(asleep: 0 | 1): void {
-    Atomics.store(this.#settings.words, SettingsLayout.readerAsleep >> 2, asleep);
   }
 }
 
