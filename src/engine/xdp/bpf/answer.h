@@ -82,57 +82,57 @@ static __always_inline void begin_ethernet(struct scratch *scratch, const struct
 static __always_inline void begin_ipv4(struct scratch *scratch, const struct port *port, __u32 source, __u8 protocol,
 				       __u32 payload)
 {
-	struct iphdr header = {
-		.version = 4,
-		.ihl = 5,
-		.tot_len = bpf_htons(sizeof(header) + payload),
-		/* An atomic datagram needs no identification (RFC 6864 section 4.1). */
-		.frag_off = bpf_htons(0x4000),
-		.ttl = ANSWER_TTL,
-		.protocol = protocol,
-		.saddr = source,
-		.daddr = scratch->packet.flow.client[0],
-	};
+	struct iphdr *header = &scratch->ipv4;
 
-	header.check = ~fold64(sum_memory(&header, sizeof(header)));
+	__builtin_memset(header, 0, sizeof(*header));
+	header->version = 4;
+	header->ihl = 5;
+	header->tot_len = bpf_htons(sizeof(*header) + payload);
+	/* An atomic datagram needs no identification (RFC 6864 section 4.1). */
+	header->frag_off = bpf_htons(0x4000);
+	header->ttl = ANSWER_TTL;
+	header->protocol = protocol;
+	header->saddr = source;
+	header->daddr = scratch->packet.flow.client[0];
+	header->check = ~fold64(sum_memory(header, sizeof(*header)));
 	begin_ethernet(scratch, port, ETH_P_IP);
-	__builtin_memcpy(scratch->head + IP_OFFSET, &header, sizeof(header));
+	__builtin_memcpy(scratch->head + IP_OFFSET, header, sizeof(*header));
 }
 
-static __always_inline void begin_ipv6(struct scratch *scratch, const struct port *port, const __u32 *source,
-				       const __u32 *target, __u8 protocol, __u32 payload, __u8 hop_limit)
+static __always_inline void begin_ipv6(struct scratch *scratch, const struct port *port, const __u32 *source, __u8 protocol,
+				       __u32 payload, __u8 hop_limit)
 {
-	struct ipv6hdr header = {
-		.version = 6,
-		.payload_len = bpf_htons(payload),
-		.nexthdr = protocol,
-		.hop_limit = hop_limit,
-	};
+	struct ipv6hdr *header = &scratch->ipv6;
 
-	copy_address((__u32 *)&header.saddr, source);
-	copy_address((__u32 *)&header.daddr, target);
+	*(__u32 *)header = bpf_htonl(6u << 28);
+	header->payload_len = bpf_htons(payload);
+	header->nexthdr = protocol;
+	header->hop_limit = hop_limit;
+	copy_address((__u32 *)&header->saddr, source);
+	copy_address((__u32 *)&header->daddr, scratch->packet.flow.client);
 	begin_ethernet(scratch, port, ETH_P_IPV6);
-	__builtin_memcpy(scratch->head + IP_OFFSET, &header, sizeof(header));
+	__builtin_memcpy(scratch->head + IP_OFFSET, header, sizeof(*header));
 }
 
 /* RFC 9293 section 3.10.7.1 (CLOSED). The caller never answers a reset. */
-static __always_inline int fill_reset(struct xdp_md *ctx, struct packet *packet, struct tcp_words *reset)
+static __always_inline int fill_reset(struct xdp_md *ctx, struct scratch *scratch, struct tcp_words *reset)
 {
-	struct tcp_words segment;
+	struct packet *packet = &scratch->packet;
+	struct tcp_words *segment = (void *)scratch->chunk;
+	__u32 length;
 
-	if (!load_bytes(ctx, packet->transport, &segment, sizeof(segment)))
+	if (!load_bytes(ctx, packet->transport, segment, sizeof(*segment)))
 		return 0;
-	reset->ports = join_ports(target_port(segment.ports), source_port(segment.ports));
+	reset->ports = join_ports(target_port(segment->ports), source_port(segment->ports));
 	reset->offset = (TCP_HEADER / 4) << 4;
-	if (segment.flags & TCP_ACK) {
-		reset->sequence = segment.acknowledgement;
+	length = end_of(packet) - packet->transport - ((segment->offset & 0xf0) >> 2);
+	length += ((segment->flags & TCP_SYN) != 0) + ((segment->flags & TCP_FIN) != 0);
+	reset->acknowledgement = bpf_htonl(bpf_ntohl(segment->sequence) + length);
+	reset->flags = TCP_RST | TCP_ACK;
+	if (segment->flags & TCP_ACK) {
+		reset->sequence = segment->acknowledgement;
+		reset->acknowledgement = 0;
 		reset->flags = TCP_RST;
-	} else {
-		__u32 length = end_of(packet) - packet->transport - ((segment.offset & 0xf0) >> 2);
-
-		length += ((segment.flags & TCP_SYN) != 0) + ((segment.flags & TCP_FIN) != 0);
-		reset->acknowledgement = bpf_htonl(bpf_ntohl(segment.sequence) + length);
-		reset->flags = TCP_RST | TCP_ACK;
 	}
 	return 1;
 }
@@ -141,7 +141,7 @@ static __always_inline int fill_reset(struct xdp_md *ctx, struct packet *packet,
 standalone int send_reset(struct xdp_md *ctx)
 {
 	struct scratch *scratch = scratch_of();
-	struct tcp_words reset = {};
+	struct tcp_words *reset;
 	struct packet *packet;
 	struct port *port;
 	int sent;
@@ -150,25 +150,26 @@ standalone int send_reset(struct xdp_md *ctx)
 		return XDP_DROP;
 	packet = &scratch->packet;
 	port = port_of(packet->interface_index);
-	if (!port || !fill_reset(ctx, packet, &reset))
+	reset = (void *)scratch->message;
+	__builtin_memset(reset, 0, sizeof(*reset));
+	if (!port || !fill_reset(ctx, scratch, reset))
 		return XDP_DROP;
-	reset.checksum = ~fold64(sum_memory(&reset, sizeof(reset)) +
-				 pseudo_sum(packet->flow.client, packet->flow.virtual_address, sizeof(reset), PROTOCOL_TCP));
+	reset->checksum = ~fold64(sum_memory(reset, sizeof(*reset)) + pseudo_sum(packet->flow.client, packet->flow.virtual_address,
+										 sizeof(*reset), PROTOCOL_TCP));
 	if (packet->ipv6) {
-		begin_ipv6(scratch, port, packet->flow.virtual_address, packet->flow.client, PROTOCOL_TCP, sizeof(reset),
-			   ANSWER_TTL);
-		__builtin_memcpy(scratch->head + IP_OFFSET + IPV6_HEADER, &reset, sizeof(reset));
-		sent = resize(ctx, IP_OFFSET + IPV6_HEADER + sizeof(reset)) &&
-		       store_bytes(ctx, 0, scratch->head, IP_OFFSET + IPV6_HEADER + sizeof(reset));
+		begin_ipv6(scratch, port, packet->flow.virtual_address, PROTOCOL_TCP, sizeof(*reset), ANSWER_TTL);
+		__builtin_memcpy(scratch->head + IP_OFFSET + IPV6_HEADER, reset, sizeof(*reset));
+		sent = resize(ctx, IP_OFFSET + IPV6_HEADER + sizeof(*reset)) &&
+		       store_bytes(ctx, 0, scratch->head, IP_OFFSET + IPV6_HEADER + sizeof(*reset));
 	} else {
-		begin_ipv4(scratch, port, packet->flow.virtual_address[0], PROTOCOL_TCP, sizeof(reset));
-		__builtin_memcpy(scratch->head + IP_OFFSET + 20, &reset, sizeof(reset));
-		sent = resize(ctx, IP_OFFSET + 20 + sizeof(reset)) &&
-		       store_bytes(ctx, 0, scratch->head, IP_OFFSET + 20 + sizeof(reset));
+		begin_ipv4(scratch, port, packet->flow.virtual_address[0], PROTOCOL_TCP, sizeof(*reset));
+		__builtin_memcpy(scratch->head + IP_OFFSET + 20, reset, sizeof(*reset));
+		sent = resize(ctx, IP_OFFSET + 20 + sizeof(*reset)) &&
+		       store_bytes(ctx, 0, scratch->head, IP_OFFSET + 20 + sizeof(*reset));
 	}
 	if (!sent)
 		return discard(DROP_TRANSMIT_FAILED);
-	count_events(TALLY_RESETS_SENT, 1);
+	count_event(TALLY_RESETS_SENT);
 	return XDP_TX;
 }
 
@@ -194,7 +195,7 @@ static __always_inline void fill_problem(struct packet *packet, int decision, st
 standalone int send_error(struct xdp_md *ctx, int decision)
 {
 	struct scratch *scratch = scratch_of();
-	struct icmp_words problem = {};
+	struct icmp_words *problem;
 	struct packet *packet;
 	__u32 quoted, room, before;
 	struct port *port;
@@ -210,28 +211,29 @@ standalone int send_error(struct xdp_md *ctx, int decision)
 	before = ICMP_HEADER + (packet->ipv6 ? IPV6_HEADER : 20);
 	room = (packet->ipv6 ? ICMPV6_LENGTH_MAX : ICMP_LENGTH_MAX) - before;
 	quoted = packet->length > room ? room : packet->length;
-	fill_problem(packet, decision, &problem);
-	sum = sum_frame(ctx, IP_OFFSET, quoted) + (__u64)sum_memory(&problem, sizeof(problem));
+	problem = (void *)scratch->message;
+	__builtin_memset(problem, 0, sizeof(*problem));
+	fill_problem(packet, decision, problem);
+	sum = sum_frame(ctx, IP_OFFSET, quoted) + (__u64)sum_memory(problem, sizeof(*problem));
 	if (packet->ipv6)
 		sum += pseudo_sum(packet->virtual_address, packet->flow.client, ICMP_HEADER + quoted, PROTOCOL_ICMPV6);
-	problem.checksum = ~fold64(sum);
+	problem->checksum = ~fold64(sum);
 	/* The frame's own Ethernet header goes, where the end of the head comes to stand. */
 	if (!resize(ctx, IP_OFFSET + quoted) || bpf_xdp_adjust_head(ctx, -(int)before))
 		return discard(DROP_TRANSMIT_FAILED);
 	if (packet->ipv6) {
-		begin_ipv6(scratch, port, packet->virtual_address, packet->flow.client, PROTOCOL_ICMPV6,
-			   ICMP_HEADER + quoted, ANSWER_TTL);
-		__builtin_memcpy(scratch->head + IP_OFFSET + IPV6_HEADER, &problem, sizeof(problem));
+		begin_ipv6(scratch, port, packet->virtual_address, PROTOCOL_ICMPV6, ICMP_HEADER + quoted, ANSWER_TTL);
+		__builtin_memcpy(scratch->head + IP_OFFSET + IPV6_HEADER, problem, sizeof(*problem));
 		sent = store_bytes(ctx, 0, scratch->head, IP_OFFSET + IPV6_HEADER + ICMP_HEADER);
 	} else {
 		begin_ipv4(scratch, port, packet->virtual_address[0], PROTOCOL_ICMP, ICMP_HEADER + quoted);
-		__builtin_memcpy(scratch->head + IP_OFFSET + 20, &problem, sizeof(problem));
+		__builtin_memcpy(scratch->head + IP_OFFSET + 20, problem, sizeof(*problem));
 		sent = store_bytes(ctx, 0, scratch->head, IP_OFFSET + 20 + ICMP_HEADER);
 	}
 	if (!sent)
 		return discard(DROP_TRANSMIT_FAILED);
 	if (decision != ANSWER_TIME_EXCEEDED)
-		count_events(TALLY_UNREACHABLES_SENT, 1);
+		count_event(TALLY_UNREACHABLES_SENT);
 	return XDP_TX;
 }
 

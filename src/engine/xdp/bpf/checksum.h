@@ -19,7 +19,6 @@ static long add_chunk(__u32 step, struct summing *summing)
 	struct scratch *scratch = summing->scratch;
 	__u32 at = scratch->at;
 	__u32 left = scratch->end - at;
-	__u32 word = 0;
 
 	if (left >= 4) {
 		left = left > CHUNK ? CHUNK : left & ~3u;
@@ -33,8 +32,9 @@ static long add_chunk(__u32 step, struct summing *summing)
 		return 0;
 	}
 	opaque(left);
-	if (left >= 1 && left <= 3 && load_bytes(summing->ctx, at, &word, left)) {
-		scratch->sum += word;
+	scratch->rest = 0;
+	if (left >= 1 && left <= 3 && load_bytes(summing->ctx, at, &scratch->rest, left)) {
+		scratch->sum += scratch->rest;
 		scratch->at = at + left;
 	}
 	return 1;

@@ -12,8 +12,6 @@
 enum side {
 	SIDE_SOURCE = 0,
 	SIDE_TARGET = 1,
-	/* Of the packet that the packet quotes. */
-	SIDE_QUOTED = 2,
 };
 
 /* What a sum gains when a word becomes another, not folded. */
@@ -26,11 +24,10 @@ static __always_inline __u32 gain_of(__u32 before, __u32 after)
 static __always_inline int age(struct xdp_md *ctx, struct scratch *scratch)
 {
 	struct iphdr *header = &scratch->ipv4;
-	__u8 left;
 
 	if (scratch->packet.ipv6) {
-		left = scratch->packet.ttl - 1;
-		return store_bytes(ctx, IP_OFFSET + __builtin_offsetof(struct ipv6hdr, hop_limit), &left, 1);
+		scratch->head[0] = scratch->packet.ttl - 1;
+		return store_bytes(ctx, IP_OFFSET + __builtin_offsetof(struct ipv6hdr, hop_limit), scratch->head, 1);
 	}
 	if (!load_bytes(ctx, IP_OFFSET, header, sizeof(*header)))
 		return 0;
@@ -39,32 +36,41 @@ static __always_inline int age(struct xdp_md *ctx, struct scratch *scratch)
 	return store_bytes(ctx, IP_OFFSET, header, sizeof(*header));
 }
 
-/* Replaces the address of one side in the header at `ip`. `gain`: what the change adds to a sum that it is part of. */
-static __always_inline int replace_address(struct xdp_md *ctx, struct scratch *scratch, __u32 ip, int side, const __u32 *address,
-					   __u32 *gain)
+/*
+ * Replaces the address of one side in the header at `ip` by `scratch->target`. Returns what the change adds to a sum that
+ * the address is part of, not folded, or -1: the frame ends within it.
+ */
+standalone int replace_address(struct xdp_md *ctx, __u32 ip, int side)
 {
+	struct scratch *scratch = scratch_of();
+	struct iphdr *header;
+	__u32 gain = 0;
+	__u32 *words;
+
+	if (!scratch)
+		return -1;
 	if (scratch->packet.ipv6) {
-		__u32 field = ip + (side == SIDE_SOURCE ? 8 : 24);
-		__u32 *words = (__u32 *)scratch->head;
-
-		if (!load_bytes(ctx, field, words, 16))
-			return 0;
-		*gain = 0;
+		ip += side == SIDE_SOURCE ? 8 : 24;
+		words = (__u32 *)scratch->head;
+		if (!load_bytes(ctx, ip, words, 16))
+			return -1;
 		for (int i = 0; i < 4; i++)
-			*gain += gain_of(words[i], address[i]);
-		copy_address(words, address);
-		return store_bytes(ctx, field, words, 16);
-	} else {
-		struct iphdr *header = &scratch->ipv4;
-		__u32 *field = side == SIDE_SOURCE ? &header->saddr : &header->daddr;
-
-		if (!load_bytes(ctx, ip, header, sizeof(*header)))
-			return 0;
-		*gain = gain_of(*field, address[0]);
-		*field = address[0];
-		header->check = update_checksum(header->check, *gain);
-		return store_bytes(ctx, ip, header, sizeof(*header));
+			gain += gain_of(words[i], scratch->target[i]);
+		return store_bytes(ctx, ip, scratch->target, 16) ? gain : -1;
 	}
+	header = &scratch->ipv4;
+	if (!load_bytes(ctx, ip, header, sizeof(*header)))
+		return -1;
+	if (side == SIDE_SOURCE) {
+		gain = gain_of(header->saddr, scratch->target[0]);
+		header->saddr = scratch->target[0];
+		keep_apart();
+	} else {
+		gain = gain_of(header->daddr, scratch->target[0]);
+		header->daddr = scratch->target[0];
+	}
+	header->check = update_checksum(header->check, gain);
+	return store_bytes(ctx, ip, header, sizeof(*header)) ? gain : -1;
 }
 
 /* Replaces the port of one side, and brings the checksum up to date with that and with `gain`. */
@@ -74,14 +80,16 @@ static __always_inline int replace_port(struct xdp_md *ctx, const struct packet 
 	int is_udp = packet->protocol == PROTOCOL_UDP;
 	__u32 field = packet->transport + (is_udp ? 6 : 16);
 	__u32 port_field = packet->transport + 2 * side;
-	__u16 before, checksum;
+	int before = half_at(ctx, port_field);
+	int checksum;
 
-	if (!load_bytes(ctx, port_field, &before, 2) || !store_bytes(ctx, port_field, &port, 2))
+	if (before < 0 || !put_half(ctx, port_field, port))
 		return 0;
 	/* What an ICMP error quotes may end before it. */
 	if (field + 2 > end)
 		return 1;
-	if (!load_bytes(ctx, field, &checksum, 2))
+	checksum = half_at(ctx, field);
+	if (checksum < 0)
 		return 0;
 	/* RFC 768: zero says that there is none. */
 	if (is_udp && checksum == 0)
@@ -89,25 +97,36 @@ static __always_inline int replace_port(struct xdp_md *ctx, const struct packet 
 	checksum = update_checksum(checksum, gain + (before ^ 0xffff) + port);
 	if (is_udp && checksum == 0)
 		checksum = 0xffff;
-	return store_bytes(ctx, field, &checksum, 2);
+	return put_half(ctx, field, checksum);
 }
 
 /*
- * Replaces address and port of one side of the packet in `scratch`, or of the one that it quotes. A fragment other than
- * the first has an address alone.
+ * Replaces one side of the packet in `scratch` by `scratch->target` and `port`. A fragment other than the first has an
+ * address alone.
  */
-static __noinline int replace_endpoint(struct xdp_md *ctx, struct scratch *scratch, int side, const __u32 *address, __u16 port)
+standalone int replace_endpoint(struct xdp_md *ctx, int side, __u16 port)
 {
-	struct packet *packet = side & SIDE_QUOTED ? &scratch->quoted : &scratch->packet;
-	__u32 ip = side & SIDE_QUOTED ? scratch->packet.transport + ICMP_HEADER : IP_OFFSET;
-	__u32 gain;
+	struct scratch *scratch = scratch_of();
+	int gain;
 
-	side &= SIDE_TARGET;
-	if (!replace_address(ctx, scratch, ip, side, address, &gain))
+	if (!scratch)
 		return 0;
-	if (packet->fragment == FRAGMENT_LATER)
-		return 1;
-	return replace_port(ctx, packet, end_of(&scratch->packet), side, port, gain);
+	gain = replace_address(ctx, IP_OFFSET, side);
+	if (gain < 0 || scratch->packet.fragment == FRAGMENT_LATER)
+		return gain >= 0;
+	return replace_port(ctx, &scratch->packet, end_of(&scratch->packet), side, port, gain);
+}
+
+/* The same of the packet that the packet quotes. */
+standalone int replace_quoted_endpoint(struct xdp_md *ctx, int side, __u16 port)
+{
+	struct scratch *scratch = scratch_of();
+	int gain;
+
+	if (!scratch)
+		return 0;
+	gain = replace_address(ctx, scratch->packet.transport + ICMP_HEADER, side);
+	return gain >= 0 && replace_port(ctx, &scratch->quoted, end_of(&scratch->packet), side, port, gain);
 }
 
 #endif

@@ -110,15 +110,16 @@ static __always_inline int fault_of_transport(struct xdp_md *ctx, struct packet 
 {
 	__s32 length = end_of(packet) - packet->transport;
 	int is_whole = packet->fragment == FRAGMENT_WHOLE;
-	__u32 said = 0;
+	int said;
 
 	if (packet->protocol == PROTOCOL_TCP) {
 		if (length < 20)
 			return is_whole ? DROP_TRUNCATED : DROP_FRAGMENT_TINY;
-		if (!load_bytes(ctx, packet->transport + 12, &said, 1))
+		said = byte_at(ctx, packet->transport + 12);
+		if (said < 0)
 			return DROP_TRUNCATED;
 		said = (said & 0xf0) >> 2;
-		if (said >= 20 && said <= (__u32)length)
+		if (said >= 20 && said <= length)
 			return -1;
 		return is_whole ? DROP_MALFORMED_HEADER : DROP_FRAGMENT_TINY;
 	}
@@ -127,12 +128,13 @@ static __always_inline int fault_of_transport(struct xdp_md *ctx, struct packet 
 	/* The length in a UDP header is that of the whole datagram. */
 	if (!is_whole)
 		return -1;
-	if (!load_bytes(ctx, packet->transport + 4, &said, 2))
+	said = half_at(ctx, packet->transport + 4);
+	if (said < 0)
 		return DROP_TRUNCATED;
 	said = bpf_ntohs(said);
 	if (said < 8)
 		return DROP_MALFORMED_HEADER;
-	return said > (__u32)length ? DROP_TRUNCATED : -1;
+	return said > length ? DROP_TRUNCATED : -1;
 }
 
 #endif

@@ -88,14 +88,18 @@ static __always_inline int is_arp_request(const struct arp *arp)
 standalone int slow_arp(struct xdp_md *ctx)
 {
 	struct scratch *scratch = scratch_of();
-	struct arp question, reply;
+	struct arp *question, *reply;
 	struct port *port;
 	__u32 target;
 
-	if (!scratch || !load_bytes(ctx, IP_OFFSET, &question, sizeof(question)) || !is_arp_request(&question))
+	if (!scratch)
 		return LEAVE_ALONE;
-	target = word_at(question.target_address);
-	if (word_at(question.sender_address) == target)
+	question = (void *)scratch->chunk;
+	reply = (void *)scratch->message;
+	if (!load_bytes(ctx, IP_OFFSET, question, sizeof(*question)) || !is_arp_request(question))
+		return LEAVE_ALONE;
+	target = word_at(question->target_address);
+	if (word_at(question->sender_address) == target)
 		return LEAVE_ALONE;
 	switch (authority_over(bpf_map_lookup_elem(&addresses4, &target), &scratch->packet)) {
 	case AUTHORITY_NONE:
@@ -108,19 +112,19 @@ standalone int slow_arp(struct xdp_md *ctx)
 	port = port_of(scratch->packet.interface_index);
 	if (!port)
 		return LEAVE_ALONE;
-	reply = question;
-	reply.operation = bpf_htons(2);
-	__builtin_memcpy(reply.sender_mac, port->mac, 6);
-	__builtin_memcpy(reply.sender_address, question.target_address, 4);
-	__builtin_memcpy(reply.target_mac, question.sender_mac, 6);
-	__builtin_memcpy(reply.target_address, question.sender_address, 4);
+	*reply = *question;
+	reply->operation = bpf_htons(2);
+	__builtin_memcpy(reply->sender_mac, port->mac, 6);
+	__builtin_memcpy(reply->sender_address, question->target_address, 4);
+	__builtin_memcpy(reply->target_mac, question->sender_mac, 6);
+	__builtin_memcpy(reply->target_address, question->sender_address, 4);
 	/* To who says to have asked. */
-	__builtin_memcpy(scratch->packet.source_mac, question.sender_mac, 6);
+	__builtin_memcpy(scratch->packet.source_mac, question->sender_mac, 6);
 	begin_ethernet(scratch, port, ETH_P_ARP);
-	__builtin_memcpy(scratch->head + IP_OFFSET, &reply, sizeof(reply));
-	if (!resize(ctx, IP_OFFSET + sizeof(reply)) || !store_bytes(ctx, 0, scratch->head, IP_OFFSET + sizeof(reply)))
+	__builtin_memcpy(scratch->head + IP_OFFSET, reply, sizeof(*reply));
+	if (!resize(ctx, IP_OFFSET + sizeof(*reply)) || !store_bytes(ctx, 0, scratch->head, IP_OFFSET + sizeof(*reply)))
 		return drop(DROP_TRANSMIT_FAILED);
-	count_events(TALLY_ARP_REPLIES, 1);
+	count_event(TALLY_ARP_REPLIES);
 	return ANSWERED;
 }
 
@@ -128,19 +132,21 @@ standalone int slow_arp(struct xdp_md *ctx)
 static long next_option(__u32 step, struct summing *walk)
 {
 	struct scratch *scratch = walk->scratch;
-	__u8 option[2];
+	int option;
 
 	if (scratch->at >= scratch->end)
 		return 1;
 	scratch->fault = 1;
-	if (scratch->at + 2 > scratch->end || !load_bytes(walk->ctx, scratch->at, option, 2))
+	option = half_at(walk->ctx, scratch->at);
+	if (scratch->at + 2 > scratch->end || option < 0)
 		return 1;
-	if (option[1] == 0 || scratch->at + option[1] * 8 > scratch->end)
+	/* Its type, then its length in units of 8 bytes. */
+	if (option >> 8 == 0 || scratch->at + (option >> 8) * 8 > scratch->end)
 		return 1;
 	scratch->fault = 0;
-	if (option[0] == ND_SOURCE_LINK_LAYER)
+	if ((option & 0xff) == ND_SOURCE_LINK_LAYER)
 		scratch->next = 1;
-	scratch->at += option[1] * 8;
+	scratch->at += (option >> 8) * 8;
 	return 0;
 }
 
@@ -161,11 +167,10 @@ static __always_inline int is_valid_solicitation(struct xdp_md *ctx, struct scra
 {
 	struct summing walk = { .ctx = ctx, .scratch = scratch };
 	struct packet *packet = &scratch->packet;
-	__u8 code;
 
 	if (packet->ttl != ND_HOP_LIMIT || packet->fragment != FRAGMENT_WHOLE || fault_of_message(ctx, packet) >= 0)
 		return 0;
-	if (!load_bytes(ctx, packet->transport + 1, &code, 1) || code != 0 || (target[0] & 0xff) == 0xff)
+	if (byte_at(ctx, packet->transport + 1) != 0 || (target[0] & 0xff) == 0xff)
 		return 0;
 	/* A multicast source is nobody. */
 	if ((packet->flow.client[0] & 0xff) == 0xff)
@@ -192,31 +197,28 @@ static __always_inline int send_advertisement(struct xdp_md *ctx, struct scratch
 {
 	struct packet *packet = &scratch->packet;
 	int to_all = is_unspecified(packet->flow.client);
-	struct advertisement message = {
-		.type = ICMPV6_ADVERTISEMENT,
-		.flags = bpf_htonl((__u32)(ADVERTISEMENT_OVERRIDE | (to_all ? 0 : ADVERTISEMENT_SOLICITED)) << 24),
-		.option = ND_TARGET_LINK_LAYER,
-		.option_length = 1,
-	};
-	__u32 to[4];
+	struct advertisement *message = (void *)scratch->message;
 
-	copy_address(to, packet->flow.client);
-	copy_address(message.target, target);
-	__builtin_memcpy(message.mac, port->mac, 6);
+	__builtin_memset(message, 0, sizeof(*message));
+	message->type = ICMPV6_ADVERTISEMENT;
+	message->flags = bpf_htonl((__u32)(ADVERTISEMENT_OVERRIDE | (to_all ? 0 : ADVERTISEMENT_SOLICITED)) << 24);
+	copy_address(message->target, target);
+	message->option = ND_TARGET_LINK_LAYER;
+	message->option_length = 1;
+	__builtin_memcpy(message->mac, port->mac, 6);
 	if (to_all) {
-		__u8 mac[6] = { 0x33, 0x33, 0, 0, 0, 1 };
-
-		to[0] = bpf_htonl(0xff020000);
-		to[3] = bpf_htonl(1);
-		__builtin_memcpy(packet->source_mac, mac, 6);
+		packet->flow.client[0] = bpf_htonl(0xff020000);
+		packet->flow.client[3] = bpf_htonl(1);
+		*(__u32 *)packet->source_mac = bpf_htonl(0x33330000);
+		*(__u16 *)(packet->source_mac + 4) = bpf_htons(1);
 	}
-	message.checksum =
-		~fold64(sum_memory(&message, sizeof(message)) + pseudo_sum(target, to, sizeof(message), PROTOCOL_ICMPV6));
-	begin_ipv6(scratch, port, target, to, PROTOCOL_ICMPV6, sizeof(message), ND_HOP_LIMIT);
-	__builtin_memcpy(scratch->head + IP_OFFSET + IPV6_HEADER, &message, sizeof(message));
+	message->checksum = ~fold64(sum_memory(message, sizeof(*message)) +
+				    pseudo_sum(target, packet->flow.client, sizeof(*message), PROTOCOL_ICMPV6));
+	begin_ipv6(scratch, port, target, PROTOCOL_ICMPV6, sizeof(*message), ND_HOP_LIMIT);
+	__builtin_memcpy(scratch->head + IP_OFFSET + IPV6_HEADER, message, sizeof(*message));
 	if (!resize(ctx, HEAD) || !store_bytes(ctx, 0, scratch->head, HEAD))
 		return drop(DROP_TRANSMIT_FAILED);
-	count_events(TALLY_NEIGHBOUR_REPLIES, 1);
+	count_event(TALLY_NEIGHBOUR_REPLIES);
 	return ANSWERED;
 }
 
@@ -226,14 +228,15 @@ standalone int slow_solicitation(struct xdp_md *ctx)
 	struct scratch *scratch = scratch_of();
 	struct packet *packet;
 	struct port *port;
-	__u32 target[4];
+	__u32 *target;
 
 	if (!scratch)
 		return LEAVE_ALONE;
 	packet = &scratch->packet;
+	target = scratch->target;
 	if ((__s32)(end_of(packet) - packet->transport) < SOLICITATION_LENGTH)
 		return LEAVE_ALONE;
-	if (!load_bytes(ctx, packet->transport + 8, target, sizeof(target)))
+	if (!load_bytes(ctx, packet->transport + 8, target, sizeof(scratch->target)))
 		return LEAVE_ALONE;
 	switch (authority_over(bpf_map_lookup_elem(&addresses6, target), packet)) {
 	case AUTHORITY_NONE:
@@ -257,10 +260,8 @@ standalone int slow_solicitation(struct xdp_md *ctx)
 /* Whether a packet in `scratch->packet` holds a solicitation. */
 static __always_inline int is_solicitation(struct xdp_md *ctx, const struct packet *packet)
 {
-	__u8 type;
-
 	return packet->ipv6 && packet->protocol == PROTOCOL_ICMPV6 && packet->transport < end_of(packet) &&
-	       load_bytes(ctx, packet->transport, &type, 1) && type == ICMPV6_SOLICITATION;
+	       byte_at(ctx, packet->transport) == ICMPV6_SOLICITATION;
 }
 
 /* Turns an echo request into its reply, in place (RFC 792, RFC 4443 section 4.2): addresses swapped, the data as it came. */
@@ -269,15 +270,14 @@ static __always_inline int turn_echo_around(struct xdp_md *ctx, struct scratch *
 	struct packet *packet = &scratch->packet;
 	__u32 length = end_of(packet) - packet->transport;
 	__u8 *head = scratch->head;
-	__u16 words[2];
-	__u16 before;
+	int before = half_at(ctx, packet->transport);
+	int checksum = half_at(ctx, packet->transport + 2);
+	int after = (before & 0xff00) | (packet->ipv6 ? ICMPV6_ECHO_REPLY : ICMP_ECHO_REPLY);
 
-	if (!load_bytes(ctx, packet->transport, words, sizeof(words)))
+	if (before < 0 || checksum < 0)
 		return 0;
-	before = words[0];
-	words[0] = (before & 0xff00) | (packet->ipv6 ? ICMPV6_ECHO_REPLY : ICMP_ECHO_REPLY);
-	words[1] = update_checksum(words[1], (before ^ 0xffff) + words[0]);
-	if (!store_bytes(ctx, packet->transport, words, sizeof(words)))
+	checksum = update_checksum(checksum, (before ^ 0xffff) + after);
+	if (!put_half(ctx, packet->transport, after) || !put_half(ctx, packet->transport + 2, checksum))
 		return 0;
 	if (packet->ipv6) {
 		struct ipv6hdr *header = &scratch->ipv6;
@@ -308,8 +308,8 @@ static __always_inline int turn_echo_around(struct xdp_md *ctx, struct scratch *
 		if (!store_bytes(ctx, 0, head, IP_OFFSET + sizeof(*header)))
 			return 0;
 		/* Options are part of the sum. */
-		header->check = ~fold(sum_frame(ctx, IP_OFFSET, packet->transport - IP_OFFSET));
-		return store_bytes(ctx, IP_OFFSET + __builtin_offsetof(struct iphdr, check), &header->check, 2);
+		checksum = ~fold(sum_frame(ctx, IP_OFFSET, packet->transport - IP_OFFSET));
+		return put_half(ctx, IP_OFFSET + __builtin_offsetof(struct iphdr, check), checksum);
 	}
 }
 
@@ -324,9 +324,9 @@ standalone int slow_echo(struct xdp_md *ctx)
 	port = port_of(scratch->packet.interface_index);
 	if (!port)
 		return LEAVE_ALONE;
-	if (!turn_echo_around(ctx, scratch, port))
+	if (!resize(ctx, end_of(&scratch->packet)) || !turn_echo_around(ctx, scratch, port))
 		return drop(DROP_TRANSMIT_FAILED);
-	count_events(TALLY_ECHO_REPLIES, 1);
+	count_event(TALLY_ECHO_REPLIES);
 	return ANSWERED;
 }
 

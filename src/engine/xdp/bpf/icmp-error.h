@@ -11,6 +11,7 @@
 #include "endpoint.h"
 #include "forward.h"
 #include "header.h"
+#include "reply.h"
 
 /* Whether a packet, not a later fragment, holds an ICMP message of its own family. */
 static __always_inline int is_icmp(const struct packet *packet)
@@ -65,10 +66,10 @@ static __noinline int read_quoted(struct xdp_md *ctx, struct scratch *scratch)
 	struct packet *quoted = &scratch->quoted;
 	__u32 ip = packet->transport + ICMP_HEADER;
 	__u32 end = end_of(packet);
-	__u32 address[4];
-	__u8 type;
+	int type;
 
-	if (ip > end || !load_bytes(ctx, packet->transport, &type, 1) || !is_followed(type, packet->ipv6))
+	type = byte_at(ctx, packet->transport);
+	if (ip > end || type < 0 || !is_followed(type, packet->ipv6))
 		return 0;
 	if (ip + (packet->ipv6 ? IPV6_HEADER : 20) > end)
 		return 0;
@@ -84,27 +85,41 @@ static __noinline int read_quoted(struct xdp_md *ctx, struct scratch *scratch)
 		return 0;
 	if (quoted->protocol != PROTOCOL_TCP && quoted->protocol != PROTOCOL_UDP)
 		return 0;
-	copy_address(address, quoted->flow.client);
-	copy_address(quoted->flow.client, quoted->flow.virtual_address);
-	copy_address(quoted->flow.virtual_address, address);
+	for (int i = 0; i < 4; i++) {
+		__u32 word = quoted->flow.client[i];
+
+		quoted->flow.client[i] = quoted->flow.virtual_address[i];
+		quoted->flow.virtual_address[i] = word;
+	}
 	quoted->flow.ports = join_ports(target_port(quoted->flow.ports), source_port(quoted->flow.ports));
 	quoted->now = packet->now;
 	quoted->now_ns = packet->now_ns;
 	return 1;
 }
 
-/* The message has been found intact, so that its checksum may be counted anew, with the addresses as they have become. */
-static __noinline int write_message_checksum(struct xdp_md *ctx, struct scratch *scratch, int side, const __u32 *address)
+/*
+ * The message has been found intact, so that its checksum may be counted anew. The address of one side has become
+ * `scratch->target`.
+ */
+standalone int write_message_checksum(struct xdp_md *ctx, int side)
 {
-	struct packet *packet = &scratch->packet;
-	__u32 field = packet->transport + 2;
-	__u16 checksum = 0;
+	struct scratch *scratch = scratch_of();
+	struct packet *packet;
+	__u32 field;
 
-	if (!store_bytes(ctx, field, &checksum, 2))
+	if (!scratch)
 		return 0;
-	copy_address(side == SIDE_SOURCE ? packet->flow.client : packet->flow.virtual_address, address);
-	checksum = ~fold64(sum_of_message(ctx, packet));
-	return store_bytes(ctx, field, &checksum, 2);
+	packet = &scratch->packet;
+	field = packet->transport + 2;
+	if (!put_half(ctx, field, 0))
+		return 0;
+	if (side == SIDE_SOURCE) {
+		copy_address(packet->flow.client, scratch->target);
+		keep_apart();
+	} else {
+		copy_address(packet->flow.virtual_address, scratch->target);
+	}
+	return put_half(ctx, field, ~fold64(sum_of_message(ctx, packet)));
 }
 
 /* An intact error for a virtual address, about a packet that a real server has sent. Its lease is valid. */
@@ -138,30 +153,28 @@ standalone int slow_error_out(struct xdp_md *ctx)
 	struct scratch *scratch = scratch_of();
 	struct destination *destination;
 	struct packet *packet, *quoted;
-	struct entry *entry;
-	int decision, fault;
-	__u32 number;
-	__u8 type;
+	int decision, fault, number, type;
 
 	if (!scratch)
 		return LEAVE_ALONE;
 	packet = &scratch->packet;
 	quoted = &scratch->quoted;
-	if (packet->fragment != FRAGMENT_WHOLE || !load_bytes(ctx, packet->transport, &type, 1))
+	type = byte_at(ctx, packet->transport);
+	if (packet->fragment != FRAGMENT_WHOLE || type < 0)
 		return LEAVE_ALONE;
 	if (!is_error(type, packet->ipv6) || fault_of_header(ctx, scratch) >= 0)
 		return LEAVE_ALONE;
 	if (!read_quoted(ctx, scratch))
 		return LEAVE_ALONE;
-	number = find_reply(quoted, packet->ipv6, &entry);
-	if (number == NO_DESTINATION)
+	number = CALL(find_owner, packet->ipv6, quoted);
+	if (number == OWNER_NONE)
 		return LEAVE_ALONE;
-	destination = destination_of(number);
-	if (!entry || !destination || !(destination->flags & DESTINATION_LIVE) ||
+	destination = number >= 0 ? destination_of(number) : 0;
+	if (!destination || !(destination->flags & DESTINATION_LIVE) ||
 	    !same_address(packet->flow.virtual_address, quoted->flow.virtual_address)) {
 		/* About a packet that only this director can have sent, or that nobody has. */
-		number = find_real_server(quoted->flow.client, source_port(quoted->flow.ports), quoted->protocol, packet->ipv6);
-		return find_configured(number) == NO_DESTINATION ? LEAVE_ALONE : drop(DROP_ICMP_ERROR);
+		number = CALL(find_configured_owner, packet->ipv6, quoted);
+		return number == NO_DESTINATION ? LEAVE_ALONE : drop(DROP_ICMP_ERROR);
 	}
 	fault = fault_of_message(ctx, packet);
 	if (fault >= 0)
@@ -171,19 +184,11 @@ standalone int slow_error_out(struct xdp_md *ctx)
 	return forward_out(packet, number, destination, packet->ipv6);
 }
 
-/* Quotation and addresses become those of the other side. */
-static __noinline int rewrite_error(struct xdp_md *ctx, struct scratch *scratch, struct destination *destination, int decision)
+/* Quotation and address become those of the other side, as `scratch->target` and `port` say. */
+static __always_inline int rewrite_error(struct xdp_md *ctx, int side, __u16 port)
 {
-	struct packet *packet = &scratch->packet;
-	__u32 gain;
-
-	if (decision == FORWARD_IN)
-		return replace_endpoint(ctx, scratch, SIDE_QUOTED | SIDE_SOURCE, destination->address, destination->port) &&
-		       replace_address(ctx, scratch, IP_OFFSET, SIDE_TARGET, destination->address, &gain) &&
-		       write_message_checksum(ctx, scratch, SIDE_TARGET, destination->address);
-	return replace_endpoint(ctx, scratch, SIDE_QUOTED | SIDE_TARGET, packet->virtual_address, packet->virtual_port) &&
-	       replace_address(ctx, scratch, IP_OFFSET, SIDE_SOURCE, packet->virtual_address, &gain) &&
-	       write_message_checksum(ctx, scratch, SIDE_SOURCE, packet->virtual_address);
+	return replace_quoted_endpoint(ctx, !side, port) && replace_address(ctx, IP_OFFSET, side) >= 0 &&
+	       write_message_checksum(ctx, side);
 }
 
 #endif

@@ -14,6 +14,7 @@
 #include "header.h"
 #include "host.h"
 #include "icmp-error.h"
+#include "reply.h"
 
 /*
  * What is to be done next. Decisions are steps too, the last ones. `slow` takes one after the other, so that few calls
@@ -35,30 +36,32 @@ enum step {
 	STEP_SOLICITATION,
 };
 
+/* The packet in `scratch` becomes one to its real server, or from its virtual address. */
+static __always_inline int rewrite(struct xdp_md *ctx, struct scratch *scratch, int side, const __u32 *address, __u16 port)
+{
+	copy_address(scratch->target, address);
+	return is_icmp(&scratch->packet) ? rewrite_error(ctx, side, port) : replace_endpoint(ctx, side, port);
+}
+
 /* Rewrites a packet that goes on, and sends it. */
 static __always_inline int send_on(struct xdp_md *ctx, struct scratch *scratch, int decision)
 {
 	struct packet *packet = &scratch->packet;
 	struct destination *destination = destination_of(packet->destination);
-	int is_in = decision == FORWARD_IN;
 	int done;
 
 	if (!destination)
 		return XDP_DROP;
 	if (packet->fragment == FRAGMENT_FIRST)
-		begin_datagram(packet, !is_in);
+		begin_datagram(packet, decision == FORWARD_OUT);
+	packet->padding = scratch->frame_length - end_of(packet);
 	done = age(ctx, scratch);
-	if (is_in && destination->method != METHOD_MASQUERADE)
-		;
-	else if (is_icmp(packet))
-		done = done && rewrite_error(ctx, scratch, destination, decision);
-	else if (is_in)
-		done = done && replace_endpoint(ctx, scratch, SIDE_TARGET, destination->address, destination->port);
-	else
-		done = done && replace_endpoint(ctx, scratch, SIDE_SOURCE, packet->virtual_address, packet->virtual_port);
+	if (decision == FORWARD_OUT)
+		done = done && rewrite(ctx, scratch, SIDE_SOURCE, packet->virtual_address, packet->virtual_port);
+	else if (destination->method == METHOD_MASQUERADE)
+		done = done && rewrite(ctx, scratch, SIDE_TARGET, destination->address, destination->port);
 	if (!done || !store_bytes(ctx, 0, packet->hop.macs, sizeof(packet->hop.macs)))
 		return discard(DROP_TRANSMIT_FAILED);
-	packet->padding = scratch->frame_length - IP_OFFSET - packet->length;
 	return transmit(ctx, packet);
 }
 
@@ -93,8 +96,7 @@ standalone int slow_icmp(struct xdp_md *ctx)
 {
 	struct scratch *scratch = scratch_of();
 	struct packet *packet;
-	int fault;
-	__u8 type;
+	int fault, type;
 
 	if (!scratch)
 		return LEAVE_ALONE;
@@ -103,7 +105,8 @@ standalone int slow_icmp(struct xdp_md *ctx)
 	fault = packet->fragment == FRAGMENT_WHOLE ? fault_of_message(ctx, packet) : DROP_FRAGMENT_UNKNOWN;
 	if (fault >= 0)
 		return drop(fault);
-	if (!load_bytes(ctx, packet->transport, &type, 1))
+	type = byte_at(ctx, packet->transport);
+	if (type < 0)
 		return LEAVE_ALONE;
 	if (is_error(type, packet->ipv6))
 		return STEP_ERROR_IN;
@@ -162,21 +165,6 @@ standalone int slow_own(void)
 	if (is_tcp_or_udp(packet))
 		return STEP_IN;
 	return is_icmp(packet) ? STEP_ICMP : LEAVE_ALONE;
-}
-
-/* Whether a packet belongs to a real server: to a connection of it, or to a service without entries. */
-static __always_inline int is_reply(struct packet *packet)
-{
-	struct destination *destination;
-	struct service *service;
-	struct entry *entry;
-	__u32 number = find_reply(packet, packet->ipv6, &entry);
-
-	if (entry || number == NO_DESTINATION)
-		return entry != 0;
-	destination = destination_of(find_configured(number));
-	service = destination ? service_of(destination->service) : 0;
-	return service && (service->flags & SERVICE_ONE_PACKET);
 }
 
 /* Finds what is wrong with a packet; it stands in `scratch->fault` for when it counts. */
