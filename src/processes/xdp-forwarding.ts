@@ -111,7 +111,8 @@ export function describeInterface(name: string): XdpInterface {
 function load(interfaces: readonly string[], legacy: XdpLegacy | undefined, log: Log): Omit<XdpLegacy, 'same'> {
   const host = {
     processors: possibleCpuCount(),
-    clockLagNs: coarseClockLagNs(),
+    // The program asks once a tick, and may do so just before the clock moves on with it.
+    clockLagNs: 2 * coarseClockLagNs(),
     // Nobody may be able to choose flows that meet in one bucket.
     hashSeed: randomBytes(8).readBigUInt64LE(),
   };

@@ -88,6 +88,8 @@ struct packet {
 	struct flow flow;
 	__u32 now;
 	__u64 now_ns;
+	/* Of which `now` and `now_ns` are. */
+	__u64 tick;
 	__u32 interface_index;
 	/* Of IP header and payload, in bytes. */
 	__u32 length;
@@ -168,13 +170,14 @@ static __always_inline struct packet *own_packet(void)
 /* Sets `now` and `now_ns`, which still are those of the processor's packet before this one. */
 static __always_inline void read_clock(struct packet *packet)
 {
-	__u64 now_ns = test_clock ? READ_ONCE(settings.test_now) : bpf_ktime_get_coarse_ns();
+	__u64 tick = test_clock ? READ_ONCE(settings.test_now) : bpf_jiffies64();
 
-	/* The packet before this one nearly always came within the same tick: a division costs as much as the clock. */
-	if (likely(packet->now_ns == now_ns))
+	/* The coarse clock moves on with the tick, which costs one load to ask for. */
+	if (likely(packet->tick == tick))
 		return;
-	packet->now_ns = now_ns;
-	packet->now = now_ns / 1000000;
+	packet->tick = tick;
+	packet->now_ns = test_clock ? tick : bpf_ktime_get_coarse_ns();
+	packet->now = packet->now_ns / 1000000;
 }
 
 static __always_inline struct port *port_of(__u32 interface_index)
