@@ -113,7 +113,7 @@ export class Addresses {
       const bit = Math.imul(folded, 0x9e3779b1) >>> (32 - Math.log2(servedBits));
       filter[bit >>> 5]! |= 1 << (bit & 31);
     }
-    filter.forEach((word, i) => this.#maps.settings.writeWord(0, SettingsLayout.served + 4 * i, word));
+    for (const [i, word] of filter.entries()) this.#maps.settings.writeWord(0, SettingsLayout.served + 4 * i, word);
   }
 
   #wanted(configured: readonly EngineAddress[]): Map<IpAddress, Uint8Array> {

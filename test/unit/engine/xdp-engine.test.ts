@@ -341,6 +341,27 @@ test('routes and neighbours that a former process left are dropped when all are 
   assert.deepEqual([...value], [5, 0, 0, 0, 0xdc, 5, 2, 0, ...mac, ...mac, 1, 0, 0, 0]);
 });
 
+test('the filter of served addresses has a bit for each of them, and for no other', async () => {
+  const scene = new XdpScene();
+  const services = [compiledService(web, [a]), compiledService(['2001:db8::80', 80], [['2001:db8:a::1', 80]])];
+  const bits = (): number[] => {
+    const settings = scene.array('.data.settings');
+    const words = settings.words.subarray(SettingsLayout.served >> 2, (SettingsLayout.served + 128) >> 2);
+    return Array.from({ length: 1024 }, (_, bit) => bit).filter((bit) => ((words[bit >> 5]! >> (bit & 31)) & 1) === 1);
+  };
+  // Address words as a little-endian machine loads them, folded by XOR, times 2^32 / phi, the upper ten bits.
+  const bitOf = (word: bigint): number => Number(((word * 0x9e3779b1n) & 0xffff_ffffn) >> 22n);
+  const [ipv4, ipv6] = [bitOf(0x500200c0n), bitOf(0xb80d0120n ^ 0x80000000n)];
+  const kernels = { address: ip('10.0.0.254'), interface: 'servers', leaseSlot: 3, answer: false };
+  await scene.engine.configure(xdpConfiguration(services, { addresses: [kernels] }));
+  assert.deepEqual(
+    bits(),
+    [ipv4, ipv6].toSorted((x, y) => x - y),
+  );
+  await scene.engine.configure(xdpConfiguration(services.slice(0, 1)));
+  assert.deepEqual(bits(), [ipv4]);
+});
+
 test('counters are summed over processors, and templates are no connections', async () => {
   const scene = new XdpScene();
   await scene.engine.configure(xdpConfiguration([compiledService(web, [a])]));
