@@ -222,7 +222,10 @@ static __always_inline int send_advertisement(struct xdp_md *ctx, struct scratch
 	return ANSWERED;
 }
 
-/* A solicitation in `scratch->packet`. Those for other addresses are others' business, whatever they look like. */
+/*
+ * A solicitation in `scratch->packet`. Those for other addresses are others' business, whatever they look like, and so
+ * are those to another address, but that the kernel is not to answer them without a lease.
+ */
 standalone int slow_solicitation(struct xdp_md *ctx)
 {
 	struct scratch *scratch = scratch_of();
@@ -246,6 +249,8 @@ standalone int slow_solicitation(struct xdp_md *ctx)
 	case AUTHORITY_OURS:
 		break;
 	}
+	if (!(scratch->address_flags & ADDRESS_ANSWER))
+		return LEAVE_ALONE;
 	/* Who claims the address for a source is a peer, or forged: as with ARP, no answer. */
 	if (same_address(packet->flow.client, target))
 		return LEAVE_ALONE;

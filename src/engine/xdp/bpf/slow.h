@@ -290,6 +290,7 @@ standalone int slow_ipv6(struct xdp_md *ctx, int is_group)
 	if (is_group) {
 		if (fault >= 0 || scratch->fault >= 0 || !is_solicited_node(packet->flow.virtual_address))
 			return LEAVE_ALONE;
+		scratch->address_flags = ADDRESS_ANSWER;
 		return is_solicitation(ctx, packet) ? STEP_SOLICITATION : LEAVE_ALONE;
 	}
 	if (!is_served(find_address(packet->flow.virtual_address, 1)))
@@ -333,6 +334,7 @@ int slow(struct xdp_md *ctx)
 	copy_mac(scratch->packet.source_mac, ethernet->h_source);
 	read_clock(&scratch->packet);
 	scratch->frame_length = bpf_xdp_get_buff_len(ctx);
+	scratch->address_flags = 0;
 	step = first_step(ctx, bpf_ntohs(ethernet->h_proto), ethernet->h_dest[0] & 1);
 	/* Each may lead to one below it. */
 	if (step == STEP_OWN)
