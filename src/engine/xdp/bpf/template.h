@@ -126,18 +126,17 @@ static __always_inline int establish(struct entry *entry, __u32 head, __u32 to)
 	return 1;
 }
 
-static __always_inline int keep_template_of(const struct flow *flow, __u32 destination, __u32 service_number, __u32 now,
+static __always_inline int keep_template_of(struct flow *flow, __u32 destination, __u32 service_number, __u32 now,
 					    int ipv6)
 {
 	struct service *service = service_of(service_number);
-	struct flow template;
 	struct entry *entry;
 	__u32 head;
 
 	if (!service || !(service->flags & SERVICE_PERSISTENT))
 		return 0;
-	template_flow(&template, flow, service->prefix_length);
-	entry = find_flow(&template, ipv6);
+	template_flow(flow, flow, service->prefix_length);
+	entry = find_flow(flow, ipv6);
 	if (!entry || entry->destination != destination)
 		return 0;
 	head = READ_ONCE(entry->head);
@@ -149,8 +148,11 @@ static __always_inline int keep_template_of(const struct flow *flow, __u32 desti
 	return 0;
 }
 
-/* A connection of the prefix lives, or has just been established: its template is used, and stays. */
-FOR_FAMILIES(keep_template, const struct flow, flow, AND __u32 destination AND __u32 service_number AND __u32 now,
+/*
+ * A connection of the prefix lives, or has just been established: its template is used, and stays. `flow` becomes the
+ * template's: a second one would be too much for the stack.
+ */
+FOR_FAMILIES(keep_template, struct flow, flow, AND __u32 destination AND __u32 service_number AND __u32 now,
 	     destination, service_number, now)
 
 #endif
