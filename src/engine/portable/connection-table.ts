@@ -249,7 +249,10 @@ export class ConnectionTable {
     const { words } = this;
     const head = words[entry + EntryWord.head]!;
     const destination = words[entry + EntryWord.destination]!;
-    this.#destinations.countTransition(destination, (head & stateMask) >>> stateShift, state);
+    // A template counts as no connection, whatever a peer says of its state.
+    if ((head & EntryFlag.template) === 0) {
+      this.#destinations.countTransition(destination, (head & stateMask) >>> stateShift, state);
+    }
     words[entry + EntryWord.head] = (head & ~stateMask) | (state << stateShift);
   }
 

@@ -2,7 +2,8 @@
 import { TcpDirection } from '../../connection/tcp-transitions.ts';
 import { EtherType, ethernetHeaderLength, isGroupAddressed, readEtherType } from '../../wire/ethernet.ts';
 import { checkIpv4, IpProtocol, ipv4HeaderLengthMin, isMartianSource, readIpv4Destination } from '../../wire/ipv4.ts';
-import { checkIpv6, ipv6HeaderLength, isLinkLocalIpv6, isMartianSourceIpv6 } from '../../wire/ipv6.ts';
+import { checkIpv6, Ipv6Offset, ipv6HeaderLength, isLinkLocalIpv6, isMartianSourceIpv6 } from '../../wire/ipv6.ts';
+import { isSolicitedNode } from '../../wire/ndp.ts';
 import { TcpFlag, TcpOffset } from '../../wire/tcp.ts';
 import type { DropReason } from '../engine.ts';
 import { AddressHost } from './address-host.ts';
@@ -130,7 +131,8 @@ export class Forwarder {
     const packet = this.#packet;
     const chainFault = packet.readIpv6(frame, port);
     const { key } = packet;
-    if (isGroupAddressed(memory, offset)) {
+    // Bridges and access points may send to one station what was sent to a group: the packet's address says which it is.
+    if (isGroupAddressed(memory, offset) || isSolicitedNode(memory, ip + Ipv6Offset.destination)) {
       if (chainFault === undefined && checkIpv6(memory, ip, length) === undefined) this.#host.handleGroupIpv6(packet);
       return;
     }

@@ -117,7 +117,7 @@ export class IcmpErrors {
     return true;
   }
 
-  /** What the last message quoted, as a flow: see `#key`. */
+  /** What the last message quoted, as a flow: see `#key`. Zeros, which are nobody's, when it could not be read. */
   get quotedKey(): Int32Array {
     return this.#key;
   }
@@ -131,6 +131,7 @@ export class IcmpErrors {
   /** Fills `#key`. False for a message whose quotation cannot be read, or that no connection has a use for. */
   #readQuoted(packet: Packet): boolean {
     const quoted = this.#quoted;
+    this.#key.fill(0);
     if (packet.transport + IcmpOffset.payload > packet.end || !isFollowed(packet)) return false;
     if (!quoted.readQuoted(packet, packet.transport + IcmpOffset.payload)) return false;
     if (quoted.protocol !== IpProtocol.tcp && quoted.protocol !== IpProtocol.udp) return false;

@@ -11,7 +11,7 @@ export class Leases {
   /** By slot; the slots that the configuration names. */
   #slots: readonly number[] = [];
   #validUntilMs = new Float64Array(0);
-  #graceUntilMs = new Float64Array(0);
+  #takenOverAtMs = new Float64Array(0);
   /** Slots under which the present batch has queued a frame. */
   #used = new Uint8Array(0);
   #nowMs = 0;
@@ -25,11 +25,11 @@ export class Leases {
     this.#gracePeriodMs = gracePeriodMs;
     const length = Math.max(0, ...this.#slots.map((slot) => slot + 1), this.#used.length);
     const validUntilMs = new Float64Array(length);
-    const graceUntilMs = new Float64Array(length);
+    const takenOverAtMs = new Float64Array(length).fill(Number.NEGATIVE_INFINITY);
     validUntilMs.set(this.#validUntilMs);
-    graceUntilMs.set(this.#graceUntilMs);
+    takenOverAtMs.set(this.#takenOverAtMs);
     this.#validUntilMs = validUntilMs;
-    this.#graceUntilMs = graceUntilMs;
+    this.#takenOverAtMs = takenOverAtMs;
     this.#used = new Uint8Array(length);
   }
 
@@ -38,7 +38,7 @@ export class Leases {
     for (const slot of this.#slots) {
       const untilMs = this.#reader.validUntilMs(slot);
       const wasValid = this.#validUntilMs[slot]! > this.#nowMs;
-      if (!wasValid && untilMs > nowMs) this.#graceUntilMs[slot] = nowMs + this.#gracePeriodMs;
+      if (!wasValid && untilMs > nowMs) this.#takenOverAtMs[slot] = nowMs;
       this.#validUntilMs[slot] = untilMs;
       this.#used[slot] = 0;
     }
@@ -51,7 +51,7 @@ export class Leases {
   }
 
   inGrace(slot: number): boolean {
-    return slot >= 0 && this.#graceUntilMs[slot]! > this.#nowMs;
+    return slot >= 0 && this.#nowMs - this.#takenOverAtMs[slot]! < this.#gracePeriodMs;
   }
 
   /** A frame has been queued on the strength of this lease. */

@@ -129,9 +129,10 @@ export class Replication {
   #readKey(batch: Int32Array, at: number): Int32Array {
     const key = this.#key;
     const head = batch[at + RecordOffset.head]!;
+    const addressWords = ((head >>> 24) & 1) === 1 ? 4 : 1;
     for (let i = 0; i < 4; i += 1) {
-      key[KeyWord.clientAddress + i] = batch[at + RecordOffset.clientAddress + i]!;
-      key[KeyWord.virtualAddress + i] = batch[at + RecordOffset.virtualAddress + i]!;
+      key[KeyWord.clientAddress + i] = i < addressWords ? batch[at + RecordOffset.clientAddress + i]! : 0;
+      key[KeyWord.virtualAddress + i] = i < addressWords ? batch[at + RecordOffset.virtualAddress + i]! : 0;
     }
     key[KeyWord.ports] = batch[at + RecordOffset.ports]!;
     key[KeyWord.head] =
