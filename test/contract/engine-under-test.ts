@@ -26,8 +26,13 @@ export interface EngineUnderTest {
   configure(configuration: EngineConfiguration): Promise<void>;
   /** One frame arrives. Resolves with all frames that leave because of it, in order. */
   send(port: 'clients' | 'servers', frame: Uint8Array, options?: ArrivalOptions): Promise<FrameOut[]>;
-  /** Time passes, and the engine does what it does in the background. Resolves with the frames that leave meanwhile. */
-  advance(ms: number): Promise<FrameOut[]>;
+  /**
+   * Time passes, and the engine does what it does in the background, every `stepMs`. Resolves with the frames that leave
+   * meanwhile.
+   */
+  advance(ms: number, stepMs?: number): Promise<FrameOut[]>;
+  /** Time passes in which the engine looks at its leases and does nothing else. */
+  idle(ms: number): void;
   /** `until` on the engine's clock, as an offset from the present moment in milliseconds; 0 revokes. */
   setLease(slot: number, forMs: number): void;
   setReachability(address: string, reachability: Reachability): void;

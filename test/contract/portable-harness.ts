@@ -35,9 +35,10 @@ export const makePortableEngine: MakeEngine = (limits) => {
   let readings = 0;
   let hopsChanged = false;
 
+  const portTowards = (address: string): MemoryPort =>
+    /^(10\.|2001:db8:a:)/.test(address) ? ports.servers : ports.clients;
   const hop = (address: string): FakeHop => {
-    const port = /^(10\.|2001:db8:a:)/.test(address) ? ports.servers : ports.clients;
-    const known = hops.get(address) ?? new FakeHop(port, neighbourMac(address));
+    const known = hops.get(address) ?? new FakeHop(portTowards(address), neighbourMac(address));
     hops.set(address, known);
     return known;
   };
@@ -83,19 +84,23 @@ export const makePortableEngine: MakeEngine = (limits) => {
       engine.processBatch();
       return taken();
     },
-    advance: async (ms) => {
+    advance: async (ms, stepMs = 100) => {
       // In steps as a loop would take them; the last one lands exactly.
-      for (let left = ms; left > 0; left -= 100) {
-        time += Math.min(100, left);
+      for (let left = ms; left > 0; left -= stepMs) {
+        time += Math.min(stepMs, left);
         engine.tick();
       }
       engine.tick();
       return taken();
     },
+    idle: (ms) => {
+      time += ms;
+      engine.processBatch();
+    },
     setLease: (slot, forMs) => leases.set(slot, forMs === 0 ? 0 : time + forMs),
     setReachability: (address: string, reachability: Reachability) => {
       hop(address).state = reachability === 'reachable' ? 'resolved' : reachability;
-      if (reachability === 'unreachable') hop(address).port = undefined;
+      hop(address).port = reachability === 'unreachable' ? undefined : portTowards(address);
       hopsChanged = true;
     },
     setMtu: (port, mtu) => {

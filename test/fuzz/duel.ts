@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isDeepStrictEqual } from 'node:util';
+import type { EngineCounters } from '../../src/engine/engine.ts';
+import {
+  ConnectionEvent,
+  describeRecord,
+  RecordOffset,
+  recordWords,
+  unpackHead,
+} from '../../src/model/connection-batch.ts';
+import type { EngineUnderTest, FrameOut } from '../contract/engine-under-test.ts';
+import { makePortableEngine } from '../contract/portable-harness.ts';
+import { makeXdpEngine, type XdpUnderTest } from '../contract/xdp-harness.ts';
+import { type ConfigurationPlan, configurationOf, familyOfAddress, leaseSlots, serverHosts } from './configurations.ts';
+import { type FramePlan, frameOf } from './frames.ts';
+import { limitsOf, recordsOf, type Step, type Story } from './steps.ts';
+
+/** What an engine shows of itself after a step. */
+export interface Outcome {
+  /** `port hex`, in order. */
+  readonly frames: readonly string[];
+  readonly events: readonly string[];
+  readonly table: readonly string[];
+  readonly counters: EngineCounters;
+  readonly imported: object | undefined;
+  readonly error: string | undefined;
+}
+
+export interface Difference {
+  /** Index into the story's steps; -1: its configuration. */
+  readonly step: number;
+  readonly portable: Outcome;
+  readonly xdp: Outcome;
+  /** What else there is to say. */
+  readonly remark: string | undefined;
+}
+
+const frameTimeMs = 1;
+/**
+ * A sweep so long after the last one passes the whole table. One that is earlier passes a part, and each engine has an
+ * order of its own.
+ */
+const sweepPeriodMs = 1_000;
+
+/** Runs a story through both engines. Gives the first difference. `onOutcome` sees what was alike. */
+export async function duel(
+  story: Story,
+  onOutcome?: (step: Step, outcome: Outcome) => void,
+): Promise<Difference | undefined> {
+  const limits = limitsOf[story.limits]!;
+  const portable = makePortableEngine(limits);
+  const xdp = makeXdpEngine(limits) as XdpUnderTest;
+  try {
+    return await follow(story, portable, xdp, onOutcome);
+  } finally {
+    await xdp.close();
+  }
+}
+
+async function follow(
+  story: Story,
+  portable: EngineUnderTest,
+  xdp: XdpUnderTest,
+  onOutcome: ((step: Step, outcome: Outcome) => void) | undefined,
+): Promise<Difference | undefined> {
+  const begin: Step[] = [
+    { do: 'lease', slot: leaseSlots[0], forMs: 3_600_000 },
+    { do: 'configure', plan: story.configuration },
+    // The first sweep only looks at the clock.
+    { do: 'seconds', count: 1 },
+  ];
+  const world = new World();
+  let before: EngineCounters | undefined;
+  for (const [index, step] of [...begin, ...story.steps].entries()) {
+    const isSweepDue = world.follow(step);
+    const outcomes = { portable: await take(portable, step, isSweepDue), xdp: await take(xdp, step, isSweepDue) };
+    const remark =
+      step.do === 'frame'
+        ? verdictRemark(before, outcomes.portable, xdp.leftAlone, world.isGated(step.plan))
+        : undefined;
+    if (remark !== undefined || !isDeepStrictEqual(outcomes.portable, outcomes.xdp)) {
+      return { step: index - begin.length, ...outcomes, remark };
+    }
+    before = outcomes.xdp.counters;
+    onOutcome?.(step, outcomes.xdp);
+  }
+  return undefined;
+}
+
+/** The portable engine has no verdict: it only has a copy. What it counts or sends is its own, the rest is the kernel's. */
+function verdictRemark(
+  before: EngineCounters | undefined,
+  outcome: Outcome,
+  leftAlone: boolean,
+  isGated: boolean,
+): string | undefined {
+  const touched = outcome.frames.length > 0 || !isDeepStrictEqual(before, outcome.counters);
+  if (touched && leftAlone) return 'xdp left the frame to the kernel';
+  if (!touched && !leftAlone && !isGated) return 'xdp did not leave the frame to the kernel';
+  return undefined;
+}
+
+/** As much of the past as says who may answer. */
+class World {
+  #nowMs = 0;
+  readonly #leasesUntilMs = new Map<number, number>();
+  #plan: ConfigurationPlan | undefined;
+  #sweptAtMs = 0;
+
+  /** Whether the engine has to sweep after it. */
+  follow(step: Step): boolean {
+    if (step.do === 'configure') this.#plan = step.plan;
+    if (step.do === 'lease') this.#leasesUntilMs.set(step.slot, this.#nowMs + step.forMs);
+    if (step.do === 'frame') this.#nowMs += frameTimeMs;
+    if (step.do === 'milliseconds') this.#nowMs += step.count;
+    if (step.do === 'seconds') this.#nowMs += step.count * sweepPeriodMs;
+    const isSweepDue = step.do === 'milliseconds' && this.#nowMs - this.#sweptAtMs >= sweepPeriodMs;
+    if (isSweepDue || step.do === 'seconds') this.#sweptAtMs = this.#nowMs;
+    return isSweepDue;
+  }
+
+  /**
+   * Who asks for an address of ours without a lease gets no answer. To the portable engine that is silence, since such an
+   * address is on no interface; an XDP program can also keep the question from the kernel, and does.
+   */
+  isGated({ body, flow }: FramePlan): boolean {
+    if (body.sort !== 'arp' && body.sort !== 'solicitation') return false;
+    const asksForGateway = body.sort === 'arp' && flow.reply;
+    const address = body.sort === 'arp' ? flow.address & 1 : flow.address | 2;
+    const slot = asksForGateway ? leaseSlots[0] : this.#plan!.leases[address];
+    return slot !== undefined && slot >= 0 && (this.#leasesUntilMs.get(slot) ?? 0) <= this.#nowMs;
+  }
+}
+
+async function take(engine: EngineUnderTest, step: Step, isSweepDue: boolean): Promise<Outcome> {
+  let frames: FrameOut[] = [];
+  let imported: object | undefined;
+  let error: string | undefined;
+  try {
+    switch (step.do) {
+      case 'frame':
+        engine.idle(frameTimeMs);
+        frames = await engine.send(step.plan.side, frameOf(step.plan));
+        break;
+      case 'configure':
+        await engine.configure(configurationOf(step.plan));
+        break;
+      case 'seconds':
+        frames = await engine.advance(step.count * sweepPeriodMs, sweepPeriodMs);
+        break;
+      case 'milliseconds':
+        engine.idle(step.count);
+        if (isSweepDue) frames = await engine.advance(0);
+        break;
+      case 'lease':
+        engine.setLease(step.slot, step.forMs);
+        engine.idle(0);
+        break;
+      case 'import':
+        imported = await engine.importBatch(recordsOf(step.records));
+        break;
+      case 'reachable':
+        engine.setReachability(
+          serverHosts[familyOfAddress(step.address)][step.host]!,
+          step.is ? 'reachable' : 'unreachable',
+        );
+        break;
+      case 'mtu':
+        engine.setMtu(step.side, step.mtu);
+        break;
+    }
+  } catch (thrown) {
+    error = thrown instanceof Error ? thrown.message : String(thrown);
+  }
+  return {
+    frames: frames.map(({ port, bytes }) => `${port} ${Buffer.from(bytes).toString('hex')}`),
+    events: await eventsOf(engine, step),
+    table: await tableOf(engine),
+    counters: await engine.counters(),
+    imported,
+    error,
+  };
+}
+
+/** In order, but for those of a sweep and of an import: each engine comes past its entries in an order of its own. */
+async function eventsOf(engine: EngineUnderTest, step: Step): Promise<string[]> {
+  const batches = await engine.takeEvents();
+  for (const batch of batches) forgetTouches(batch);
+  const lines = batches.flatMap(describeRecords);
+  return step.do === 'frame' ? lines : lines.sort();
+}
+
+/**
+ * A sweep that passes a template after a connection of it has just found it used, one that passes it before has not: in the
+ * refreshes that it publishes the time since its last use is up to a round longer.
+ */
+function forgetTouches(batch: Int32Array): void {
+  for (let at = 0; at < batch.length; at += recordWords) {
+    const { event, template } = unpackHead(batch[at]!);
+    if (event === ConnectionEvent.refresh && template === true) batch[at + RecordOffset.idleMs] = 0;
+  }
+}
+
+async function tableOf(engine: EngineUnderTest): Promise<string[]> {
+  const lines: string[] = [];
+  for (let cursor: number | undefined = 0; cursor !== undefined; ) {
+    const page = await engine.exportPage(cursor, 100);
+    lines.push(...describeRecords(page.batch));
+    cursor = page.next;
+  }
+  return lines.sort();
+}
+
+function describeRecords(batch: Int32Array): string[] {
+  return Array.from({ length: batch.length / recordWords }, (_, index) =>
+    batch.subarray(index * recordWords, (index + 1) * recordWords).join(' '),
+  );
+}
+
+/** A line of an outcome's table or events, for people. */
+export function readableRecord(line: string): string {
+  return JSON.stringify(describeRecord(Int32Array.from(line.split(' '), Number), 0));
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+import fc from 'fast-check';
+import { type IpAddress, ipAddressBytes } from '../../src/lib/ip-address.ts';
+import { packHead, RecordOffset, recordWords, writeAddressWords } from '../../src/model/connection-batch.ts';
+import {
+  type ConfigurationPlan,
+  configurationPlans,
+  familyOfAddress,
+  leaseSlots,
+  rarely,
+  serverHosts,
+  serverPorts,
+  servicePorts,
+  virtualAddresses,
+} from './configurations.ts';
+import { clientPorts, clients, type FlowPlan, type FramePlan, flowPlans, framePlans } from './frames.ts';
+
+export type Step =
+  | { readonly do: 'frame'; readonly plan: FramePlan }
+  | { readonly do: 'configure'; readonly plan: ConfigurationPlan }
+  /** Seconds go by, and the engine sweeps in each of them. */
+  | { readonly do: 'seconds'; readonly count: number }
+  /** Less than a second goes by without a sweep. */
+  | { readonly do: 'milliseconds'; readonly count: number }
+  | { readonly do: 'lease'; readonly slot: number; readonly forMs: number }
+  | { readonly do: 'import'; readonly records: readonly RecordPlan[] }
+  | { readonly do: 'reachable'; readonly address: number; readonly host: number; readonly is: boolean }
+  | { readonly do: 'mtu'; readonly side: 'clients' | 'servers'; readonly mtu: number };
+
+/** A record of a peer in few words. */
+export interface RecordPlan {
+  readonly event: number;
+  readonly flow: FlowPlan;
+  readonly udp: boolean;
+  readonly state: number;
+  readonly template: boolean;
+  readonly local: boolean;
+  readonly idleMs: number;
+  readonly timeoutMs: number;
+  /** Words that are overwritten. */
+  readonly bends: readonly { readonly at: number; readonly word: number }[];
+}
+
+export interface Story {
+  readonly limits: number;
+  readonly configuration: ConfigurationPlan;
+  readonly steps: readonly Step[];
+}
+
+/** Of the tables: room for all, hardly any, and little of one. */
+export const limitsOf = [
+  { halfOpenMax: 64, establishedMax: 64 },
+  { halfOpenMax: 3, establishedMax: 4 },
+  { halfOpenMax: 12, establishedMax: 5 },
+] as const;
+
+export function recordsOf(plans: readonly RecordPlan[]): Int32Array {
+  const words = new Int32Array(plans.length * recordWords);
+  for (const [index, plan] of plans.entries()) writeRecord(words, index * recordWords, plan);
+  return words;
+}
+
+function writeRecord(words: Int32Array, at: number, plan: RecordPlan): void {
+  const { flow } = plan;
+  const family = familyOfAddress(flow.address);
+  words[at + RecordOffset.head] = packHead({
+    event: plan.event as 1,
+    protocol: plan.udp ? 17 : 6,
+    state: plan.state,
+    family,
+    local: plan.local,
+    forwardingMethod: 0,
+    template: plan.template,
+  });
+  const clientPort = plan.template ? 0 : clientPorts[flow.clientPort]!;
+  words[at + RecordOffset.ports] = (clientPort << 16) | servicePorts[flow.port]!;
+  words[at + RecordOffset.realPort] = serverPorts[flow.serverPort]!;
+  words[at + RecordOffset.idleMs] = plan.idleMs;
+  words[at + RecordOffset.timeoutMs] = plan.timeoutMs;
+  const client = clients[family][flow.client]!;
+  writeAddressWords(words, at + RecordOffset.clientAddress, client as IpAddress);
+  if (plan.template) maskAddress(words, at + RecordOffset.clientAddress, ipAddressBytes(client as IpAddress).length);
+  writeAddressWords(words, at + RecordOffset.virtualAddress, virtualAddresses[flow.address]! as IpAddress);
+  writeAddressWords(words, at + RecordOffset.realAddress, serverHosts[family][flow.host]! as IpAddress);
+  for (const { at: offset, word } of plan.bends) words[at + offset] = word;
+}
+
+/** The prefix of 24, in IPv6 of 64 bits: one of those that services have. */
+function maskAddress(words: Int32Array, at: number, bytes: number): void {
+  if (bytes === 4) words[at]! &= ~0xff;
+  else words.fill(0, at + 2, at + 4);
+}
+
+const recordPlans: fc.Arbitrary<RecordPlan> = fc.record({
+  event: fc.constantFrom(1, 1, 1, 2, 3),
+  flow: flowPlans,
+  udp: rarely(3),
+  state: fc.constantFrom(1, 1, 1, 0, 3, 4, 5, 6, 7, 8, 10),
+  template: rarely(5),
+  local: fc.boolean(),
+  idleMs: fc.constantFrom(0, 0, 500, 4_000, 30_000, -5),
+  timeoutMs: fc.constantFrom(20_000, 0, 3_000, -1, 2_000_000_000),
+  bends: fc.oneof(
+    { weight: 8, arbitrary: fc.constant([]) },
+    {
+      weight: 1,
+      arbitrary: fc.array(fc.record({ at: fc.nat(recordWords - 1), word: fc.integer() }), { maxLength: 2 }),
+    },
+  ),
+});
+
+const rareSteps: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('configure' as const), plan: configurationPlans }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('seconds' as const), count: fc.constantFrom(1, 1, 2, 3, 5, 9, 12, 31, 62) }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant('milliseconds' as const), count: fc.integer({ min: 1, max: 999 }) }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('lease' as const),
+      slot: fc.constantFrom(...leaseSlots),
+      forMs: fc.constantFrom(0, 700, 3_000, 3_600_000, 3_600_000, 3_600_000),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant('import' as const),
+      records: fc.array(recordPlans, { minLength: 1, maxLength: 3 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('reachable' as const),
+      address: fc.constantFrom(0, 2),
+      host: fc.nat(2),
+      is: fc.boolean(),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('mtu' as const),
+      side: fc.constantFrom('clients' as const, 'servers' as const),
+      mtu: fc.constantFrom(1500, 1300, 1280),
+    }),
+  },
+);
+
+const steps: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 9, arbitrary: fc.record({ do: fc.constant('frame' as const), plan: framePlans }) },
+  { weight: 2, arbitrary: rareSteps },
+);
+
+export const stories: fc.Arbitrary<Story> = fc.record({
+  limits: fc.constantFrom(0, 0, 1, 2),
+  configuration: configurationPlans,
+  steps: fc.array(steps, { minLength: 1, maxLength: 60, size: 'max' }),
+});
