@@ -287,7 +287,8 @@ standalone int slow_ipv6(struct xdp_md *ctx, int is_group)
 		end = scratch->frame_length;
 	read_ipv6(ctx, scratch, packet, IP_OFFSET, end);
 	fault = fault_of_ipv6_header(scratch);
-	if (is_group) {
+	/* Bridges and access points may send to one station what was sent to a group. */
+	if (is_group || is_solicited_node(packet->flow.virtual_address)) {
 		if (fault >= 0 || scratch->fault >= 0 || !is_solicited_node(packet->flow.virtual_address))
 			return LEAVE_ALONE;
 		scratch->address_flags = ADDRESS_ANSWER;
