@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { familyOf, type IpAddress, ipAddressBytes, ipAddressFromBytes } from '../../lib/ip-address.ts';
 import type { EngineAddress } from '../engine.ts';
+import { addToFilter, filterOf, writeFilter } from './address-filter.ts';
 import { numberValue } from './endpoint-keys.ts';
 import { AddressFlag } from './layout/enums.ts';
 import { AddressLayout, PortLayout, SettingsLayout } from './layout/structs.ts';
@@ -18,8 +19,6 @@ export interface XdpInterface {
 }
 
 const endlessLease: EngineAddress['leaseSlot'] = -1;
-/** SERVED_BITS of layout.h. */
-const servedBits = 1024;
 
 /** Slot numbers as the program has them. */
 export function leaseSlotOf(slot: number): number {
@@ -86,6 +85,9 @@ export class Addresses {
   #write(): void {
     if (this.#configured === undefined) return;
     const wanted = this.#wanted(this.#configured);
+    // The filter never lacks what the map has.
+    const filter = filterOf([...wanted].filter(([, value]) => isServed(value)).map(([address]) => address));
+    addToFilter(this.#maps.settings, SettingsLayout.served, filter);
     for (const address of this.#present.keys()) {
       if (wanted.has(address)) continue;
       this.#maps.addresses[familyOf(address)].delete(ipAddressBytes(address));
@@ -97,23 +99,7 @@ export class Addresses {
       this.#maps.addresses[familyOf(address)].update(ipAddressBytes(address), value);
       this.#present.set(address, value);
     }
-    this.#writeFilter(wanted);
-  }
-
-  /** `served` of `struct settings`, and `served_bit` of forward.h: a bit that is missing costs time, nothing else. */
-  #writeFilter(wanted: ReadonlyMap<IpAddress, Uint8Array>): void {
-    const filter = new Uint32Array(servedBits / 32);
-    for (const [address, value] of wanted) {
-      if ((value[AddressLayout.flags]! & AddressFlag.served) === 0) continue;
-      const bytes = ipAddressBytes(address);
-      // As the program loads them.
-      const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      let folded = 0;
-      for (let at = 0; at < bytes.length; at += 4) folded ^= words.getUint32(at, true);
-      const bit = Math.imul(folded, 0x9e3779b1) >>> (32 - Math.log2(servedBits));
-      filter[bit >>> 5]! |= 1 << (bit & 31);
-    }
-    for (const [i, word] of filter.entries()) this.#maps.settings.writeWord(0, SettingsLayout.served + 4 * i, word);
+    writeFilter(this.#maps.settings, SettingsLayout.served, filter);
   }
 
   #wanted(configured: readonly EngineAddress[]): Map<IpAddress, Uint8Array> {
@@ -130,6 +116,10 @@ export class Addresses {
     }
     return wanted;
   }
+}
+
+function isServed(value: Uint8Array): boolean {
+  return (value[AddressLayout.flags]! & AddressFlag.served) !== 0;
 }
 
 /** `struct address`. */

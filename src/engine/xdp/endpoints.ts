@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Family } from '../../lib/ip-address.ts';
 import { endpointName } from '../../model/virtual-service.ts';
+import { addToFilter, filterOf, writeFilter } from './address-filter.ts';
 import type { BpfMap } from './bpf-object.ts';
 import { type Destination, type Destinations, masqueradeMethod } from './destinations.ts';
 import { endpointKey, endpointText, isIpv6, numberValue, parseEndpointKey, parseNumberValue } from './endpoint-keys.ts';
+import { SettingsLayout } from './layout/structs.ts';
 import { noDestination } from './limits.ts';
+import type { MappedArray } from './mapped-array.ts';
 
 /** How many destinations with one endpoint the program looks through for the connection of a reply. */
 export const sharersMax = 64;
@@ -23,10 +26,12 @@ interface Chain {
 export class Endpoints {
   readonly #maps: Readonly<Record<Family, BpfMap>>;
   readonly #destinations: Destinations;
+  readonly #settings: MappedArray;
   readonly #chains = new Map<string, Chain>();
 
-  constructor(maps: Readonly<Record<Family, BpfMap>>, destinations: Destinations) {
+  constructor(maps: Readonly<Record<Family, BpfMap>>, destinations: Destinations, settings: MappedArray) {
     this.#maps = maps;
+    this.#settings = settings;
     this.#destinations = destinations;
     for (const family of ['ipv4', 'ipv6'] as const) {
       for (const [key, value] of maps[family].entries()) {
@@ -38,6 +43,9 @@ export class Endpoints {
   /** Makes the chains what the destinations are. `configured`: in the order of the configuration. */
   link(configured: Iterable<number>): void {
     const groups = this.#group(configured);
+    // The filter never lacks what the maps have.
+    const filter = filterOf([...groups.values()].map(([member]) => member!.address));
+    addToFilter(this.#settings, SettingsLayout.replying, filter);
     for (const [text, chain] of this.#chains) {
       if (groups.has(text)) continue;
       this.#maps[chain.family].delete(chain.key);
@@ -45,6 +53,7 @@ export class Endpoints {
     }
     for (const [text, members] of groups) this.#write(text, members);
     this.#unlinkOthers(groups);
+    writeFilter(this.#settings, SettingsLayout.replying, filter);
   }
 
   #group(configured: Iterable<number>): Map<string, Destination[]> {

@@ -73,7 +73,7 @@ export class XdpEngine implements Engine {
     const running = runningServices(maps, this.#slots);
     const live = new Set(running.map(({ number }) => number));
     this.#destinations = new Destinations(maps, nowMs, (service) => live.has(service));
-    this.#endpoints = new Endpoints(maps.realServers, this.#destinations);
+    this.#endpoints = new Endpoints(maps.realServers, this.#destinations, maps.settings);
     this.#nextHopMaps = new NextHopMaps(maps);
     this.#nextHops = nextHops(this.#nextHopMaps, (address, hop) => this.#followHop(address, hop));
     const hopFor = (address: IpAddress): Hop => this.#nextHops.hopFor(address);

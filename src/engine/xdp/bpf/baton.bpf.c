@@ -71,14 +71,16 @@ static __always_inline int fault_of_ipv4(const struct iphdr *ip, __u32 frame_len
  */
 static __always_inline int decide(struct packet *packet, int ip_fault, int transport_fault, int ipv6)
 {
-	int intact = ip_fault < 0 && transport_fault < 0 && !is_martian(packet->flow.client, ipv6);
 	struct address *address;
 	struct entry *entry = 0;
-	int looked = 0;
 
-	if (intact && may_be_served(packet->flow.virtual_address, ipv6)) {
+	if (!may_be_served(packet->flow.virtual_address, ipv6)) {
+		if (!may_reply(packet->flow.client, ipv6))
+			return LEAVE_ALONE;
+		return decide_out(packet, ip_fault >= 0 ? ip_fault : transport_fault, ipv6);
+	}
+	if (likely(ip_fault < 0 && transport_fault < 0 && !is_martian(packet->flow.client, ipv6))) {
 		entry = find_entry(packet, ipv6);
-		looked = 1;
 		if (likely(entry && !is_done(packet, entry))) {
 			__u32 number = entry->destination;
 			struct destination *destination = destination_of(number);
@@ -103,9 +105,6 @@ static __always_inline int decide(struct packet *packet, int ip_fault, int trans
 		return drop(DROP_MARTIAN_SOURCE);
 	if (unlikely(transport_fault >= 0))
 		return drop(is_served(find_address(packet->flow.client, ipv6)) ? DROP_MARTIAN_SOURCE : transport_fault);
-	/* An address that the filter does not have yet. */
-	if (unlikely(!looked))
-		entry = find_entry(packet, ipv6);
 	return decide_found(packet, entry, ipv6);
 }
 

@@ -48,6 +48,16 @@
 #define CALL_ENTRY(name, ipv6, entry, ...)                                                                             \
 	((ipv6) ? name##6(outer6(entry), ##__VA_ARGS__) : name##4(outer4(entry), ##__VA_ARGS__))
 
+/*
+ * An element of an array, or 0. The key takes eight bytes of the stack: without CAP_PERFMON the verifier does not let
+ * four overwrite half of where a pointer was kept before.
+ */
+#define element(map, index)                                                                                            \
+	({                                                                                                             \
+		__u64 key_ = (index);                                                                                  \
+		bpf_map_lookup_elem(map, &key_);                                                                       \
+	})
+
 /* Another processor may write it, or read it, at any time. */
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))

@@ -87,20 +87,37 @@ static __always_inline __u32 lowest_way(__u32 mask)
 	return ((lowest >> 1) - (lowest >> 3)) & (WAYS - 1);
 }
 
+/* Where in its bucket a flow stands unless another has come before: entries are found in one cache line. */
+static __always_inline __u32 first_way4(__u64 hash)
+{
+	return (hash >> 63) << 1;
+}
+
+static __always_inline __u32 first_way6(__u64 hash)
+{
+	return hash >> 62;
+}
+
+/* The first way from `first` on that a mask, which is not 0, has. */
+static __always_inline __u32 way_from(__u32 first, __u32 mask)
+{
+	return (lowest_way(((mask >> first) | (mask << (WAYS - first))) & ((1 << WAYS) - 1)) + first) & (WAYS - 1);
+}
+
+static __always_inline __u32 is_flow4(struct entry4 *entry, __u32 client, __u32 virtual_address, __u32 ports, __u32 key)
+{
+	return is_zero((entry->client ^ client) | (entry->common.ports ^ ports) |
+		       (entry->virtual_address ^ virtual_address) | ((READ_ONCE(entry->common.head) & ENTRY_KEY) ^ key));
+}
+
 /* The ways of a bucket in which a flow stands, as a mask. */
 static __always_inline __u32 scan4(struct bucket4 *bucket, __u32 client, __u32 virtual_address, __u32 ports, __u32 key)
 {
 	__u32 mask = 0;
 
 #pragma unroll
-	for (int i = 0; i < WAYS; i++) {
-		struct entry4 *entry = &bucket->entries[i];
-
-		mask |= is_zero((entry->client ^ client) | (entry->common.ports ^ ports) |
-				(entry->virtual_address ^ virtual_address) |
-				((READ_ONCE(entry->common.head) & ENTRY_KEY) ^ key))
-			<< i;
-	}
+	for (int i = 0; i < WAYS; i++)
+		mask |= is_flow4(&bucket->entries[i], client, virtual_address, ports, key) << i;
 	return mask;
 }
 
@@ -109,19 +126,20 @@ static __always_inline __u32 difference(const __u32 *a, const __u32 *b)
 	return (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]);
 }
 
+static __always_inline __u32 is_flow6(struct entry6 *entry, const struct flow *flow)
+{
+	return is_zero((entry->common.ports ^ flow->ports) | difference(entry->client, flow->client) |
+		       difference(entry->virtual_address, flow->virtual_address) |
+		       ((READ_ONCE(entry->common.head) & ENTRY_KEY) ^ flow->key));
+}
+
 static __always_inline __u32 scan6(struct bucket6 *bucket, const struct flow *flow)
 {
 	__u32 mask = 0;
 
 #pragma unroll
-	for (int i = 0; i < WAYS; i++) {
-		struct entry6 *entry = &bucket->entries[i];
-
-		mask |= is_zero((entry->common.ports ^ flow->ports) | difference(entry->client, flow->client) |
-				difference(entry->virtual_address, flow->virtual_address) |
-				((READ_ONCE(entry->common.head) & ENTRY_KEY) ^ flow->key))
-			<< i;
-	}
+	for (int i = 0; i < WAYS; i++)
+		mask |= is_flow6(&bucket->entries[i], flow) << i;
 	return mask;
 }
 
@@ -170,7 +188,7 @@ struct quest {
 static long look_in4(__u32 step, struct quest *quest)
 {
 	__u32 index = choose_bucket(quest->hash, step + 1, buckets4);
-	struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+	struct bucket4 *bucket = element(&table4, index);
 	__u32 mask;
 
 	if (!bucket)
@@ -186,7 +204,7 @@ static long look_in4(__u32 step, struct quest *quest)
 static long look_in6(__u32 step, struct quest *quest)
 {
 	__u32 index = choose_bucket(quest->hash, step + 1, buckets6);
-	struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+	struct bucket6 *bucket = element(&table6, index);
 	__u32 mask;
 
 	if (!bucket)
@@ -233,7 +251,7 @@ standalone int find_spilled6(const struct flow *flow)
 static __always_inline struct entry *entry4_at(__u32 reference)
 {
 	__u32 index = reference / WAYS;
-	struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+	struct bucket4 *bucket = element(&table4, index);
 
 	if (!bucket)
 		return 0;
@@ -244,7 +262,7 @@ static __always_inline struct entry *entry4_at(__u32 reference)
 static __always_inline struct entry *entry6_at(__u32 reference)
 {
 	__u32 index = (reference & ~REFERENCE_IPV6) / WAYS;
-	struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+	struct bucket6 *bucket = element(&table6, index);
 
 	if (!bucket)
 		return 0;
@@ -261,14 +279,22 @@ static __always_inline struct entry *entry_at(__u32 reference)
 /* `key`: protocol | ENTRY_USED, see struct flow. */
 static __always_inline struct entry *find4(__u32 client, __u32 virtual_address, __u32 ports, __u32 key)
 {
-	__u32 index = choose_bucket(hash_flow4(client, virtual_address, ports, key), 0, buckets4);
-	struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+	__u64 hash = hash_flow4(client, virtual_address, ports, key);
+	__u32 index = choose_bucket(hash, 0, buckets4);
+	struct bucket4 *bucket = element(&table4, index);
+	__u32 way = first_way4(hash);
+	struct entry4 *line;
 	__u32 mask, reference;
 
 	if (!bucket)
 		return 0;
+	/* The two entries of one cache line; then all four. */
+	line = slot_of4(bucket, way);
+	mask = is_flow4(line, client, virtual_address, ports, key);
+	if (likely(mask | is_flow4(line + 1, client, virtual_address, ports, key)))
+		return &slot_of4(bucket, way + (mask ^ 1))->common;
 	mask = scan4(bucket, client, virtual_address, ports, key);
-	if (likely(mask != 0))
+	if (mask != 0)
 		return &slot_of4(bucket, lowest_way(mask))->common;
 	if (likely(!READ_ONCE(bucket->entries[0].common.spilled)))
 		return 0;
@@ -278,14 +304,19 @@ static __always_inline struct entry *find4(__u32 client, __u32 virtual_address, 
 
 static __always_inline struct entry *find6(const struct flow *flow)
 {
-	__u32 index = choose_bucket(hash_flow6(flow), 0, buckets6);
-	struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+	__u64 hash = hash_flow6(flow);
+	__u32 index = choose_bucket(hash, 0, buckets6);
+	struct bucket6 *bucket = element(&table6, index);
+	struct entry6 *first;
 	__u32 mask, reference;
 
 	if (!bucket)
 		return 0;
+	first = slot_of6(bucket, first_way6(hash));
+	if (likely(is_flow6(first, flow)))
+		return &first->common;
 	mask = scan6(bucket, flow);
-	if (likely(mask != 0))
+	if (mask != 0)
 		return &slot_of6(bucket, lowest_way(mask))->common;
 	if (likely(!READ_ONCE(bucket->entries[0].common.spilled)))
 		return 0;
@@ -302,7 +333,7 @@ standalone int locate4(const struct flow *flow)
 	if (!flow)
 		return NO_SLOT;
 	index = choose_bucket(hash_flow4(flow->client[0], flow->virtual_address[0], flow->ports, flow->key), 0, buckets4);
-	bucket = bpf_map_lookup_elem(&table4, &index);
+	bucket = element(&table4, index);
 	if (!bucket)
 		return NO_SLOT;
 	mask = scan4(bucket, flow->client[0], flow->virtual_address[0], flow->ports, flow->key);
@@ -321,7 +352,7 @@ standalone int locate6(const struct flow *flow)
 	if (!flow)
 		return NO_SLOT;
 	index = choose_bucket(hash_flow6(flow), 0, buckets6);
-	bucket = bpf_map_lookup_elem(&table6, &index);
+	bucket = element(&table6, index);
 	if (!bucket)
 		return NO_SLOT;
 	mask = scan6(bucket, flow);
@@ -363,7 +394,7 @@ static __always_inline int claim(struct entry *entry)
 static long claim_in4(__u32 step, struct quest *quest)
 {
 	__u32 index = choose_bucket(quest->hash, step, buckets4);
-	struct bucket4 *bucket = bpf_map_lookup_elem(&table4, &index);
+	struct bucket4 *bucket = element(&table4, index);
 	struct entry4 *slot;
 	__u32 mask, way;
 
@@ -374,7 +405,7 @@ static long claim_in4(__u32 step, struct quest *quest)
 		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
 		return 0;
 	}
-	way = lowest_way(mask);
+	way = way_from(first_way4(quest->hash), mask);
 	slot = slot_of4(bucket, way);
 	if (!claim(&slot->common)) {
 		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
@@ -390,7 +421,7 @@ static long claim_in4(__u32 step, struct quest *quest)
 static long claim_in6(__u32 step, struct quest *quest)
 {
 	__u32 index = choose_bucket(quest->hash, step, buckets6);
-	struct bucket6 *bucket = bpf_map_lookup_elem(&table6, &index);
+	struct bucket6 *bucket = element(&table6, index);
 	struct entry6 *slot;
 	__u32 mask, way;
 
@@ -401,7 +432,7 @@ static long claim_in6(__u32 step, struct quest *quest)
 		WRITE_ONCE(bucket->entries[0].common.spilled, 1);
 		return 0;
 	}
-	way = lowest_way(mask);
+	way = way_from(first_way6(quest->hash), mask);
 	slot = slot_of6(bucket, way);
 	if (!claim(&slot->common)) {
 		WRITE_ONCE(bucket->entries[0].common.spilled, 1);

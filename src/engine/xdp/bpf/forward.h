@@ -42,8 +42,8 @@ static __always_inline int forward_in(struct packet *packet, __u32 number, struc
 	return may_leave(packet, FORWARD_IN);
 }
 
-/* Where an address stands in the filter of those that are served. */
-static __always_inline __u32 served_bit(const __u32 *address, int ipv6)
+/* Where an address stands in a filter. */
+static __always_inline __u32 filter_bit(const __u32 *address, int ipv6)
 {
 	__u32 word = ipv6 ? address[0] ^ address[1] ^ address[2] ^ address[3] : address[0];
 
@@ -53,9 +53,17 @@ static __always_inline __u32 served_bit(const __u32 *address, int ipv6)
 /* False: packets to the address are not looked at. True: perhaps they are. */
 static __always_inline int may_be_served(const __u32 *address, int ipv6)
 {
-	__u32 bit = served_bit(address, ipv6);
+	__u32 bit = filter_bit(address, ipv6);
 
-	return (READ_ONCE(settings.served[(bit >> 5) & (SERVED_BITS / 32 - 1)]) >> (bit & 31)) & 1;
+	return (READ_ONCE(settings.served[(bit >> 5) & (FILTER_BITS / 32 - 1)]) >> (bit & 31)) & 1;
+}
+
+/* False: the address is not that of a masqueraded real server. True: perhaps it is. */
+static __always_inline int may_reply(const __u32 *address, int ipv6)
+{
+	__u32 bit = filter_bit(address, ipv6);
+
+	return (READ_ONCE(settings.replying[(bit >> 5) & (FILTER_BITS / 32 - 1)]) >> (bit & 31)) & 1;
 }
 
 static __always_inline int begins_connection(const struct packet *packet)
@@ -178,11 +186,12 @@ FOR_FAMILIES(find_sharer, struct packet, packet, AND __u32 number, number)
  * The real server and, in `entry`, the connection that a packet from its endpoint belongs to; NO_DESTINATION: it is not
  * from a masquerade real server. `entry` is 0 when the connection is not known, or has expired.
  */
-static __always_inline __u32 find_reply(struct packet *packet, int ipv6, struct entry **entry)
+static __always_inline __u64 find_reply(struct packet *packet, int ipv6, struct entry **entry)
 {
-	__u32 first = find_real_server(packet->flow.client, source_port(packet->flow.ports), packet->protocol, ipv6);
+	/* 64 bits: half a register that is put on the stack would overwrite half of a pointer: see `element`. */
+	__u64 first = find_real_server(packet->flow.client, source_port(packet->flow.ports), packet->protocol, ipv6);
 	struct destination *destination = destination_of(first);
-	__u32 number = first;
+	__u64 number = first;
 
 	*entry = 0;
 	if (first == NO_DESTINATION || !destination)
@@ -190,6 +199,7 @@ static __always_inline __u32 find_reply(struct packet *packet, int ipv6, struct 
 	*entry = find_reply_of(packet, number, destination, ipv6);
 	if (unlikely(!*entry && destination->next_with_endpoint != NO_DESTINATION)) {
 		number = CALL(find_sharer, ipv6, packet, destination->next_with_endpoint);
+		opaque(number);
 		destination = destination_of(number);
 		if (number != NO_DESTINATION && destination)
 			*entry = find_reply_of(packet, number, destination, ipv6);
@@ -240,7 +250,7 @@ static __always_inline int decide_out(struct packet *packet, int fault, int ipv6
 {
 	struct destination *destination;
 	struct entry *entry;
-	__u32 number = find_reply(packet, ipv6, &entry);
+	__u64 number = find_reply(packet, ipv6, &entry);
 	int decision;
 
 	if (likely(number == NO_DESTINATION))
@@ -249,6 +259,7 @@ static __always_inline int decide_out(struct packet *packet, int fault, int ipv6
 		struct service *service;
 
 		number = find_configured(number);
+		opaque(number);
 		destination = destination_of(number);
 		if (!destination)
 			return LEAVE_ALONE;

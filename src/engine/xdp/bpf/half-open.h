@@ -16,7 +16,7 @@ static __always_inline struct half_open_slot *ring_slot(__u32 position)
 {
 	__u32 index = position & ring_mask;
 
-	return bpf_map_lookup_elem(&half_open_ring, &index);
+	return element(&half_open_ring, index);
 }
 
 /* Puts a reference behind all others. Returns its position. */
@@ -62,13 +62,21 @@ static __always_inline int ring_pop(__u32 *position)
 	return __sync_val_compare_and_swap(&totals.ring_head, head, head + 1) == head;
 }
 
-/* Takes one position off a ring that holes have filled half of. Returns false when there is no need to. */
+/*
+ * Takes one position off a ring that holes have filled half of, a hole as long as it is not nearly full: what counts
+ * would lose its place. Returns false when there is no need to.
+ */
 static __always_inline int ring_tidy_once(void)
 {
+	__u32 span = READ_ONCE(totals.ring_tail) - READ_ONCE(totals.ring_head);
 	__u32 reference, position;
 	struct entry *entry;
 
-	if (READ_ONCE(totals.ring_tail) - READ_ONCE(totals.ring_head) <= ring_mask >> 1 || !ring_pop(&position))
+	if (span <= ring_mask >> 1)
+		return 0;
+	if (span <= ring_mask - (ring_mask >> 3) && ring_entry(READ_ONCE(totals.ring_head), &reference))
+		return 0;
+	if (!ring_pop(&position))
 		return 0;
 	entry = ring_entry(position, &reference);
 	if (entry)
@@ -77,7 +85,7 @@ static __always_inline int ring_tidy_once(void)
 }
 
 /*
- * When holes have filled half of the ring, its oldest positions make room: those that count move to the end. No loop:
+ * When holes have filled half of the ring, its oldest positions make room. No loop:
  * followed speculatively, which the verifier does without CAP_PERFMON, it would have no end.
  */
 static __always_inline void ring_tidy(void)

@@ -354,7 +354,7 @@ struct missing_neighbour {
 	__u32 family;
 };
 
-#define SERVED_BITS 1024
+#define FILTER_BITS 1024
 
 /* What the program reads and the loader writes. */
 struct settings {
@@ -368,8 +368,10 @@ struct settings {
 	/* Written 1 by a reader of `events` that goes to sleep; the next event wakes it and writes 0. */
 	__u32 reader_asleep;
 	__u32 reserved;
-	/* A Bloom filter of the served addresses: bit `served_bit` of each is set. */
-	__u32 served[SERVED_BITS / 32];
+	/* A Bloom filter of the served addresses: bit `filter_bit` of each is set. Never lacks one that is in the map. */
+	__u32 served[FILTER_BITS / 32];
+	/* The same for the addresses of masqueraded real servers. */
+	__u32 replying[FILTER_BITS / 32];
 	/* By direction * 512 + flags * 16 + state (src/connection/tcp-transitions.ts). */
 	__u8 next_states[1536];
 };

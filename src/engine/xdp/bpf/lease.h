@@ -11,7 +11,7 @@ static __always_inline int lease_is_valid(__u32 slot, __u64 now_ns)
 
 	if (slot == LEASE_ENDLESS)
 		return 1;
-	lease = bpf_map_lookup_elem(&leases, &slot);
+	lease = element(&leases, slot);
 	/* The clock may lag behind: what is left of a lease is never overrated. */
 	return lease && READ_ONCE(lease->valid_until) > now_ns + clock_lag;
 }
@@ -24,7 +24,7 @@ static __always_inline int in_grace(__u32 slot, __u64 now_ns)
 
 	if (slot == LEASE_ENDLESS)
 		return 0;
-	since = bpf_map_lookup_elem(&leases, &since_slot);
+	since = element(&leases, since_slot);
 	return since && now_ns < READ_ONCE(since->valid_until) + READ_ONCE(settings.grace_period) * 1000000ULL;
 }
 

@@ -9,12 +9,12 @@
 
 static __always_inline struct load *load_of(__u32 destination)
 {
-	return bpf_map_lookup_elem(&loads, &destination);
+	return element(&loads, destination);
 }
 
 static __always_inline struct destination *destination_of(__u32 number)
 {
-	return bpf_map_lookup_elem(&destinations, &number);
+	return element(&destinations, number);
 }
 
 /*

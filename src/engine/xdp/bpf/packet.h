@@ -164,7 +164,7 @@ static __always_inline struct packet *own_packet(void)
 {
 	__u32 key = 0;
 
-	return bpf_map_lookup_elem(&packets, &key);
+	return element(&packets, key);
 }
 
 /* Sets `now` and `now_ns`, which still are those of the processor's packet before this one. */
@@ -183,7 +183,7 @@ static __always_inline void read_clock(struct packet *packet)
 static __always_inline struct port *port_of(__u32 interface_index)
 {
 	__u32 key = interface_index & (PORTS - 1);
-	struct port *port = bpf_map_lookup_elem(&ports, &key);
+	struct port *port = element(&ports, key);
 
 	return port && port->interface_index == interface_index ? port : 0;
 }

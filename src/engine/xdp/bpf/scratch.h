@@ -56,7 +56,7 @@ static __always_inline struct scratch *scratch_of(void)
 {
 	__u32 key = 0;
 
-	return bpf_map_lookup_elem(&scratches, &key);
+	return element(&scratches, key);
 }
 
 /* As `count_events`, of one. */

@@ -10,7 +10,7 @@
 
 static __always_inline __u32 slot_at(__u32 index)
 {
-	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
+	struct slot *slot = element(&slots, index);
 
 	return slot ? slot->destination : NO_DESTINATION;
 }
@@ -130,7 +130,7 @@ static __always_inline __u32 fall_back(struct service *service, __u32 first, __u
 static long try_cost(__u32 step, struct walk *walk)
 {
 	__u32 index = walk->first + step;
-	struct slot *slot = bpf_map_lookup_elem(&slots, &index);
+	struct slot *slot = element(&slots, index);
 	struct load *load;
 	__u64 cost;
 
@@ -160,7 +160,7 @@ static __always_inline __u32 least_loaded(__u32 first, __u32 count, __u32 now)
 /* The destination for a client's first packet; NO_DESTINATION: no real server is available. */
 standalone int select_destination(const struct flow *flow, __u32 service_number, int ipv6, __u32 now)
 {
-	struct service *service = bpf_map_lookup_elem(&services, &service_number);
+	struct service *service = element(&services, service_number);
 	__u32 first, count, slot, destination;
 	__u64 selector;
 

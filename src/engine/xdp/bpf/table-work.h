@@ -30,7 +30,7 @@ struct work {
 
 static __always_inline struct mailbox *mailbox_of(__u32 number)
 {
-	return bpf_map_lookup_elem(&mailbox, &number);
+	return element(&mailbox, number);
 }
 
 static __always_inline int begin_work(struct xdp_md *ctx, struct work *work)

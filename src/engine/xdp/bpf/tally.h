@@ -9,7 +9,7 @@ static __always_inline struct tally *own_tally(void)
 {
 	__u32 processor = bpf_get_smp_processor_id();
 
-	return bpf_map_lookup_elem(&tallies, &processor);
+	return element(&tallies, processor);
 }
 
 /* Counts a drop. Standalone: without CAP_PERFMON the verifier refuses an index whose bounds depend on the path. */
@@ -34,7 +34,7 @@ static __always_inline struct traffic *own_traffic(__u32 destination)
 {
 	__u32 index = bpf_get_smp_processor_id() * destinations_max + destination;
 
-	return bpf_map_lookup_elem(&traffic, &index);
+	return element(&traffic, index);
 }
 
 static __always_inline void count_in(__u32 destination, __u32 bytes)

@@ -12,7 +12,7 @@
 
 static __always_inline struct service *service_of(__u32 number)
 {
-	return bpf_map_lookup_elem(&services, &number);
+	return element(&services, number);
 }
 
 static __always_inline __u32 prefix_mask(__u32 prefix_length, __u32 word)

@@ -212,7 +212,6 @@ export const ServiceFlag = {
 export const Side = {
   source: 0,
   target: 1,
-  quoted: 2,
 } as const;
 
 /** `enum step` */

@@ -197,6 +197,7 @@ export const PacketFieldSize = {
   flow: 40,
   now: 4,
   nowNs: 8,
+  tick: 8,
   interfaceIndex: 4,
   length: 4,
   transport: 2,
@@ -252,8 +253,8 @@ export const RouteFieldSize = {
 
 /** Bytes of the fields of `struct scratch`. */
 export const ScratchFieldSize = {
-  packet: 136,
-  quoted: 136,
+  packet: 144,
+  quoted: 144,
   frameLength: 4,
   addressFlags: 4,
   at: 4,
@@ -267,6 +268,7 @@ export const ScratchFieldSize = {
   ipv4: 20,
   ipv6: 40,
   head: 96,
+  message: 40,
   chunk: 512,
 } as const;
 
@@ -293,6 +295,7 @@ export const SettingsFieldSize = {
   testNow: 8,
   readerAsleep: 4,
   served: 128,
+  replying: 128,
   nextStates: 1536,
 } as const;
 

@@ -105,7 +105,7 @@ export const Maps = {
     name: 'packets',
     kind: 'perCpuArray',
     keySize: 4,
-    valueSize: 136,
+    valueSize: 144,
     maxEntries: 1,
   },
   ports: {
@@ -154,7 +154,7 @@ export const Maps = {
     name: 'scratches',
     kind: 'perCpuArray',
     keySize: 4,
-    valueSize: 1000,
+    valueSize: 1056,
     maxEntries: 1,
   },
   services: {
@@ -220,7 +220,7 @@ export const Globals = {
   settings: {
     map: '.data.settings',
     offset: 0,
-    size: 1752,
+    size: 1880,
   },
   totals: {
     map: '.data.totals',
