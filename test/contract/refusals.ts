@@ -312,6 +312,17 @@ export function refusalContract(name: string, make: MakeEngine): void {
     assert.deepEqual(await scene.drops(), { graceUnknownConnection: 2, unknownConnection: 1 });
   });
 
+  test(`${name}: what a real server says to the director itself is the kernel's, and no drop`, async () => {
+    const scene = await Scene.open(make);
+    const director = { source: '10.0.0.1', sourcePort: 8080, destination: '10.0.0.254', destinationPort: 51000 };
+    scene.engine.setReachability('10.0.0.254', 'unreachable');
+    assert.deepEqual(await scene.server({ ...director, flags: 'SA' }), []);
+    assert.deepEqual(await scene.drops(), {});
+    // To anybody else it can only be a stray.
+    assert.deepEqual(await scene.server({ ...director, destination: '198.51.100.9', flags: 'SA' }), []);
+    assert.deepEqual(await scene.drops(), { unknownConnection: 1 });
+  });
+
   test(`${name}: a hash selector creates an unknown connection anew`, async () => {
     const selector = { shape: 'hash', slots: Uint16Array.of(1), seed: 1, hashPort: false } as const;
     const scene = await Scene.open(make, { selector });

@@ -42,6 +42,14 @@ static __always_inline struct route *route_to(const __u32 *address, int ipv6)
 	}
 }
 
+/* Whether packets to an address end here, or nowhere: what real servers answer to the director's own checks. */
+static __always_inline int is_kernels_own(const __u32 *address, int ipv6)
+{
+	struct route *route = route_to(address, ipv6);
+
+	return !route || route->kind == ROUTE_UNREACHABLE;
+}
+
 static __always_inline void copy_mac(__u8 *to, const __u8 *from)
 {
 	*(__u32 *)to = *(const __u32 *)from;

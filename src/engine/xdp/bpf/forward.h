@@ -258,6 +258,8 @@ static __always_inline int decide_out(struct packet *packet, int fault, int ipv6
 	if (unlikely(!entry)) {
 		struct service *service;
 
+		if (is_kernels_own(packet->flow.virtual_address, ipv6))
+			return LEAVE_ALONE;
 		number = find_configured(number);
 		opaque(number);
 		destination = destination_of(number);

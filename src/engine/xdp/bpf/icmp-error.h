@@ -174,7 +174,9 @@ standalone int slow_error_out(struct xdp_md *ctx)
 	    !same_address(packet->flow.virtual_address, quoted->flow.virtual_address)) {
 		/* About a packet that only this director can have sent, or that nobody has. */
 		number = CALL(find_configured_owner, packet->ipv6, quoted);
-		return number == NO_DESTINATION ? LEAVE_ALONE : drop(DROP_ICMP_ERROR);
+		if (number == NO_DESTINATION || is_kernels_own(packet->flow.virtual_address, packet->ipv6))
+			return LEAVE_ALONE;
+		return drop(DROP_ICMP_ERROR);
 	}
 	fault = fault_of_message(ctx, packet);
 	if (fault >= 0)
