@@ -35,6 +35,14 @@ const XDP_TX = 3;
 const XDP_REDIRECT = 4;
 const frameLengthMax = 65_536;
 const noMac = new Uint8Array(6);
+const unreachable: Route = {
+  kind: 'unreachable',
+  interfaceIndex: 0,
+  mtu: 0,
+  ownMacAddress: noMac,
+  resolved: false,
+  macAddress: noMac,
+};
 
 const sides: readonly Side[] = ['clients', 'servers'];
 let indexes: Readonly<Record<Side, number>> | undefined;
@@ -323,6 +331,10 @@ class SuiteHops implements NextHopSource {
 
   setReachability(address: IpAddress, reachability: Reachability): void {
     this.#reachability.set(address, reachability);
+    // Towards clients the routes say it.
+    const host = { address, length: familyOf(address) === 'ipv4' ? 32 : 128 };
+    if (reachability === 'unreachable') this.#sink!.setRoute(host, unreachable);
+    else this.#sink!.removeRoute(host);
     this.#onChanged!(address, this.hopFor(address));
   }
 
