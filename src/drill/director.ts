@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -7,10 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { ControlError, fetchConnections, fetchStatus, requestFailover } from '../control/client.ts';
 import type { DirectorStatus } from '../director/status.ts';
 import type { ConnectionEntry } from '../model/connection.ts';
+import type { DrillSettings } from './engine.ts';
 import { initialRealServers, type RealServerChoice, renderConfiguration } from './lab/configuration.ts';
 import type { Lab } from './lab/lab.ts';
 import type { DirectorName } from './lab/topology.ts';
-import type { DrillOptions } from './options.ts';
 
 /** A director of the lab: `baton run` in its namespace. */
 export interface Director {
@@ -22,6 +23,8 @@ export interface Director {
   connections(): AsyncIterable<ConnectionEntry>;
   /** kill -9 of all its processes at once. Gives the moment, in monotonic milliseconds. */
   kill(): number;
+  /** kill -9 of the director process alone, its vrrp process lives on. Gives the moment, once it is gone. */
+  killDirector(): Promise<number>;
   /** SIGSTOP to all its processes; `resume` continues them. Both give the moment, as `kill` does. */
   freeze(): number;
   resume(): number;
@@ -41,7 +44,7 @@ const tailLinesMax = 12;
 const mainModule = fileURLToPath(new URL('../main.js', import.meta.url));
 
 /** Writes the director's configuration and run-dir into the lab's directory. */
-export function createDirector(lab: Lab, name: DirectorName, options: DrillOptions): Director {
+export function createDirector(lab: Lab, name: DirectorName, options: DrillSettings): Director {
   const directory = join(lab.directory, name);
   mkdirSync(directory, { mode: 0o700 });
   const file = join(directory, 'keepalived.conf');
@@ -83,6 +86,14 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillOptio
     kill: () => {
       const atMs = signalAll('SIGKILL');
       child = undefined;
+      return atMs;
+    },
+    killDirector: async () => {
+      if (child === undefined || hasEnded(child)) throw complain('is not running');
+      const gone = once(child, 'exit');
+      const atMs = monotonicMs();
+      child.kill('SIGKILL');
+      await gone;
       return atMs;
     },
     freeze: () => signalAll('SIGSTOP'),

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type DrillSettings, settle } from './engine.ts';
 import { prepareSandbox } from './lab/lab.ts';
 import { leaveWithParent } from './lab/sandbox.ts';
 import type { LabForwarding } from './lab/topology.ts';
@@ -20,16 +21,15 @@ const closeTimeoutMs = 5_000;
 leaveWithParent();
 await main(JSON.parse(process.argv[2] ?? '{}') as DrillOptions, process.argv[3] ?? 'drill-');
 
-async function main(options: DrillOptions, prefix: string): Promise<void> {
+async function main(given: DrillOptions, prefix: string): Promise<void> {
   try {
+    const options = settle(given);
     await prepareSandbox();
     const outcomes: Outcome[] = [];
     for (const forwarding of options.forwardings) outcomes.push(await drill(forwarding, options, prefix));
     const scenarios = outcomes.flatMap((outcome) => outcome.scenarios);
-    const result = summarise(
-      scenarios,
-      outcomes.flatMap((outcome) => outcome.failures),
-    );
+    const failures = outcomes.flatMap((outcome) => outcome.failures);
+    const result = summarise(options, scenarios, failures);
     const report = options.json ? `${JSON.stringify(result, undefined, 2)}\n` : `\n${renderReport(result)}`;
     // Written whole before the end: a pipe takes 64 KiB at a time.
     process.stdout.write(report, () => process.exit(result.verdict === 'passed' ? 0 : 1));
@@ -39,7 +39,7 @@ async function main(options: DrillOptions, prefix: string): Promise<void> {
   }
 }
 
-async function drill(forwarding: LabForwarding, options: DrillOptions, prefix: string): Promise<Outcome> {
+async function drill(forwarding: LabForwarding, options: DrillSettings, prefix: string): Promise<Outcome> {
   const startedMs = performance.now();
   const output = options.json ? process.stderr : process.stdout;
   const say = (text: string): void => {

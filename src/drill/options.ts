@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseArgs } from 'node:util';
+import { type EngineRequest, engineRequests } from '../processes/engine-choice.ts';
 import type { LabFamily, LabForwarding } from './lab/topology.ts';
 import { defaultScenarios, type ScenarioName, scenarioNames, scenarioTexts } from './scenario-names.ts';
 
@@ -12,8 +13,9 @@ export interface DrillOptions {
   readonly flows: number;
   /** A multiple of 10. */
   readonly advertIntervalMs: number;
-  readonly engine: 'auto' | 'xdp' | 'portable';
-  readonly offloads: boolean;
+  readonly engine: EngineRequest;
+  /** Absent: on, but for the xdp engine off. */
+  readonly offloads?: boolean;
   /** Whether the directors replicate their connection table. */
   readonly sync: boolean;
   readonly json: boolean;
@@ -36,8 +38,8 @@ nothing of it is left behind. Without root it runs in a user namespace.
   --sessions N        TCP sessions with sequence-checked data both ways (default 1000, at most 20000)
   --flows N           UDP flows with the order of their answers checked (default 200, at most 5000)
   --advert-int S      VRRP advertisement interval in seconds, 0.01 to 10 (default 0.1)
-  --engine NAME       auto, xdp or portable (default)
-  --offloads on|off   segmentation and checksum offloads of the lab's interfaces (default on)
+  --engine NAME       auto (default: xdp where kernel and privileges allow, else portable), xdp or portable
+  --offloads on|off   segmentation and checksum offloads of the lab's interfaces (default on; with xdp they are off)
   --sync on|off       off leaves connection synchronisation out, to see what breaks without it (default on)
   --json              figures as JSON on stdout, progress on stderr
   --help              this text
@@ -80,8 +82,8 @@ function readArguments(argv: readonly string[]): ParsedCommand {
       sessions: { type: 'string', default: '1000' },
       flows: { type: 'string', default: '200' },
       'advert-int': { type: 'string', default: '0.1' },
-      engine: { type: 'string', default: 'portable' },
-      offloads: { type: 'string', default: 'on' },
+      engine: { type: 'string', default: 'auto' },
+      offloads: { type: 'string' },
       sync: { type: 'string', default: 'on' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -97,11 +99,16 @@ function readArguments(argv: readonly string[]): ParsedCommand {
     sessions: wholeNumber('--sessions', values.sessions, 1, sessionsMax),
     flows: wholeNumber('--flows', values.flows, 0, flowsMax),
     advertIntervalMs: advertInterval(values['advert-int']),
-    engine: oneOf('--engine', values.engine, ['auto', 'xdp', 'portable']),
-    offloads: oneOf('--offloads', values.offloads, ['on', 'off']) === 'on',
+    engine: oneOf('--engine', values.engine, engineRequests),
+    ...(values.offloads === undefined
+      ? {}
+      : { offloads: oneOf('--offloads', values.offloads, ['on', 'off']) === 'on' }),
     sync: oneOf('--sync', values.sync, ['on', 'off']) === 'on',
     json: values.json,
   };
+  if (options.engine === 'xdp' && options.offloads === true) {
+    throw new Error('--offloads on leaves checksums unfinished, which --engine xdp cannot see');
+  }
   return { kind: 'run', options };
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Family } from '../lib/ip-address.ts';
 import { createDirector, type Director } from './director.ts';
+import type { DrillSettings } from './engine.ts';
 import { makeHealthy } from './health.ts';
 import { realServerCount } from './lab/configuration.ts';
 import { buildLab, type Lab, switchPort, switchStation } from './lab/lab.ts';
@@ -21,7 +22,6 @@ import {
 } from './lab/topology.ts';
 import type { CaptureOptions } from './measure/capture.ts';
 import type { ProbeOptions } from './measure/probe.ts';
-import type { DrillOptions } from './options.ts';
 import { type Remote, startRemote } from './remote.ts';
 import type { TrafficOptions } from './traffic/client.ts';
 import type { ListenOptions } from './traffic/server.ts';
@@ -54,13 +54,14 @@ export function messagePeriodMs(sessions: number): number {
 /** Builds the lab and brings it to the state of a healthy pair: a active, b its backup, in sync. */
 export async function openPair(
   forwarding: LabForwarding,
-  options: DrillOptions,
+  options: DrillSettings,
   prefix: string,
   say: (text: string) => void,
 ): Promise<Pair> {
   const topology = describeTopology(forwarding, realServerCount);
   const families = familiesOf(options.family);
-  const lab = await buildLab(topology, { prefix, offloads: options.offloads });
+  const xdpStations = options.engine === 'xdp' ? ['a', 'b'] : [];
+  const lab = await buildLab(topology, { prefix, offloads: options.offloads, xdpStations });
   say(`lab of ${topology.stations.length} stations is up`);
   const directors = { a: createDirector(lab, 'a', options), b: createDirector(lab, 'b', options) };
   const servers = topology.realServers.map(({ name }) => startRemote(lab, name, 'traffic/server'));

@@ -5,7 +5,9 @@ import { scenarioTexts } from './scenario-names.ts';
 
 /** The whole drill as text for a person. */
 export function renderReport(result: DrillResult): string {
-  const lines = result.scenarios.flatMap((scenario) => [...renderScenario(scenario), '']);
+  const because = result.engineReason === undefined ? '' : `: ${result.engineReason}`;
+  const lines = [`engine: ${result.engine}${because}`, ''];
+  lines.push(...result.scenarios.flatMap((scenario) => [...renderScenario(scenario), '']));
   const count = result.scenarios.length;
   const passed = result.scenarios.filter(({ verdict }) => verdict === 'passed').length;
   for (const failure of result.failures) lines.push(`FAILED: ${failure}`);
@@ -44,10 +46,17 @@ function describeSplit({ overlapMs, bounds }: ScenarioResult): string {
 }
 
 function renderGap(takeover: TakeoverFigures, { takeovers, family }: ScenarioResult): string[] {
-  const { from, to, gapMs, boundMs } = takeover;
+  const { from, to, kind, gapMs, boundMs } = takeover;
   if (boundMs === undefined) return [];
   const of = family === 'both' ? `, ${takeover.family}` : '';
-  const what = from === to ? 'longest silence' : takeovers.length === 1 ? 'gap' : `gap ${from} -> ${to}`;
+  const what =
+    kind === 'lossless'
+      ? 'gap'
+      : from === to
+        ? 'longest silence'
+        : takeovers.length === 1
+          ? 'gap'
+          : `gap ${from} -> ${to}`;
   return [`  ${what}${of}: ${gapMs === undefined ? 'never ended' : `${gapMs} ms (at most ${boundMs})`}`];
 }
 

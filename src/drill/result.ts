@@ -58,6 +58,9 @@ export interface ScenarioResult {
 /** The whole JSON output. */
 export interface DrillResult {
   readonly verdict: 'passed' | 'failed';
+  readonly engine: 'xdp' | 'portable';
+  /** Why `--engine auto` did not choose xdp. */
+  readonly engineReason?: string;
   readonly scenarios: readonly ScenarioResult[];
   /** What did not hold beside the scenarios: sessions not closed in order, a director that did not end well. */
   readonly failures: readonly string[];
@@ -67,12 +70,16 @@ export interface TakeoverFigures {
   readonly family: Family;
   readonly from: DirectorName;
   readonly to: DirectorName;
+  readonly kind: TakeoverKind;
   readonly gapMs: number | undefined;
   readonly boundMs: number | undefined;
 }
 
-/** `silence`: nobody takes over, and somebody must forward all the time. `unbounded`: there is nothing to measure. */
-export type TakeoverKind = 'failure' | 'planned' | 'silence' | 'unbounded';
+/**
+ * `silence`: nobody takes over, and somebody must forward all the time. `lossless`: and a probe has watched that nothing is
+ * lost. `unbounded`: there is nothing to measure.
+ */
+export type TakeoverKind = 'failure' | 'planned' | 'silence' | 'lossless' | 'unbounded';
 
 export interface Takeover {
   readonly from: DirectorName;
@@ -114,6 +121,7 @@ const plannedGapMs = 50;
 /** The longest gap that a takeover may show, in milliseconds. */
 export function gapBoundMs(kind: TakeoverKind, to: DirectorName, advertIntervalMs: number): number | undefined {
   if (kind === 'unbounded') return undefined;
+  if (kind === 'lossless') return 0;
   return kind === 'failure' ? activeDownIntervalMs(to, advertIntervalMs) + toleranceMs : plannedGapMs;
 }
 
@@ -160,7 +168,7 @@ function figuresOf(
 ): TakeoverFigures {
   const { family, from, to, gap } = takeover;
   const boundMs = gapBoundMs(kind, to, advertIntMs);
-  return { family, from, to, gapMs: gap && round(gap.gapMs), boundMs: boundMs && round(boundMs) };
+  return { family, from, to, kind, gapMs: gap && round(gap.gapMs), boundMs: boundMs && round(boundMs) };
 }
 
 function gapFailures({ gapMs, boundMs, from, to, family }: TakeoverFigures, all: readonly TakeoverFigures[]): string[] {
@@ -177,9 +185,14 @@ function two({ overlapMs, twoClaimsMs }: Observation): string[] {
   return failures;
 }
 
-export function summarise(scenarios: readonly ScenarioResult[], failures: readonly string[]): DrillResult {
+export function summarise(
+  { engine, engineReason }: Pick<DrillResult, 'engine' | 'engineReason'>,
+  scenarios: readonly ScenarioResult[],
+  failures: readonly string[],
+): DrillResult {
   const hasPassed = failures.length === 0 && scenarios.every(({ verdict }) => verdict === 'passed');
-  return { verdict: hasPassed ? 'passed' : 'failed', scenarios, failures };
+  const reason = engineReason === undefined ? {} : { engineReason };
+  return { verdict: hasPassed ? 'passed' : 'failed', engine, ...reason, scenarios, failures };
 }
 
 function causes(broken: TrafficReport['broken']): string {

@@ -14,6 +14,7 @@ export const scenarioNames = [
   'partition',
   'asymmetric',
   'flapping',
+  'syn-flood',
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
@@ -63,7 +64,10 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
   },
   restart: {
     title: 'restart of the active director',
-    help: ['SIGTERM to the active director, then it is started again', 'it exits with 0, hands over, and takes back'],
+    help: [
+      'portable engine: SIGTERM to the active director, then a start; it exits with 0, hands over, and takes back',
+      'xdp engine: kill -9 of the director process alone, then a start; nothing is lost, and nobody takes over',
+    ],
   },
   reload: {
     title: 'reload with other real servers',
@@ -84,6 +88,10 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
   flapping: {
     title: 'ten failures in a row',
     help: ['kill, handover, freeze and link-down in turn, ten in all, each healed', 'the same sessions cross them all'],
+  },
+  'syn-flood': {
+    title: 'a flood of a million SYNs',
+    help: ['a million TCP SYNs from addresses that nobody has', 'over 90 % of new connections made meanwhile succeed'],
   },
 };
 

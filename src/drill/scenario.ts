@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Family } from '../lib/ip-address.ts';
 import { monotonicMs } from './director.ts';
 import { makeHealthy } from './health.ts';
 import { familyName } from './lab/topology.ts';
 import type { WireReport } from './measure/capture.ts';
 import { measureTwoClaims } from './measure/claims.ts';
 import { longestSilence, measureGap, measureOverlap, type Slice, sliceTimes } from './measure/gap.ts';
-import { judge, type ScenarioResult, type Takeover, type TimelineEntry } from './result.ts';
+import { judge, type ScenarioResult, type Takeover, type TakeoverKind, type TimelineEntry } from './result.ts';
 import type { ScenarioName } from './scenario-names.ts';
 import { failback, freeze, kill, linkDown, poweroff } from './scenarios/crash.ts';
 import { flapping } from './scenarios/flapping.ts';
-import { coldStart, handover, reload, restart } from './scenarios/planned.ts';
+import { synFlood } from './scenarios/flood.ts';
+import { coldStart, handover, reload } from './scenarios/planned.ts';
+import { restart } from './scenarios/restart.ts';
 import { asymmetric, partition } from './scenarios/split.ts';
 import { createStage, type Scenario, type Stage, type StageRecord, type TakeoverWindow } from './stage.ts';
 import { readTable } from './table.ts';
@@ -30,6 +33,7 @@ const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   ...{ kill, failback, handover, freeze, poweroff },
   'link-down': linkDown,
   ...{ restart, reload, partition, asymmetric, flapping },
+  'syn-flood': synFlood,
 };
 
 /** Runs one scenario with sessions that were opened before it, and judges what was seen. */
@@ -61,11 +65,12 @@ export async function runScenario(
   const firstMs = record.windows[0]?.triggerMs ?? record.timeline[0]?.atMs ?? clearedMs;
   const failures = [...record.failures, ...record.checks.flatMap((check) => check({ wire, ...traffic }))];
   const takeovers = pair.families.flatMap((family) =>
-    takeoversOf(record, scenario, endedMs).map((window) => measureTakeover(wire, family, window)),
+    takeoversOf(record, scenario, endedMs).map((window) => measureTakeover(wire, family, window, record)),
   );
+  const to = record.windows.length > 0 ? scenario.to : scenario.from;
   const result = judge({
     ...{ scenario: name, forwarding: pair.forwarding, family: options.family, advertIntMs: options.advertIntervalMs },
-    ...{ from: scenario.from, to: scenario.to, traffic, flows, takeovers, failures },
+    ...{ from: scenario.from, to, traffic, flows, takeovers, failures },
     observations: record.observations,
     overlapMs: Math.max(...pair.families.map((family) => overlapOf(wire, family))),
     twoClaimsMs: Math.max(
@@ -111,26 +116,45 @@ async function awaitReplication(context: Pick<Stage, 'pair' | 'options' | 'say'>
 }
 
 interface MeasuredWindow extends Omit<TakeoverWindow, 'kind'> {
-  readonly kind: TakeoverWindow['kind'] | 'silence' | 'unbounded';
+  readonly kind: TakeoverKind;
   readonly toMs: number;
 }
 
 /** Each takeover until the next begins. A scenario without any has one stretch in which somebody must forward. */
-function takeoversOf({ windows, timeline }: StageRecord, scenario: Scenario, endedMs: number): MeasuredWindow[] {
+function takeoversOf(
+  { windows, timeline, measured }: StageRecord,
+  scenario: Scenario,
+  endedMs: number,
+): MeasuredWindow[] {
   if (windows.length > 0) {
     return windows.map((window, i) => ({ ...window, toMs: windows[i + 1]?.triggerMs ?? endedMs }));
   }
   const triggerMs = timeline[0]?.atMs ?? endedMs;
-  const kind = scenario === coldStart ? 'unbounded' : 'silence';
-  return [{ from: scenario.from, to: scenario.to, kind, fromMs: triggerMs, triggerMs, toMs: endedMs }];
+  const kind = measured.length > 0 ? 'lossless' : isUnbounded(scenario) ? 'unbounded' : 'silence';
+  return [{ from: scenario.from, to: scenario.from, kind, fromMs: triggerMs, triggerMs, toMs: endedMs }];
 }
 
-function measureTakeover(wire: WireReport, family: 'ipv4' | 'ipv6', window: MeasuredWindow): Takeover {
+/** Before a cold start nobody forwards, and in a flood the machine itself drops packets and comes late. */
+function isUnbounded(scenario: Scenario): boolean {
+  return scenario === coldStart || scenario === synFlood;
+}
+
+function measureTakeover(
+  wire: WireReport,
+  family: Family,
+  window: MeasuredWindow,
+  { measured }: StageRecord,
+): Takeover {
   const { from, to, kind, fromMs, triggerMs, toMs } = window;
   const times = (name: 'a' | 'b'): Float64Array =>
     wire[name]![family].forwarded.filter((atMs) => atMs >= fromMs && atMs < toMs);
   const known = { from, to, kind, family, triggerMs };
   if (kind === 'unbounded') return { ...known, gap: undefined, oldTimes: times('b'), newTimes: times('a') };
+  if (kind === 'lossless') {
+    const gapMs = Math.max(0, ...measured.filter((each) => each.family === family).map((each) => each.gapMs));
+    const gap = { lastOldMs: triggerMs, firstNewMs: triggerMs, gapMs, overlapMs: 0, moves: 0 };
+    return { ...known, gap, oldTimes: times('a'), newTimes: times('b') };
+  }
   if (kind !== 'silence') {
     const [oldTimes, newTimes] = [times(from), times(to)];
     return { ...known, gap: measureGap(oldTimes, newTimes), oldTimes, newTimes };
@@ -140,14 +164,14 @@ function measureTakeover(wire: WireReport, family: 'ipv4' | 'ipv6', window: Meas
   return { ...known, gap: { ...gap, overlapMs: 0, moves: 0 }, oldTimes: times('a'), newTimes: times('b') };
 }
 
-function overlapOf(wire: WireReport, family: 'ipv4' | 'ipv6'): number {
+function overlapOf(wire: WireReport, family: Family): number {
   return measureOverlap(wire.a![family].forwarded, wire.b![family].forwarded);
 }
 
 function timelineOf({ timeline }: StageRecord, takeovers: readonly Takeover[], firstMs: number): TimelineEntry[] {
   const entries = [...timeline];
-  for (const { gap, from, to, family, kind } of takeovers) {
-    if (gap === undefined || kind === 'silence') continue;
+  for (const { gap, from, to, family } of takeovers) {
+    if (gap === undefined || from === to) continue;
     const suffix = takeovers.some((other) => other.family !== family) ? ` (${familyName[family]})` : '';
     entries.push({ atMs: gap.lastOldMs, what: `last packet forwarded by director ${from}${suffix}` });
     entries.push({ atMs: gap.firstNewMs, what: `first packet forwarded by director ${to}${suffix}` });
@@ -158,7 +182,7 @@ function timelineOf({ timeline }: StageRecord, takeovers: readonly Takeover[], f
 
 /** The first takeover with some margin, in slices of a round length. */
 function slicesAround(takeover: Takeover | undefined, firstMs: number): Slice[] {
-  if (takeover?.gap === undefined || takeover.kind === 'silence') return [];
+  if (takeover?.gap === undefined || takeover.from === takeover.to) return [];
   const { gap, oldTimes, newTimes } = takeover;
   const start = Math.min(gap.lastOldMs, gap.firstNewMs) - firstMs - marginMs;
   const end = Math.max(gap.lastOldMs, gap.firstNewMs) - firstMs + marginMs;

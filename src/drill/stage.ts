@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Family } from '../lib/ip-address.ts';
 import { monotonicMs } from './director.ts';
+import type { DrillSettings } from './engine.ts';
 import { isActive, readyTimeoutMs } from './health.ts';
 import type { DirectorName } from './lab/topology.ts';
 import type { WireReport } from './measure/capture.ts';
-import type { DrillOptions } from './options.ts';
 import type { Pair } from './pair.ts';
 import type { TimelineEntry } from './result.ts';
 
@@ -33,12 +34,14 @@ export type Check = (evidence: Evidence) => readonly string[];
 /** Where a scenario happens: what it does, notes and finds. */
 export interface Stage {
   readonly pair: Pair;
-  readonly options: DrillOptions;
+  readonly options: DrillSettings;
   readonly say: (text: string) => void;
   /** Brings a takeover about and waits until the new active forwards. Gives the moment of the trigger. */
   takeOver(from: DirectorName, to: DirectorName, kind: TakeoverKind, what: string, trigger: Trigger): Promise<number>;
   /** Enters a moment into the timeline. */
   note(what: string, atMs?: number): void;
+  /** For a scenario in which nobody takes over and nothing may be lost: the gap that a probe has found. */
+  measured(family: Family, gapMs: number): void;
   /** Something that did not hold. */
   fail(sentence: string): void;
   /** Something worth knowing. */
@@ -53,6 +56,7 @@ export type Trigger = () => number | Promise<number>;
 export interface StageRecord {
   readonly timeline: readonly TimelineEntry[];
   readonly windows: readonly TakeoverWindow[];
+  readonly measured: readonly { readonly family: Family; readonly gapMs: number }[];
   readonly failures: string[];
   readonly observations: string[];
   readonly checks: readonly Check[];
@@ -76,7 +80,9 @@ export function createStage(
   const { pair, options, say } = context;
   const timeline: TimelineEntry[] = [];
   const windows: TakeoverWindow[] = [];
-  const record = { timeline, windows, failures: [] as string[], observations: [] as string[], checks: [] as Check[] };
+  const measured: { family: Family; gapMs: number }[] = [];
+  const said = { failures: [] as string[], observations: [] as string[] };
+  const record = { timeline, windows, measured, ...said, checks: [] as Check[] };
   let settledMs = sinceMs;
   const note = (what: string, atMs = monotonicMs()): void => {
     timeline.push({ atMs, what });
@@ -98,6 +104,7 @@ export function createStage(
       settledMs = forwardedMs ?? monotonicMs();
       return triggerMs;
     },
+    measured: (family, gapMs) => measured.push({ family, gapMs }),
     fail: (sentence) => record.failures.push(sentence),
     tell: (sentence) => record.observations.push(sentence),
     check: (check) => record.checks.push(check),

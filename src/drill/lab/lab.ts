@@ -2,6 +2,7 @@
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { startRemote } from '../remote.ts';
 import { runTool, spawnTool } from './tool.ts';
 import type { Station, Topology } from './topology.ts';
 
@@ -30,6 +31,8 @@ export interface LabOptions {
   readonly prefix: string;
   /** False switches segmentation, receive merging and unfinished checksums off on every interface. */
   readonly offloads: boolean;
+  /** Stations that send by XDP: the switch's ports are made to take it. */
+  readonly xdpStations?: readonly string[];
 }
 
 /** The station that holds the bridges; the capture listens there. */
@@ -69,6 +72,7 @@ export async function buildLab(topology: Topology, options: LabOptions): Promise
   const nameOf = (stationName: string): string => `${options.prefix}${stationName}`;
   const names = [switchStation, ...topology.stations.map(({ name }) => name)].map(nameOf);
   const stationOf = (stationName: string): Station => topology.stations.find(({ name }) => name === stationName)!;
+  const xdpStations = options.xdpStations ?? [];
   const atSwitch = (commands: readonly string[]): Promise<string> =>
     runTool('ip', ['-netns', nameOf(switchStation), '-batch', '-'], [...commands, ''].join('\n'));
   const lab: Lab = {
@@ -100,8 +104,10 @@ export async function buildLab(topology: Topology, options: LabOptions): Promise
       await atSwitch(cableCommands(station, nameOf(stationName)));
       await furnish(station, nameOf(stationName));
       if (!options.offloads) await disableOffloads([station], nameOf);
+      if (xdpStations.includes(stationName)) await farEnds?.call('pass', portsOf(station));
     },
     remove: async () => {
+      await farEnds?.stop();
       for (const name of names) await runTool('ip', ['netns', 'delete', name]);
     },
   };
@@ -109,6 +115,8 @@ export async function buildLab(topology: Topology, options: LabOptions): Promise
   await atSwitch(switchCommands(topology, nameOf));
   await Promise.all(topology.stations.map((station) => furnish(station, nameOf(station.name))));
   if (!options.offloads) await disableOffloads(topology.stations, nameOf);
+  const farEnds = xdpStations.length === 0 ? undefined : startRemote(lab, switchStation, 'lab/far-ends');
+  for (const name of xdpStations) await farEnds?.call('pass', portsOf(stationOf(name)));
   return lab;
 }
 
@@ -159,6 +167,7 @@ async function furnish(station: Station, namespace: string): Promise<void> {
       `address add ${link.addresses.ipv6} dev ${link.interface} nodad`,
       `link set ${link.interface} up`,
     ]),
+    ...station.blackholes.map((network) => `route add blackhole ${network}`),
     ...Object.values(station.gateways ?? {}).map((gateway) => `route add default via ${gateway}`),
     '',
   ];

@@ -35,6 +35,8 @@ export interface Station {
   /** Extra addresses on `lo`, CIDR notation. */
   readonly loopbackAddresses: readonly string[];
   readonly gateways: PerFamily | undefined;
+  /** Networks that it drops packets to, CIDR notation. */
+  readonly blackholes: readonly string[];
   /** Below /proc/sys/net, beyond what every station has. */
   readonly settings: Readonly<Record<string, '0' | '1' | '2'>>;
 }
@@ -66,6 +68,11 @@ export const clientsNetworks = [
   { address: '203.0.113.0', prefixLength: 24 },
   { address: '2001:db8:3::', prefixLength: 64 },
 ] as const;
+/** Where a flood pretends to come from: nobody is there (RFC 2544, RFC 5180). The router drops what is sent to them. */
+export const floodNetworks = {
+  ipv4: { address: '198.18.0.0', prefixLength: 15 },
+  ipv6: { address: '2001:2::', prefixLength: 48 },
+} as const;
 export const probeAddresses: PerFamily = { ipv4: '203.0.113.20', ipv6: '2001:db8:3::14' };
 export const routerOnClients = {
   addresses: { ipv4: '203.0.113.1', ipv6: '2001:db8:3::1' },
@@ -93,7 +100,10 @@ export function describeTopology(forwarding: LabForwarding, realServerCount: num
   const stations = [
     station('client', [link('clients', 10)], { gateways: routerOnClients.addresses }),
     station('probe', [link('clients', 20)], { gateways: routerOnClients.addresses }),
-    station('router', [link('clients', 1), link('front', 1)], { settings: forwards }),
+    station('router', [link('clients', 1), link('front', 1)], {
+      settings: forwards,
+      blackholes: Object.values(floodNetworks).map(({ address, prefixLength }) => `${address}/${prefixLength}`),
+    }),
     ...(['a', 'b'] as const).map((name, i) => {
       const links = directorInterfaces.map((segment) => link(segment, 11 + i));
       return station(name, links, { gateways: routerOnFront });
@@ -119,7 +129,7 @@ function realServer(forwarding: LabForwarding, number: number): Station {
 }
 
 function station(name: string, links: readonly Link[], extra: Partial<Station>): Station {
-  return { name, links, loopbackAddresses: [], gateways: undefined, settings: {}, ...extra };
+  return { name, links, loopbackAddresses: [], gateways: undefined, blackholes: [], settings: {}, ...extra };
 }
 
 function link(segment: Segment, host: number): Link {

@@ -59,7 +59,7 @@ serveRemote({
       virtual: virtualAddresses.map(bytesOf),
     };
     for (const [director, names] of Object.entries(ports)) {
-      const arrivals = names.map((name) => watchArrivals(name, exceptSync));
+      const arrivals = names.map((name) => watchArrivals(name, exceptNoise));
       watched.set(director, { arrivals, notes: { ipv4: createNotes(), ipv6: createNotes() } });
     }
     setInterval(drain, drainEveryMs);
@@ -69,7 +69,7 @@ serveRemote({
     drain();
     const station = watched.get(director)!;
     for (const arrivals of station.arrivals) arrivals.close();
-    station.arrivals = names.map((name) => watchArrivals(name, exceptSync));
+    station.arrivals = names.map((name) => watchArrivals(name, exceptNoise));
   },
   clear: () => {
     drain();
@@ -135,14 +135,28 @@ function measureOffsetMs(): number {
   return Date.now() - Number(process.hrtime.bigint()) / 1e6;
 }
 
-/** Synchronisation may fill the wire and tells nothing here: UDP to a multicast address stays out of the ring. */
-const exceptSync: readonly Instruction[] = [
-  [0x28, 0, 0, 12], // ldh [12]: EtherType
-  [0x15, 0, 4, 0x0800], // jeq IPv4, else all of it
-  [0x30, 0, 0, 23], // ldb [23]: protocol
-  [0x15, 0, 2, 17], // jeq UDP, else all of it
-  [0x30, 0, 0, 30], // ldb [30]: first byte of the destination
-  [0x35, 1, 0, 224], // jge multicast: drop
-  [0x06, 0, 0, 128], // ret 128
-  [0x06, 0, 0, 0], // ret 0
+/**
+ * Synchronisation may fill the wire and tells nothing here: UDP to a multicast address stays out of the ring. So does what
+ * comes from or goes to the networks of a flood, 198.18.0.0/15 and 2001:2::/32.
+ */
+const exceptNoise: readonly Instruction[] = [
+  [0x28, 0, 0, 12], // 0: ldh [12]: EtherType
+  [0x15, 0, 10, 0x0800], // 1: jeq IPv4, else 12
+  [0x20, 0, 0, 26], // 2: ld [26]: source
+  [0x54, 0, 0, 0xfffe_0000], // 3: and
+  [0x15, 13, 0, 0xc612_0000], // 4: jeq 18
+  [0x20, 0, 0, 30], // 5: ld [30]: destination
+  [0x54, 0, 0, 0xfffe_0000], // 6: and
+  [0x15, 10, 0, 0xc612_0000], // 7: jeq 18
+  [0x30, 0, 0, 23], // 8: ldb [23]: protocol
+  [0x15, 0, 7, 17], // 9: jeq UDP, else 17
+  [0x30, 0, 0, 30], // 10: ldb [30]: first byte of the destination
+  [0x35, 6, 5, 224], // 11: jge multicast: 18, else 17
+  [0x15, 0, 4, 0x86dd], // 12: jeq IPv6, else 17
+  [0x20, 0, 0, 22], // 13: ld [22]: source
+  [0x15, 3, 0, 0x2001_0002], // 14: jeq 18
+  [0x20, 0, 0, 38], // 15: ld [38]: destination
+  [0x15, 1, 0, 0x2001_0002], // 16: jeq 18, else 17
+  [0x06, 0, 0, 128], // 17: ret 128
+  [0x06, 0, 0, 0], // 18: ret 0
 ];

@@ -73,9 +73,10 @@ export async function freezeAndContinue(stage: Stage, durationMs: number): Promi
   const continuedMs = await stage.takeOver('b', 'a', 'planned', 'SIGCONT to director a', () => a.resume());
   const untilMs = monotonicMs();
   stage.check(({ wire }) =>
-    stage.pair.families.flatMap((family) =>
-      silenceAfter(wire.a![family], continuedMs, untilMs, activeDownIntervalMs('a', stage.options.advertIntervalMs)),
-    ),
+    stage.pair.families.flatMap((family) => [
+      ...silenceBeforeClaim({ a: wire.a![family], b: wire.b![family] }, frozenAtMs, continuedMs),
+      ...silenceAfter(wire.a![family], continuedMs, untilMs, activeDownIntervalMs('a', stage.options.advertIntervalMs)),
+    ]),
   );
 }
 
@@ -94,6 +95,18 @@ export async function loseLink(stage: Stage, durationMs: number): Promise<void> 
     stage.fail('director a became active again while its link was down');
   }
   await stage.takeOver('b', 'a', 'planned', "director a's front link comes up", set(true));
+}
+
+/** The kernel may forward for a frozen director until its lease is over, and its peer claims the addresses after that only. */
+export function silenceBeforeClaim(
+  wire: Readonly<Record<'a' | 'b', Sent>>,
+  frozenAtMs: number,
+  continuedMs: number,
+): string[] {
+  const claim = wire.b.signs.find(({ kind, atMs }) => kind === 'advertisement' && atMs > frozenAtMs);
+  if (claim === undefined) return [];
+  const late = wire.a.forwarded.filter((atMs) => atMs >= claim.atMs && atMs < continuedMs).length;
+  return late === 0 ? [] : [`director a, frozen, forwarded ${late} packets after director b had claimed the addresses`];
 }
 
 /** A sentence for everything that a continued director sent before its turn had come. */

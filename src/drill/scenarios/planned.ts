@@ -16,26 +16,6 @@ export const handover: Scenario = {
   run: (stage) => handOver(stage, 'a', 'b'),
 };
 
-export const restart: Scenario = {
-  ...{ from: 'a', to: 'b' },
-  run: async (stage) => {
-    const { a } = stage.pair.directors;
-    let ended: Promise<number | undefined> = Promise.resolve(undefined);
-    await stage.takeOver('a', 'b', 'planned', 'SIGTERM to director a', () => {
-      const atMs = monotonicMs();
-      ended = a.terminate(terminateTimeoutMs);
-      return atMs;
-    });
-    const code = await ended;
-    if (code !== 0) stage.fail(`director a did not exit with 0 after SIGTERM (${code ?? 'killed'})`);
-    await stage.takeOver('b', 'a', 'planned', 'director a is started again', () => {
-      const atMs = monotonicMs();
-      a.start();
-      return atMs;
-    });
-  },
-};
-
 export const reload: Scenario = {
   ...{ from: 'a', to: 'a' },
   run: async (stage) => {

@@ -4,6 +4,7 @@ import { serveRemote } from '../remote.ts';
 import { createFlowClient, type FlowClient } from './flow-client.ts';
 import { createSessionEnd, type SessionEnd } from './session.ts';
 import { type Breakage, createStallClock, type StallClock, type StallReport } from './stall-clock.ts';
+import { createVisitors, type Visitors } from './visitors.ts';
 import { createWheel, type Wheel } from './wheel.ts';
 
 // The clients' side of the sessions: one process holds them all, and judges each as its user would.
@@ -51,6 +52,7 @@ let wheel: Wheel<ClientSession>;
 let nextSession = 0;
 let sessions: ClientSession[] = [];
 let flows: FlowClient;
+let visitors: Visitors;
 
 serveRemote({
   start: (given: TrafficOptions) => {
@@ -60,6 +62,7 @@ serveRemote({
     });
     setInterval(watch, watchEveryMs);
     flows = createFlowClient(given);
+    visitors = createVisitors(given, takeNumber);
   },
   /** Opens sessions until `count` live, and waits until each has had data verified both ways. Gives how many are new. */
   fill: async (count: number, timeoutMs: number) => {
@@ -70,6 +73,8 @@ serveRemote({
   /** Opens that many more. */
   open: openMany,
   count: () => sessions.filter(isAlive).length,
+  startVisits: (perSecond: number) => visitors.start(perSecond),
+  endVisits: () => visitors.stop(),
   fillFlows: (count: number, timeoutMs: number) => flows.fill(count, timeoutMs),
   reportFlows: () => flows.report(),
   /** Forgets the stalls so far. Gives how many sessions live. */
@@ -107,9 +112,13 @@ async function openMany(count: number, timeoutMs: number): Promise<void> {
   await Promise.all(Array.from({ length: connectingMax }, worker));
 }
 
-function open(timeoutMs: number): Promise<void> {
-  const number = nextSession;
+function takeNumber(): number {
   nextSession += 1;
+  return nextSession - 1;
+}
+
+function open(timeoutMs: number): Promise<void> {
+  const number = takeNumber();
   const host = options.addresses[number % options.addresses.length]!;
   const socket = connect({ host, port: options.port, noDelay: true });
   const end = createSessionEnd({ session: number, direction: 0, seed: options.seed });

@@ -7,8 +7,8 @@ import { scenarioNames } from '../../../src/drill/scenario-names.ts';
 const defaults = {
   scenarios: ['kill', 'failback', 'handover', 'freeze'],
   forwardings: ['direct-route', 'masquerade'],
-  ...{ family: 'ipv4', sessions: 1000, flows: 200, advertIntervalMs: 100, engine: 'portable' },
-  ...{ offloads: true, sync: true, json: false },
+  ...{ family: 'ipv4', sessions: 1000, flows: 200, advertIntervalMs: 100, engine: 'auto' },
+  ...{ sync: true, json: false },
 };
 
 for (const [line, changed] of [
@@ -20,6 +20,7 @@ for (const [line, changed] of [
   ['--forwarding masquerade', { forwardings: ['masquerade'] }],
   ['--sessions 5 --advert-int 0.01 --json', { sessions: 5, advertIntervalMs: 10, json: true }],
   ['--sync off --scenario handover', { sync: false, scenarios: ['handover'] }],
+  ['--engine portable --offloads on', { engine: 'portable', offloads: true }],
   ['--engine xdp --offloads off --advert-int 1', { engine: 'xdp', offloads: false, advertIntervalMs: 1000 }],
 ] as const) {
   test(`baton drill ${line}`, () => {
@@ -38,6 +39,8 @@ for (const [line, sentence] of [
   ['--sessions 1e3', "--sessions is a number from 1 to 20000, not '1e3'"],
   ['--advert-int 0.015', "--advert-int is a number of seconds from 0.01 to 10 in steps of 0.01, not '0.015'"],
   ['--offloads maybe', "--offloads is one of on, off, not 'maybe'"],
+  ['--engine quartz', "--engine is one of auto, xdp, portable, not 'quartz'"],
+  ['--engine xdp --offloads on', '--offloads on leaves checksums unfinished, which --engine xdp cannot see'],
   ['--frost', "Unknown option '--frost'"],
 ] as const) {
   test(`baton drill ${line} is wrong usage`, () => {

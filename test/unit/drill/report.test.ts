@@ -30,8 +30,10 @@ const observation: Observation = {
 
 test('a passed drill is reported with its timeline, its drawing and its figures', () => {
   assert.equal(
-    renderReport(summarise([judge(observation)], [])),
-    `kill -9 of the active director, direct-route, ipv4, a -> b
+    renderReport(summarise({ engine: 'portable' }, [judge(observation)], [])),
+    `engine: portable
+
+kill -9 of the active director, direct-route, ipv4, a -> b
 
       +0.0 ms  kill -9 of every process of director a
       +0.2 ms  last packet forwarded by director a
@@ -62,8 +64,10 @@ test('a failed drill says everything that did not hold', () => {
     slices: [],
     traffic: { ...observation.traffic, broken },
   });
-  const lines = renderReport(summarise([judge(observation), failed], ['director a did not end'])).split('\n');
-  assert.deepEqual(lines.slice(18), [
+  const lines = renderReport(
+    summarise({ engine: 'portable' }, [judge(observation), failed], ['director a did not end']),
+  ).split('\n');
+  assert.deepEqual(lines.slice(20), [
     'kill -9 of the active director, direct-route, ipv4, a -> b',
     '',
     '      +0.0 ms  kill -9 of every process of director a',
@@ -95,7 +99,7 @@ test('in a split two active directors and broken sessions are figures, not failu
   assert.deepEqual(result.bounds, { gapMs: 391.4, overlapMs: undefined, broken: undefined });
   assert.equal(result.twoActiveMs, 1_600);
   assert.match(
-    renderReport(summarise([result], [])),
+    renderReport(summarise({ engine: 'portable' }, [result], [])),
     /two active at once: 1600 ms \(to be expected here\), packets of both in turn: 4 ms\n/,
   );
 });

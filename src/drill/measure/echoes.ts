@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What became of the questions of a stretch of time. */
+export interface EchoReport {
+  readonly sent: number;
+  readonly lost: number;
+  /** From the first of the most questions lost in a row until the next that was answered. 0 when none was lost. */
+  readonly gapMs: number;
+}
+
+/** Numbered questions, when each was sent, and which were answered. */
+export interface Echoes {
+  /** Gives the number of the question, from 0 one by one. */
+  send(nowMs: number): number;
+  answer(sequence: number): void;
+  /** How many there have been. */
+  readonly count: number;
+  /** Of the questions numbered `from` to before `to`. A row of losses that has no end lasts to `nowMs`. */
+  report(from: number, to: number, nowMs: number): EchoReport;
+}
+
+export function createEchoes(): Echoes {
+  const sentAtMs: number[] = [];
+  const answered: boolean[] = [];
+  return {
+    send: (nowMs) => {
+      answered.push(false);
+      return sentAtMs.push(nowMs) - 1;
+    },
+    answer: (sequence) => {
+      if (sequence < answered.length) answered[sequence] = true;
+    },
+    get count() {
+      return answered.length;
+    },
+    report: (from, to, nowMs) => {
+      let lost = 0;
+      let gapMs = 0;
+      let row = 0;
+      for (let i = from; i < to; i += 1) {
+        row = answered[i] ? 0 : row + 1;
+        if (row === 0) continue;
+        lost += 1;
+        gapMs = Math.max(gapMs, (sentAtMs[i + 1] ?? nowMs) - sentAtMs[i - row + 1]!);
+      }
+      return { sent: to - from, lost, gapMs };
+    },
+  };
+}

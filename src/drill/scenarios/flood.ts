@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { DirectorStatus } from '../../director/status.ts';
+import { isActive, readyTimeoutMs } from '../health.ts';
+import { floodNetworks, routerOnClients, servicePort, virtualAddresses } from '../lab/topology.ts';
+import type { EchoReport } from '../measure/echoes.ts';
+import type { FloodOptions, FloodReport } from '../measure/flood.ts';
+import { startRemote } from '../remote.ts';
+import { round } from '../result.ts';
+import type { Scenario, Stage } from '../stage.ts';
+import { readTable } from '../table.ts';
+import type { VisitReport } from '../traffic/visitors.ts';
+import { reportEchoes, startEchoProbes } from './echo.ts';
+
+// One million SYNs that nobody follows up, among sessions that go on and visitors who come anew.
+
+const synCount = 1_000_000;
+/** As many as the machine can send beside everything else that it does, at most these a second. */
+const synRate = 100_000;
+const visitsPerSecond = 50;
+const visitShareMin = 0.9;
+
+export const synFlood: Scenario = {
+  ...{ from: 'a', to: 'a' },
+  run: async (stage) => {
+    const { pair, say, note } = stage;
+    const { a } = pair.directors;
+    const before = await a.await('active', isActive, readyTimeoutMs);
+    const tableBefore = await readTable(a);
+    const flood = startRemote(pair.lab, 'probe', 'measure/flood');
+    const echoProbes = await startEchoProbes(stage);
+    await pair.client.call('startVisits', visitsPerSecond);
+    say(`${synCount} SYNs from as many addresses`);
+    note('the flood begins');
+    const { sent, elapsedMs } = await flood.call<FloodReport>('run', floodOptions(stage));
+    note('the flood is over');
+    const visits = await pair.client.call<VisitReport>('endVisits');
+    const echoes = await reportEchoes(echoProbes);
+    await Promise.all([flood.stop(), ...echoProbes.map(({ remote }) => remote.stop())]);
+    const after = await a.await('active', isActive, readyTimeoutMs);
+    stage.tell(
+      `${sent} SYNs in ${(elapsedMs / 1_000).toFixed(1)} s, ${Math.round((sent * 1_000) / elapsedMs)} a second`,
+    );
+    judgeVisits(stage, visits);
+    judgeEchoes(stage, echoes);
+    judgeCounters(stage, before, after);
+    const table = await readTable(a);
+    const forgotten = [...tableBefore].filter(([key, value]) => table.get(key) !== value).length;
+    if (forgotten > 0) stage.fail(`${forgotten} of ${tableBefore.size} connections were forgotten or changed`);
+  },
+};
+
+function floodOptions({ pair }: Stage): FloodOptions {
+  const link = pair.topology.stations.find(({ name }) => name === 'probe')!.links[0]!;
+  const macAddresses = { sourceMac: link.macAddress, gatewayMac: routerOnClients.macAddress };
+  return {
+    interface: link.interface,
+    routes: pair.families.map((family) => ({
+      source: floodNetworks[family].address,
+      destination: virtualAddresses[family],
+      port: servicePort,
+      ...macAddresses,
+    })),
+    // Of an IPv6 address the last 32 bits are drawn.
+    prefixLengths: pair.families.map((family) => (family === 'ipv4' ? floodNetworks.ipv4.prefixLength : 0)),
+    count: synCount,
+    rate: synRate,
+  };
+}
+
+function judgeVisits(stage: Stage, { attempted, succeeded, durationMs }: VisitReport): void {
+  const { p50, p99, max } = durationMs;
+  const percent = attempted === 0 ? 0 : Math.floor((succeeded * 1_000) / attempted) / 10;
+  const times = `p50 ${round(p50)} ms, p99 ${round(p99)} ms, max ${round(max)} ms`;
+  stage.tell(`new connections meanwhile: ${succeeded} of ${attempted} succeeded (${percent} %), ${times}`);
+  if (succeeded <= attempted * visitShareMin) {
+    stage.fail(`only ${percent} % of new connections succeeded, not over ${visitShareMin * 100} %`);
+  }
+}
+
+function judgeEchoes(stage: Stage, echoes: readonly EchoReport[]): void {
+  for (const { sent, lost } of echoes) {
+    stage.tell(`UDP probe of one a millisecond: ${lost} of ${sent} lost (${((lost * 100) / sent).toFixed(2)} %)`);
+  }
+}
+
+/** Every SYN has reached the director, and half-open connections made room for each other. */
+function judgeCounters(stage: Stage, { engine: before }: DirectorStatus, { engine: after }: DirectorStatus): void {
+  const evicted = after.halfOpenEvictions - before.halfOpenEvictions;
+  stage.tell(
+    `director a: ${after.halfOpenConnections} half-open, ${after.establishedConnections} established, ${evicted} half-open evicted`,
+  );
+  if (evicted === 0) stage.fail('no half-open connection was evicted: the flood did not reach its limit');
+}
