@@ -64,10 +64,19 @@ export class Daemon {
   readonly finished: Promise<Finished>;
   readonly #output = { stdout: '', stderr: '' };
 
-  /** `prefix`: a command that runs the daemon, as `setpriv` does. Each daemon leads a process group of its own. */
-  constructor(namespace: Namespace, runDirectory: string, args: readonly string[], prefix: readonly string[] = []) {
+  /**
+   * `prefix`: a command that runs the daemon, as `setpriv` does. Each daemon leads a process group of its own. `script`:
+   * of another build.
+   */
+  constructor(
+    namespace: Namespace,
+    runDirectory: string,
+    args: readonly string[],
+    prefix: readonly string[] = [],
+    script: string = baton,
+  ) {
     this.runDirectory = runDirectory;
-    const command = [...prefix, process.execPath, baton, ...args, '--run-dir', runDirectory];
+    const command = [...prefix, process.execPath, script, ...args, '--run-dir', runDirectory];
     this.child = spawn('ip', ['netns', 'exec', namespace.name, ...command], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
