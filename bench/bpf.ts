@@ -15,8 +15,12 @@ const BPF_PROG_TEST_RUN = 10;
 const BPF_PROG_TYPE_XDP = 6;
 const BPF_MAP_TYPE_ARRAY = 2;
 const BPF_F_MMAPABLE = 0x400;
+const BPF_PSEUDO_MAP_FD = 1;
 const BPF_PSEUDO_MAP_VALUE = 2;
 const BPF_F_TEST_XDP_LIVE_FRAMES = 2;
+const BPF_F_XDP_HAS_FRAGS = 0x20;
+/** enum bpf_attach_type */
+const BPF_XDP = 37;
 const attributeLength = 128;
 const logLength = 64 * 1024;
 const pageLength = 4096;
@@ -31,9 +35,11 @@ const systemCall = koffi
   async(...parameters: [...Parameters<Call>, (error: Error | null, returned: number) => void]): void;
 };
 
-export const Helper = { ktimeGetNs: 5, getPrandomU32: 7, redirect: 23 } as const;
+export const Helper = { ktimeGetNs: 5, getPrandomU32: 7, redirect: 23, redirectMap: 51 } as const;
 /** enum xdp_action */
 export const xdpDrop = 1;
+export const xdpPass = 2;
+export const xdpTransmit = 3;
 
 export const moveImmediate = (to: number, value: number): Instruction => encode(0xb7, to, 0, 0, value);
 export const move = (to: number, from: number): Instruction => encode(0xbf, to, from, 0, 0);
@@ -42,9 +48,14 @@ export const add = (to: number, from: number): Instruction => encode(0x0f, to, f
 export const andImmediate = (to: number, value: number): Instruction => encode(0x57, to, 0, 0, value);
 export const xorImmediate = (to: number, value: number): Instruction => encode(0xa7, to, 0, 0, value);
 export const shiftRight = (to: number, bits: number): Instruction => encode(0x77, to, 0, 0, bits);
+export const shiftLeft = (to: number, bits: number): Instruction => encode(0x67, to, 0, 0, bits);
+export const xor = (to: number, from: number): Instruction => encode(0xaf, to, from, 0, 0);
+export const multiplyImmediate = (to: number, value: number): Instruction => encode(0x27, to, 0, 0, value);
 /** On 32 bits, which clears the upper half. */
 export const remainder32 = (to: number, by: number): Instruction => encode(0x9c, to, by, 0, 0);
 export const toBigEndian16 = (to: number): Instruction => encode(0xdc, to, 0, 0, 16);
+export const load8 = (to: number, from: number, offset: number): Instruction => encode(0x71, to, from, offset, 0);
+export const load16 = (to: number, from: number, offset: number): Instruction => encode(0x69, to, from, offset, 0);
 export const load32 = (to: number, from: number, offset: number): Instruction => encode(0x61, to, from, offset, 0);
 export const load64 = (to: number, from: number, offset: number): Instruction => encode(0x79, to, from, offset, 0);
 export const store64 = (at: number, offset: number, from: number): Instruction => encode(0x7b, at, from, offset, 0);
@@ -53,6 +64,13 @@ export const loadMapValue = (to: number, mapFd: number): Instruction[] => [
   encode(0x18, to, BPF_PSEUDO_MAP_VALUE, 0, mapFd),
   0n,
 ];
+/** Takes the place of two instructions. */
+export const loadMap = (to: number, mapFd: number): Instruction[] => [
+  encode(0x18, to, BPF_PSEUDO_MAP_FD, 0, mapFd),
+  0n,
+];
+export const store8 = (at: number, offset: number, from: number): Instruction => encode(0x73, at, from, offset, 0);
+export const store32 = (at: number, offset: number, from: number): Instruction => encode(0x63, at, from, offset, 0);
 export const store16 = (at: number, offset: number, from: number): Instruction => encode(0x6b, at, from, offset, 0);
 export const storeImmediate32 = (at: number, offset: number, value: number): Instruction =>
   encode(0x62, at, 0, offset, value);
@@ -65,8 +83,11 @@ export const jump = (skip: number): Instruction => encode(0x05, 0, 0, skip, 0);
 export const call = (helper: number): Instruction => encode(0x85, 0, 0, 0, helper);
 export const exit = (): Instruction => encode(0x95, 0, 0, 0, 0);
 
-/** Loads an XDP program and gives its descriptor. Throws with the verifier's last words. */
-export function loadXdpProgram(instructions: readonly Instruction[]): number {
+/**
+ * Loads an XDP program and gives its descriptor. Throws with the verifier's last words. `fragments`: a device map takes
+ * only programs that agree in whether they take packets of several pieces.
+ */
+export function loadXdpProgram(instructions: readonly Instruction[], { fragments = false } = {}): number {
   const code = pinnedMemory(instructions.length * 8);
   const log = pinnedMemory(logLength);
   const license = pinnedMemory(16);
@@ -82,6 +103,8 @@ export function loadXdpProgram(instructions: readonly Instruction[]): number {
   view.setUint32(24, 1, true);
   view.setUint32(28, logLength, true);
   view.setBigUint64(32, BigInt(log.address), true);
+  if (fragments) view.setUint32(44, BPF_F_XDP_HAS_FRAGS, true);
+  view.setUint32(68, BPF_XDP, true);
   const fd = systemCall(systemCallNumber, BPF_PROG_LOAD, attribute.address, attributeLength);
   if (fd >= 0) return fd;
   const said = new TextDecoder().decode(log.bytes.subarray(0, log.bytes.indexOf(0))).trim();
@@ -123,6 +146,21 @@ export function runLiveFrames(programFd: number, frame: Uint8Array): void {
     // What the kernel says that it did is in the way of the next order.
     runLiveFrames(programFd, input.bytes);
   });
+}
+
+/** Runs the program on so many live frames and returns when it has; what the frames set off is done too, or nearly. */
+export function runLiveFramesOnce(programFd: number, frame: Uint8Array, count: number): void {
+  const input = pinnedMemory(frame.length);
+  input.bytes.set(frame);
+  const attribute = pinnedMemory(attributeLength);
+  const view = new DataView(attribute.bytes.buffer, attribute.bytes.byteOffset);
+  view.setUint32(0, programFd, true);
+  view.setUint32(8, frame.length, true);
+  view.setBigUint64(16, BigInt(input.address), true);
+  view.setUint32(32, count, true);
+  view.setUint32(64, BPF_F_TEST_XDP_LIVE_FRAMES, true);
+  if (systemCall(systemCallNumber, BPF_PROG_TEST_RUN, attribute.address, attributeLength) >= 0) return;
+  throw new Error(`the kernel does not send live frames (${errnoName(errno())}); it takes Linux 5.18 and root`);
 }
 
 function encode(code: number, to: number, from: number, offset: number, immediate: number): Instruction {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync, writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, loadavg, release } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { prepareSandbox } from '../src/drill/lab/lab.ts';
 import { leaveWithParent } from '../src/drill/lab/sandbox.ts';
@@ -9,6 +8,7 @@ import { baton, type Contestant, end, haproxy, nftables, startWebServers } from 
 import { buildGround } from './ground.ts';
 import { type HttpFigures, measureHttp } from './http.ts';
 import { measureLossless, type PacketFigures } from './lossless.ts';
+import { describeLoad, describeMachine } from './machine.ts';
 import { httpTable, packetTable } from './report.ts';
 
 // The first process of the sandbox: when it ends, everything in the sandbox does.
@@ -92,16 +92,4 @@ async function inTurn<Figures>(
     }
   }
   return results;
-}
-
-function describeMachine(): string {
-  const model = cpus()[0]?.model.trim() ?? 'unknown processor';
-  return `${availableParallelism()} processors (${model}), Linux ${release()}, Node.js ${process.version}; load average ${describeLoad()}`;
-}
-
-function describeLoad(): string {
-  const processes = readFileSync('/proc/loadavg', 'latin1').split(' ')[3];
-  return `${loadavg()
-    .map((load) => load.toFixed(2))
-    .join(' ')} (${processes})`;
 }

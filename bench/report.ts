@@ -50,11 +50,12 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-function thousands(value: number): string {
+export function thousands(value: number): string {
   return (value / 1000).toFixed(1);
 }
 
-function render(title: string, head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A table of text, columns aligned. */
+export function render(title: string, head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]!.length)));
   const line = (row: readonly string[]): string =>
     row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ');

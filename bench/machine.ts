@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, release } from 'node:os';
+
+/** What figures are worth nothing without. */
+export function describeMachine(): string {
+  const model = cpus()[0]?.model.trim() ?? 'unknown processor';
+  return `${availableParallelism()} processors (${model}), Linux ${release()}, Node.js ${process.version}; load average ${describeLoad()}`;
+}
+
+export function describeLoad(): string {
+  const processes = readFileSync('/proc/loadavg', 'latin1').split(' ')[3];
+  return `${loadavg()
+    .map((load) => load.toFixed(2))
+    .join(' ')} (${processes})`;
+}
