@@ -113,7 +113,7 @@ standalone int take_error(__u32 now)
 	for (int i = 0; i < 4; i++) {
 		__u64 budget = READ_ONCE(totals.error_budget);
 		__u32 tokens = (__u32)budget;
-		__u32 elapsed = now - (__u32)(budget >> 32);
+		__u32 elapsed = age_of(budget >> 32, now);
 		__u64 next;
 
 		tokens = elapsed >= ERRORS_BURST ? ERRORS_BURST : tokens + elapsed * ERRORS_PER_MS;

@@ -35,7 +35,7 @@ static __always_inline __u32 protocol_of(__u32 head)
 
 static __always_inline int has_expired(struct entry *entry, __u32 now)
 {
-	return now - READ_ONCE(entry->last_seen) >= READ_ONCE(entry->timeout);
+	return age_of(READ_ONCE(entry->last_seen), now) >= READ_ONCE(entry->timeout);
 }
 
 static __always_inline __u64 mix64(__u64 hash)

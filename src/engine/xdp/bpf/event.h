@@ -19,7 +19,7 @@ static __always_inline int write_record(__u32 *words, struct entry *entry, int i
 			     (is_template(head) ? 1 << 28 : 0);
 	words[RECORD_PORTS] = bpf_ntohl(entry->ports);
 	words[RECORD_REAL_PORT] = bpf_ntohs(destination->port);
-	words[RECORD_IDLE] = now - READ_ONCE(entry->last_seen);
+	words[RECORD_IDLE] = age_of(READ_ONCE(entry->last_seen), now);
 	words[RECORD_TIMEOUT] = READ_ONCE(entry->timeout);
 	if (ipv6) {
 		struct entry6 *outer = outer6(entry);

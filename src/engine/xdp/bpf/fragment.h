@@ -100,7 +100,7 @@ static __always_inline struct datagram *find_datagram(const struct packet *packe
 
 	name_datagram(&name, packet);
 	datagram = bpf_map_lookup_elem(&datagrams, &name);
-	if (!datagram || packet->now - datagram->started_at < DATAGRAM_TIMEOUT)
+	if (!datagram || age_of(datagram->started_at, packet->now) < DATAGRAM_TIMEOUT)
 		return datagram;
 	bpf_map_delete_elem(&datagrams, &name);
 	return 0;

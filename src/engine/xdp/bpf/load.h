@@ -94,7 +94,7 @@ static __always_inline int is_overloaded(__u32 number, __u32 now)
 	rate_max = READ_ONCE(destination->rate_max);
 	if (likely(rate_max == 0))
 		return 0;
-	return now - READ_ONCE(load->rate_since) < RATE_PERIOD && READ_ONCE(load->rate_count) >= rate_max;
+	return age_of(READ_ONCE(load->rate_since), now) < RATE_PERIOD && READ_ONCE(load->rate_count) >= rate_max;
 }
 
 /* A new connection counts against the rate. */
@@ -108,7 +108,7 @@ static __always_inline void count_rate(__u32 number, __u32 now)
 	load = load_of(number);
 	if (!load)
 		return;
-	if (now - READ_ONCE(load->rate_since) >= RATE_PERIOD) {
+	if (age_of(READ_ONCE(load->rate_since), now) >= RATE_PERIOD) {
 		WRITE_ONCE(load->rate_since, now);
 		WRITE_ONCE(load->rate_count, 1);
 	} else {

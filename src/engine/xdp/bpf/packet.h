@@ -180,6 +180,17 @@ static __always_inline void read_clock(struct packet *packet)
 	packet->now = packet->now_ns / 1000000;
 }
 
+/* The clocks of two processors may be this far apart, in milliseconds, and much less. */
+#define CLOCK_SPREAD_MAX 60000u
+
+/* How long ago something was, in milliseconds. What another processor's clock puts ahead of now is now. */
+static __always_inline __u32 age_of(__u32 then, __u32 now)
+{
+	__u32 age = now - then;
+
+	return unlikely(age > -CLOCK_SPREAD_MAX) ? 0 : age;
+}
+
 static __always_inline struct port *port_of(__u32 interface_index)
 {
 	__u32 key = interface_index & (PORTS - 1);

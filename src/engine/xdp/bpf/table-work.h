@@ -102,7 +102,7 @@ static __always_inline int inspect(struct entry *entry, struct work *work, int i
 	}
 	if (!(head & ENTRY_PUBLISHED))
 		return 0;
-	since_published = work->now - READ_ONCE(entry->stamp);
+	since_published = age_of(READ_ONCE(entry->stamp), work->now);
 	if ((__u64)since_published * REFRESHES_PER_TIMEOUT < READ_ONCE(entry->timeout))
 		return 0;
 	/* Not when no packet has come since. */
