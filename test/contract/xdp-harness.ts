@@ -167,6 +167,11 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#engine = this.#start();
   }
 
+  /** Another processor has the next packet, whose clock is a little behind. */
+  lag(ms: number): void {
+    this.#setTime(this.#timeMs - ms);
+  }
+
   /** Clients on the link of which the kernel does not know the MAC address, as the program has reported them. */
   get missed(): readonly string[] {
     return this.#hops.missed;

@@ -23,6 +23,18 @@ export function xdpStories(): void {
     assert.equal((await scene.client({ flags: 'S' })).length, 1);
   });
 
+  test('xdp: a connection is not over for a processor whose clock is behind that of another', async () => {
+    const { scene, xdp } = await opened();
+    await scene.handshake();
+    xdp.lag(4);
+    assert.equal((await scene.server({ flags: 'A' })).length, 1);
+    assert.equal((await scene.client({ flags: 'A' })).length, 1);
+    await scene.engine.advance(0);
+    assert.deepEqual(await scene.table(), ['ESTABLISHED 198.51.100.7:40000 > 10.0.0.1:8080 local 900']);
+    xdp.lag(4);
+    assert.match((await scene.table())[0]!, / local 900$/, 'nor has it been idle for 49 days');
+  });
+
   test('xdp: replies go to where a client’s own packet came from, while the kernel is asked for its MAC address', async () => {
     const { scene, xdp } = await opened();
     xdp.forgetNeighbours();
