@@ -50,6 +50,11 @@ export interface EngineUnderTest {
 export interface EngineLimits {
   readonly halfOpenMax: number;
   readonly establishedMax: number;
+  /**
+   * An engine that keeps half-open entries in order in a ring: its positions, a power of two. Absent: as many as a director
+   * gives it for so many entries.
+   */
+  readonly ringSize?: number;
 }
 
 /** What an engine may not have, because of where it gets its packets: stories about it are skipped, and say why. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { XdpInterface } from '../../src/engine/xdp/addresses.ts';
-import type { BpfObject, BpfRingReader } from '../../src/engine/xdp/bpf-object.ts';
+import type { BpfLoadSettings, BpfObject, BpfRingReader } from '../../src/engine/xdp/bpf-object.ts';
 import { XdpConnectionPort } from '../../src/engine/xdp/connection-port.ts';
 import { Globals, Maps } from '../../src/engine/xdp/layout/maps.ts';
 import { SettingsLayout } from '../../src/engine/xdp/layout/structs.ts';
@@ -99,13 +99,21 @@ function takeObject(limits: EngineLimits): LoadedObject {
   if (at >= 0) return idle.splice(at, 1)[0]!;
   const sizes = { ...limits, destinationsMax: 256, servicesMax: 64, slotsMax: 4096 };
   const host = { processors: possibleCpuCount(), clockLagNs: 0, hashSeed: 42n, testClock: true };
-  const object = loadBpfObject(loadSettings(sizes, host));
+  const settings = loadSettings(sizes, host);
+  const object = loadBpfObject(limits.ringSize === undefined ? settings : withRing(settings, limits.ringSize));
   const fresh = new Map(
     [...mappedArrays(object)].map(([name, bytes]): [string, Uint8Array] => [name, Uint8Array.from(bytes)]),
   );
   const events = openRingReader(object.maps.get('events')!);
   const missingNeighbours = openRingReader(object.maps.get('missing_neighbours')!);
   return { key, object: { ...object, close: () => undefined }, events, missingNeighbours, fresh };
+}
+
+function withRing({ constants, mapSizes }: BpfLoadSettings, ringSize: number): BpfLoadSettings {
+  return {
+    constants: { ...constants, ring_mask: ringSize - 1 },
+    mapSizes: { ...mapSizes, half_open_ring: ringSize },
+  };
 }
 
 /** Its maps become what they were when it was loaded. */

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from 'fast-check';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { ipAddressBytes } from '../../src/lib/ip-address.ts';
 import { arpLength, emitArp } from '../../src/wire/arp.ts';
@@ -9,10 +8,9 @@ import { emitIpv6 } from '../../src/wire/ipv6.ts';
 import { portMac } from '../contract/engine-under-test.ts';
 import { concat, type Flow, tcpOf, udpOf, withChecksum } from '../contract/packets.ts';
 import {
+  type ConfigurationPlan,
   familyOfAddress,
-  gateway,
-  rarely,
-  seldom,
+  gateways,
   serverHosts,
   serverPorts,
   servicePorts,
@@ -27,34 +25,57 @@ export interface FramePlan {
   readonly shape: ShapePlan;
 }
 
-/** Who talks to whom. `reply`: the real server to the client. */
+/** Who talks to whom, in a configuration. `reply`: the real server to the client. */
 export interface FlowPlan {
   readonly reply: boolean;
-  /** Index into `virtualAddresses`: the family, too. */
-  readonly address: number;
-  readonly port: number;
+  /** Index into the services; of a stray, into `virtualAddresses` and `servicePorts`. */
+  readonly service: number;
+  /** Index into `clients`. */
   readonly client: number;
   readonly clientPort: number;
-  readonly host: number;
-  readonly serverPort: number;
+  /** Index into the service's real servers; of a stray, into `serverHosts` and `serverPorts`. */
+  readonly server: number;
+  /** Between ends that need not be in the configuration. */
+  readonly stray: boolean;
+}
+
+/** The ends of a flow. */
+export interface Ends {
+  readonly family: 'ipv4' | 'ipv6';
+  readonly udp: boolean;
+  readonly client: { readonly address: string; readonly port: number };
+  readonly virtual: { readonly address: string; readonly port: number };
+  readonly server: { readonly address: string; readonly port: number };
 }
 
 export type BodyPlan =
-  | { readonly sort: 'tcp'; readonly flags: number; readonly length: number }
-  | { readonly sort: 'udp'; readonly length: number; readonly checksum: boolean; readonly lengthError: number }
+  /** Of the service's protocol, or of the other one. `flags` are TCP's, the last two UDP's. */
+  | {
+      readonly sort: 'segment';
+      readonly flags: number;
+      readonly length: number;
+      readonly otherProtocol: boolean;
+      readonly checksum: boolean;
+      readonly lengthError: number;
+    }
   | { readonly sort: 'icmp'; readonly type: number; readonly code: number; readonly length: number }
   | { readonly sort: 'other'; readonly protocol: number; readonly length: number }
+  /** About a packet the other way, as a router on the way has seen it: to the client, or to the real server. */
   | {
       readonly sort: 'error';
       readonly type: number;
       readonly code: number;
-      readonly about: FlowPlan;
-      readonly udp: boolean;
+      readonly otherProtocol: boolean;
       readonly quoted: number;
       readonly router: number;
     }
-  | { readonly sort: 'arp'; readonly operation: number; readonly own: boolean }
-  | { readonly sort: 'solicitation'; readonly group: boolean; readonly detection: boolean; readonly option: number };
+  | { readonly sort: 'arp'; readonly operation: number; readonly own: boolean; readonly gateway: boolean }
+  | {
+      readonly sort: 'solicitation';
+      readonly group: boolean;
+      readonly detection: boolean;
+      readonly option: number;
+    };
 
 /** How a frame is not like others. */
 export interface ShapePlan {
@@ -88,10 +109,9 @@ export const clients = {
   ipv4: ['198.51.100.7', '198.51.100.8', '203.0.113.9'],
   ipv6: ['2001:db8:c::7', '2001:db8:c::8', '2001:db8:d::9'],
 } as const;
-export const clientPorts = [4000, 4001, 0] as const;
-const routers = { ipv4: ['203.0.113.1', gateway], ipv6: ['2001:db8:c::1', '2001:db8:a::fe'] } as const;
+const routers = { ipv4: ['203.0.113.1', gateways[0]], ipv6: ['2001:db8:c::1', '2001:db8:a::fe'] } as const;
 const oddSources = {
-  ipv4: ['127.0.0.1', '0.0.0.0', '224.0.0.1', '255.255.255.255', '240.0.0.1', '192.0.2.80', '192.0.2.81', gateway],
+  ipv4: ['127.0.0.1', '0.0.0.0', '224.0.0.1', '255.255.255.255', '240.0.0.1', '192.0.2.80', '192.0.2.81', gateways[0]],
   ipv6: ['::', '::1', 'ff02::1', 'fe80::1', '::ffff:c633:6407', '2001:db8::80', '2001:db8::81', '2001:db8:a::fe'],
 } as const;
 const clientMac = Uint8Array.of(2, 0xc, 0, 0, 0, 1);
@@ -113,19 +133,50 @@ const extensions: readonly { protocol: number; bytes: readonly number[] }[] = [
   { protocol: 60, bytes: [200, 1, 4, 0, 0, 0, 0] },
 ];
 
-export function frameOf({ body, flow: planned, shape }: FramePlan): Uint8Array {
-  const flow = body.sort === 'solicitation' ? { ...planned, address: planned.address | 2 } : planned;
-  const family = familyOfAddress(flow.address);
-  if (body.sort === 'arp') return finished(arpOf(body, flow), shape, false);
-  const { source, destination, protocol, payload, ttl, mac } = packetOf(body, flow, family);
-  const ends = { source: shape.source === undefined ? source : oddSources[family][shape.source]!, destination };
-  const piece = shape.piece;
-  const part =
-    piece === undefined ? payload : payload.subarray(piece.from * 8, (piece.from + piece.units) * 8 + piece.odd);
+export function frameOf({ body, flow, shape }: FramePlan, configuration: ConfigurationPlan): Uint8Array {
+  const ends = endsOf(flow, configuration);
+  if (body.sort === 'arp') return finished(arpOf(body, flow, ends), shape, false);
+  const { source, destination, protocol, payload, ttl, mac } = packetOf(body, flow, ends);
+  const isIpv4 = !destination.includes(':');
+  const odd = oddSources[isIpv4 ? 'ipv4' : 'ipv6'];
+  const addresses = { source: shape.source === undefined ? source : odd[shape.source]!, destination };
+  const { piece } = shape;
+  const end = piece === undefined ? 0 : (piece.from + piece.units) * 8 + piece.odd;
+  const part = piece === undefined ? payload : payload.subarray(piece.from * 8, end);
   const kind = { protocol, ttl: ttl ?? shape.ttl };
-  const frame = family === 'ipv4' ? ipv4Of(ends, kind, part, shape) : ipv6Of(ends, kind, part, shape);
+  const frame = isIpv4 ? ipv4Of(addresses, kind, part, shape) : ipv6Of(addresses, kind, part, shape);
   if (mac !== undefined) frame.set(mac);
-  return finished(frame, shape, family === 'ipv4');
+  return finished(frame, shape, isIpv4);
+}
+
+export function endsOf(flow: FlowPlan, { services }: ConfigurationPlan): Ends {
+  const service = services[flow.service % Math.max(1, services.length)];
+  if (service === undefined || flow.stray) return strayEnds(flow);
+  const family = familyOfAddress(service.address);
+  const server = service.servers[flow.server % Math.max(1, service.servers.length)];
+  const port = servicePorts[service.port]!;
+  return {
+    family,
+    udp: service.udp,
+    client: { address: clients[family][flow.client]!, port: flow.clientPort },
+    virtual: { address: virtualAddresses[service.address]!, port },
+    server:
+      server === undefined
+        ? strayEnds(flow).server
+        : { address: serverHosts[family][server.host]!, port: server.direct ? port : serverPorts[server.port]! },
+  };
+}
+
+function strayEnds({ service, client, clientPort, server }: FlowPlan): Ends {
+  const address = service % virtualAddresses.length;
+  const family = familyOfAddress(address);
+  return {
+    family,
+    udp: server > 2,
+    client: { address: clients[family][client]!, port: clientPort },
+    virtual: { address: virtualAddresses[address]!, port: servicePorts[service % servicePorts.length]! },
+    server: { address: serverHosts[family][server % 3]!, port: serverPorts[server % 2]! },
+  };
 }
 
 /** The frame as its plan bends it. */
@@ -147,93 +198,79 @@ interface PlainPacket {
   readonly mac?: Uint8Array;
 }
 
-function packetOf(body: Exclude<BodyPlan, { sort: 'arp' }>, plan: FlowPlan, family: 'ipv4' | 'ipv6'): PlainPacket {
-  const flow = flowOf(plan);
+function packetOf(body: Exclude<BodyPlan, { sort: 'arp' }>, plan: FlowPlan, ends: Ends): PlainPacket {
+  const flow = flowOf(plan, ends);
   const { source, destination } = flow;
   switch (body.sort) {
-    case 'tcp':
-      return { source, destination, protocol: 6, payload: tcpOf(flow, body.flags, filler(body.length)) };
-    case 'udp': {
-      const options = {
-        length: 8 + body.length + body.lengthError,
-        ...(body.checksum ? {} : { checksum: 'none' as const }),
-      };
-      return { source, destination, protocol: 17, payload: udpOf(flow, filler(body.length), options) };
+    case 'segment': {
+      const data = filler(body.length);
+      if (ends.udp === body.otherProtocol)
+        return { source, destination, protocol: 6, payload: tcpOf(flow, body.flags, data) };
+      const length = 8 + body.length + body.lengthError;
+      const options = { length, ...(body.checksum ? {} : { checksum: 'none' as const }) };
+      return { source, destination, protocol: 17, payload: udpOf(flow, data, options) };
     }
     case 'icmp':
+      return message(source, destination, [body.type, body.code, 0, 0, 0, 1, 0, 2], filler(body.length));
     case 'error':
+      return errorOf(body, plan, ends);
     case 'solicitation':
-      return icmpOf(body, plan, family);
+      return solicitationOf(body, plan, ends);
     case 'other':
       return { source, destination, protocol: body.protocol, payload: filler(body.length) };
   }
 }
 
-function icmpOf(
-  body: Extract<BodyPlan, { sort: 'icmp' | 'error' | 'solicitation' }>,
+function message(source: string, destination: string, head: readonly number[], rest: Uint8Array): PlainPacket {
+  const protocol = destination.includes(':') ? 58 : 1;
+  return { source, destination, protocol, payload: withChecksum(source, destination, protocol, concat(head, rest), 2) };
+}
+
+function solicitationOf(
+  { group, detection, option }: Extract<BodyPlan, { sort: 'solicitation' }>,
   plan: FlowPlan,
-  family: 'ipv4' | 'ipv6',
+  ends: Ends,
 ): PlainPacket {
-  const flow = flowOf(plan);
-  const protocol = family === 'ipv4' ? 1 : 58;
-  const message = (source: string, destination: string, words: readonly number[], rest: Uint8Array): PlainPacket => {
-    const payload = withChecksum(source, destination, protocol, concat(words, rest), 2);
-    return { source, destination, protocol, payload };
-  };
-  if (body.sort === 'icmp') {
-    return message(flow.source, flow.destination, [body.type, body.code, 0, 0, 0, 1, 0, 2], filler(body.length));
-  }
-  if (body.sort === 'solicitation') {
-    const target = virtualAddresses[plan.address]!;
-    const source = body.detection ? '::' : clients.ipv6[plan.client]!;
-    const options = [
-      [],
-      [1, 1, ...clientMac],
-      [14, 1, 0, 0, 0, 0, 0, 0],
-      [1, 0, 0, 0, 0, 0, 0, 0],
-      [1, 9, 0, 0, 0, 0, 0, 0],
-    ];
-    const rest = concat(ipAddressBytes(target as IpAddress), options[body.option]!);
-    const group = `ff02::1:ff00:${target.slice(-2)}`;
-    const packet = message(source, body.group ? group : target, [135, 0, 0, 0, 0, 0, 0, 0], rest);
-    return { ...packet, ttl: 255, ...(body.group ? { mac: groupMac } : {}) };
-  }
-  const about = { ...body.about, address: plan.address };
-  const quoted = quotedPacket(about, body.udp, family).subarray(0, body.quoted);
-  const router = routers[family][body.router]!;
-  const destination = about.reply ? virtualAddresses[plan.address]! : clients[family][about.client]!;
-  return message(router, destination, [body.type, body.code, 0, 0, 0, 0, 5, 0], quoted);
+  const target = ends.family === 'ipv6' ? ends.virtual.address : virtualAddresses[2 + (plan.service & 1)]!;
+  const source = detection ? '::' : clients.ipv6[plan.client]!;
+  const options = [
+    [],
+    [1, 1, ...clientMac],
+    [14, 1, 0, 0, 0, 0, 0, 0],
+    [1, 0, 0, 0, 0, 0, 0, 0],
+    [1, 9, 0, 0, 0, 0, 0, 0],
+  ];
+  const rest = concat(ipAddressBytes(target as IpAddress), options[option]!);
+  const destination = group ? `ff02::1:ff00:${target.slice(-2)}` : target;
+  const packet = message(source, destination, [135, 0, 0, 0, 0, 0, 0, 0], rest);
+  return { ...packet, ttl: 255, ...(group ? { mac: groupMac } : {}) };
 }
 
-/** What a router on the way quotes: the virtual address's packet to the client, or the client's packet to the real server. */
-function quotedPacket(plan: FlowPlan, udp: boolean, family: 'ipv4' | 'ipv6'): Uint8Array {
-  const client = { address: clients[family][plan.client]!, port: clientPorts[plan.clientPort]! };
-  const virtual = { address: virtualAddresses[plan.address]!, port: servicePorts[plan.port]! };
-  const server = { address: serverHosts[family][plan.host]!, port: serverPorts[plan.serverPort]! };
-  const [from, to] = plan.reply ? [virtual, client] : [client, server];
+function errorOf(body: Extract<BodyPlan, { sort: 'error' }>, plan: FlowPlan, ends: Ends): PlainPacket {
+  const { client, virtual, server, family } = ends;
+  // What the client's side has seen comes from the virtual address; what the real servers' side has, from the client.
+  const [from, to] = plan.reply ? [client, server] : [virtual, client];
   const flow = { source: from.address, sourcePort: from.port, destination: to.address, destinationPort: to.port };
-  const payload = udp ? udpOf(flow, filler(12)) : tcpOf(flow, 16, filler(12));
-  const kind = { protocol: udp ? 17 : 6, ttl: 9 };
+  const isUdp = ends.udp !== body.otherProtocol;
+  const payload = isUdp ? udpOf(flow, filler(12)) : tcpOf(flow, 16, filler(12));
+  const kind = { protocol: isUdp ? 17 : 6, ttl: 9 };
   const frame = family === 'ipv4' ? ipv4Of(flow, kind, payload, plainShape) : ipv6Of(flow, kind, payload, plainShape);
-  return frame.subarray(14);
+  const quoted = frame.subarray(14, 14 + body.quoted);
+  return message(routers[family][body.router]!, from.address, [body.type, body.code, 0, 0, 0, 0, 5, 0], quoted);
 }
 
-function flowOf(plan: FlowPlan): Flow {
-  const family = familyOfAddress(plan.address);
-  const client = { address: clients[family][plan.client]!, port: clientPorts[plan.clientPort]! };
-  const [from, to] = plan.reply
-    ? [{ address: serverHosts[family][plan.host]!, port: serverPorts[plan.serverPort]! }, client]
-    : [client, { address: virtualAddresses[plan.address]!, port: servicePorts[plan.port]! }];
+function flowOf(plan: FlowPlan, { client, virtual, server }: Ends): Flow {
+  const [from, to] = plan.reply ? [server, client] : [client, virtual];
   return { source: from.address, sourcePort: from.port, destination: to.address, destinationPort: to.port };
 }
 
-interface Ends {
+interface Addresses {
   readonly source: string;
   readonly destination: string;
 }
 
 function ipv4Of(
-  ends: Ends,
+  ends: Addresses,
   kind: { protocol: number; ttl: number },
   payload: Uint8Array,
   shape: ShapePlan,
@@ -264,7 +301,7 @@ function ipv4Of(
 }
 
 function ipv6Of(
-  ends: Ends,
+  ends: Addresses,
   kind: { protocol: number; ttl: number },
   payload: Uint8Array,
   shape: ShapePlan,
@@ -290,14 +327,14 @@ function ipv6Of(
   return frame;
 }
 
-function arpOf(body: Extract<BodyPlan, { sort: 'arp' }>, plan: FlowPlan): Uint8Array {
+function arpOf(body: Extract<BodyPlan, { sort: 'arp' }>, plan: FlowPlan, ends: Ends): Uint8Array {
   const frame = new Uint8Array(14 + arpLength());
   emitEthernet({ destination: broadcastMac, source: clientMac, etherType: EtherType.arp }, frame, 0);
-  const target = plan.reply ? gateway : virtualAddresses[plan.address & 1]!;
+  const virtual = ends.family === 'ipv4' ? ends.virtual.address : virtualAddresses[plan.service & 1]!;
+  const target = body.gateway ? gateways[0] : virtual;
   const sender = body.own ? target : clients.ipv4[plan.client]!;
-  const ends = { senderMac: clientMac, targetMac: new Uint8Array(6) };
   const addresses = { senderAddress: sender as IpAddress, targetAddress: target as IpAddress };
-  emitArp({ operation: body.operation, ...ends, ...addresses }, frame, 14);
+  emitArp({ operation: body.operation, senderMac: clientMac, targetMac: new Uint8Array(6), ...addresses }, frame, 14);
   return frame;
 }
 
@@ -305,7 +342,7 @@ function filler(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => i * 7);
 }
 
-const plainShape: ShapePlan = {
+export const plainShape: ShapePlan = {
   ttl: 64,
   dontFragment: true,
   extras: [],
@@ -317,126 +354,3 @@ const plainShape: ShapePlan = {
   cut: 0,
   padding: 0,
 };
-
-export const flowPlans: fc.Arbitrary<FlowPlan> = fc.record({
-  reply: rarely(3),
-  address: fc.constantFrom(0, 0, 1, 2, 2, 3),
-  port: fc.nat(1),
-  client: fc.nat(2),
-  clientPort: fc.constantFrom(0, 0, 0, 0, 1, 1, 1, 2),
-  host: fc.nat(2),
-  serverPort: fc.nat(1),
-});
-
-/** SYN, ACK, SYN-ACK, data, FIN-ACK, RST, and some that no one sends. */
-const flagPlans = fc.oneof(
-  { weight: 12, arbitrary: fc.constantFrom(2, 2, 2, 16, 16, 18, 24, 17, 4, 20) },
-  { weight: 1, arbitrary: fc.nat(255) },
-);
-const lengths = fc.oneof(
-  { weight: 6, arbitrary: fc.nat(40) },
-  { weight: 1, arbitrary: fc.constantFrom(1200, 1440, 1460, 1500, 1900) },
-);
-
-const tcpPlans = fc.record({ sort: fc.constant('tcp' as const), flags: flagPlans, length: lengths });
-const udpPlans = fc.record({
-  sort: fc.constant('udp' as const),
-  length: lengths,
-  checksum: rarely(5).map((no) => !no),
-  lengthError: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1, -1, -9),
-});
-const icmpPlans = fc.record({
-  sort: fc.constant('icmp' as const),
-  type: fc.constantFrom(8, 128, 8, 128, 0, 129, 13, 133, 136),
-  code: fc.constantFrom(0, 0, 0, 1),
-  length: lengths,
-});
-const otherPlans = fc.record({
-  sort: fc.constant('other' as const),
-  protocol: fc.constantFrom(47, 50, 112, 132, 58, 1, 59),
-  length: fc.nat(40),
-});
-const errorPlans = fc.record({
-  sort: fc.constant('error' as const),
-  type: fc.constantFrom(3, 3, 11, 12, 4, 5, 1, 1, 2, 127),
-  code: fc.nat(4),
-  about: flowPlans,
-  udp: fc.boolean(),
-  quoted: fc.constantFrom(1000, 1000, 28, 48, 60, 27, 47, 20, 0),
-  router: fc.nat(1),
-});
-const arpPlans = fc.record({
-  sort: fc.constant('arp' as const),
-  operation: fc.constantFrom(1, 1, 1, 2, 0),
-  own: rarely(5),
-});
-const solicitationPlans = fc.record({
-  sort: fc.constant('solicitation' as const),
-  group: fc.boolean(),
-  detection: rarely(4),
-  option: fc.nat(4),
-});
-
-const bodyPlans: fc.Arbitrary<BodyPlan> = fc.oneof(
-  { weight: 12, arbitrary: tcpPlans },
-  { weight: 8, arbitrary: udpPlans },
-  { weight: 3, arbitrary: errorPlans },
-  { weight: 1, arbitrary: icmpPlans },
-  { weight: 1, arbitrary: arpPlans },
-  { weight: 1, arbitrary: solicitationPlans },
-  { weight: 1, arbitrary: otherPlans },
-);
-
-const oddShapes: fc.Arbitrary<ShapePlan> = fc.record({
-  ttl: fc.constantFrom(64, 64, 64, 64, 255, 2, 1, 0),
-  dontFragment: fc.boolean(),
-  extras: fc.oneof(
-    { weight: 3, arbitrary: fc.constant([]) },
-    { weight: 1, arbitrary: fc.array(fc.nat(9), { maxLength: 9 }) },
-  ),
-  piece: seldom(
-    3,
-    fc.record({
-      name: fc.nat(1),
-      from: fc.constantFrom(0, 0, 0, 1, 2, 3, 8, 8191),
-      units: fc.constantFrom(1, 2, 3, 8, 300),
-      odd: fc.constantFrom(0, 0, 0, 3),
-      more: fc.boolean(),
-    }),
-  ),
-  source: seldom(5, fc.nat(7)),
-  mac: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3),
-  bends: fc.oneof(
-    { weight: 3, arbitrary: fc.constant([]) },
-    {
-      weight: 1,
-      arbitrary: fc.array(fc.record({ at: fc.integer({ min: 12, max: 110 }), bit: fc.nat(7) }), { maxLength: 3 }),
-    },
-  ),
-  repair: fc.boolean(),
-  cut: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(120) }),
-  padding: fc.constantFrom(0, 0, 0, 6, 18),
-});
-
-/** Pieces, mostly of datagrams that are there as a whole in the end. */
-const pieceShapes: fc.Arbitrary<ShapePlan> = fc
-  .record({
-    name: fc.nat(1),
-    from: fc.constantFrom(0, 0, 3, 6),
-    units: fc.constantFrom(3, 3, 6),
-    more: fc.boolean(),
-  })
-  .map((piece) => ({ ...plainShape, dontFragment: false, piece: { ...piece, odd: 0 } }));
-
-export const framePlans: fc.Arbitrary<FramePlan> = fc
-  .record({
-    side: fc.boolean().map((other) => (other ? ('servers' as const) : ('clients' as const))),
-    body: bodyPlans,
-    flow: flowPlans,
-    shape: fc.oneof(
-      { weight: 6, arbitrary: fc.constant(plainShape) },
-      { weight: 2, arbitrary: oddShapes },
-      { weight: 1, arbitrary: pieceShapes },
-    ),
-  })
-  .map((plan) => ({ ...plan, side: plan.flow.reply ? 'servers' : 'clients' }));

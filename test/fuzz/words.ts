@@ -13,7 +13,11 @@ export function storyInWords({ limits, configuration, steps }: Story): string {
   const { halfOpenMax, establishedMax } = limitsOf[limits]!;
   const lines = [`room for ${halfOpenMax} half-open and ${establishedMax} established connections`];
   lines.push(...configurationInWords(configuration).map((line) => `  ${line}`));
-  for (const [index, step] of steps.entries()) lines.push(`${index}. ${stepInWords(step)}`);
+  let plan = configuration;
+  for (const [index, step] of steps.entries()) {
+    if (step.do === 'configure') plan = step.plan;
+    lines.push(`${index}. ${stepInWords(step, plan)}`);
+  }
   return lines.join('\n');
 }
 
@@ -28,10 +32,10 @@ export function differenceInWords({ step, portable, xdp, remark }: Difference): 
   return lines.join('\n');
 }
 
-function stepInWords(step: Step): string {
+function stepInWords(step: Step, plan: ConfigurationPlan): string {
   switch (step.do) {
     case 'frame':
-      return `${step.plan.side}: ${frameInWords(step.plan)}`;
+      return `${step.plan.side}: ${frameInWords(step.plan, plan)}`;
     case 'configure':
       return `configure\n${configurationInWords(step.plan)
         .map((line) => `     ${line}`)
@@ -43,7 +47,7 @@ function stepInWords(step: Step): string {
     case 'lease':
       return step.forMs === 0 ? `lease ${step.slot} is revoked` : `lease ${step.slot} is valid for ${step.forMs} ms`;
     case 'import': {
-      const records = recordsOf(step.records);
+      const records = recordsOf(step.records, plan);
       return `import\n${step.records
         .map(({ bends }, i) => `     ${recordInWords(records, i)}${bends.length === 0 ? '' : ` ${inspectOne(bends)}`}`)
         .join('\n')}`;
@@ -55,8 +59,8 @@ function stepInWords(step: Step): string {
   }
 }
 
-function frameInWords(plan: FramePlan): string {
-  const frame = frameOf(plan);
+function frameInWords(plan: FramePlan, configuration: ConfigurationPlan): string {
+  const frame = frameOf(plan, configuration);
   const { shape } = plan;
   const odd = Object.entries(shape).filter(
     ([name, value]) =>
