@@ -18,6 +18,7 @@ import { MonotonicClock } from '../../src/platform/linux/monotonic-clock.ts';
 import { RouteFollower } from '../../src/platform/linux/route-follower.ts';
 import { loadXdpProgram } from '../bpf.ts';
 import { type BulkFigures, exportAll, importCopies, measureSweep } from './bulk.ts';
+import { flushConntrack } from './conntrack-flush.ts';
 import { bounceProgram, passProgram, redirectProgram } from './limit-programs.ts';
 
 // A process of its own in the balancer's namespace: puts the engine, or one of the programs that mark the limits, on the
@@ -143,8 +144,9 @@ function attach(program: AttachedProgram): undefined {
   } else links = [attachXdp({ fd: limitPrograms[program] }, indexes[0]!, 'native').link];
 }
 
-/** As if there had never been a connection. */
+/** As if there had never been a connection, for either balancer. */
 function clear(): undefined {
+  flushConntrack();
   for (const name of ['table4', 'table6', '.data.totals', 'loads', 'half_open_ring']) {
     new MappedArray(object!.maps.get(name)!).bytes.fill(0);
   }

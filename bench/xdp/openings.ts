@@ -23,8 +23,8 @@ export async function measureOpenings(stage: Stage, options: RateOptions): Promi
       for (const { name: offer, ...shape } of offers) {
         const rates = { baton: [] as number[], nftables: [] as number[] };
         const lost = { baton: 0, nftables: 0 };
-        await stage.order({ do: 'clear' });
         for (let round = 0; round < options.rounds; round += 1) {
+          await stage.order({ do: 'clear' });
           for (const contestant of ['baton', 'nftables'] as const) {
             await stage.order({ do: 'attach', program: contestant === 'baton' ? 'baton' : 'none' });
             const traffic: Traffic = {

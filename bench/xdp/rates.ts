@@ -53,7 +53,6 @@ export async function measureRates(stage: Stage, options: RateOptions): Promise<
           rows.push(await measureCase(stage, { one, family, protocol: 'tcp', flows }, options.rounds));
         process.stderr.write(`${family} ${rows.at(-1)!.join('  ')}\n`);
       }
-      await stage.order({ do: 'clear' });
     }
     const head = [
       '',
@@ -90,6 +89,7 @@ interface Setting {
 }
 
 async function measureCase(stage: Stage, setting: Setting, rounds: number): Promise<string[]> {
+  await stage.order({ do: 'clear' });
   await establish(stage, setting);
   const trials = new Map<RateContestant, Trial[]>(contestants.map((name) => [name, []]));
   for (let round = 0; round < rounds; round += 1) {
