@@ -46,9 +46,12 @@ const stallMaxMs = 10_000;
 const terminateTimeoutMs = 5_000;
 const seed = 0x6261_746f;
 
-/** How often each side of a session sends: about 5 000 messages a second and direction, at least one every 100 ms. */
+/**
+ * How often each side of a session sends: about 5 000 messages a second and direction, at least one every 100 ms. Two
+ * processors can do that beside the rest of the lab.
+ */
 export function messagePeriodMs(sessions: number): number {
-  return Math.min(1_000, Math.max(100, Math.ceil(sessions / 5)));
+  return Math.min(2_000, Math.max(100, Math.ceil(sessions / 5)));
 }
 
 /** Builds the lab and brings it to the state of a healthy pair: a active, b its backup, in sync. */
