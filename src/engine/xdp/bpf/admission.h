@@ -141,12 +141,14 @@ static __always_inline struct entry *find_rival(const struct flow *flow, __u32 n
 static __always_inline int make_reply_unique_of(struct packet *packet, __u32 number, int ipv6)
 {
 	struct entry *rival = find_rival(&packet->flow, number, ipv6);
+	__u32 head;
 
 	if (!rival)
 		return 1;
-	if (is_established(READ_ONCE(rival->head)) && !has_expired(rival, packet->now))
+	head = READ_ONCE(rival->head);
+	if (is_established(head) && !has_expired(rival, packet->now))
 		return 0;
-	CALL_ENTRY(close_entry, ipv6, rival, packet->now, packet->now_ns);
+	CALL_ENTRY(close_entry, ipv6, rival, head, packet->now, packet->now_ns);
 	return 1;
 }
 
@@ -276,11 +278,11 @@ static __always_inline int admit_tcp(struct packet *packet, struct service *serv
 		decision = schedule(packet, number, TCP_ESTABLISHED, &entry, ipv6);
 		if (decision == FORWARD_IN && entry) {
 			struct destination *destination = destination_of(packet->destination);
+			enum tcp_direction direction = destination && destination->method == METHOD_MASQUERADE ?
+							       DIRECTION_INPUT :
+							       DIRECTION_INPUT_ONLY;
 
-			if (destination)
-				follow_tcp(entry, ipv6,
-					   destination->method == METHOD_MASQUERADE ? DIRECTION_INPUT : DIRECTION_INPUT_ONLY,
-					   packet->tcp_flags, packet->now);
+			step_tcp_of(entry, tcp_event(direction, packet->tcp_flags), packet->now, ipv6);
 		}
 		return decision;
 	}

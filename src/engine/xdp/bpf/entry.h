@@ -6,6 +6,11 @@
  * Nothing is locked. Whoever takes a slot, changes a state or removes an entry does so by compare-and-swap on its head,
  * which carries a generation: of two processors one wins, and the other sees that it has lost. Two that open the same
  * flow at the same moment may leave two entries, of which one is found and the other expires.
+ *
+ * A counter is changed only by whoever has won a head, by what that head says, so counters are exact. All else is plain
+ * stores, and a processor that is held up between finding an entry and writing to it may find the slot in another life:
+ * then a packet is followed as one of that connection, or leaves its time there, until the next packet or the sweep puts
+ * it right. A limit may be passed by one entry for each processor.
  */
 #ifndef BATON_ENTRY_H
 #define BATON_ENTRY_H
@@ -510,13 +515,16 @@ static __always_inline int established_udp_full(void)
 	return established_full() || READ_ONCE(totals.established_udp) >= established_max >> 1;
 }
 
-/* Ends an entry's life, if its head still is what the caller has seen. Returns whether it was this one's doing. */
+/*
+ * Ends an entry's life, if its head still is what the caller has judged it by. Returns whether it was this one's doing.
+ * A slot that is free or busy has no life to end.
+ */
 static __always_inline int remove_entry(struct entry *entry, __u32 head, int ipv6)
 {
 	__u32 busy = (head & GENERATION_MASK) | ENTRY_BUSY;
 	__u32 destination;
 
-	if (__sync_val_compare_and_swap(&entry->head, head, busy) != head)
+	if (!(head & ENTRY_USED) || __sync_val_compare_and_swap(&entry->head, head, busy) != head)
 		return 0;
 	destination = entry->destination;
 	count_table(head, -1);

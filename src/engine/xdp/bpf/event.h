@@ -6,7 +6,10 @@
 #include "entry.h"
 #include "lease.h"
 
-/* Writes an entry as a record (src/model/connection-batch.ts). The caller gives its words. */
+/*
+ * Writes an entry as a record (src/model/connection-batch.ts). The caller gives its words. False: there is none any more,
+ * or another has taken its slot meanwhile, and the words are a mixture.
+ */
 static __always_inline int write_record(__u32 *words, struct entry *entry, int ipv6, __u32 event, __u32 now)
 {
 	__u32 head = READ_ONCE(entry->head);
@@ -43,7 +46,7 @@ static __always_inline int write_record(__u32 *words, struct entry *entry, int i
 		words[RECORD_VIRTUAL] = bpf_ntohl(outer->virtual_address);
 		words[RECORD_REAL] = bpf_ntohl(destination->address[0]);
 	}
-	return 1;
+	return (READ_ONCE(entry->head) & (GENERATION_MASK | ENTRY_USED)) == ((head & GENERATION_MASK) | ENTRY_USED);
 }
 
 /* An event about an entry. Full, the ring loses it: that is counted, and the reader exports the table again. */
@@ -94,6 +97,9 @@ static __always_inline void change_head(struct entry *entry, __u32 clear, __u32 
 
 static __always_inline int publish_of(struct entry *entry, __u32 event, __u32 now, int ipv6)
 {
+	/* Another life of the slot: its stamp is a position. */
+	if (READ_ONCE(entry->head) & ENTRY_HALF_OPEN)
+		return 0;
 	change_head(entry, 0, ENTRY_PUBLISHED);
 	WRITE_ONCE(entry->stamp, now);
 	emit(entry, ipv6, event, now);
@@ -103,10 +109,8 @@ static __always_inline int publish_of(struct entry *entry, __u32 event, __u32 no
 /* Of an entry of the established table. */
 FOR_ENTRIES(publish, AND __u32 event AND __u32 now, event, now)
 
-static __always_inline int close_entry_of(struct entry *entry, __u32 now, __u64 now_ns, int ipv6)
+static __always_inline int close_entry_of(struct entry *entry, __u32 head, __u32 now, __u64 now_ns, int ipv6)
 {
-	__u32 head = READ_ONCE(entry->head);
-
 	if (!(head & ENTRY_USED))
 		return 0;
 	if ((head & ENTRY_PUBLISHED) && is_held(entry, now_ns))
@@ -114,7 +118,10 @@ static __always_inline int close_entry_of(struct entry *entry, __u32 now, __u64 
 	return remove_entry(entry, head, ipv6);
 }
 
-/* The entry is about to go: said to the peers when they have learnt of it from here. Then it goes. */
-FOR_ENTRIES(close_entry, AND __u32 now AND __u64 now_ns, now, now_ns)
+/*
+ * The entry, judged by this head, is about to go: said to the peers when they have learnt of it from here. Then it goes,
+ * unless its head is another by now.
+ */
+FOR_ENTRIES(close_entry, AND __u32 head AND __u32 now AND __u64 now_ns, head, now, now_ns)
 
 #endif

@@ -108,9 +108,13 @@ static __always_inline int decide_found(struct packet *packet, struct entry *ent
 	struct destination *destination;
 	__u32 number;
 
-	if (entry && unlikely(is_done(packet, entry))) {
-		CALL_ENTRY(close_entry, ipv6, entry, packet->now, packet->now_ns);
-		entry = 0;
+	if (entry) {
+		__u32 head = READ_ONCE(entry->head);
+
+		if (unlikely(is_done(packet, entry))) {
+			CALL_ENTRY(close_entry, ipv6, entry, head, packet->now, packet->now_ns);
+			entry = 0;
+		}
 	}
 	if (unlikely(!entry)) {
 		/* Sent by an address of our own: a peer, or forged. No entry has such a client. */

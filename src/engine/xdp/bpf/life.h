@@ -106,61 +106,89 @@ static __always_inline void follow_udp(struct entry *entry, int ipv6, __u32 now)
 		CALL_ENTRY(change_udp, ipv6, entry, now);
 }
 
-static __always_inline int change_tcp_of(struct entry *entry, __u32 after, __u32 now, int ipv6)
+enum change {
+	/* It would become established, and the established table is full: the entry stays as it was. */
+	CHANGE_REFUSED,
+	CHANGED,
+	/* Another processor has changed it since. */
+	CHANGE_LOST,
+};
+
+static __always_inline int change_tcp_of(struct entry *entry, __u32 head, __u32 after, __u32 now, int ipv6)
 {
 	/* First, while the verifier knows nothing of `after` on any path. */
 	__u32 timeout = tcp_timeout(after);
-	__u32 head = READ_ONCE(entry->head);
 	__u32 before = state_of(head);
+	__u32 destination = entry->destination;
 	__u32 to = (head & ~ENTRY_STATE) | (after << ENTRY_STATE_SHIFT) | ENTRY_LOCAL;
 	int half_open = (head & ENTRY_HALF_OPEN) != 0;
 	int establishes = half_open && completes_handshake(before, after);
 
 	if (!(head & ENTRY_USED))
-		return 1;
+		return CHANGED;
 	if (establishes && established_full())
-		return 0;
-	see(entry, timeout, now);
-	/* Lost against another processor: the connection's next segment makes up for it. */
+		return CHANGE_REFUSED;
 	if (establishes) {
 		if (!establish(entry, head, to & ~ENTRY_HALF_OPEN))
-			return 1;
+			return CHANGE_LOST;
 	} else if (__sync_val_compare_and_swap(&entry->head, head, to) != head) {
-		return 1;
+		return CHANGE_LOST;
 	}
-	count_transition(entry->destination, before, after);
+	see(entry, timeout, now);
+	count_transition(destination, before, after);
 	if (establishes)
 		CALL_ENTRY(publish_established, ipv6, entry, now);
 	else if (half_open)
 		touch_half_open(READ_ONCE(entry->stamp));
 	else
 		CALL_ENTRY(publish, ipv6, entry, EVENT_UPSERT, now);
-	return 1;
+	return CHANGED;
 }
 
-/*
- * Changes of a TCP connection that are not only its time. Returns false when it would become established and the
- * established table is full: the entry stays as it was, and the packet is not to be forwarded.
- */
-FOR_ENTRIES(change_tcp, AND __u32 after AND __u32 now, after, now)
+/* Changes of a TCP connection, which has been seen with this head, that are not only its time. Returns a `change`. */
+FOR_ENTRIES(change_tcp, AND __u32 head AND __u32 after AND __u32 now, head, after, now)
 
-/* Follows a TCP segment that this director forwards: see `change_tcp`. */
-static __always_inline int follow_tcp(struct entry *entry, int ipv6, enum tcp_direction direction, __u32 flags, __u32 now)
+/* A segment as `next_states` has it. */
+static __always_inline __u32 tcp_event(enum tcp_direction direction, __u32 flags)
+{
+	return (direction << 9) | ((flags & 0x1f) << 4);
+}
+
+/* Follows a segment once, from what the entry is by now. Returns a `change`. */
+static __always_inline int step_tcp_of(struct entry *entry, __u32 event, __u32 now, int ipv6)
 {
 	__u32 head = READ_ONCE(entry->head);
 	__u32 before = state_of(head);
-	__u32 index = (direction << 9) | ((flags & 0x1f) << 4) | before;
+	__u32 index = event | before;
 	__u32 after;
 
 	forget_bounds(index, READ_ONCE(entry->last_seen));
 	if (index >= sizeof(settings.next_states))
-		return 1;
+		return CHANGED;
 	after = settings.next_states[index];
 	if (likely(before == after && (head & (ENTRY_LOCAL | ENTRY_HALF_OPEN)) == ENTRY_LOCAL)) {
 		see(entry, tcp_timeout(after), now);
-		return 1;
+		return CHANGED;
 	}
-	return CALL_ENTRY(change_tcp, ipv6, entry, after, now);
+	return CALL_ENTRY(change_tcp, ipv6, entry, head, after, now);
+}
+
+/* The same where it need not be quick. */
+FOR_ENTRIES(step_tcp, AND __u32 event AND __u32 now, event, now)
+
+/*
+ * Follows a TCP segment that this director forwards. Returns false when it would establish its connection and the
+ * established table is full: it is not to be forwarded. A change that is lost is tried once more, because a FIN does not
+ * come again once it is acknowledged.
+ */
+static __always_inline int follow_tcp(struct entry *entry, int ipv6, enum tcp_direction direction, __u32 flags, __u32 now)
+{
+	__u32 event = tcp_event(direction, flags);
+	int change = step_tcp_of(entry, event, now, ipv6);
+
+	if (unlikely(change == CHANGE_LOST))
+		change = CALL_ENTRY(step_tcp, ipv6, entry, event, now);
+	return change != CHANGE_REFUSED;
 }
 
 #endif

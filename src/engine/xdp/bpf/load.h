@@ -35,11 +35,16 @@ static __always_inline void weigh_load(struct load *load, __u32 number, int by)
 	lower = READ_ONCE(destination->lower_threshold);
 	total = READ_ONCE(load->active) + READ_ONCE(load->inactive);
 	if (by > 0) {
+		if (total < upper)
+			return;
+		__sync_lock_test_and_set(&load->overloaded, 1);
+		/* Those that have gone since may have been the last ones, after which nothing would end it. */
+		total = READ_ONCE(load->active) + READ_ONCE(load->inactive);
 		if (total >= upper)
-			WRITE_ONCE(load->overloaded, 1);
-	} else if (lower ? total < lower : (__u64)total * 4 < (__u64)upper * 3) {
-		WRITE_ONCE(load->overloaded, 0);
+			return;
 	}
+	if (lower ? total < lower : (__u64)total * 4 < (__u64)upper * 3)
+		WRITE_ONCE(load->overloaded, 0);
 }
 
 /* An entry with this head has come (1) or gone (-1). */

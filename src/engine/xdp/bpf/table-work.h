@@ -76,7 +76,7 @@ static __always_inline int export_entry(struct entry *entry, struct work *work, 
 	return 0;
 }
 
-static __always_inline int inspect(struct entry *entry, struct work *work, int ipv6)
+static __always_inline int inspect(struct entry *entry, __u32 reference, struct work *work, int ipv6)
 {
 	__u32 head = READ_ONCE(entry->head);
 	struct destination *destination;
@@ -89,11 +89,15 @@ static __always_inline int inspect(struct entry *entry, struct work *work, int i
 	if (!destination)
 		return 0;
 	if (!(destination->flags & DESTINATION_LIVE) || has_expired(entry, work->now)) {
-		CALL_ENTRY(close_entry, ipv6, entry, work->now, work->now_ns);
+		CALL_ENTRY(close_entry, ipv6, entry, head, work->now, work->now_ns);
+		return 0;
+	}
+	if (head & ENTRY_HALF_OPEN) {
+		keep_in_ring(entry, reference);
 		return 0;
 	}
 	service = service_of(destination->service);
-	if (service && (service->flags & SERVICE_PERSISTENT) && !(head & (ENTRY_TEMPLATE | ENTRY_HALF_OPEN)) &&
+	if (service && (service->flags & SERVICE_PERSISTENT) && !(head & ENTRY_TEMPLATE) &&
 	    work->round % (service->template_rounds ? service->template_rounds : 1) == 0 && is_held(entry, work->now_ns)) {
 		struct flow flow;
 
@@ -139,7 +143,7 @@ static long inspect_slot4(__u32 step, struct work *work)
 	if (!entry)
 		return 1;
 	work->end = work->first + step + 1;
-	return inspect(entry, work, 0);
+	return inspect(entry, work->first + step, work, 0);
 }
 
 static long inspect_slot6(__u32 step, struct work *work)
@@ -149,7 +153,7 @@ static long inspect_slot6(__u32 step, struct work *work)
 	if (!entry)
 		return 1;
 	work->end = work->first + step + 1;
-	return inspect(entry, work, 1);
+	return inspect(entry, (work->first + step) | REFERENCE_IPV6, work, 1);
 }
 
 /*
@@ -289,20 +293,24 @@ static __always_inline int learn(const struct flow *flow, __u32 number, const st
 {
 	struct entry *rival, *entry;
 	__u32 head = state << ENTRY_STATE_SHIFT;
-	__u32 timeout, reference;
+	__u32 timeout, reference, seen;
 
 	if (is_full(flow, half_open))
 		return IMPORT_REFUSED_FULL;
 	rival = is_template(flow->key) ? 0 : find_rival(flow, number, ipv6);
 	if (rival) {
+		/* First: what is held from here on has another head. */
+		seen = READ_ONCE(rival->head);
 		if (is_held(rival, work->now_ns))
 			return IMPORT_REFUSED_LOCAL;
-		remove_entry(rival, READ_ONCE(rival->head), ipv6);
+		remove_entry(rival, seen, ipv6);
 	}
 	timeout = protocol_of(flow->key) == PROTOCOL_UDP ? READ_ONCE(settings.udp_timeout) : tcp_timeout(state);
 	reference = CALL(insert_entry, ipv6, flow, number, head | (half_open ? ENTRY_HALF_OPEN : 0), work->now, timeout);
 	if (reference == NO_SLOT)
 		return IMPORT_REFUSED_FULL;
+	if (half_open)
+		ring_tidy();
 	entry = ipv6 ? entry6_at(reference) : entry4_at(reference);
 	if (entry)
 		read_times(entry, record, work->now);
@@ -317,7 +325,7 @@ static __always_inline int import_record_of(const struct record *record, struct 
 	struct entry *entry;
 	struct flow flow;
 	int half_open, establishes;
-	__u32 number, before, after;
+	__u32 number, before = 0, after;
 
 	for (int i = 0; i < 4; i++) {
 		flow.client[i] = bpf_htonl(record->words[RECORD_CLIENT + i]);
@@ -326,11 +334,14 @@ static __always_inline int import_record_of(const struct record *record, struct 
 	flow.ports = bpf_htonl(record->words[RECORD_PORTS]);
 	flow.key = ((head >> 8) & 0xff) | ENTRY_USED | (template ? ENTRY_TEMPLATE : 0);
 	entry = find_flow(&flow, ipv6);
+	/* First: what is held, or gone, from here on has another head. */
+	if (entry)
+		before = READ_ONCE(entry->head);
 	if (entry && is_held(entry, work->now_ns))
 		return IMPORT_REFUSED_LOCAL;
 	if ((head & 0xff) == EVENT_REMOVE) {
 		if (entry)
-			remove_entry(entry, READ_ONCE(entry->head), ipv6);
+			remove_entry(entry, before, ipv6);
 		return IMPORT_APPLIED;
 	}
 	number = find_recorded(&flow, record, ipv6);
@@ -338,9 +349,8 @@ static __always_inline int import_record_of(const struct record *record, struct 
 		return IMPORT_REFUSED_UNKNOWN;
 	/* Peers hear of a UDP flow and of a template when they are no longer half-open. */
 	half_open = !template && protocol_of(flow.key) == PROTOCOL_TCP && is_half_open_state(state);
-	if (!entry)
+	if (!entry || !(before & ENTRY_USED))
 		return learn(&flow, number, record, state, half_open, work, ipv6);
-	before = READ_ONCE(entry->head);
 	/* An established entry that is told to be half-open again is another connection with the same flow. */
 	if (entry->destination != number || (!(before & ENTRY_HALF_OPEN) && half_open)) {
 		remove_entry(entry, before, ipv6);

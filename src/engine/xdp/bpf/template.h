@@ -57,16 +57,17 @@ static __always_inline __u32 find_template(struct service *service, __u32 servic
 {
 	struct entry *entry = find_flow(template, ipv6);
 	struct destination *destination;
-	__u32 number;
+	__u32 number, head;
 
 	if (!entry)
 		return NO_DESTINATION;
+	head = READ_ONCE(entry->head);
 	number = entry->destination;
 	destination = destination_of(number);
 	if (!destination || has_expired(entry, now) || destination->service != service_number ||
 	    (destination->flags & (DESTINATION_CONFIGURED | DESTINATION_AVAILABLE)) !=
 		    (DESTINATION_CONFIGURED | DESTINATION_AVAILABLE)) {
-		CALL_ENTRY(close_entry, ipv6, entry, now, now_ns);
+		CALL_ENTRY(close_entry, ipv6, entry, head, now, now_ns);
 		return NO_DESTINATION;
 	}
 	use_template(entry, ipv6, service->persistence_timeout, now);

@@ -20,6 +20,13 @@ export const Authority = {
   ours: 2,
 } as const;
 
+/** `enum change` */
+export const Change = {
+  changeRefused: 0,
+  changed: 1,
+  changeLost: 2,
+} as const;
+
 /** `enum datagram_flag` */
 export const DatagramFlag = {
   outbound: 1,
