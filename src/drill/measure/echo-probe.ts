@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createSocket, type Socket } from 'node:dgram';
 import { setTimeout as delay } from 'node:timers/promises';
+import { monotonicMs } from '../director.ts';
 import { serveRemote } from '../remote.ts';
 import { emitMessage, type Message, messageLength, parseMessage } from '../traffic/message.ts';
 import { createEchoes, type EchoReport } from './echoes.ts';
@@ -33,9 +34,9 @@ serveRemote({
     });
     await new Promise<void>((resolve) => socket.connect(port, destination, () => resolve()));
     socket.setRecvBufferSize(receiveBufferSize);
-    let due = performance.now();
+    let due = monotonicMs();
     timer = setInterval(() => {
-      const nowMs = performance.now();
+      const nowMs = monotonicMs();
       due = Math.max(due, nowMs - burstMax);
       for (; due <= nowMs; due += 1) ask(socket, nowMs);
     }, 1);
@@ -45,7 +46,7 @@ serveRemote({
     const [from, to] = [reported, echoes.count];
     reported = to;
     await delay(answerTimeoutMs);
-    return echoes.report(from, to, performance.now());
+    return echoes.report(from, to, monotonicMs());
   },
   stop: () => clearInterval(timer),
 });

@@ -6,6 +6,8 @@ export interface EchoReport {
   readonly lost: number;
   /** From the first of the most questions lost in a row until the next that was answered. 0 when none was lost. */
   readonly gapMs: number;
+  /** When that first one was sent, by the clock of `send`. Undefined when none was lost. */
+  readonly gapFromMs: number | undefined;
 }
 
 /** Numbered questions, when each was sent, and which were answered. */
@@ -36,14 +38,19 @@ export function createEchoes(): Echoes {
     report: (from, to, nowMs) => {
       let lost = 0;
       let gapMs = 0;
+      let gapFromMs: number | undefined;
       let row = 0;
       for (let i = from; i < to; i += 1) {
         row = answered[i] ? 0 : row + 1;
         if (row === 0) continue;
         lost += 1;
-        gapMs = Math.max(gapMs, (sentAtMs[i + 1] ?? nowMs) - sentAtMs[i - row + 1]!);
+        const fromMs = sentAtMs[i - row + 1]!;
+        const lengthMs = (sentAtMs[i + 1] ?? nowMs) - fromMs;
+        if (gapFromMs !== undefined && lengthMs <= gapMs) continue;
+        gapMs = lengthMs;
+        gapFromMs = fromMs;
       }
-      return { sent: to - from, lost, gapMs };
+      return { sent: to - from, lost, gapMs, gapFromMs };
     },
   };
 }

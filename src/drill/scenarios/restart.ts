@@ -77,6 +77,8 @@ function judgeEchoes(stage: Stage, probes: readonly EchoProbe[], before: EchoRep
   for (const [i, { family }] of probes.entries()) {
     const [was, is] = [before[i]!, during[i]!];
     stage.measured(family, is.lost > was.lost ? is.gapMs : 0);
+    if (is.gapFromMs !== undefined)
+      stage.note(`the longest row of lost probes begins (${familyName[family]})`, is.gapFromMs);
     const lost = `${is.lost} of ${is.sent} lost (before: ${was.lost} of ${was.sent})`;
     stage.tell(`UDP probe of one a millisecond, ${familyName[family]}: ${lost}`);
   }

@@ -16,6 +16,8 @@ interface ServedSession {
   readonly incoming: StallClock;
 }
 
+const receiveBufferSize = 1 << 20;
+
 let period = 0;
 const sessions = new Set<ServedSession>();
 
@@ -65,7 +67,11 @@ function answerFlows(address: string, { flowPort, number }: ListenOptions): Prom
   });
   return new Promise((resolve, reject) => {
     socket.once('error', reject);
-    socket.bind(flowPort, address, () => resolve());
+    socket.bind(flowPort, address, () => {
+      // A server that is held up must not lose what directors have forwarded.
+      socket.setRecvBufferSize(receiveBufferSize);
+      resolve();
+    });
   });
 }
 
