@@ -3,12 +3,14 @@ import type { NextHop, NextHopResolver } from '../../src/engine/portable/next-ho
 import type { PacketPort } from '../../src/engine/portable/packet-port.ts';
 import { PortableEngine } from '../../src/engine/portable/portable-engine.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
+import { EtherType, readEtherType } from '../../src/wire/ethernet.ts';
 import { MemoryPort } from '../support/memory-port.ts';
 import {
   type EngineUnderTest,
   type FrameOut,
   type MakeEngine,
   neighbourMac,
+  portMac,
   type Reachability,
 } from './engine-under-test.ts';
 
@@ -73,6 +75,11 @@ export const makePortableEngine: MakeEngine = (limits) => {
   const underTest: EngineUnderTest = {
     configure: async (configuration) => engine.configure(configuration),
     send: async (port, frame, options) => {
+      if (!passesInterface(frame)) return [];
+      if (isTagged(frame)) {
+        ports[port].counters.vlanTagged += 1;
+        return [];
+      }
       ports[port].deliver(frame, options);
       engine.processBatch();
       return taken();
@@ -117,3 +124,16 @@ export const makePortableEngine: MakeEngine = (limits) => {
   };
   return underTest;
 };
+
+/** An interface that is not promiscuous takes what is for it and for groups. */
+function passesInterface(frame: Uint8Array): boolean {
+  if (frame.length < 14 || (frame[0]! & 1) === 1) return true;
+  return Object.values(portMac).some((mac) => Buffer.compare(mac, frame.subarray(0, 6)) === 0);
+}
+
+/** The kernel takes the tag off before a packet socket sees the frame; the packet ring refuses it by that. */
+function isTagged(frame: Uint8Array): boolean {
+  if (frame.length < 14) return false;
+  const etherType = readEtherType(frame, 0);
+  return etherType === EtherType.vlan || etherType === EtherType.serviceVlan;
+}

@@ -97,6 +97,8 @@ export interface ShapePlan {
   readonly source: number | undefined;
   /** 0: as it ought to be; else an index into `addressings`, from 1. */
   readonly mac: number;
+  /** A VLAN tag of this EtherType; 0: none. */
+  readonly tag: number;
   readonly bends: readonly { readonly at: number; readonly bit: number }[];
   /** The IPv4 header's checksum is made right after bending. */
   readonly repair: boolean;
@@ -118,7 +120,7 @@ const clientMac = Uint8Array.of(2, 0xc, 0, 0, 0, 1);
 const groupMac = Uint8Array.of(0x33, 0x33, 0xff, 0, 0, 0x80);
 const broadcastMac = new Uint8Array(6).fill(0xff);
 /** Destination MAC addresses of frames that have not their own. */
-const addressings = [groupMac, broadcastMac, portMac.clients] as const;
+const addressings = [groupMac, broadcastMac, portMac.clients, Uint8Array.of(2, 0, 0, 0, 0xee, 1)] as const;
 /** IPv6 extension headers: protocol number, and what stands in it behind the number of the next. */
 const extensions: readonly { protocol: number; bytes: readonly number[] }[] = [
   { protocol: 60, bytes: [0, 1, 4, 0, 0, 0, 0] },
@@ -186,7 +188,8 @@ function finished(frame: Uint8Array, shape: ShapePlan, isIpv4: boolean): Uint8Ar
   if (isIpv4 && shape.repair && frame[14] === 0x45) writeIpv4Checksum(frame, 14);
   // A driver hands over nothing shorter than an Ethernet header.
   const kept = frame.subarray(0, Math.max(14, frame.length - shape.cut));
-  return concat(kept, new Uint8Array(shape.padding));
+  const tag = shape.tag === 0 ? [] : [shape.tag >> 8, shape.tag, 0, 5];
+  return concat(kept.subarray(0, 12), tag, kept.subarray(12), new Uint8Array(shape.padding));
 }
 
 interface PlainPacket {
@@ -349,6 +352,7 @@ export const plainShape: ShapePlan = {
   piece: undefined,
   source: undefined,
   mac: 0,
+  tag: 0,
   bends: [],
   repair: false,
   cut: 0,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from 'fast-check';
 import { Coverage } from './coverage.ts';
-import { duel } from './duel.ts';
+import { type Difference, type Distortion, duel } from './duel.ts';
 import { shrink } from './shrink.ts';
 import { type Story, stories } from './steps.ts';
 import { differenceInWords, storyInWords } from './words.ts';
@@ -13,6 +13,7 @@ export interface SearchOptions {
   readonly path?: string;
   /** Ends the search without a finding when it takes longer. */
   readonly timeMaxMs?: number;
+  readonly distort?: Distortion;
 }
 
 export interface Found {
@@ -27,10 +28,10 @@ export interface SearchResult {
 }
 
 /** Runs random stories through both engines until one of them makes a difference, which is shrunk. */
-export async function search({ seed, runs, path, timeMaxMs }: SearchOptions): Promise<SearchResult> {
+export async function search({ seed, runs, path, timeMaxMs, distort }: SearchOptions): Promise<SearchResult> {
   const coverage = new Coverage();
   const property = fc.asyncProperty(stories, async (story) => {
-    const difference = await duel(story, coverage.follow);
+    const difference = await duel(story, coverage.follow, distort);
     coverage.end();
     if (difference !== undefined) throw new Error('the engines differ');
   });
@@ -38,17 +39,22 @@ export async function search({ seed, runs, path, timeMaxMs }: SearchOptions): Pr
     seed,
     numRuns: runs,
     ...(path === undefined ? {} : { path }),
+    // The story as it was found is enough.
+    endOnFailure: distort !== undefined,
     ...(timeMaxMs === undefined ? {} : { interruptAfterTimeLimit: timeMaxMs }),
   });
   const [counterexample] = details.counterexample ?? [];
+  if (distort !== undefined && counterexample !== undefined)
+    return { coverage, found: { story: counterexample, report: '' } };
   if (counterexample === undefined) return { coverage, found: undefined };
-  const story = await shrink(counterexample, duel);
-  const difference = await duel(story);
+  const again = (story: Story): Promise<Difference | undefined> => duel(story, undefined, distort);
+  const story = await shrink(counterexample, again);
+  const difference = await again(story);
   const outcome = difference === undefined ? 'the difference does not come again' : differenceInWords(difference);
   const run = details.counterexamplePath?.split(':')[0];
-  const again = `again: npm run fuzz -- --seed ${seed} --path ${run}`;
+  const command = `again: npm run fuzz -- --seed ${seed} --path ${run}`;
   return {
     coverage,
-    found: { story, report: `${storyInWords(story)}\n${outcome}\n${again}\n${JSON.stringify(story)}` },
+    found: { story, report: `${storyInWords(story)}\n${outcome}\n${command}\n${JSON.stringify(story)}` },
   };
 }
