@@ -17,6 +17,15 @@ export interface DrillSettings extends DrillOptions {
  */
 export function settle(options: DrillOptions, probe: () => XdpUsability = probeXdp): DrillSettings {
   const portable = { ...options, engine: 'portable', offloads: options.offloads ?? true } as const;
+  const settings = choose(options, portable, probe);
+  if (settings.engine === 'xdp') return settings;
+  // Tens of thousands of new connections a second leave the portable engine no time for those that it has.
+  const scenarios = options.scenarios.filter((name) => name !== 'syn-flood');
+  if (scenarios.length === 0) throw new ToolError('the scenario syn-flood is for the xdp engine alone');
+  return { ...settings, scenarios };
+}
+
+function choose(options: DrillOptions, portable: DrillSettings, probe: () => XdpUsability): DrillSettings {
   if (options.engine === 'portable') return portable;
   if (options.offloads === true) {
     return { ...portable, engineReason: 'with --offloads on checksums are left unfinished, which XDP cannot see' };

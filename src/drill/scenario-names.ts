@@ -91,7 +91,10 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
   },
   'syn-flood': {
     title: 'a flood of a million SYNs',
-    help: ['a million TCP SYNs from addresses that nobody has', 'over 90 % of new connections made meanwhile succeed'],
+    help: [
+      'xdp engine only: a million TCP SYNs from addresses that nobody has',
+      'over 90 % of new connections made meanwhile succeed',
+    ],
   },
 };
 

@@ -26,6 +26,15 @@ for (const { line, probe, chosen } of [
   });
 }
 
+test('the flood is for the xdp engine alone', () => {
+  const { scenarios } = settle(optionsOf('--scenario kill,syn-flood'), () => unable);
+  assert.deepEqual(scenarios, ['kill']);
+  assert.deepEqual(settle(optionsOf('--scenario syn-flood'), () => able).scenarios, ['syn-flood']);
+  assert.throws(() => settle(optionsOf('--scenario syn-flood'), () => unable), {
+    message: 'the scenario syn-flood is for the xdp engine alone',
+  });
+});
+
 test('a drill with --engine xdp that cannot be says why', () => {
   assert.throws(() => settle(optionsOf('--engine xdp'), () => unable), {
     message: `the xdp engine cannot be used: ${unable.reason}`,
