@@ -123,7 +123,10 @@ function load(limits: XdpLimits, path: string | undefined): undefined {
       return hops;
     },
     missingNeighbours: openRingReader(object.maps.get('missing_neighbours')!),
+    events: openRingReader(object.maps.get('events')!),
   });
+  // As the sync thread does.
+  engine.onEvents(() => {});
   const back = interfaceFacts('back').index;
   limitPrograms.redirect = loadXdpProgram(redirectProgram(object.maps.get('egress')!.fd, back), { fragments: true });
   follower.route!.start();
