@@ -21,6 +21,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stackFaults } from './check-bpf-stack.mjs';
 
 const shipped = 'src/engine/xdp/bpf/baton.bpf.o';
 const packages = '--no-install-recommends clang llvm libbpf-dev';
@@ -53,6 +54,8 @@ function build() {
     const bytes = compile(object);
     // In one step: whoever loads it meanwhile gets the old one or this one.
     writeFileSync(`${object}.part`, bytes);
+    const faults = stackFaults(`${object}.part`) ?? [];
+    if (faults.length > 0) fail(`${object} is too deep for the oldest kernel that it is for:\n${faults.join('\n')}`);
     renameSync(`${object}.part`, object);
     const sources = Object.fromEntries(dependencies(object).map((source) => [source, sha256(readFileSync(source))]));
     const record = { compiler, flags, object: sha256(bytes), sources };
@@ -64,6 +67,8 @@ function build() {
 function check() {
   const compiler = compilerVersion();
   const stale = objects.flatMap((object) => staleness(object, compiler) ?? []);
+  const faults = objects.filter((object) => existsSync(object)).flatMap((object) => stackFaults(object) ?? []);
+  if (faults.length > 0) fail(faults.join('\n'));
   if (stale.length > 0) fail(`${stale.join('\n')}\nRun: npm run generate`);
 }
 
