@@ -22,6 +22,8 @@ import { XdpAttachments } from './xdp-attachments.ts';
 import { legacyOf, openLegacy, takeOverLeases, takeOverTable, type XdpLegacy } from './xdp-legacy.ts';
 
 const tickPeriodMs = 10;
+/** Short beside every timeout, long beside the time between two packets of a busy connection. */
+const seenGrainMs = 64;
 /** The program of the object that is attached. */
 export const dataPath = 'baton';
 
@@ -113,6 +115,7 @@ function load(interfaces: readonly string[], legacy: XdpLegacy | undefined, log:
     processors: possibleCpuCount(),
     // The program asks once a tick, and may do so just before the clock moves on with it.
     clockLagNs: 2 * coarseClockLagNs(),
+    seenGrainMs,
     // Nobody may be able to choose flows that meet in one bucket.
     hashSeed: randomBytes(8).readBigUInt64LE(),
   };

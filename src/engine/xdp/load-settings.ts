@@ -16,6 +16,11 @@ export interface XdpHost {
   readonly processors: number;
   /** Resolution of CLOCK_MONOTONIC_COARSE (clock_getres): how far it may lag behind CLOCK_MONOTONIC. */
   readonly clockLagNs: number;
+  /**
+   * How far the time at which an entry was last seen may lag behind, in milliseconds, so that not every packet writes to
+   * it. Absent: 0.
+   */
+  readonly seenGrainMs?: number;
   /** 64 random bits: nobody may be able to choose flows that meet in one bucket. */
   readonly hashSeed: bigint;
   /** Tests: the time stands in the settings of the program. */
@@ -53,6 +58,7 @@ export function loadSettings(limits: XdpLimits, host: XdpHost): BpfLoadSettings 
       processors,
       hash_seed: host.hashSeed,
       clock_lag: host.clockLagNs,
+      seen_grain: host.seenGrainMs ?? 0,
       test_clock: host.testClock === true ? 1 : 0,
     },
     mapSizes: {

@@ -12,9 +12,11 @@
  */
 static __always_inline int write_record(__u32 *words, struct entry *entry, int ipv6, __u32 event, __u32 now)
 {
-	__u32 head = READ_ONCE(entry->head);
+	/* 64 bits: see `element`. */
+	__u64 head = READ_ONCE(entry->head);
 	struct destination *destination = destination_of(entry->destination);
 
+	opaque(head);
 	if (!destination)
 		return 0;
 	words[RECORD_HEAD] = event | (protocol_of(head) << 8) | (state_of(head) << 16) | (ipv6 ? 1 << 24 : 0) |

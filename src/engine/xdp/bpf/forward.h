@@ -256,6 +256,7 @@ static __always_inline int decide_out(struct packet *packet, int fault, int ipv6
 	struct entry *entry;
 	__u64 number = find_reply(packet, ipv6, &entry);
 	int decision;
+	__u64 now;
 
 	if (likely(number == NO_DESTINATION))
 		return LEAVE_ALONE;
@@ -289,9 +290,12 @@ static __always_inline int decide_out(struct packet *packet, int fault, int ipv6
 		return drop(fault);
 	if (!begin_reply(packet, destination, &decision))
 		return decision;
+	/* 64 bits: see `element`. */
+	now = packet->now;
+	opaque(now);
 	if (packet->protocol == PROTOCOL_UDP)
-		follow_udp(entry, ipv6, packet->now);
-	else if (!follow_tcp(entry, ipv6, DIRECTION_OUTPUT, packet->tcp_flags, packet->now))
+		follow_udp(entry, ipv6, now);
+	else if (!follow_tcp(entry, ipv6, DIRECTION_OUTPUT, packet->tcp_flags, now))
 		return drop(DROP_TABLE_FULL);
 	return forward_out(packet, number, destination, ipv6);
 }

@@ -23,11 +23,13 @@ static __always_inline struct half_open_slot *ring_slot(__u32 position)
 }
 
 /* Puts a reference behind all others. Returns its position. */
-static __always_inline __u32 ring_append(__u32 reference)
+static __always_inline __u64 ring_append(__u32 reference)
 {
-	__u32 position = __sync_fetch_and_add(&totals.ring_tail, 1);
+	/* 64 bits: see `element`. */
+	__u64 position = __sync_fetch_and_add(&totals.ring_tail, 1);
 	struct half_open_slot *slot = ring_slot(position);
 
+	opaque(position);
 	if (slot) {
 		slot->reference = reference;
 		__sync_lock_test_and_set(&slot->position, position);

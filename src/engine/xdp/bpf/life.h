@@ -30,10 +30,13 @@ static __always_inline int is_over(__u32 head)
 	return state_of(head) == TCP_TIME_WAIT || state_of(head) == TCP_CLOSE;
 }
 
-/* Only what changed is written: a line that stays clean stays in every processor's cache. */
+/*
+ * Only what changed is written, and the time only once a grain: a line that stays clean stays in the caches, and need not
+ * be written back. Entries expire early by so much at most.
+ */
 static __always_inline void see(struct entry *entry, __u32 timeout, __u32 now)
 {
-	if (READ_ONCE(entry->last_seen) != now)
+	if (unlikely(age_of(READ_ONCE(entry->last_seen), now) > seen_grain))
 		WRITE_ONCE(entry->last_seen, now);
 	if (READ_ONCE(entry->timeout) != timeout)
 		WRITE_ONCE(entry->timeout, timeout);

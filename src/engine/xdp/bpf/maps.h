@@ -22,6 +22,8 @@ const volatile __u32 processors = 1;
 const volatile __u64 hash_seed = 0;
 /* How far the coarse clock may lag behind, in nanoseconds: a lease ends that much earlier here. */
 const volatile __u64 clock_lag = 0;
+/* How far `last_seen` of an entry may lag behind, in milliseconds. */
+const volatile __u32 seen_grain = 0;
 /* Tests: the time stands in `settings`. */
 const volatile __u8 test_clock = 0;
 

@@ -240,6 +240,7 @@ export const Constants = {
   hashSeed: 'hash_seed',
   processors: 'processors',
   ringMask: 'ring_mask',
+  seenGrain: 'seen_grain',
   servicesMax: 'services_max',
   testClock: 'test_clock',
 } as const;
