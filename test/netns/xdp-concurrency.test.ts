@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { SettingsLayout } from '../../src/engine/xdp/layout/structs.ts';
 import { probeXdp } from '../../src/platform/linux/bpf/probe.ts';
 import {
   counted,
@@ -24,8 +23,9 @@ const haste = 60;
 const roles = ['packets', 'packets', 'peer'] as const;
 
 test('threads that send, sweep, import and reconfigure at once leave a table that adds up', { skip }, async (t) => {
-  const scene = new TableScene(SettingsLayout.testNow);
+  const scene = new TableScene();
   after(() => scene.engine.close());
+  t.diagnostic(`the object was loaded in ${Math.round(scene.loadedInMs)} ms`);
   await scene.engine.configure(tableConfiguration(0));
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const reports = roles.map((role, i) => startWorker(scene, stop, role, 1 + i));

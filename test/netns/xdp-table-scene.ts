@@ -8,6 +8,7 @@ import {
   EntryLayout,
   HalfOpenSlotLayout,
   LoadLayout,
+  SettingsLayout,
   TotalsLayout,
 } from '../../src/engine/xdp/layout/structs.ts';
 import { loadSettings } from '../../src/engine/xdp/load-settings.ts';
@@ -15,7 +16,7 @@ import { MappedArray } from '../../src/engine/xdp/mapped-array.ts';
 import type { Hop, NextHopSink } from '../../src/engine/xdp/next-hops.ts';
 import { type NextHopSource, XdpEngine } from '../../src/engine/xdp/xdp-engine.ts';
 import type { Clock } from '../../src/lib/clock.ts';
-import type { IpAddress } from '../../src/lib/ip-address.ts';
+import { type IpAddress, ipAddressBytes } from '../../src/lib/ip-address.ts';
 import type { CompiledService, Selector } from '../../src/model/selector.ts';
 import type { RealServer, VirtualService } from '../../src/model/virtual-service.ts';
 import { attachXdp } from '../../src/platform/linux/bpf/attachment.ts';
@@ -57,12 +58,12 @@ export interface Recount {
   readonly used: number;
 }
 
-const mac = Uint8Array.of(2, 0, 0, 0, 0, 5);
+export const ownMac = Uint8Array.of(2, 0, 0, 0, 0, 5);
 const clientsPerFamily = 6;
 const portsPerClient = 6;
 const ip = (text: string): IpAddress => text as IpAddress;
-const families = ['ipv4', 'ipv6'] as const;
-type SceneFamily = (typeof families)[number];
+export const sceneFamilies = ['ipv4', 'ipv6'] as const;
+type SceneFamily = (typeof sceneFamilies)[number];
 const addressOf = {
   ipv4: {
     virtual: '192.0.2.80',
@@ -76,6 +77,10 @@ const addressOf = {
   },
 } as const;
 
+export function virtualAddressBytes(family: SceneFamily): Uint8Array {
+  return ipAddressBytes(ip(addressOf[family].virtual));
+}
+
 export class TableScene {
   readonly object: BpfObject;
   readonly engine: XdpEngine;
@@ -85,9 +90,9 @@ export class TableScene {
   readonly #settings: MappedArray;
   readonly #leases: MappedArray;
 
-  constructor(testNow: number) {
+  constructor() {
     enterPrivateNamespace();
-    this.interfaceIndex = makeInterface('wire', mac);
+    this.interfaceIndex = makeInterface('wire', ownMac);
     attachXdp({ fd: loadPassProgram() }, this.interfaceIndex);
     const sizes = { halfOpenMax: 24, establishedMax: 48, destinationsMax: 64, servicesMax: 16, slotsMax: 512 };
     const host = { processors: possibleCpuCount(), clockLagNs: 0, hashSeed: 42n, testClock: true };
@@ -96,21 +101,18 @@ export class TableScene {
     this.loadedInMs = performance.now() - began;
     this.#settings = new MappedArray(this.object.maps.get('.data.settings')!);
     this.#leases = new MappedArray(this.object.maps.get('leases')!);
-    this.#testNow = testNow;
     this.advance(0);
     this.setLease(true);
     const clock: Clock = { nowMs: () => this.nowMs, callAt: () => () => undefined };
-    const interfaces = [{ name: 'wire', index: this.interfaceIndex, macAddress: mac, mtu: 1500 }];
+    const interfaces = [{ name: 'wire', index: this.interfaceIndex, macAddress: ownMac, mtu: 1500 }];
     const nextHops = (sink: NextHopSink): NextHopSource => this.#hops(sink);
     this.engine = new XdpEngine({ object: this.object, clock, interfaces, nextHops });
     this.engine.completeNextHops();
   }
 
-  readonly #testNow: number;
-
   advance(ms: number): void {
     this.nowMs += ms;
-    this.#settings.storeLong(0, this.#testNow, BigInt(Math.round(this.nowMs * 1e6)));
+    this.#settings.storeLong(0, SettingsLayout.testNow, BigInt(Math.round(this.nowMs * 1e6)));
   }
 
   setLease(valid: boolean): void {
@@ -123,15 +125,15 @@ export class TableScene {
 
   #hops(sink: NextHopSink): NextHopSource {
     const index = this.interfaceIndex;
-    const onLink = { kind: 'onLink', interfaceIndex: index, mtu: 1500, ownMacAddress: mac } as const;
+    const onLink = { kind: 'onLink', interfaceIndex: index, mtu: 1500, ownMacAddress: ownMac } as const;
     for (const address of ['0.0.0.0', '::']) {
       sink.setRoute({ address: ip(address), length: 0 }, { ...onLink, resolved: false, macAddress: new Uint8Array(6) });
     }
-    for (const family of families) {
-      for (let n = 0; n < clientsPerFamily; n += 1) sink.setNeighbour(index, ip(addressOf[family].client(n)), mac);
+    for (const family of sceneFamilies) {
+      for (let n = 0; n < clientsPerFamily; n += 1) sink.setNeighbour(index, ip(addressOf[family].client(n)), ownMac);
     }
     // All neighbours have the director's own MAC address: a frame that was forwarded is one that comes in.
-    const hop: Hop = { state: 'resolved', interfaceIndex: index, mtu: 1500, ownMacAddress: mac, macAddress: mac };
+    const hop: Hop = { state: 'resolved', interfaceIndex: index, mtu: 1500, ownMacAddress: ownMac, macAddress: ownMac };
     return {
       hopFor: () => hop,
       release: () => undefined,
@@ -145,7 +147,7 @@ export class TableScene {
 /** Services of both families. An odd `variant` lacks one of them and some real servers, and has other thresholds. */
 export function tableConfiguration(variant: number): EngineConfiguration {
   const odd = variant % 2 === 1;
-  const services = families.flatMap((family) => [
+  const services = sceneFamilies.flatMap((family) => [
     service(
       family,
       'tcp',
@@ -169,7 +171,7 @@ export function tableConfiguration(variant: number): EngineConfiguration {
     service(family, 'udp', 80, 'masquerade', odd ? 1 : 3, inTurn(odd ? 1 : 3), {}, false),
     ...(odd ? [] : [service(family, 'udp', 81, 'direct-route', 2, least(2), {}, true)]),
   ]);
-  const addresses = families.map((family) => ({
+  const addresses = sceneFamilies.map((family) => ({
     ...{ address: ip(addressOf[family].virtual), interface: 'wire', leaseSlot: 0, answer: true },
   }));
   return { addresses, services, timeouts: { tcpMs: 20_000, tcpFinMs: 6_000, udpMs: 9_000 }, gracePeriodMs: 0 };
@@ -213,13 +215,13 @@ function service(
 export function tableFrames(): readonly Uint8Array[] {
   const frames: Uint8Array[] = [];
   for (let n = 0; n < clientsPerFamily * portsPerClient; n += 1) {
-    for (const family of families) {
+    for (const family of sceneFamilies) {
       const { virtual, server, client } = addressOf[family];
       const source = client(n % clientsPerFamily);
       const sourcePort = 40_000 + Math.floor(n / clientsPerFamily);
       for (const port of [80, 81]) {
         const flow = { source, sourcePort, destination: virtual, destinationPort: port };
-        const ends = { source, destination: virtual, destinationMac: mac };
+        const ends = { source, destination: virtual, destinationMac: ownMac };
         const inward = [Flags.syn, Flags.syn, Flags.ack, Flags.ack, Flags.fin, Flags.rst].map((flags) =>
           packetFrame({ ...ends, protocol: 6, payload: tcpOf(flow, flags) }),
         );
@@ -228,7 +230,7 @@ export function tableFrames(): readonly Uint8Array[] {
         if (port === 81) continue;
         for (let s = 1; s <= 3; s += 1) {
           const reply = { source: server(s), sourcePort: 8080, destination: source, destinationPort: sourcePort };
-          const back = { source: server(s), destination: source, destinationMac: mac };
+          const back = { source: server(s), destination: source, destinationMac: ownMac };
           for (const flags of [Flags.synAck, Flags.ack, Flags.fin, Flags.rst]) {
             frames.push(packetFrame({ ...back, protocol: 6, payload: tcpOf(reply, flags) }));
           }
