@@ -32,7 +32,6 @@ export interface Outcome {
   readonly table: readonly string[];
   readonly counters: EngineCounters;
   readonly imported: object | undefined;
-  readonly error: string | undefined;
 }
 
 /** What the portable engine is told in place of a story's configuration: to see that a difference is found. */
@@ -54,7 +53,10 @@ const frameTimeMs = 1;
  */
 const sweepPeriodMs = 1_000;
 
-/** Runs a story through both engines. Gives the first difference. `onOutcome` sees what was alike. */
+/**
+ * Runs a story through both engines. Gives the first difference, throws what one of them has thrown. `onOutcome` sees what was
+ * alike.
+ */
 export async function duel(
   story: Story,
   onOutcome?: (step: Step, outcome: Outcome) => void,
@@ -191,42 +193,37 @@ async function take(
 ): Promise<Outcome> {
   let frames: FrameOut[] = [];
   let imported: object | undefined;
-  let error: string | undefined;
-  try {
-    switch (step.do) {
-      case 'frame':
-        engine.idle(frameTimeMs);
-        frames = await engine.send(step.plan.side, frameOf(step.plan, plan));
-        break;
-      case 'configure':
-        await engine.configure(configurationOf(step.plan));
-        break;
-      case 'seconds':
-        frames = await engine.advance(step.count * sweepPeriodMs, sweepPeriodMs);
-        break;
-      case 'milliseconds':
-        engine.idle(step.count);
-        if (isSweepDue) frames = await engine.advance(0);
-        break;
-      case 'lease':
-        engine.setLease(step.slot, step.forMs);
-        engine.idle(0);
-        break;
-      case 'import':
-        imported = await engine.importBatch(recordsOf(step.records, plan));
-        break;
-      case 'reachable':
-        engine.setReachability(
-          serverHosts[familyOfAddress(step.address)][step.host]!,
-          step.is ? 'reachable' : 'unreachable',
-        );
-        break;
-      case 'mtu':
-        engine.setMtu(step.side, step.mtu);
-        break;
-    }
-  } catch (thrown) {
-    error = thrown instanceof Error ? thrown.message : String(thrown);
+  switch (step.do) {
+    case 'frame':
+      engine.idle(frameTimeMs);
+      frames = await engine.send(step.plan.side, frameOf(step.plan, plan));
+      break;
+    case 'configure':
+      await engine.configure(configurationOf(step.plan));
+      break;
+    case 'seconds':
+      frames = await engine.advance(step.count * sweepPeriodMs, sweepPeriodMs);
+      break;
+    case 'milliseconds':
+      engine.idle(step.count);
+      if (isSweepDue) frames = await engine.advance(0);
+      break;
+    case 'lease':
+      engine.setLease(step.slot, step.forMs);
+      engine.idle(0);
+      break;
+    case 'import':
+      imported = await engine.importBatch(recordsOf(step.records, plan));
+      break;
+    case 'reachable':
+      engine.setReachability(
+        serverHosts[familyOfAddress(step.address)][step.host]!,
+        step.is ? 'reachable' : 'unreachable',
+      );
+      break;
+    case 'mtu':
+      engine.setMtu(step.side, step.mtu);
+      break;
   }
   return {
     frames: frames.map(({ port, bytes }) => `${port} ${Buffer.from(bytes).toString('hex')}`),
@@ -234,7 +231,6 @@ async function take(
     table: await tableOf(engine),
     counters: await engine.counters(),
     imported,
-    error,
   };
 }
 

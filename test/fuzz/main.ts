@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { duel } from './duel.ts';
-import { search } from './search.ts';
+import { outcomeOf, search } from './search.ts';
 import type { Story } from './steps.ts';
-import { differenceInWords, storyInWords } from './words.ts';
+import { storyInWords } from './words.ts';
 
 const usage = `usage: npm run fuzz -- [--seed S] [--runs N] [--path P]
        npm run fuzz -- --story FILE
@@ -49,10 +48,9 @@ function readOptions(): Options | undefined {
 async function run({ seed, runs, path, story: file }: Options): Promise<number> {
   if (file !== undefined) {
     const story = JSON.parse(readFileSync(file, 'utf8')) as Story;
-    const difference = await duel(story);
-    process.stdout.write(`${storyInWords(story)}\n`);
-    process.stdout.write(`${difference === undefined ? 'the engines do alike' : differenceInWords(difference)}\n`);
-    return difference === undefined ? 0 : 1;
+    const outcome = await outcomeOf(story);
+    process.stdout.write(`${storyInWords(story)}\n${outcome ?? 'the engines do alike'}\n`);
+    return outcome === undefined ? 0 : 1;
   }
   process.stdout.write(`seed ${seed}\n`);
   const startedMs = performance.now();

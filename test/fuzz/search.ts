@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from 'fast-check';
 import { Coverage } from './coverage.ts';
-import { type Difference, type Distortion, duel } from './duel.ts';
+import { type Distortion, duel } from './duel.ts';
 import { shrink } from './shrink.ts';
 import { type Story, stories } from './steps.ts';
 import { differenceInWords, storyInWords } from './words.ts';
@@ -39,22 +39,30 @@ export async function search({ seed, runs, path, timeMaxMs, distort }: SearchOpt
     seed,
     numRuns: runs,
     ...(path === undefined ? {} : { path }),
-    // The story as it was found is enough.
+    // A difference that was made on purpose need not be shrunk.
     endOnFailure: distort !== undefined,
     ...(timeMaxMs === undefined ? {} : { interruptAfterTimeLimit: timeMaxMs }),
   });
   const [counterexample] = details.counterexample ?? [];
-  if (distort !== undefined && counterexample !== undefined)
-    return { coverage, found: { story: counterexample, report: '' } };
   if (counterexample === undefined) return { coverage, found: undefined };
-  const again = (story: Story): Promise<Difference | undefined> => duel(story, undefined, distort);
-  const story = await shrink(counterexample, again);
-  const difference = await again(story);
-  const outcome = difference === undefined ? 'the difference does not come again' : differenceInWords(difference);
+  if (distort !== undefined) return { coverage, found: { story: counterexample, report: '' } };
+  const story = await shrink(counterexample, async (smaller) => (await outcomeOf(smaller)) !== undefined);
   const run = details.counterexamplePath?.split(':')[0];
-  const command = `again: npm run fuzz -- --seed ${seed} --path ${run}`;
-  return {
-    coverage,
-    found: { story, report: `${storyInWords(story)}\n${outcome}\n${command}\n${JSON.stringify(story)}` },
-  };
+  const report = [
+    storyInWords(story),
+    (await outcomeOf(story)) ?? 'the difference does not come again',
+    `again: npm run fuzz -- --seed ${seed} --path ${run}`,
+    JSON.stringify(story),
+  ];
+  return { coverage, found: { story, report: report.join('\n') } };
+}
+
+/** What differs, or what an engine has thrown, in words. */
+export async function outcomeOf(story: Story): Promise<string | undefined> {
+  try {
+    const difference = await duel(story);
+    return difference === undefined ? undefined : differenceInWords(difference);
+  } catch (error) {
+    return error instanceof Error ? `an engine throws: ${error.stack}` : String(error);
+  }
 }

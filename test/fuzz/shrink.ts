@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ConfigurationPlan } from './configurations.ts';
-import type { Difference } from './duel.ts';
 import type { Step, Story } from './steps.ts';
 
 /**
  * Takes away what the difference does not need: what fast-check has left of a list at its end, services and servers.
- * `differs` runs a story.
+ * `differs` runs a story and says whether it still makes a difference.
  */
-export async function shrink(story: Story, differs: (story: Story) => Promise<Difference | undefined>): Promise<Story> {
+export async function shrink(story: Story, differs: (story: Story) => Promise<boolean>): Promise<Story> {
   let best = story;
   for (let goesOn = true; goesOn; ) {
     goesOn = false;
     for (const smaller of smallerStories(best)) {
-      if ((await differs(smaller)) === undefined) continue;
+      if (!(await differs(smaller))) continue;
       best = smaller;
       goesOn = true;
       break;

@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { probeXdp } from '../../src/platform/linux/bpf/probe.ts';
-import { duel } from '../fuzz/duel.ts';
 import { mutants } from '../fuzz/mutants.ts';
 import { namedStories } from '../fuzz/regressions.ts';
-import { search } from '../fuzz/search.ts';
-import { differenceInWords, storyInWords } from '../fuzz/words.ts';
+import { outcomeOf, search } from '../fuzz/search.ts';
+import { storyInWords } from '../fuzz/words.ts';
 
 const runs = Number(process.env.STORIES ?? 2_000);
 /** Of the random part alone: on a slow machine it ends with fewer stories. */
@@ -27,8 +26,8 @@ else {
 
   for (const { found, story } of namedStories) {
     test(`both engines: ${found}`, async () => {
-      const difference = await duel(story);
-      assert.equal(difference && `${storyInWords(story)}\n${differenceInWords(difference)}`, undefined);
+      const outcome = await outcomeOf(story);
+      assert.equal(outcome && `${storyInWords(story)}\n${outcome}`, undefined);
     });
   }
 
