@@ -79,6 +79,7 @@ function makePort(entries: Int32Array): {
       const batch = entries.slice(cursor * recordWords, end * recordWords);
       return { batch, next: end * recordWords < entries.length ? end : undefined };
     },
+    expectRecords: () => undefined,
     importBatch: async (batch) => {
       const applied = batch.length / recordWords;
       imported += applied;

@@ -43,6 +43,9 @@ export interface Replication {
 const importRecordsMax = 65_536;
 /** After a page could not be read or a batch not be written. */
 const retryMs = 100;
+/** While a peer's connections are not all here, segments of none are not refused for this long, and that is said this often. */
+const expectationMs = 1_000;
+const expectationPeriodMs = 10;
 
 /**
  * Joins a transport, a connection table and the protocol. Local events leave the moment the engine hands them over (it
@@ -53,6 +56,7 @@ export function startReplication(options: ReplicationOptions): Replication {
   const { transport, connections, clock, log } = options;
   const tuning = { ...defaultSyncTuning, ...options.tuning };
   let closed = false;
+  let expectationAtMs = Number.NEGATIVE_INFINITY;
   const timer = new DeadlineTimer(clock, () => drive(() => session.advance(clock.nowMs())));
 
   const imports = new ImportQueue({
@@ -81,7 +85,15 @@ export function startReplication(options: ReplicationOptions): Replication {
   function drive(task: () => void): void {
     if (closed) return;
     task();
+    expectRecords(clock.nowMs());
     timer.bringForward(session.nextDeadlineMs());
+  }
+
+  /** A peer that is heard anew, after a restart or a split, may have had connections that are not in the table yet. */
+  function expectRecords(nowMs: number): void {
+    if (nowMs < expectationAtMs) return;
+    expectationAtMs = nowMs + expectationPeriodMs;
+    if (session.status(nowMs).peers.some(({ inSync }) => !inSync)) connections.expectRecords(expectationMs);
   }
 
   const resend = new TableResend({

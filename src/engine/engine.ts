@@ -136,6 +136,11 @@ export interface ConnectionPort {
   onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void): void;
   /** All entries of both tables, local and learnt, in pages of at most `recordsMax` records. `cursor` 0 starts. */
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage>;
+  /**
+   * A peer has connections that are not in the table yet: for so long from here on, segments of no connection are dropped
+   * silently, as in the grace period after a takeover.
+   */
+  expectRecords(forMs: number): void;
   /** Applies records learnt from a peer. */
   importBatch(batch: Int32Array): Promise<ImportOutcome>;
 }

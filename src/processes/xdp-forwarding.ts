@@ -157,6 +157,7 @@ function withEnds(
     counters: () => engine.counters(),
     onEvents: (listener, onOverrun) => engine.onEvents(listener, onOverrun),
     exportPage: (cursor, recordsMax) => engine.exportPage(cursor, recordsMax),
+    expectRecords: (forMs) => engine.expectRecords(forMs),
     importBatch: (batch) => engine.importBatch(batch),
     close,
   };

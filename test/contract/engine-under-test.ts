@@ -39,6 +39,7 @@ export interface EngineUnderTest {
   setMtu(port: 'clients' | 'servers', mtu: number): void;
   counters(): Promise<EngineCounters>;
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage>;
+  expectRecords(forMs: number): void;
   importBatch(batch: Int32Array): Promise<ImportOutcome>;
   /** Connection events since the last call. */
   takeEvents(): Promise<Int32Array[]>;

@@ -115,6 +115,7 @@ export const makePortableEngine: MakeEngine = (limits) => {
     },
     counters: async () => engine.counters(),
     exportPage: async (cursor, recordsMax) => engine.exportPage(cursor, recordsMax),
+    expectRecords: (forMs) => engine.expectRecords(forMs),
     importBatch: async (batch) => engine.importBatch(batch),
     takeEvents: async () => {
       engine.flushEvents();

@@ -323,6 +323,17 @@ export function refusalContract(name: string, make: MakeEngine): void {
     assert.deepEqual(await scene.drops(), { unknownConnection: 1 });
   });
 
+  test(`${name}: while records are expected, unknown segments wait for them under any lease`, async () => {
+    const scene = await Scene.open(make);
+    scene.engine.expectRecords(500);
+    assert.deepEqual(await scene.client({ flags: 'A' }), []);
+    await scene.engine.advance(499);
+    assert.deepEqual(await scene.client({ flags: 'PA' }), []);
+    await scene.engine.advance(1);
+    assert.match((await scene.client({ flags: 'A' }))[0]!, / R seq/);
+    assert.deepEqual(await scene.drops(), { graceUnknownConnection: 2, unknownConnection: 1 });
+  });
+
   test(`${name}: a hash selector creates an unknown connection anew`, async () => {
     const selector = { shape: 'hash', slots: Uint16Array.of(1), seed: 1, hashPort: false } as const;
     const scene = await Scene.open(make, { selector });

@@ -272,6 +272,7 @@ export class XdpUnderTest implements EngineUnderTest {
 
   exportPage: EngineUnderTest['exportPage'] = (cursor, recordsMax) => this.#port.exportPage(cursor, recordsMax);
 
+  expectRecords: EngineUnderTest['expectRecords'] = (forMs) => this.#port.expectRecords(forMs);
   importBatch: EngineUnderTest['importBatch'] = (batch) => this.#port.importBatch(batch);
 
   async takeEvents(): Promise<Int32Array[]> {

@@ -106,6 +106,10 @@ export class SimulatedEngine implements ConnectionPort {
     });
   }
 
+  expectRecords(forMs: number): void {
+    this.#leases.recordsExpectedUntilMs = this.#host.nowMs() + forMs;
+  }
+
   importBatch(batch: Int32Array): Promise<ImportOutcome> {
     return this.#call(() => {
       const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };

@@ -20,6 +20,7 @@ const pauseMinMs = 60;
 const slowSnapshots: Mutation = {
   connections: (inner) => ({
     onEvents: (listener) => inner.onEvents(listener),
+    expectRecords: (forMs) => inner.expectRecords(forMs),
     importBatch: (batch) => inner.importBatch(batch),
     exportPage: async (cursor, recordsMax) => {
       // Each turn takes the table's own latency.
@@ -64,6 +65,7 @@ export const mutants: readonly Mutant[] = [
         return {
           onEvents: (listener) => inner.onEvents(listener),
           exportPage: (cursor, recordsMax) => inner.exportPage(cursor, recordsMax),
+          expectRecords: (forMs) => inner.expectRecords(forMs),
           importBatch: (batch) => {
             count += 1;
             return inner.importBatch(keepRecords(batch, (index) => (index + count) % 3 > 0));
@@ -79,6 +81,7 @@ export const mutants: readonly Mutant[] = [
       connections: (inner) => ({
         onEvents: (listener) => inner.onEvents(listener),
         exportPage: (cursor, recordsMax) => inner.exportPage(cursor, recordsMax),
+        expectRecords: (forMs) => inner.expectRecords(forMs),
         importBatch: () => inner.importBatch(new Int32Array(0)),
       }),
     },

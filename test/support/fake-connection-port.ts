@@ -52,6 +52,13 @@ export class FakeConnectionPort implements ConnectionPort {
     });
   }
 
+  /** How long each time. */
+  readonly expectations: number[] = [];
+
+  expectRecords(forMs: number): void {
+    this.expectations.push(forMs);
+  }
+
   importBatch(batch: Int32Array): Promise<ImportOutcome> {
     const write = (): ImportOutcome => this.#import(batch);
     if (!this.stalled) return this.#later(write);

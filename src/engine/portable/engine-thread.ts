@@ -15,6 +15,8 @@ export type EngineRequest =
   | { readonly ask: 'events' }
   /** Not answered: an event batch has been dealt with. */
   | { readonly ask: 'acknowledge' }
+  /** Not answered: see `ConnectionPort.expectRecords`. */
+  | { readonly ask: 'expect'; readonly forMs: number }
   /** Not answered: nothing more comes by this port. */
   | { readonly ask: 'leave' };
 
@@ -147,6 +149,10 @@ function serve(
   }
   if (request.ask === 'acknowledge') {
     events.acknowledge(port);
+    return false;
+  }
+  if (request.ask === 'expect') {
+    parts.engine.expectRecords(request.forMs);
     return false;
   }
   try {

@@ -8,6 +8,7 @@ import type { LeaseReader } from '../engine.ts';
 export class Leases {
   readonly #reader: LeaseReader;
   #gracePeriodMs = 0;
+  #recordsExpectedUntilMs = 0;
   /** By slot; the slots that the configuration names. */
   #slots: readonly number[] = [];
   #validUntilMs = new Float64Array(0);
@@ -50,7 +51,13 @@ export class Leases {
     return slot < 0 || this.#validUntilMs[slot]! > this.#nowMs;
   }
 
+  /** Until then connections may be on their way to the table, whoever holds which lease. */
+  set recordsExpectedUntilMs(untilMs: number) {
+    this.#recordsExpectedUntilMs = untilMs;
+  }
+
   inGrace(slot: number): boolean {
+    if (this.#recordsExpectedUntilMs > this.#nowMs) return true;
     return slot >= 0 && this.#nowMs - this.#takenOverAtMs[slot]! < this.#gracePeriodMs;
   }
 

@@ -139,6 +139,10 @@ export class PortableEngine {
     return this.#replication.exportPage(cursor, recordsMax, this.#nowMs());
   }
 
+  expectRecords(forMs: number): void {
+    this.#leases.recordsExpectedUntilMs = this.#nowMs() + forMs;
+  }
+
   importBatch(batch: Int32Array): ImportOutcome {
     return this.#replication.import(batch, this.#begin());
   }

@@ -34,6 +34,10 @@ export class RemoteConnectionPort implements ConnectionPort {
     return this.#line.ask<ExportPage>({ ask: 'export', cursor, recordsMax });
   }
 
+  expectRecords(forMs: number): void {
+    this.#line.tell({ ask: 'expect', forMs });
+  }
+
   /** The batch is copied, not given away: a caller that fails to write it writes it again. */
   importBatch(batch: Int32Array): Promise<ImportOutcome> {
     return this.#line.ask<ImportOutcome>({ ask: 'import', batch });
@@ -81,6 +85,10 @@ export class RemoteEngine implements Engine {
     return this.#line.ask<ExportPage>({ ask: 'export', cursor, recordsMax });
   }
 
+  expectRecords(forMs: number): void {
+    this.#line.tell({ ask: 'expect', forMs });
+  }
+
   /** The batch is copied, not given away: a caller that fails to write it writes it again. */
   importBatch(batch: Int32Array): Promise<ImportOutcome> {
     return this.#line.ask<ImportOutcome>({ ask: 'import', batch });
@@ -118,6 +126,13 @@ class Line {
       this.#port.postMessage({ ...question, id });
       this.#wake();
     });
+  }
+
+  /** Not answered. */
+  tell(request: EngineRequest): void {
+    if (this.#failure !== undefined) return;
+    this.#port.postMessage(request);
+    this.#wake();
   }
 
   listenToEvents(listener: (batch: Int32Array) => void, onOverrun: () => void = () => {}): void {

@@ -3,6 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { recordWords } from '../../model/connection-batch.ts';
 import type { ConnectionPort, ExportPage, ImportOutcome } from '../engine.ts';
 import type { BpfObject, BpfRingReader } from './bpf-object.ts';
+import { SettingsLayout } from './layout/structs.ts';
 import { Mailbox } from './mailbox.ts';
 import { MappedArray } from './mapped-array.ts';
 import { runSlotsMax } from './sweep.ts';
@@ -38,6 +39,7 @@ const sleepMaxMs = 250;
 export class XdpConnectionPort implements ConnectionPort {
   readonly #mailbox: Mailbox;
   readonly #span: TableSpan;
+  readonly #settings: MappedArray;
   readonly #tallies: MappedArray;
   readonly #clock: Clock;
   readonly #events: BpfRingReader | undefined;
@@ -52,6 +54,7 @@ export class XdpConnectionPort implements ConnectionPort {
   constructor({ object, mailbox, clock, events }: XdpConnectionPortParts) {
     this.#mailbox = new Mailbox(object, mailbox);
     this.#span = new TableSpan(object);
+    this.#settings = new MappedArray(requiredMap(object, '.data.settings'));
     this.#tallies = new MappedArray(requiredMap(object, 'tallies'));
     this.#clock = clock;
     this.#events = events;
@@ -84,6 +87,11 @@ export class XdpConnectionPort implements ConnectionPort {
       }
     }
     return { batch: joined(batches), next: position < end ? position : undefined };
+  }
+
+  expectRecords(forMs: number): void {
+    const untilNs = BigInt(Math.floor((this.#clock.nowMs() + forMs) * 1e6));
+    Atomics.store(this.#settings.longs, SettingsLayout.recordsExpectedUntil >> 3, untilNs);
   }
 
   async importBatch(batch: Int32Array): Promise<ImportOutcome> {

@@ -145,6 +145,10 @@ export class XdpEngine implements Engine {
     return this.#connections.exportPage(cursor, recordsMax);
   }
 
+  expectRecords(forMs: number): void {
+    this.#connections.expectRecords(forMs);
+  }
+
   importBatch(batch: Int32Array): Promise<ImportOutcome> {
     return this.#connections.importBatch(batch);
   }

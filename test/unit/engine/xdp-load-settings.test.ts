@@ -11,7 +11,7 @@ test('constants and map sizes for given limits', () => {
     constants: {
       ...{ buckets4: 5501, buckets6: 5501, half_open_max: 1000, established_max: 10_001, ring_mask: 4095 },
       ...{ destinations_max: 100, services_max: 10, processors: 3 },
-      ...{ hash_seed: 0xfedc_ba98_7654_3210n, clock_lag: 4_000_000, test_clock: 0 },
+      ...{ hash_seed: 0xfedc_ba98_7654_3210n, clock_lag: 4_000_000, seen_grain: 0, test_clock: 0 },
     },
     mapSizes: {
       ...{ table4: 5501, table6: 5501, half_open_ring: 4096, destinations: 100, loads: 100 },

@@ -69,6 +69,20 @@ test('a director that is closed says good-bye: its peer is alone at once', async
   assert.equal(simulation.gates(), 'b:alone');
 });
 
+test('while a peer is heard and its table is not here, its records are expected; then no more', async () => {
+  const simulation = new SyncSimulation(1);
+  const a = simulation.start('a');
+  await simulation.run(1_000);
+  assert.deepEqual(a.table.expectations, [], 'alone, there is nobody to expect any of');
+  simulation.start('b');
+  await simulation.run(300);
+  assert.equal(simulation.gates(), 'a:inSync b:inSync');
+  const met = a.table.expectations.length;
+  assert.ok(met > 0 && a.table.expectations.every((forMs) => forMs === 1_000));
+  await simulation.run(2_000);
+  assert.equal(a.table.expectations.length, met);
+});
+
 test('refused local records are only counted', async () => {
   const simulation = new SyncSimulation(1);
   const a = simulation.start('a');
@@ -106,6 +120,7 @@ function openQueue(recordsMax: number) {
   const connections = {
     onEvents: () => {},
     exportPage: () => Promise.reject(new Error('nobody reads here')),
+    expectRecords: () => undefined,
     importBatch: (batch: Int32Array) => {
       writes.push(batch);
       return new Promise<ImportOutcome>((resolve, reject) => pending.push({ resolve, reject }));

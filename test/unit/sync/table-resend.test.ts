@@ -58,6 +58,7 @@ function scene(pages: Int32Array[]) {
   let failing = false;
   const connections = {
     onEvents: () => {},
+    expectRecords: () => undefined,
     importBatch: () => Promise.reject(new Error('nobody writes here')),
     exportPage: (cursor: number): Promise<ExportPage> => {
       if (failing) {

@@ -365,6 +365,8 @@ struct settings {
 	__u32 grace_period;
 	/* With `test_clock`: the time. */
 	__u64 test_now;
+	/* Until then, in nanoseconds, a segment of no connection is dropped silently: its record may be on its way. */
+	__u64 records_expected_until;
 	/* Written 1 by a reader of `events` that goes to sleep; the next event wakes it and writes 0. */
 	__u32 reader_asleep;
 	__u32 reserved;

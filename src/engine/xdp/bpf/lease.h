@@ -16,12 +16,14 @@ static __always_inline int lease_is_valid(__u32 slot, __u64 now_ns)
 	return lease && READ_ONCE(lease->valid_until) > now_ns + clock_lag;
 }
 
-/* Whether the lease was taken over so short ago that the connection table may still be on its way. */
+/* Whether connections may still be on their way: the lease was taken over a short while ago, or a peer is heard anew. */
 static __always_inline int in_grace(__u32 slot, __u64 now_ns)
 {
 	__u32 since_slot = LEASE_SLOTS + 1 + slot;
 	struct lease *since;
 
+	if (now_ns < READ_ONCE(settings.records_expected_until))
+		return 1;
 	if (slot == LEASE_ENDLESS)
 		return 0;
 	since = element(&leases, since_slot);

@@ -293,6 +293,7 @@ export const SettingsFieldSize = {
   udpTimeout: 4,
   gracePeriod: 4,
   testNow: 8,
+  recordsExpectedUntil: 8,
   readerAsleep: 4,
   served: 128,
   replying: 128,

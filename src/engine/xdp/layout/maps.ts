@@ -220,7 +220,7 @@ export const Globals = {
   settings: {
     map: '.data.settings',
     offset: 0,
-    size: 1880,
+    size: 1888,
   },
   totals: {
     map: '.data.totals',

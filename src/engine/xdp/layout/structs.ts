@@ -320,15 +320,16 @@ export const ServiceLayout = {
 
 /** Byte offsets of the fields of `struct settings`, and its size. */
 export const SettingsLayout = {
-  size: 1880,
+  size: 1888,
   tcpTimeouts: 0,
   udpTimeout: 64,
   gracePeriod: 68,
   testNow: 72,
-  readerAsleep: 80,
-  served: 88,
-  replying: 216,
-  nextStates: 344,
+  recordsExpectedUntil: 80,
+  readerAsleep: 88,
+  served: 96,
+  replying: 224,
+  nextStates: 352,
 } as const;
 
 /** Byte offsets of the fields of `struct slot`, and its size. */
