@@ -91,9 +91,9 @@ export function startReplication(options: ReplicationOptions): Replication {
 
   /** A peer that is heard anew, after a restart or a split, may have had connections that are not in the table yet. */
   function expectRecords(nowMs: number): void {
-    if (nowMs < expectationAtMs) return;
+    if (nowMs < expectationAtMs || session.gate !== 'joining') return;
     expectationAtMs = nowMs + expectationPeriodMs;
-    if (session.status(nowMs).peers.some(({ inSync }) => !inSync)) connections.expectRecords(expectationMs);
+    connections.expectRecords(expectationMs);
   }
 
   const resend = new TableResend({
