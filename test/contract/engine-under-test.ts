@@ -56,6 +56,8 @@ export interface EngineLimits {
    * gives it for so many entries.
    */
   readonly ringSize?: number;
+  /** An engine that keeps entries in buckets: how many. Absent: twice the room that so many entries take. */
+  readonly buckets?: number;
 }
 
 /** What an engine may not have, because of where it gets its packets: stories about it are skipped, and say why. */

@@ -100,7 +100,7 @@ function takeObject(limits: EngineLimits): LoadedObject {
   const sizes = { ...limits, destinationsMax: 256, servicesMax: 64, slotsMax: 4096 };
   const host = { processors: possibleCpuCount(), clockLagNs: 0, hashSeed: 42n, testClock: true };
   const settings = loadSettings(sizes, host);
-  const object = loadBpfObject(limits.ringSize === undefined ? settings : withRing(settings, limits.ringSize));
+  const object = loadBpfObject(withRoom(settings, limits));
   const fresh = new Map(
     [...mappedArrays(object)].map(([name, bytes]): [string, Uint8Array] => [name, Uint8Array.from(bytes)]),
   );
@@ -109,10 +109,18 @@ function takeObject(limits: EngineLimits): LoadedObject {
   return { key, object: { ...object, close: () => undefined }, events, missingNeighbours, fresh };
 }
 
-function withRing({ constants, mapSizes }: BpfLoadSettings, ringSize: number): BpfLoadSettings {
+function withRoom({ constants, mapSizes }: BpfLoadSettings, { ringSize, buckets }: EngineLimits): BpfLoadSettings {
   return {
-    constants: { ...constants, ring_mask: ringSize - 1 },
-    mapSizes: { ...mapSizes, half_open_ring: ringSize },
+    constants: {
+      ...constants,
+      ...(ringSize === undefined ? {} : { ring_mask: ringSize - 1 }),
+      ...(buckets === undefined ? {} : { buckets4: buckets, buckets6: buckets }),
+    },
+    mapSizes: {
+      ...mapSizes,
+      ...(ringSize === undefined ? {} : { half_open_ring: ringSize }),
+      ...(buckets === undefined ? {} : { table4: buckets, table6: buckets }),
+    },
   };
 }
 

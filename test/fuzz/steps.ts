@@ -49,11 +49,12 @@ export interface Story {
 /**
  * Of the tables: room for all, hardly any, and little of one. When half of the ring is holes XDP makes its oldest entries the
  * youngest, where the portable engine keeps them in order: here the ring is as long as no story makes it.
+ * And in a table of four buckets all choices of a flow may be one and the same, which is full before the table is.
  */
 export const limitsOf: readonly EngineLimits[] = [
   { halfOpenMax: 64, establishedMax: 64, ringSize: 1024 },
-  { halfOpenMax: 3, establishedMax: 4, ringSize: 1024 },
-  { halfOpenMax: 12, establishedMax: 5, ringSize: 1024 },
+  { halfOpenMax: 3, establishedMax: 4, ringSize: 1024, buckets: 64 },
+  { halfOpenMax: 12, establishedMax: 5, ringSize: 1024, buckets: 64 },
 ];
 
 export function recordsOf(plans: readonly RecordPlan[], configuration: ConfigurationPlan): Int32Array {
