@@ -2,7 +2,8 @@
 /*
  * Work on the table that no packet does: expiring, exporting, importing. The loader runs these programs by
  * BPF_PROG_TEST_RUN, which keeps the data path off their processor meanwhile, a bounded number of entries at a time.
- * The first word of the packet that they are given says through which mailbox they are spoken to.
+ * The first word of the packet that they are given says through which mailbox they are spoken to. They stand in the section
+ * of the data path because the loader may take the `.frags` off its name, and a name is only one section's.
  */
 #ifndef BATON_TABLE_WORK_H
 #define BATON_TABLE_WORK_H
@@ -192,7 +193,7 @@ static __always_inline void go_over(struct work *work, int export)
 		box->cursor = MAILBOX_END;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int sweep(struct xdp_md *ctx)
 {
 	struct work work = {};
@@ -202,7 +203,7 @@ int sweep(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int export_records(struct xdp_md *ctx)
 {
 	struct work work = {};
@@ -416,7 +417,7 @@ static long import_slot(__u32 step, struct work *work)
 	return 0;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int import_records(struct xdp_md *ctx)
 {
 	struct work work = {};
