@@ -31,7 +31,7 @@ export interface SerialService extends Omit<CompiledService, 'selector'> {
 }
 
 export type BalancerOrder =
-  | { readonly do: 'load'; readonly limits: XdpLimits; readonly objectPath?: string }
+  | { readonly do: 'load'; readonly limits: XdpLimits; readonly objectPath?: string; readonly seenGrainMs?: number }
   | { readonly do: 'configure'; readonly configuration: EngineConfiguration }
   | { readonly do: 'attach'; readonly program: AttachedProgram }
   | { readonly do: 'clear' }
@@ -39,6 +39,8 @@ export type BalancerOrder =
   | { readonly do: 'export' }
   | { readonly do: 'import'; readonly records: number }
   | { readonly do: 'sweep' };
+
+type LoadOrder = Extract<BalancerOrder, { readonly do: 'load' }>;
 
 export interface ProgramRuns {
   readonly runs: number;
@@ -59,6 +61,8 @@ export interface BalancerStatus {
 
 const interfaces = ['front', 'back'];
 const tickPeriodMs = 10;
+/** As src/processes/xdp-forwarding.ts has it. */
+const usualSeenGrainMs = 64;
 const clock = new MonotonicClock();
 
 let object: BpfObject | undefined;
@@ -82,7 +86,7 @@ process.exit(0);
 async function obey(order: BalancerOrder): Promise<BalancerStatus | BulkFigures | undefined> {
   switch (order.do) {
     case 'load':
-      return load(order.limits, order.objectPath);
+      return load(order);
     case 'configure':
       await engine!.configure(order.configuration);
       return undefined;
@@ -102,8 +106,11 @@ async function obey(order: BalancerOrder): Promise<BalancerStatus | BulkFigures 
 }
 
 /** Composed as src/processes/xdp-forwarding.ts does it. */
-function load(limits: XdpLimits, path: string | undefined): undefined {
-  const host = { processors: possibleCpuCount(), clockLagNs: coarseClockLagNs(), hashSeed: 0x243f_6a88_85a3_08d3n };
+function load({ limits, objectPath: path, seenGrainMs = usualSeenGrainMs }: LoadOrder): undefined {
+  const host = {
+    ...{ processors: possibleCpuCount(), clockLagNs: coarseClockLagNs(), hashSeed: 0x243f_6a88_85a3_08d3n },
+    seenGrainMs,
+  };
   object = loadBpfObject(loadSettings(limits, host), path === undefined ? {} : { path });
   const follower = { route: undefined as RouteFollower | undefined };
   engine = new XdpEngine({

@@ -31,7 +31,7 @@ async function main(args: readonly string[]): Promise<void> {
     const { values, positionals } = parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { rounds: { ...text, default: '5' }, only: text, flows: text, object: text, family: text },
+      options: { rounds: { ...text, default: '5' }, only: text, flows: text, object: text, family: text, grain: text },
     });
     await prepareSandbox();
     await buildXdpGround();
@@ -41,6 +41,7 @@ async function main(args: readonly string[]): Promise<void> {
       flows: values.flows?.split(',').map(Number),
       objectPath: values.object,
       family: values.family as Family | undefined,
+      seenGrainMs: values.grain === undefined ? undefined : Number(values.grain),
     };
     for (const [name, measure] of Object.entries({ ...parts, ...(values.only === 'hold' ? { hold } : {}) })) {
       if (values.only !== undefined && values.only !== name) continue;

@@ -12,6 +12,8 @@ export interface RateOptions {
   /** Instead of the program that comes with baton. */
   readonly objectPath: string | undefined;
   readonly family: Family | undefined;
+  /** Instead of the usual grain of the time when a connection was last seen. */
+  readonly seenGrainMs: number | undefined;
   /** What `hold` is to hold. */
   readonly held: readonly string[];
 }
@@ -71,8 +73,12 @@ export async function measureRates(stage: Stage, options: RateOptions): Promise<
 }
 
 /** The engine with every case, and nftables with the same: whichever XDP program is on the interfaces decides. */
-export async function openBalancers(stage: Stage, { objectPath }: RateOptions): Promise<void> {
-  await stage.order({ do: 'load', limits, ...(objectPath === undefined ? {} : { objectPath }) });
+export async function openBalancers(stage: Stage, { objectPath, seenGrainMs }: RateOptions): Promise<void> {
+  await stage.order({
+    ...{ do: 'load', limits },
+    ...(objectPath === undefined ? {} : { objectPath }),
+    ...(seenGrainMs === undefined ? {} : { seenGrainMs }),
+  });
   await stage.order({ do: 'configure', configuration: batonConfiguration() });
   await openNftables();
 }
