@@ -34,7 +34,7 @@ export interface TableWorkerTask {
   readonly seed: number;
   readonly descriptors: readonly BpfDescriptor[];
   readonly interfaceIndex: number;
-  /** One word: not 0 when the thread is to end. */
+  /** Not 0: the thread is to end. Then how many threads have begun. */
   readonly stop: Int32Array;
 }
 

@@ -20,6 +20,7 @@ function random(end: number): number {
   return Math.floor((state / 0x1_0000_0000) * end);
 }
 
+const ready = (): number => Atomics.add(task.stop, 1, 1);
 const stopped = (): boolean => Atomics.load(task.stop, 0) !== 0;
 const report = (count: number): void =>
   parentPort!.postMessage({ role: task.role, count, verdicts } satisfies TableWorkerReport);
@@ -31,6 +32,7 @@ function sendPackets(): number {
   const program = object.programs.get('baton')!;
   const frames = tableFrames();
   const options = { ingressInterface: task.interfaceIndex };
+  ready();
   let count = 0;
   for (; !stopped(); count += 100) {
     for (let i = 0; i < 100; i += 1) {
@@ -48,6 +50,7 @@ async function speakForPeer(): Promise<number> {
   const events = openRingReader(object.maps.get('events')!);
   const port = new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock, events });
   let count = 0;
+  ready();
   while (!stopped()) {
     while (events.read(512, () => undefined) > 0);
     for (let cursor: number | undefined = 0; cursor !== undefined; ) {
