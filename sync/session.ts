@@ -104,7 +104,9 @@ export class SyncSession {
   advance(nowMs: number): void {
     this.#notePause(nowMs);
     for (const peer of [...this.#peers.values()]) {
-      if (nowMs >= peer.lastHeardMs + this.#settings.peerTimeoutMs) this.#forget(peer.senderId, nowMs);
+      if (nowMs < peer.lastHeardMs + this.#settings.peerTimeoutMs) continue;
+      this.#forget(peer.senderId, nowMs);
+      this.#output.peerLost();
     }
     for (const peer of this.#peers.values()) {
       if (nowMs >= peer.stream.nackAtMs) this.#repair(peer, nowMs);

@@ -16,6 +16,8 @@ export interface SessionOutput {
   /** Reads a page of the table; answered by `exported`. */
   exportPage(cursor: number, recordsMax: number): void;
   gateChanged(gate: GateState): void;
+  /** A peer has fallen silent without a good-bye: dead, or out of hearing and at work. */
+  peerLost(): void;
   /** Once for each change: a peer's virtual services differ from this director's, or agree again. */
   fingerprintCompared(peer: IpAddress, equal: boolean): void;
 }

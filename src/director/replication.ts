@@ -45,6 +45,8 @@ const importRecordsMax = 65_536;
 const retryMs = 100;
 /** While a peer's connections are not all here, segments of none are not refused for this long, and that is said this often. */
 const expectationMs = 1_000;
+/** A peer that is out of hearing may go on opening connections, which are clients' of this director when it is back. */
+const lostPeerMs = 30_000;
 const expectationPeriodMs = 10;
 
 /**
@@ -76,6 +78,7 @@ export function startReplication(options: ReplicationOptions): Replication {
       apply: (batch) => imports.push(batch),
       exportPage: (cursor, recordsMax) =>
         readPage(options, cursor, recordsMax, (page) => drive(() => session.exported(page, clock.nowMs()))),
+      peerLost: () => connections.expectRecords(lostPeerMs),
       ...reports(options),
     },
     clock.nowMs(),

@@ -162,6 +162,7 @@ function openSession(): { session: SyncSession; applied: Int32Array[] } {
     apply: (batch: Int32Array) => applied.push(batch) > 0,
     exportPage: () => {},
     gateChanged: () => {},
+    peerLost: () => {},
     fingerprintCompared: () => {},
   };
   const identity = { senderId: 1, epoch: 1, syncId: 51 };

@@ -95,6 +95,7 @@ function openSession(tuning: Partial<SyncTuning>, applied: Int32Array[]): SyncSe
     apply: (batch: Int32Array) => applied.push(batch) > 0,
     exportPage: () => {},
     gateChanged: () => {},
+    peerLost: () => {},
     fingerprintCompared: () => {},
   };
   return new SyncSession(me, { ...defaultSyncTuning, ...tuning }, '0000000000000000', output, 0);

@@ -84,6 +84,23 @@ test('while a peer is heard and its table is not here, its records are expected;
   assert.equal(a.table.expectations.length, met);
 });
 
+test('a peer that falls silent may come back with connections; one that says good-bye does not', async () => {
+  const simulation = new SyncSimulation(1);
+  const a = simulation.start('a');
+  const b = simulation.start('b');
+  await simulation.run(300);
+  const met = a.table.expectations.length;
+  b.replication.close();
+  simulation.directors.delete('b');
+  await simulation.run(2_000);
+  assert.equal(a.table.expectations.length, met);
+  simulation.start('c');
+  await simulation.run(300);
+  simulation.crash('c');
+  await simulation.run(2_000);
+  assert.equal(a.table.expectations.at(-1), 30_000);
+});
+
 test('refused local records are only counted', async () => {
   const simulation = new SyncSimulation(1);
   const a = simulation.start('a');

@@ -160,6 +160,7 @@ function openSession() {
     apply: (batch) => applied.push(batch) > 0,
     exportPage: (cursor, recordsMax) => exports.push({ cursor, recordsMax }),
     gateChanged: (gate) => gates.push(gate),
+    peerLost: () => {},
     fingerprintCompared: (_, equal) => compared.push(equal),
   };
   // The first change of the gate, to joining when a peer is met, is not told: it begins as joining.
