@@ -40,7 +40,10 @@ enum step {
 static __always_inline int rewrite(struct xdp_md *ctx, struct scratch *scratch, int side, const __u32 *address, __u16 port)
 {
 	copy_address(scratch->target, address);
-	return is_icmp(&scratch->packet) ? rewrite_error(ctx, side, port) : replace_endpoint(ctx, side, port);
+	/* What a later fragment says of its protocol counts for nothing (RFC 8200 section 4.5): it goes with its first one. */
+	if (is_icmp(&scratch->packet) && scratch->packet.fragment == FRAGMENT_WHOLE)
+		return rewrite_error(ctx, side, port);
+	return replace_endpoint(ctx, side, port);
 }
 
 /* Rewrites a packet that goes on, and sends it. */
