@@ -9,6 +9,7 @@ import {
   recordWords,
   unpackHead,
 } from '../../src/model/connection-batch.ts';
+import { virtualServiceName } from '../../src/model/virtual-service.ts';
 import type { EngineUnderTest, FrameOut } from '../contract/engine-under-test.ts';
 import { makePortableEngine } from '../contract/portable-harness.ts';
 import { makeXdpEngine, type XdpUnderTest } from '../contract/xdp-harness.ts';
@@ -94,12 +95,15 @@ async function follow(
   for (const [index, step] of [...begin, ...story.steps].entries()) {
     const isSweepDue = world.follow(step);
     const { plan } = world;
-    if ((isSweepDue || step.do === 'seconds') && mayCompete(before, limitsOf[story.limits]!.establishedMax))
-      return undefined;
+    if (isSweepDue || step.do === 'seconds') {
+      const hasRegained = world.sweep();
+      if (mayCompete(before, limitsOf[story.limits]!.establishedMax, hasRegained)) return undefined;
+    }
     const outcomes = {
       portable: await take(portable, step, plan, isSweepDue),
       xdp: await take(xdp, step, plan, isSweepDue),
     };
+    for (const outcome of Object.values(outcomes)) world.forgetReturned(outcome.counters);
     const remark =
       step.do === 'frame'
         ? verdictRemark(before, outcomes.portable, xdp.leftAlone, world.isGated(step.plan))
@@ -114,12 +118,14 @@ async function follow(
 }
 
 /**
- * Half-open templates wait for room in the established table: a sweep gives the place of a connection that expires to the
- * first that it passes, and each engine has an order of its own. What comes after is not comparable.
+ * Whether it matters in which order a sweep passes templates and connections, where each engine has an order of its own: what
+ * comes after is not comparable. Half-open templates wait for room in the established table, and get the place of a
+ * connection that expires in the same sweep. And a template that nobody has looked after while the lease was away may be past
+ * its time when a connection of it looks after it again.
  */
-function mayCompete(counters: EngineCounters | undefined, establishedMax: number): boolean {
+function mayCompete(counters: EngineCounters | undefined, establishedMax: number, hasRegained: boolean): boolean {
   if (counters === undefined || counters.connectionTemplates === 0) return false;
-  return counters.establishedConnections + counters.connectionTemplates >= establishedMax;
+  return hasRegained || counters.establishedConnections + counters.connectionTemplates >= establishedMax;
 }
 
 /** The portable engine has no verdict: it only has a copy. What it counts or sends is its own, the rest is the kernel's. */
@@ -149,6 +155,9 @@ class World {
   readonly #leasesUntilMs = new Map<number, number>();
   plan: ConfigurationPlan;
   #sweptAtMs = 0;
+  /** Real servers that have left their service at some time. */
+  readonly #removed = new Set<string>();
+  #validAtSweep = virtualAddresses.map(() => true);
 
   constructor(plan: ConfigurationPlan) {
     this.plan = plan;
@@ -156,7 +165,7 @@ class World {
 
   /** Whether the engine has to sweep after it. */
   follow(step: Step): boolean {
-    if (step.do === 'configure') this.plan = step.plan;
+    if (step.do === 'configure') this.#configure(step.plan);
     if (step.do === 'lease') this.#leasesUntilMs.set(step.slot, this.#nowMs + step.forMs);
     if (step.do === 'frame') this.#nowMs += frameTimeMs;
     if (step.do === 'milliseconds') this.#nowMs += step.count;
@@ -164,6 +173,36 @@ class World {
     const isSweepDue = step.do === 'milliseconds' && this.#nowMs - this.#sweptAtMs >= sweepPeriodMs;
     if (isSweepDue || step.do === 'seconds') this.#sweptAtMs = this.#nowMs;
     return isSweepDue;
+  }
+
+  /**
+   * What a real server that comes back has counted depends on whether the engine has cleared it away by then, which each does
+   * at times of its own. Its service's sum is the same.
+   */
+  forgetReturned(counters: EngineCounters): void {
+    for (const { name, realServers } of counters.services) {
+      for (const server of realServers) {
+        if (!this.#removed.has(`${name} ${server.address} ${server.port}`)) continue;
+        Object.assign(server, { connections: 0, packetsIn: 0, bytesIn: 0, packetsOut: 0, bytesOut: 0 });
+      }
+    }
+  }
+
+  #configure(plan: ConfigurationPlan): void {
+    const kept = new Set(realServersOf(plan));
+    for (const name of realServersOf(this.plan)) if (!kept.has(name)) this.#removed.add(name);
+    this.plan = plan;
+  }
+
+  /** Whether the lease of an address is valid that was not when the last sweep ended. */
+  sweep(): boolean {
+    const before = this.#validAtSweep;
+    this.#validAtSweep = virtualAddresses.map((_, index) => this.#isValid(this.plan.leases[index] ?? -1));
+    return this.#validAtSweep.some((isValid, index) => isValid && !before[index]!);
+  }
+
+  #isValid(slot: number): boolean {
+    return slot < 0 || (this.#leasesUntilMs.get(slot) ?? 0) > this.#nowMs;
   }
 
   /**
@@ -177,12 +216,15 @@ class World {
     for (const [index, address] of gateways.entries()) slots.set(address, leaseSlots[index]);
     return [...slots].some(
       ([address, slot]) =>
-        slot !== undefined &&
-        slot >= 0 &&
-        (this.#leasesUntilMs.get(slot) ?? 0) <= this.#nowMs &&
-        frame.includes(Buffer.from(ipAddressBytes(address as IpAddress))),
+        slot !== undefined && !this.#isValid(slot) && frame.includes(Buffer.from(ipAddressBytes(address as IpAddress))),
     );
   }
+}
+
+function realServersOf(plan: ConfigurationPlan): string[] {
+  return configurationOf(plan).services.flatMap(({ service }) =>
+    service.realServers.map(({ address, port }) => `${virtualServiceName(service)} ${address} ${port}`),
+  );
 }
 
 async function take(

@@ -155,6 +155,41 @@ export const namedStories: readonly NamedStory[] = [
     ),
   },
   {
+    found: 'a later fragment that calls itself ICMPv6, of a TCP segment',
+    story: story(
+      [serviceIpv6],
+      [
+        frame(segment(2, 64), {}, { piece: { name: 0, from: 0, units: 3, odd: 0, more: true } }),
+        frame({ ...echo, length: 1200 }, {}, { piece: { name: 0, from: 8, units: 1, odd: 0, more: false } }),
+      ],
+    ),
+  },
+  {
+    found: 'what a real server that comes back has counted may have been cleared away',
+    story: story(
+      [service],
+      [
+        frame(segment(2)),
+        { do: 'configure', plan: configuration([{ ...service, servers: [] }]) },
+        { do: 'seconds', count: 62 },
+        { do: 'configure', plan: configuration([service]) },
+      ],
+    ),
+  },
+  {
+    found: 'a template that nobody has looked after while the lease was away',
+    story: story(
+      [{ ...service, persistence: { timeoutMs: 7_900, prefix: 0 } }],
+      [
+        ...handshakes(1),
+        { do: 'lease', slot: 3, forMs: 3_000 },
+        { do: 'seconds', count: 9 },
+        { do: 'lease', slot: 3, forMs: 3_600_000 },
+        { do: 'seconds', count: 1 },
+      ],
+    ),
+  },
+  {
     found: 'half-open connections go in order, whoever was established meanwhile',
     story: story([service], [frame(segment(2), { clientPort: 4009 }), ...handshakes(3), ...handshakes(7)], 1),
   },
