@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseArgs } from 'node:util';
-import { type EngineRequest, engineRequests } from '../processes/engine-choice.ts';
+import { type EngineRequest, engineRequests } from '../engine/engine.ts';
 import type { LabFamily, LabForwarding } from './lab/topology.ts';
 import { defaultScenarios, type ScenarioName, scenarioNames, scenarioTexts } from './scenario-names.ts';
 

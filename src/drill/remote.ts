@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ChildProcess } from 'node:child_process';
+import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Lab } from './lab/lab.ts';
 
 /** A program of the drill that runs in a station's namespace and takes its orders over IPC. */
 export interface Remote {
@@ -26,8 +25,13 @@ interface Answer {
 
 const stderrTailMax = 4_000;
 
+/** Where stations are: a lab. */
+export interface Stations {
+  spawn(stationName: string, program: string, args: readonly string[], options: SpawnOptions): ChildProcess;
+}
+
 /** Starts the module `name` (relative to this folder, without extension) in a station. */
-export function startRemote(lab: Lab, stationName: string, name: string): Remote {
+export function startRemote(lab: Stations, stationName: string, name: string): Remote {
   const entry = fileURLToPath(new URL(`./${name}.js`, import.meta.url));
   const child = lab.spawn(stationName, process.execPath, [entry], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

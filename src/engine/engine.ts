@@ -3,6 +3,10 @@ import type { IpAddress } from '../lib/ip-address.ts';
 import type { CompiledService } from '../model/selector.ts';
 import type { ProtocolTimeouts } from '../model/timeouts.ts';
 
+/** What `--engine` may say: `auto` is the best one that works. */
+export const engineRequests = ['auto', 'xdp', 'portable'] as const;
+export type EngineRequest = (typeof engineRequests)[number];
+
 /** An address that the engine speaks for, and the lease it does so under. */
 export interface EngineAddress {
   readonly address: IpAddress;

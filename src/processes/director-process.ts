@@ -2,6 +2,7 @@
 
 import { planAddresses } from '../director/address-plan.ts';
 import { Director } from '../director/director.ts';
+import type { EngineRequest } from '../engine/engine.ts';
 import { HealthRunner } from '../health/runner.ts';
 import { hashWords } from '../lib/hash.ts';
 import { ipAddressBytes } from '../lib/ip-address.ts';
@@ -15,7 +16,7 @@ import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { syncSource } from '../platform/linux/sync-socket.ts';
 import { NodeTcpConnector } from '../platform/linux/tcp-connector.ts';
 import { RawVrrpTransport } from '../platform/linux/vrrp-socket.ts';
-import { chooseEngine, type EngineRequest } from './engine-choice.ts';
+import { chooseEngine } from './engine-choice.ts';
 import { startPortableForwarding } from './portable-forwarding.ts';
 import { SyncWorker } from './sync-worker.ts';
 import type { Predecessor } from './vrrp-predecessor.ts';

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { EngineRequest } from '../engine/engine.ts';
 import { probeXdp } from '../platform/linux/bpf/probe.ts';
 import { interfaceFacts } from '../platform/linux/interface-facts.ts';
-
-/** What `--engine` may say. */
-export const engineRequests = ['auto', 'xdp', 'portable'] as const;
-export type EngineRequest = (typeof engineRequests)[number];
 
 export interface EngineChoice {
   readonly kind: 'xdp' | 'portable';

@@ -10,11 +10,11 @@ import type { LoadedConfiguration } from '../config/load.ts';
 import { controlSocketPath, defaultRunDirectory } from '../control/client.ts';
 import { serveControl } from '../control/server.ts';
 import type { Director } from '../director/director.ts';
+import { type EngineRequest, engineRequests } from '../engine/engine.ts';
 import type { Log } from '../lib/log.ts';
 import { close } from '../platform/linux/libc.ts';
 import { claimRunDirectory } from '../platform/linux/run-directory.ts';
 import { composeDirector } from './director-process.ts';
-import { type EngineRequest, engineRequests } from './engine-choice.ts';
 import { findPredecessor } from './vrrp-predecessor.ts';
 
 export const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;
