@@ -58,7 +58,7 @@ export function startReplication(options: ReplicationOptions): Replication {
   const { transport, connections, clock, log } = options;
   const tuning = { ...defaultSyncTuning, ...options.tuning };
   let closed = false;
-  let expectationAtMs = Number.NEGATIVE_INFINITY;
+  const expectation = new Expectation(connections);
   const timer = new DeadlineTimer(clock, () => drive(() => session.advance(clock.nowMs())));
 
   const imports = new ImportQueue({
@@ -88,15 +88,8 @@ export function startReplication(options: ReplicationOptions): Replication {
   function drive(task: () => void): void {
     if (closed) return;
     task();
-    expectRecords(clock.nowMs());
+    if (session.gate === 'joining') expectation.renew(clock.nowMs());
     timer.bringForward(session.nextDeadlineMs());
-  }
-
-  /** A peer that is heard anew, after a restart or a split, may have had connections that are not in the table yet. */
-  function expectRecords(nowMs: number): void {
-    if (nowMs < expectationAtMs || session.gate !== 'joining') return;
-    expectationAtMs = nowMs + expectationPeriodMs;
-    connections.expectRecords(expectationMs);
   }
 
   const resend = new TableResend({
@@ -141,6 +134,22 @@ function readPage(
     log('warn', `a page of the connection table could not be read, trying again: ${String(error)}`);
     clock.callAt(clock.nowMs() + retryMs, () => done(undefined));
   });
+}
+
+/** A peer that is heard anew, after a restart or a split, may have had connections that are not in the table yet. */
+class Expectation {
+  readonly #connections: ConnectionPort;
+  #dueAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(connections: ConnectionPort) {
+    this.#connections = connections;
+  }
+
+  renew(nowMs: number): void {
+    if (nowMs < this.#dueAtMs) return;
+    this.#dueAtMs = nowMs + expectationPeriodMs;
+    this.#connections.expectRecords(expectationMs);
+  }
 }
 
 /** One timer for the earliest deadline. It may fire when nothing is due any more, which costs less than moving it. */

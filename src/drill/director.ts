@@ -71,15 +71,11 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillSetti
       log.follow(child);
     },
     await: async (what, condition, timeoutMs) => {
-      const givenUpMs = performance.now() + timeoutMs;
-      let last: DirectorStatus | undefined;
-      while (performance.now() < givenUpMs) {
+      const running = (): void => {
         if (hasEnded(child)) throw complain('ended unexpectedly');
-        const status = await statusOf(runDirectory);
-        if (status !== undefined && condition(status)) return status;
-        last = status ?? last;
-        await delay(pollMs);
-      }
+      };
+      const { reached, last } = await awaitStatus(runDirectory, condition, timeoutMs, running);
+      if (reached !== undefined) return reached;
       throw complain(`has not become ${what} within ${timeoutMs / 1000} s (${describe(last)})`);
     },
     connections: () => fetchConnections(runDirectory),
@@ -121,6 +117,25 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillSetti
       return code;
     },
   };
+}
+
+/** Asks again and again. `check` throws when there is no use in it. */
+async function awaitStatus(
+  runDirectory: string,
+  condition: (status: DirectorStatus) => boolean,
+  timeoutMs: number,
+  check: () => void,
+): Promise<{ readonly reached?: DirectorStatus; readonly last: DirectorStatus | undefined }> {
+  const givenUpMs = performance.now() + timeoutMs;
+  let last: DirectorStatus | undefined;
+  while (performance.now() < givenUpMs) {
+    check();
+    const status = await statusOf(runDirectory);
+    if (status !== undefined && condition(status)) return { reached: status, last };
+    last = status ?? last;
+    await delay(pollMs);
+  }
+  return { last };
 }
 
 /** Signals a process group and all descendants of its leader. Gives the moment. */

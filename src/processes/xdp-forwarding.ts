@@ -4,7 +4,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { XdpInterface } from '../engine/xdp/addresses.ts';
 import type { BpfObject } from '../engine/xdp/bpf-object.ts';
 import { defaultXdpLimits, loadSettings } from '../engine/xdp/load-settings.ts';
-import { type NextHopSink, NextHops } from '../engine/xdp/next-hops.ts';
+import { type NextHopSettings, type NextHopSink, NextHops } from '../engine/xdp/next-hops.ts';
 import { type NextHopSource, XdpEngine } from '../engine/xdp/xdp-engine.ts';
 import type { Log } from '../lib/log.ts';
 import { loadAndAttach } from '../platform/linux/bpf/attachment.ts';
@@ -40,32 +40,15 @@ export function startXdpForwarding(
   const legacy = former === undefined ? undefined : openLegacy(former, log);
   const { object, links } = legacy?.same ? legacy : load(interfaces, legacy, log);
   if (legacy?.same) log('info', 'goes on with the connections of the former director');
-  const follower = { route: undefined as RouteFollower | undefined };
-  const nextHops = (
-    sink: NextHopSink,
-    onHopChanged: ConstructorParameters<typeof NextHops>[0]['onHopChanged'],
-  ): NextHopSource => {
-    const hops = new NextHops({
-      sink,
-      clock,
-      ask: (index, address) => follower.route?.ask(index, address),
-      ...(onHopChanged === undefined ? {} : { onHopChanged }),
-    });
-    follower.route = new RouteFollower({
-      clock,
-      onEvents: (events) => hops.apply(events),
-      onWarning: (sentence) => log('warn', sentence),
-    });
-    return hops;
-  };
+  const following = followRoutes(clock, log);
   const engine = new XdpEngine({
     object,
     clock,
     interfaces: interfaces.map(describeInterface),
-    nextHops,
+    nextHops: following.nextHops,
     missingNeighbours: openRingReader(object.maps.get('missing_neighbours')!),
   });
-  follower.route!.start();
+  following.follower().start();
   engine.completeNextHops();
   const attachments = new XdpAttachments({
     names: interfaces,
@@ -85,7 +68,7 @@ export function startXdpForwarding(
       async () => {
         clearInterval(timer);
         attachments.close();
-        await follower.route!.close();
+        await following.follower().close();
         await engine.close();
       },
     ),
@@ -101,6 +84,25 @@ export function startXdpForwarding(
     ended: new Promise<Error>(() => undefined),
   };
   return forwarding;
+}
+
+/** The kernel's routes and neighbours, for an engine that takes them into its maps. */
+function followRoutes(clock: MonotonicClock, log: Log) {
+  let follower: RouteFollower | undefined;
+  return {
+    nextHops: (sink: NextHopSink, onHopChanged: NonNullable<NextHopSettings['onHopChanged']>): NextHopSource => {
+      const ask: NextHopSettings['ask'] = (index, address) => follower?.ask(index, address);
+      const hops = new NextHops({ sink, clock, ask, onHopChanged });
+      follower = new RouteFollower({
+        clock,
+        onEvents: (events) => hops.apply(events),
+        onWarning: (sentence) => log('warn', sentence),
+      });
+      return hops;
+    },
+    /** Once the engine has asked for next hops. */
+    follower: (): RouteFollower => follower!,
+  };
 }
 
 /** What is known of an interface that the program is on. */

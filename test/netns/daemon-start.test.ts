@@ -89,12 +89,8 @@ describe('a director that cannot start says why in one sentence and leaves nothi
     assert.deepEqual(run('run', '--fast'), usage("baton run: Unknown option '--fast'; see baton --help"));
     assert.deepEqual(run('walk'), usage('baton: there is no command walk; see baton --help'));
     assert.deepEqual(
-      run('run', '-f', absent, '--engine', 'xdp'),
-      usage('baton run: the xdp engine is not part of this version yet; use --engine auto or portable'),
-    );
-    assert.deepEqual(
-      run('run', '-f', absent, '--engine', 'steam'),
-      usage('baton run: there is no engine steam; there are auto and portable'),
+      run('run', '-f', absent, '--engine', 'ipvs'),
+      usage('baton run: there is no engine ipvs; there are auto, xdp, portable'),
     );
   });
 

@@ -24,6 +24,11 @@ export class ClientHops {
     this.#mask = size - 1;
   }
 
+  /** Whether packets to the address end here, or nowhere: what real servers answer to the director's own checks. */
+  isKernelsOwn(ipv6: boolean, words: Int32Array, at: number): boolean {
+    return this.find(ipv6, words, at).state === 'unreachable';
+  }
+
   /** The next hop towards the address in the four words from `at` on; IPv4 uses the first. */
   find(ipv6: boolean, words: Int32Array, at: number): NextHop {
     const hash = ipv6

@@ -296,7 +296,7 @@ export class Forwarder {
     const { key } = packet;
     const port = key[KeyWord.ports]! >>> 16;
     const service = this.#services.findReplyService(key[KeyWord.head]!, key, KeyWord.clientAddress, port);
-    if (service === undefined || this.#isKernelsOwn(packet)) return;
+    if (service === undefined || this.#clientHops.isKernelsOwn(packet.ipv6, key, KeyWord.virtualAddress)) return;
     if (service.compiled.service.onePacket !== true) {
       this.#drop('unknownConnection');
       return;
@@ -346,12 +346,8 @@ export class Forwarder {
     const { quotedKey } = this.#icmpErrors;
     const port = quotedKey[KeyWord.ports]! >>> 16;
     const service = this.#services.findReplyService(quotedKey[KeyWord.head]!, quotedKey, 0, port);
-    if (service !== undefined && !this.#isKernelsOwn(packet)) this.#drop('icmpError');
-  }
-
-  /** Whether a packet's way ends here, or nowhere: what real servers answer to the director's own checks. */
-  #isKernelsOwn(packet: Packet): boolean {
-    return this.#clientHops.find(packet.ipv6, packet.key, KeyWord.virtualAddress).state === 'unreachable';
+    if (service === undefined) return;
+    if (!this.#clientHops.isKernelsOwn(packet.ipv6, packet.key, KeyWord.virtualAddress)) this.#drop('icmpError');
   }
 
   /** Whether a fragment to a virtual address is the first of its datagram, and can be. Others have gone on, or been dropped. */
