@@ -86,11 +86,7 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillSetti
     },
     killDirector: async () => {
       if (child === undefined || hasEnded(child)) throw complain('is not running');
-      const gone = once(child, 'exit');
-      const atMs = monotonicMs();
-      child.kill('SIGKILL');
-      await gone;
-      return atMs;
+      return killAlone(child);
     },
     freeze: () => signalAll('SIGSTOP'),
     resume: () => signalAll('SIGCONT'),
@@ -117,6 +113,15 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillSetti
       return code;
     },
   };
+}
+
+/** Kills a process, and none of its children. Gives the moment. */
+async function killAlone(child: ChildProcess): Promise<number> {
+  const gone = once(child, 'exit');
+  const atMs = monotonicMs();
+  child.kill('SIGKILL');
+  await gone;
+  return atMs;
 }
 
 /** Asks again and again. `check` throws when there is no use in it. */
