@@ -138,6 +138,12 @@ module.exports = {
       ],
     ),
     only(
+      'succession-on-platform',
+      'What outlives a director is made of what the director, the engines and the platform are; only processes know it.',
+      '^src/succession/',
+      ['^src/(director|engine|platform)/', '^vrrp/', lib, model],
+    ),
+    only(
       'control-on-the-read-model',
       'The control socket shows what the director lets be seen.',
       '^src/(control|metrics)/',
@@ -189,6 +195,8 @@ module.exports = {
       [
         '^src/platform/linux/',
         '^src/(control|cli|dashboard|drill)/',
+        // The run directory and the shipped object are read by what takes a predecessor's place.
+        '^src/succession/',
         compositionRoot,
         '^src/config/files\\.ts$',
         // node:net for isIPv4 and isIPv6, which open nothing.

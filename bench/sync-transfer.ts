@@ -3,7 +3,7 @@
 // transport that hands datagrams over at once, into tables that take everything.
 
 import type { SyncTransport } from '../src/director/ports.ts';
-import { type Replication, startReplication } from '../src/director/replication.ts';
+import { type Replication, startReplication } from '../src/director/replication/replication.ts';
 import type { ConnectionPort } from '../src/engine/engine.ts';
 import type { Clock } from '../src/lib/clock.ts';
 import type { IpAddress } from '../src/lib/ip-address.ts';

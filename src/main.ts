@@ -26,7 +26,7 @@ async function main(): Promise<void> {
   }
   const [name = '--help', ...args] = process.argv.slice(2);
   if (name === 'vrrp-process' && process.send !== undefined) {
-    const { runVrrpProcess } = await import('./processes/vrrp-process.ts');
+    const { runVrrpProcess } = await import('./processes/vrrp/process.ts');
     return runVrrpProcess();
   }
   process.exitCode = await runCommand(name, args);

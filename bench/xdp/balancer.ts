@@ -13,9 +13,9 @@ import { loadBpfObject } from '../../src/platform/linux/bpf/load.ts';
 import { possibleCpuCount } from '../../src/platform/linux/bpf/possible-cpus.ts';
 import { openRingReader } from '../../src/platform/linux/bpf/ring-reader.ts';
 import { coarseClockLagNs } from '../../src/platform/linux/coarse-clock.ts';
-import { interfaceFacts } from '../../src/platform/linux/interface-facts.ts';
 import { MonotonicClock } from '../../src/platform/linux/monotonic-clock.ts';
-import { RouteFollower } from '../../src/platform/linux/route-follower.ts';
+import { interfaceFacts } from '../../src/platform/linux/netlink/interface-facts.ts';
+import { RouteFollower } from '../../src/platform/linux/netlink/route-follower.ts';
 import { loadXdpProgram } from '../bpf.ts';
 import { type BulkFigures, exportAll, importCopies, measureSweep } from './bulk.ts';
 import { flushConntrack } from './conntrack-flush.ts';
@@ -61,7 +61,7 @@ export interface BalancerStatus {
 
 const interfaces = ['front', 'back'];
 const tickPeriodMs = 10;
-/** As src/processes/xdp-forwarding.ts has it. */
+/** As src/processes/engine/xdp-forwarding.ts has it. */
 const usualSeenGrainMs = 64;
 const clock = new MonotonicClock();
 
@@ -105,7 +105,7 @@ async function obey(order: BalancerOrder): Promise<BalancerStatus | BulkFigures 
   }
 }
 
-/** Composed as src/processes/xdp-forwarding.ts does it. */
+/** Composed as src/processes/engine/xdp-forwarding.ts does it. */
 function load({ limits, objectPath: path, seenGrainMs = usualSeenGrainMs }: LoadOrder): undefined {
   const host = {
     ...{ processors: possibleCpuCount(), clockLagNs: coarseClockLagNs(), hashSeed: 0x243f_6a88_85a3_08d3n },

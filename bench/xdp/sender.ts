@@ -2,7 +2,7 @@
 import { createInterface } from 'node:readline';
 import { type IpAddress, ipAddressBytes } from '../../src/lib/ip-address.ts';
 import { close, pinnedMemory, sched_setscheduler } from '../../src/platform/linux/libc.ts';
-import { requestRealTime } from '../../src/platform/linux/realtime.ts';
+import { requestRealTime } from '../../src/platform/linux/process/realtime.ts';
 import { loadXdpProgram, runLiveFramesOnce, sharedWords } from '../bpf.ts';
 import { type FlowShape, flowProgram, templateFrame, Word, wordCount } from './flow-program.ts';
 

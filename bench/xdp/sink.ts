@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createInterface } from 'node:readline';
 import { attachXdp } from '../../src/platform/linux/bpf/attachment.ts';
-import { interfaceFacts } from '../../src/platform/linux/interface-facts.ts';
+import { interfaceFacts } from '../../src/platform/linux/netlink/interface-facts.ts';
 import {
   add,
   addImmediate,

@@ -2,9 +2,9 @@
 import type { Clock } from '../lib/clock.ts';
 import type { IpAddress } from '../lib/ip-address.ts';
 import type { UnicastPeer, VirtualAddress, VirtualRouter } from '../model/virtual-router.ts';
-import type { ElectionLog } from './election-log.ts';
-import type { ElectedRouterView } from './election-router.ts';
-import type { ElectionChange } from './election-view.ts';
+import type { ElectionChange } from './election/election-view.ts';
+import type { ElectionLog } from './election/log-sentences.ts';
+import type { ElectedRouterView } from './election/running-router.ts';
 
 // What the director's parts need from the outside. platform/linux implements these for real, test/support on
 // simulated time and network.

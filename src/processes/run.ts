@@ -13,9 +13,9 @@ import type { Director } from '../director/director.ts';
 import { type EngineRequest, engineRequests } from '../engine/engine.ts';
 import type { Log } from '../lib/log.ts';
 import { close } from '../platform/linux/libc.ts';
-import { claimRunDirectory } from '../platform/linux/run-directory.ts';
+import { claimRunDirectory } from '../platform/linux/process/run-directory.ts';
+import { findPredecessor } from '../succession/predecessor.ts';
 import { composeDirector } from './director-process.ts';
-import { findPredecessor } from './vrrp-predecessor.ts';
 
 export const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type EngineThreadSettings, runEngine } from './engine-thread.ts';
-import { runSync, type SyncThreadSettings } from './sync-thread.ts';
+import { type EngineThreadSettings, runEngine } from './engine/portable-thread.ts';
+import { runSync, type SyncThreadSettings } from './sync/thread.ts';
 
 export type ThreadSettings =
   | { readonly thread: 'engine'; readonly settings: EngineThreadSettings }

@@ -16,7 +16,7 @@ import { loadBpfObject } from '../../src/platform/linux/bpf/load.ts';
 import { loadPassProgram } from '../../src/platform/linux/bpf/pass-program.ts';
 import { possibleCpuCount } from '../../src/platform/linux/bpf/possible-cpus.ts';
 import { openRingReader } from '../../src/platform/linux/bpf/ring-reader.ts';
-import { leaseSlots } from '../../src/platform/linux/lease-memory.ts';
+import { leaseSlots } from '../../src/platform/linux/process/lease-memory.ts';
 import { enterPrivateNamespace, makeInterface } from '../support/private-namespace.ts';
 import {
   type EngineLimits,

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ElectedRouter } from '../../src/director/election-router.ts';
+import type { ElectedRouter } from '../../src/director/election/running-router.ts';
 import type { Family, IpAddress } from '../../src/lib/ip-address.ts';
 import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 import { type Claim, readClaims, readComplaints } from './wire-record.ts';

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A process of its own, in a namespace: one virtual router, elected with the adapters that the daemon has, without an
 // engine behind it. The argument is the ElectedRouter as JSON. Reports on stdout, one JSON line for each change.
-import { Election } from '../../src/director/election.ts';
-import type { ElectedRouter } from '../../src/director/election-router.ts';
-import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../../src/platform/linux/address-keeper.ts';
-import { SegmentAnnouncer } from '../../src/platform/linux/announce.ts';
-import { monitorLinks } from '../../src/platform/linux/link-monitor.ts';
+import { Election } from '../../src/director/election/election.ts';
+import type { ElectedRouter } from '../../src/director/election/running-router.ts';
 import { MonotonicClock } from '../../src/platform/linux/monotonic-clock.ts';
-import { RawVrrpTransport } from '../../src/platform/linux/vrrp-socket.ts';
+import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../../src/platform/linux/netlink/address-keeper.ts';
+import { monitorLinks } from '../../src/platform/linux/netlink/link-monitor.ts';
+import { SegmentAnnouncer } from '../../src/platform/linux/vrrp/announce.ts';
+import { RawVrrpTransport } from '../../src/platform/linux/vrrp/vrrp-socket.ts';
 
 const router = JSON.parse(process.argv[2]!) as ElectedRouter;
 const transport = new RawVrrpTransport();

@@ -7,9 +7,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { fetchStatus } from '../../src/control/client.ts';
 import type { DirectorStatus, RealServerStatus, VirtualRouterStatus } from '../../src/director/status.ts';
-import { interfaceFacts } from '../../src/platform/linux/interface-facts.ts';
 import { close, MSG_DONTWAIT, pinnedMemory, recv } from '../../src/platform/linux/libc.ts';
-import { bindPacketSocket, ETH_P_ALL, openPacketSocket } from '../../src/platform/linux/packet-socket.ts';
+import { interfaceFacts } from '../../src/platform/linux/netlink/interface-facts.ts';
+import { bindPacketSocket, ETH_P_ALL, openPacketSocket } from '../../src/platform/linux/packet/packet-socket.ts';
 import { eventually, type Namespace, Network } from '../support/namespaces.ts';
 
 // The built daemon on real interfaces: what its tests start it in, and how they look at it.

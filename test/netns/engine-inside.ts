@@ -10,10 +10,10 @@ import { runEngineThread } from '../../src/engine/portable/engine-thread.ts';
 import { PortableEngine } from '../../src/engine/portable/portable-engine.ts';
 import { RemoteEngine } from '../../src/engine/portable/remote-engine.ts';
 import { MonotonicClock } from '../../src/platform/linux/monotonic-clock.ts';
-import { RtnetlinkNextHopResolver } from '../../src/platform/linux/next-hop-resolver.ts';
-import { PacketRing } from '../../src/platform/linux/packet-ring.ts';
-import { Poller } from '../../src/platform/linux/poller.ts';
-import { Wake } from '../../src/platform/linux/wake.ts';
+import { RtnetlinkNextHopResolver } from '../../src/platform/linux/netlink/next-hop-resolver.ts';
+import { PacketRing } from '../../src/platform/linux/packet/ring.ts';
+import { Poller } from '../../src/platform/linux/process/poller.ts';
+import { Wake } from '../../src/platform/linux/process/wake.ts';
 
 const bodyLength = 64 << 20;
 

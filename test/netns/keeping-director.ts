@@ -4,14 +4,14 @@ import { fileURLToPath } from 'node:url';
 import type { RouterAssignment } from '../../src/director/address-plan.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import type { VirtualRouter } from '../../src/model/virtual-router.ts';
-import { RtnetlinkAddressKeeper } from '../../src/platform/linux/address-keeper.ts';
-import { LeaseMemory } from '../../src/platform/linux/lease-memory.ts';
-import { claimRunDirectory } from '../../src/platform/linux/run-directory.ts';
-import { readSealedText, sealText } from '../../src/platform/linux/sealed-text.ts';
-import { RawVrrpTransport } from '../../src/platform/linux/vrrp-socket.ts';
-import { findPredecessor } from '../../src/processes/vrrp-predecessor.ts';
-import type { NamedDescriptor } from '../../src/processes/vrrp-succession.ts';
-import { VrrpSupervisor } from '../../src/processes/vrrp-supervisor.ts';
+import { RtnetlinkAddressKeeper } from '../../src/platform/linux/netlink/address-keeper.ts';
+import { LeaseMemory } from '../../src/platform/linux/process/lease-memory.ts';
+import { claimRunDirectory } from '../../src/platform/linux/process/run-directory.ts';
+import { readSealedText, sealText } from '../../src/platform/linux/process/sealed-text.ts';
+import { RawVrrpTransport } from '../../src/platform/linux/vrrp/vrrp-socket.ts';
+import { VrrpSupervisor } from '../../src/processes/vrrp/supervisor.ts';
+import type { NamedDescriptor } from '../../src/succession/handover-messages.ts';
+import { findPredecessor } from '../../src/succession/predecessor.ts';
 
 // A director whose data path stands in the kernel, as far as the election is concerned: `node keeping-director.js RUN-DIR
 // PRIORITY ADDRESS/LENGTH...`. Files in memory take the place of maps and links. Tells what it does in lines of JSON on

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { ReceivedAdvertisement } from '../../src/director/ports.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
-import { RtnetlinkAddressKeeper } from '../../src/platform/linux/address-keeper.ts';
-import { SegmentAnnouncer } from '../../src/platform/linux/announce.ts';
-import { interfaceFacts } from '../../src/platform/linux/interface-facts.ts';
 import { close, MSG_DONTWAIT, pinnedMemory, recv } from '../../src/platform/linux/libc.ts';
-import { bindPacketSocket, ETH_P_ALL, openPacketSocket } from '../../src/platform/linux/packet-socket.ts';
-import { RawVrrpTransport } from '../../src/platform/linux/vrrp-socket.ts';
+import { RtnetlinkAddressKeeper } from '../../src/platform/linux/netlink/address-keeper.ts';
+import { interfaceFacts } from '../../src/platform/linux/netlink/interface-facts.ts';
+import { bindPacketSocket, ETH_P_ALL, openPacketSocket } from '../../src/platform/linux/packet/packet-socket.ts';
+import { SegmentAnnouncer } from '../../src/platform/linux/vrrp/announce.ts';
+import { RawVrrpTransport } from '../../src/platform/linux/vrrp/vrrp-socket.ts';
 import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 
 const skip = namespacesUnavailable();

@@ -4,10 +4,10 @@ import { after, before, describe, test } from 'node:test';
 import type { NextHop } from '../../src/engine/portable/next-hop.ts';
 import type { PacketPort } from '../../src/engine/portable/packet-port.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
-import { interfaceFacts } from '../../src/platform/linux/interface-facts.ts';
 import { MonotonicClock } from '../../src/platform/linux/monotonic-clock.ts';
-import { RtnetlinkNextHopResolver } from '../../src/platform/linux/next-hop-resolver.ts';
-import { Poller } from '../../src/platform/linux/poller.ts';
+import { interfaceFacts } from '../../src/platform/linux/netlink/interface-facts.ts';
+import { RtnetlinkNextHopResolver } from '../../src/platform/linux/netlink/next-hop-resolver.ts';
+import { Poller } from '../../src/platform/linux/process/poller.ts';
 import { type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 
 /** What a resolver looks at: the identity of a port. */

@@ -4,8 +4,8 @@ import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import type { Frame, PacketPort } from '../../src/engine/portable/packet-port.ts';
-import { PacketRing } from '../../src/platform/linux/packet-ring.ts';
-import { Poller } from '../../src/platform/linux/poller.ts';
+import { PacketRing } from '../../src/platform/linux/packet/ring.ts';
+import { Poller } from '../../src/platform/linux/process/poller.ts';
 import type { SystemError } from '../../src/platform/linux/system-error.ts';
 import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 

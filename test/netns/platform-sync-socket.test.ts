@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
-import { type SyncSocketOptions, UdpSyncSocket } from '../../src/platform/linux/sync-socket.ts';
+import { type SyncSocketOptions, UdpSyncSocket } from '../../src/platform/linux/datagram/sync-socket.ts';
 import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 
 const group = '224.0.0.81' as IpAddress;

@@ -4,9 +4,9 @@ import { execFileSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { NextHops } from '../../src/engine/xdp/next-hops.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
-import { interfaceFacts } from '../../src/platform/linux/interface-facts.ts';
 import { MonotonicClock } from '../../src/platform/linux/monotonic-clock.ts';
-import { RouteFollower } from '../../src/platform/linux/route-follower.ts';
+import { interfaceFacts } from '../../src/platform/linux/netlink/interface-facts.ts';
+import { RouteFollower } from '../../src/platform/linux/netlink/route-follower.ts';
 import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 import { describeHop, NextHopTables } from '../unit/engine/xdp-next-hops-tables.ts';
 

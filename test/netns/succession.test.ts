@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type Arrivals, watchArrivals } from '../../src/drill/measure/packet-socket.ts';
-import { BPF_RET_K, type Instruction } from '../../src/platform/linux/socket-filter.ts';
+import { BPF_RET_K, type Instruction } from '../../src/platform/linux/packet/socket-filter.ts';
 import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 import { addressesOn, Workplace } from './daemon-bench.ts';
 

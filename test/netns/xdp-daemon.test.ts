@@ -8,7 +8,7 @@ import { attachXdp } from '../../src/platform/linux/bpf/attachment.ts';
 import { loadPassProgram } from '../../src/platform/linux/bpf/pass-program.ts';
 import { probeXdp } from '../../src/platform/linux/bpf/probe.ts';
 import { queryXdp } from '../../src/platform/linux/bpf/xdp-netlink.ts';
-import { interfaceFacts } from '../../src/platform/linux/interface-facts.ts';
+import { interfaceFacts } from '../../src/platform/linux/netlink/interface-facts.ts';
 import { eventually, namespacesUnavailable } from '../support/namespaces.ts';
 import { addressesOn, baton, Daemon, directorAddresses, PairBench, pairConfiguration } from './daemon-bench.ts';
 

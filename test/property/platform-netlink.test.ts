@@ -7,8 +7,13 @@ import {
   netlinkMessageLength,
   parseAttributes,
   parseNetlinkMessages,
-} from '../../src/platform/linux/netlink-message.ts';
-import { parseInterfaceAddress, parseLink, parseNeighbour, parseRoute } from '../../src/platform/linux/rtnetlink.ts';
+} from '../../src/platform/linux/netlink/message.ts';
+import {
+  parseInterfaceAddress,
+  parseLink,
+  parseNeighbour,
+  parseRoute,
+} from '../../src/platform/linux/netlink/rtnetlink.ts';
 
 const bytes = (maxLength: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength });
 const attributes = fc.uniqueArray(fc.tuple(fc.integer({ min: 1, max: 0x3fff }), bytes(40)), {

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Election } from '../../src/director/election.ts';
-import type { ElectedRouter } from '../../src/director/election-router.ts';
-import { type ElectionBequest, parseBequest, writeBequest } from '../../src/director/election-succession.ts';
+import { Election } from '../../src/director/election/election.ts';
+import { type ElectionBequest, parseBequest, writeBequest } from '../../src/director/election/handover-record.ts';
+import type { ElectedRouter } from '../../src/director/election/running-router.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { SimulatedHost, SimulatedSegment } from '../support/simulated-segment.ts';
 import { SimulatedTime } from '../support/simulated-time.ts';

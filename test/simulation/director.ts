@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Election } from '../../src/director/election.ts';
-import type { ElectedRouter } from '../../src/director/election-router.ts';
-import { parseBequest, writeBequest } from '../../src/director/election-succession.ts';
+import { Election } from '../../src/director/election/election.ts';
+import { parseBequest, writeBequest } from '../../src/director/election/handover-record.ts';
+import type { ElectedRouter } from '../../src/director/election/running-router.ts';
 import type { AddressKeeper, Announcer, LeaseWriter, SyncTransport, VrrpTransport } from '../../src/director/ports.ts';
-import { type Replication, startReplication } from '../../src/director/replication.ts';
+import { type Replication, startReplication } from '../../src/director/replication/replication.ts';
 import type { ConnectionPort } from '../../src/engine/engine.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import type { Prng } from '../../src/lib/prng.ts';
-import { watchEngine } from '../../src/processes/engine-watch.ts';
+import { watchEngine } from '../../src/processes/engine/watch.ts';
 import { SimulatedHost, type SimulatedHostOptions } from '../support/simulated-segment.ts';
 import type { SimulatedTime } from '../support/simulated-time.ts';
 import { type EngineTimes, LeaseArray, SimulatedEngine } from './engine.ts';

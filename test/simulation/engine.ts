@@ -3,7 +3,7 @@ import type { ConnectionPort, ExportPage, ImportOutcome } from '../../src/engine
 import { Leases } from '../../src/engine/portable/leases.ts';
 import { ConnectionEvent, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
 import { TcpState } from '../../src/model/tcp-state.ts';
-import { engineLifeSlot } from '../../src/processes/engine-watch.ts';
+import { engineLifeSlot } from '../../src/processes/engine/watch.ts';
 import type { SimulatedHost } from '../support/simulated-segment.ts';
 import type { Session } from './session.ts';
 

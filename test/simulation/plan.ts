@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ElectedRouter } from '../../src/director/election-router.ts';
+import type { ElectedRouter } from '../../src/director/election/running-router.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { createPrng, type Prng } from '../../src/lib/prng.ts';
 import type { VirtualRouter } from '../../src/model/virtual-router.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { ElectedRouter, ElectedRouterView } from '../../src/director/election-router.ts';
-import type { ElectionChange } from '../../src/director/election-view.ts';
+import type { ElectionChange } from '../../src/director/election/election-view.ts';
+import type { ElectedRouter, ElectedRouterView } from '../../src/director/election/running-router.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { activeDownIntervalMs } from '../../vrrp/timers.ts';
 import { delayBoundMs, type Hearing } from './hearing.ts';

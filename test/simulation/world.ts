@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ElectedRouter } from '../../src/director/election-router.ts';
+import type { ElectedRouter } from '../../src/director/election/running-router.ts';
 import { readU16 } from '../../src/lib/bytes.ts';
 import { mixWord } from '../../src/lib/hash.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Replication, startReplication } from '../../src/director/replication.ts';
+import { type Replication, startReplication } from '../../src/director/replication/replication.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { createPrng, type Prng } from '../../src/lib/prng.ts';
 import { packHead, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';

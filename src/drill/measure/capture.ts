@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, ipAddressBytes, parseIpAddress } from '../../lib/ip-address.ts';
-import type { Instruction } from '../../platform/linux/socket-filter.ts';
+import type { Instruction } from '../../platform/linux/packet/socket-filter.ts';
 import { serveRemote } from '../remote.ts';
 import { type Arrivals, watchArrivals } from './packet-socket.ts';
 import { type Addresses, classify, type Seen, type Sighting } from './sighting.ts';

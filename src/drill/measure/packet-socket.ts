@@ -17,8 +17,8 @@ import {
   PACKET_RX_RING,
   PACKET_VERSION,
   setPacketOption,
-} from '../../platform/linux/packet-socket.ts';
-import { attachFilter, type Instruction } from '../../platform/linux/socket-filter.ts';
+} from '../../platform/linux/packet/packet-socket.ts';
+import { attachFilter, type Instruction } from '../../platform/linux/packet/socket-filter.ts';
 
 /** Reads frames that pass a filter. */
 export interface Arrivals {

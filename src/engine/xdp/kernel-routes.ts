@@ -3,7 +3,7 @@ import type { IpAddress } from '../../lib/ip-address.ts';
 import type { Prefix } from '../../lib/prefix.ts';
 
 // What the kernel knows about the way to a neighbour, as next hops are computed from it. Whoever follows the kernel
-// (src/platform/linux/route-follower.ts) reports in these terms.
+// (src/platform/linux/netlink/route-follower.ts) reports in these terms.
 
 export interface KernelLink {
   readonly interfaceIndex: number;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Election } from '../../../src/director/election.ts';
-import type { ElectedRouter } from '../../../src/director/election-router.ts';
+import { Election } from '../../../src/director/election/election.ts';
+import type { ElectedRouter } from '../../../src/director/election/running-router.ts';
 import type { LeaseWriter } from '../../../src/director/ports.ts';
 import { readU16 } from '../../../src/lib/bytes.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';

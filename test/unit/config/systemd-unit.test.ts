@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { graceMs } from '../../../src/processes/vrrp-grace.ts';
+import { graceMs } from '../../../src/succession/grace-period.ts';
 
 const path = 'config/baton.service';
 const unit = readUnit(path);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type AddressPlan, type Locate, leaseSlotsMax, planAddresses } from '../../../src/director/address-plan.ts';
-import { leaseSlots } from '../../../src/platform/linux/lease-memory.ts';
+import { leaseSlots } from '../../../src/platform/linux/process/lease-memory.ts';
 import { configuration, router, service } from './configurations.ts';
 
 /** 192.0.2.0/24 is behind eth0, 10.0.0.0/24 behind eth1; `held` is what the host itself has. */

@@ -21,8 +21,8 @@ import {
   type DescriptorMessage,
   descriptorsMax,
   messageBytesMax,
-} from '../../../src/platform/linux/descriptor-passing.ts';
-import { readSealedText, sealText } from '../../../src/platform/linux/sealed-text.ts';
+} from '../../../src/platform/linux/process/descriptor-passing.ts';
+import { readSealedText, sealText } from '../../../src/platform/linux/process/sealed-text.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const openFiles = (): number => readdirSync('/proc/self/fd').length;
@@ -189,7 +189,7 @@ describe('a sealed text', () => {
 
 /** Runs a program that has the module and `node:fs` at hand in a process of its own. */
 function runModule(program: string, prefix: readonly string[] = []): string {
-  const module = new URL('../../../src/platform/linux/descriptor-passing.js', import.meta.url).href;
+  const module = new URL('../../../src/platform/linux/process/descriptor-passing.js', import.meta.url).href;
   const head = `
     const { openSync, readdirSync } = await import('node:fs');
     const { DescriptorChannel, DescriptorListener } = await import(${JSON.stringify(module)});`;

@@ -6,8 +6,8 @@ import { closeSync, openSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
-import { LeaseMemory, leaseSlots } from '../../../src/platform/linux/lease-memory.ts';
 import { MAP_SHARED, memoryAt, mmap } from '../../../src/platform/linux/libc.ts';
+import { LeaseMemory, leaseSlots } from '../../../src/platform/linux/process/lease-memory.ts';
 
 describe('the lease memory', () => {
   test('gives what was granted, until it is revoked', () => {
@@ -44,7 +44,7 @@ describe('the lease memory', () => {
   test('is shared with a child that inherits the descriptor', async () => {
     const memory = LeaseMemory.create();
     memory.grant(7, 1000);
-    const module = new URL('../../../src/platform/linux/lease-memory.js', import.meta.url);
+    const module = new URL('../../../src/platform/linux/process/lease-memory.js', import.meta.url);
     const program = `
       const { LeaseMemory } = await import(${JSON.stringify(fileURLToPath(module))});
       const memory = LeaseMemory.attach(4);

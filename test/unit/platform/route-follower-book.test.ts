@@ -4,9 +4,9 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { KernelEvent } from '../../../src/engine/xdp/kernel-routes.ts';
 import { familyOf, type IpAddress, ipAddressBytes } from '../../../src/lib/ip-address.ts';
-import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE } from '../../../src/platform/linux/netlink-message.ts';
-import { RouteBook } from '../../../src/platform/linux/route-follower-book.ts';
-import type { RouteDetail } from '../../../src/platform/linux/rtnetlink.ts';
+import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE } from '../../../src/platform/linux/netlink/message.ts';
+import { RouteBook } from '../../../src/platform/linux/netlink/route-book.ts';
+import type { RouteDetail } from '../../../src/platform/linux/netlink/rtnetlink.ts';
 
 const local = 255;
 const main = 254;

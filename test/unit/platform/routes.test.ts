@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { familyOf, type IpAddress, ipAddressBytes } from '../../../src/lib/ip-address.ts';
-import { RouteTable } from '../../../src/platform/linux/routes.ts';
-import type { Route } from '../../../src/platform/linux/rtnetlink.ts';
+import { RouteTable } from '../../../src/platform/linux/netlink/routes.ts';
+import type { Route } from '../../../src/platform/linux/netlink/rtnetlink.ts';
 
 const main = 254;
 const local = 255;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { missingPrivilege } from '../../../src/platform/linux/packet-socket.ts';
-import { requestRealTime } from '../../../src/platform/linux/realtime.ts';
+import { missingPrivilege } from '../../../src/platform/linux/packet/packet-socket.ts';
+import { requestRealTime } from '../../../src/platform/linux/process/realtime.ts';
 import { errnos, SystemError } from '../../../src/platform/linux/system-error.ts';
 
 describe('sentences about failures', () => {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, test } from 'node:test';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
-import { NodeTcpConnector } from '../../../src/platform/linux/tcp-connector.ts';
+import { NodeTcpConnector } from '../../../src/platform/linux/check/tcp-connector.ts';
 import { eventually } from '../../support/namespaces.ts';
 
 const loopback = '127.0.0.1' as IpAddress;

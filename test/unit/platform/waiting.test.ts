@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { MonotonicClock } from '../../../src/platform/linux/monotonic-clock.ts';
-import { Poller } from '../../../src/platform/linux/poller.ts';
-import { Wake } from '../../../src/platform/linux/wake.ts';
+import { Poller } from '../../../src/platform/linux/process/poller.ts';
+import { Wake } from '../../../src/platform/linux/process/wake.ts';
 
 const clock = new MonotonicClock();
 
@@ -35,7 +35,7 @@ describe('poller and wake', () => {
   test('a signal from one thread wakes another that has no event loop', async () => {
     const wake = Wake.create();
     const file = (name: string): string =>
-      JSON.stringify(new URL(`../../../src/platform/linux/${name}.js`, import.meta.url));
+      JSON.stringify(new URL(`../../../src/platform/linux/process/${name}.js`, import.meta.url));
     const program = `
       const { parentPort, workerData } = await import('node:worker_threads');
       const { Poller } = await import(${file('poller')});

@@ -4,10 +4,10 @@ import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import type { ElectionBequest } from '../../../src/director/election-succession.ts';
-import { DescriptorChannel, DescriptorListener } from '../../../src/platform/linux/descriptor-passing.ts';
-import { readSealedText, sealText } from '../../../src/platform/linux/sealed-text.ts';
-import { Grace } from '../../../src/processes/vrrp-grace.ts';
+import type { ElectionBequest } from '../../../src/director/election/handover-record.ts';
+import { DescriptorChannel, DescriptorListener } from '../../../src/platform/linux/process/descriptor-passing.ts';
+import { readSealedText, sealText } from '../../../src/platform/linux/process/sealed-text.ts';
+import { Grace } from '../../../src/succession/grace-period.ts';
 import {
   descriptorsKeptMax,
   emitKept,
@@ -19,7 +19,7 @@ import {
   type StoryLine,
   type SuccessionRequest,
   successionPath,
-} from '../../../src/processes/vrrp-succession.ts';
+} from '../../../src/succession/handover-messages.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { defaultRouter } from '../../transcript/vrrp/lab.ts';
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { VirtualRouterStatus } from '../../../src/director/status.ts';
-import { DescriptorChannel } from '../../../src/platform/linux/descriptor-passing.ts';
-import { readSealedText } from '../../../src/platform/linux/sealed-text.ts';
-import { lineDescriptor } from '../../../src/processes/vrrp-keeping.ts';
-import type { FromVrrpProcess, ToVrrpProcess } from '../../../src/processes/vrrp-messages.ts';
-import { parseKept } from '../../../src/processes/vrrp-succession.ts';
+import { DescriptorChannel } from '../../../src/platform/linux/process/descriptor-passing.ts';
+import { readSealedText } from '../../../src/platform/linux/process/sealed-text.ts';
+import type { FromVrrpProcess, ToVrrpProcess } from '../../../src/processes/vrrp/requests.ts';
+import { parseKept } from '../../../src/succession/handover-messages.ts';
+import { lineDescriptor } from '../../../src/succession/keeping.ts';
 
 // Stands in for the vrrp process: speaks its messages and touches no network. Tells its pid as a priority, the gate as a
 // name, what it keeps as an interface, and whose ticket it was given as a VRID.

@@ -5,9 +5,9 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { RouterAssignment } from '../../../src/director/address-plan.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
-import { readSealedText, sealText } from '../../../src/platform/linux/sealed-text.ts';
-import type { Predecessor } from '../../../src/processes/vrrp-predecessor.ts';
-import { VrrpSupervisor, type VrrpSupervisorParts } from '../../../src/processes/vrrp-supervisor.ts';
+import { readSealedText, sealText } from '../../../src/platform/linux/process/sealed-text.ts';
+import { VrrpSupervisor, type VrrpSupervisorParts } from '../../../src/processes/vrrp/supervisor.ts';
+import type { Predecessor } from '../../../src/succession/predecessor.ts';
 import { eventually } from '../../support/namespaces.ts';
 import { router } from '../director/configurations.ts';
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ImportQueue } from '../../../src/director/replication-import.ts';
+import { ImportQueue } from '../../../src/director/replication/import.ts';
 import type { ImportOutcome } from '../../../src/engine/engine.ts';
 import { recordWords } from '../../../src/model/connection-batch.ts';
 import type { VirtualService } from '../../../src/model/virtual-service.ts';

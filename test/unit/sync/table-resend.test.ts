@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TableResend } from '../../../src/director/replication-resend.ts';
+import { TableResend } from '../../../src/director/replication/table-resend.ts';
 import type { ExportPage } from '../../../src/engine/engine.ts';
 import { ConnectionEvent, packHead, recordWords, unpackHead } from '../../../src/model/connection-batch.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Election } from '../../../src/director/election.ts';
-import type { ElectedRouter } from '../../../src/director/election-router.ts';
+import { Election } from '../../../src/director/election/election.ts';
+import type { ElectedRouter } from '../../../src/director/election/running-router.ts';
 import type { ReceivedAdvertisement, VrrpEndpoints, VrrpPath, VrrpTransport } from '../../../src/director/ports.ts';
 import type { Family, IpAddress } from '../../../src/lib/ip-address.ts';
 import { parseAdvertisement } from '../../../vrrp/packet.ts';

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Election } from '../../../src/director/election.ts';
-import { type ElectedRouter, electRouter, routerStatus } from '../../../src/director/election-router.ts';
-import type { ElectionChange } from '../../../src/director/election-view.ts';
+import { Election } from '../../../src/director/election/election.ts';
+import type { ElectionChange } from '../../../src/director/election/election-view.ts';
+import { type ElectedRouter, electRouter, routerStatus } from '../../../src/director/election/running-router.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import { zeroRejections } from '../../../vrrp/ladder.ts';
 import { SimulatedHost, SimulatedSegment } from '../../support/simulated-segment.ts';

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Election } from '../../../src/director/election.ts';
-import type { ElectedRouter } from '../../../src/director/election-router.ts';
-import { assignmentsOf, parseBequest, writeBequest } from '../../../src/director/election-succession.ts';
+import { Election } from '../../../src/director/election/election.ts';
+import { assignmentsOf, parseBequest, writeBequest } from '../../../src/director/election/handover-record.ts';
+import type { ElectedRouter } from '../../../src/director/election/running-router.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import type { Bequest, RouterConfiguration } from '../../../vrrp/state.ts';
 import { bequeath } from '../../../vrrp/succession.ts';

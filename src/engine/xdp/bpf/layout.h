@@ -401,7 +401,7 @@ struct totals {
 	__u64 reserved3[7];
 };
 
-/* u64 of CLOCK_MONOTONIC nanoseconds: see src/platform/linux/lease-memory.ts. */
+/* u64 of CLOCK_MONOTONIC nanoseconds: see src/platform/linux/process/lease-memory.ts. */
 #define LEASE_SLOTS 256
 
 struct lease {

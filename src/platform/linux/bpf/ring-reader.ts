@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BpfMap, BpfRingReader } from '../../../engine/xdp/bpf-object.ts';
 import { getpagesize, MAP_SHARED, memoryAt, mmap, PROT_READ, pinnedMemory, ppollOnPool } from '../libc.ts';
-import { Wake } from '../wake.ts';
+import { Wake } from '../process/wake.ts';
 
 // A BPF ring buffer (kernel/bpf/ringbuf.c; Documentation/bpf/ringbuf.rst) is, one behind the other: a page with the consumer's
 // position, which this process writes; a page with the producers' position; the records, twice, so that one that wraps around is in

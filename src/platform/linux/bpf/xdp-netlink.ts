@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { XdpMode } from '../../../engine/xdp/bpf-object.ts';
 import { setsockopt } from '../libc.ts';
-import { NLM_F_ACK, NLMSG_ERROR, parseAttributes, viewOf } from '../netlink-message.ts';
-import { NetlinkSocket } from '../netlink-socket.ts';
-import { ifinfomsgLength, RTM_GETLINK } from '../rtnetlink.ts';
+import { NLM_F_ACK, NLMSG_ERROR, parseAttributes, viewOf } from '../netlink/message.ts';
+import { NetlinkSocket } from '../netlink/netlink-socket.ts';
+import { ifinfomsgLength, RTM_GETLINK } from '../netlink/rtnetlink.ts';
 
 /** Ids of the programs on an interface; absent where there is none. */
 export type XdpPrograms = { readonly [Mode in XdpMode]?: number };

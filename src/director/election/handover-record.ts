@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Bequest } from '../../../vrrp/state.ts';
+import { familyOf, type IpAddress, parseIpAddress } from '../../lib/ip-address.ts';
+import { accept, type Result, reject } from '../../lib/result.ts';
+import type { UnicastPeer } from '../../model/virtual-router.ts';
+import { leaseSlotsMax, type RouterAssignment } from '../address-plan.ts';
+import type { ElectedAddress, ElectedRouter } from './running-router.ts';
+
+/** What an election leaves to the one that goes on in its place, in another process of the same host. */
+export interface ElectionBequest {
+  readonly gateOpen: boolean;
+  readonly routers: readonly InheritedRouter[];
+}
+
+export interface InheritedRouter {
+  readonly configured: ElectedRouter;
+  /** Null where there is nothing to go on from: the virtual router stood in fault. */
+  readonly bequest: Bequest | null;
+}
+
+export type BequestReason = 'not-json' | 'malformed';
+
+const routersMax = leaseSlotsMax;
+/** More than keepalived's 64 KiB advertisement could name. */
+const addressesMax = 2048;
+const textLengthMax = 255;
+/** Of any duration in a configuration: a garp_master_refresh may be 49 days. */
+const durationMsMax = 1e10;
+/** The longest that version 2 can advertise (RFC 3768 section 5.3.7): eight bits of seconds. */
+const intervalMsMax = 255_000;
+/** Of any moment: 285 years of running time. */
+const timeMsMax = 9e12;
+
+export function writeBequest(bequest: ElectionBequest): string {
+  return JSON.stringify(bequest);
+}
+
+/**
+ * Reads what `writeBequest` wrote, in this version or another. Only the form is judged here; that a time lies further off
+ * than its rule allows is the state machine's business.
+ */
+export function parseBequest(text: string): Result<ElectionBequest, BequestReason> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return reject('not-json');
+  }
+  try {
+    const { gateOpen, routers } = record(value);
+    return accept({ gateOpen: truth(gateOpen), routers: list(routers, routersMax).map(readInherited) });
+  } catch (error) {
+    if (error instanceof Malformed) return reject('malformed');
+    throw error;
+  }
+}
+
+/** As the plan of the former director had it: what its lease slots and addresses are. */
+export function assignmentsOf({ routers }: ElectionBequest): RouterAssignment[] {
+  return routers.map(({ configured: { leaseSlot, ...router } }) => {
+    const installed = new Set(router.addresses.flatMap(({ address, install }) => (install ? [address] : [])));
+    return { router, leaseSlot, installed };
+  });
+}
+
+class Malformed extends Error {}
+
+function readInherited(value: unknown): InheritedRouter {
+  const { configured, bequest } = record(value);
+  return { configured: readRouter(configured), bequest: bequest === null ? null : readState(bequest) };
+}
+
+function readRouter(value: unknown): ElectedRouter {
+  const fields = record(value);
+  const { sourceAddress, unicastPeers, checksumForm, announcement } = fields;
+  const family = oneOf(fields.family, ['ipv4', 'ipv6']);
+  const { repeat, delayMs, refreshMs, refreshRepeat, intervalMs } = record(announcement);
+  return {
+    name: text(fields.name),
+    interface: text(fields.interface),
+    family,
+    vrid: whole(fields.vrid, 1, 255),
+    version: oneOf(fields.version, [2, 3]),
+    priority: whole(fields.priority, 1, 255),
+    advertIntervalMs: number(fields.advertIntervalMs, 1, intervalMsMax),
+    startAs: oneOf(fields.startAs, ['active', 'backup']),
+    preempt: truth(fields.preempt),
+    preemptDelayMs: number(fields.preemptDelayMs, 0, durationMsMax),
+    addresses: list(fields.addresses, addressesMax).map(readAddress),
+    announcement: {
+      repeat: whole(repeat, 0, 1e4),
+      delayMs: number(delayMs, 0, durationMsMax),
+      refreshMs: number(refreshMs, 0, durationMsMax),
+      refreshRepeat: whole(refreshRepeat, 0, 1e4),
+      intervalMs: number(intervalMs, 0, durationMsMax),
+    },
+    leaseSlot: whole(fields.leaseSlot, 0, leaseSlotsMax - 1),
+    ...(sourceAddress === undefined ? {} : { sourceAddress: address(sourceAddress, family) }),
+    ...(unicastPeers === undefined ? {} : { unicastPeers: list(unicastPeers, addressesMax).map(readPeer) }),
+    ...(checksumForm === undefined ? {} : { checksumForm: oneOf(checksumForm, ['pseudo-header', 'message-only']) }),
+  };
+}
+
+function readAddress(value: unknown): ElectedAddress {
+  const fields = record(value);
+  const { broadcast, scope, label } = fields;
+  return {
+    address: address(fields.address),
+    prefixLength: whole(fields.prefixLength, 0, 128),
+    interface: text(fields.interface),
+    install: truth(fields.install),
+    ...(broadcast === undefined ? {} : { broadcast: address(broadcast) }),
+    ...(scope === undefined ? {} : { scope: whole(scope, 0, 255) }),
+    ...(label === undefined ? {} : { label: text(label) }),
+  };
+}
+
+function readPeer(value: unknown): UnicastPeer {
+  const { address: peer, minTtl, maxTtl } = record(value);
+  return { address: address(peer), minTtl: whole(minTtl, 0, 255), maxTtl: whole(maxTtl, 0, 255) };
+}
+
+function readState(value: unknown): Bequest {
+  const fields = record(value);
+  const kind = oneOf(fields.kind, ['active', 'backup']);
+  const sinceMs = time(fields.sinceMs);
+  if (kind === 'active') {
+    return {
+      kind,
+      sinceMs,
+      voiceUntilMs: time(fields.voiceUntilMs),
+      voiced: optional(fields.voiced, (voiced) => {
+        const { atMs, intervalMs } = record(voiced);
+        return { atMs: time(atMs), intervalMs: number(intervalMs, 1, intervalMsMax) };
+      }),
+      settling: optional(fields.settling, (settling) => {
+        const { untilMs, limitMs, rival } = record(settling);
+        return { untilMs: time(untilMs), limitMs: time(limitMs), rival: optional(rival, address) };
+      }),
+      holding: truth(fields.holding),
+    };
+  }
+  return {
+    kind,
+    sinceMs,
+    heldOff: truth(fields.heldOff),
+    downAtMs: time(fields.downAtMs),
+    activeIntervalMs: number(fields.activeIntervalMs, 1, intervalMsMax),
+    heard: optional(fields.heard, (heard) => {
+      const { source, priority, intervalMs, atMs, resigned } = record(heard);
+      return {
+        source: address(source),
+        priority: whole(priority, 0, 255),
+        intervalMs: number(intervalMs, 0, intervalMsMax),
+        atMs: time(atMs),
+        resigned: truth(resigned),
+      };
+    }),
+    claimedUntilMs: optional(fields.claimedUntilMs, time),
+    preemptAfterMs: optional(fields.preemptAfterMs, time),
+  };
+}
+
+function record(value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Malformed();
+  return value as Record<string, unknown>;
+}
+
+function list(value: unknown, lengthMax: number): readonly unknown[] {
+  if (!Array.isArray(value) || value.length > lengthMax) throw new Malformed();
+  return value;
+}
+
+function optional<Value>(value: unknown, read: (value: unknown) => Value): Value | null {
+  return value === null ? null : read(value);
+}
+
+function text(value: unknown): string {
+  if (typeof value !== 'string' || value.length === 0 || value.length > textLengthMax) throw new Malformed();
+  return value;
+}
+
+function truth(value: unknown): boolean {
+  if (typeof value !== 'boolean') throw new Malformed();
+  return value;
+}
+
+function number(value: unknown, min: number, max: number): number {
+  // Also refuses NaN, which compares with nothing.
+  if (typeof value !== 'number' || !(value >= min && value <= max)) throw new Malformed();
+  return value;
+}
+
+function whole(value: unknown, min: number, max: number): number {
+  if (!Number.isInteger(value)) throw new Malformed();
+  return number(value, min, max);
+}
+
+function time(value: unknown): number {
+  return number(value, 0, timeMsMax);
+}
+
+function oneOf<const Value extends string | number>(value: unknown, values: readonly Value[]): Value {
+  const found = values.find((each) => each === value);
+  if (found === undefined) throw new Malformed();
+  return found;
+}
+
+function address(value: unknown, family?: 'ipv4' | 'ipv6'): IpAddress {
+  const parsed = typeof value === 'string' ? parseIpAddress(value) : undefined;
+  if (parsed === undefined || (family !== undefined && familyOf(parsed) !== family)) throw new Malformed();
+  return parsed;
+}

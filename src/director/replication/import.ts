@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ConnectionPort } from '../../engine/engine.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Log } from '../../lib/log.ts';
+import { recordWords } from '../../model/connection-batch.ts';
+
+/** Sums of ImportOutcome since the start, and what is waiting. */
+export interface ImportTotals {
+  readonly applied: number;
+  readonly refusedLocal: number;
+  readonly refusedUnknown: number;
+  readonly refusedFull: number;
+  readonly failures: number;
+  readonly queuedRecords: number;
+}
+
+export interface ImportQueueOptions {
+  readonly connections: ConnectionPort;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Bound of what waits, in records. */
+  readonly recordsMax: number;
+  /** Between attempts when the table does not take a batch. */
+  readonly retryMs: number;
+  /** So many pushed batches have got into the table. */
+  readonly onApplied: (batches: number) => void;
+}
+
+/** Largest batch handed to the table at once, so that what comes behind it is never late by more than that. */
+const importBatchRecordsMax = 8192;
+
+/** Writes batches into the table in order: one write at a time, all that has gathered meanwhile in the next one. */
+export class ImportQueue {
+  readonly #options: ImportQueueOptions;
+  #waiting: Int32Array[] = [];
+  #queuedRecords = 0;
+  #writing = false;
+  #closed = false;
+  readonly #totals = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0, failures: 0 };
+
+  constructor(options: ImportQueueOptions) {
+    this.#options = options;
+  }
+
+  /** False when it is full. */
+  push(batch: Int32Array): boolean {
+    const records = batch.length / recordWords;
+    if (this.#queuedRecords > 0 && this.#queuedRecords + records > this.#options.recordsMax) return false;
+    this.#queuedRecords += records;
+    this.#waiting.push(batch);
+    this.#writeNext();
+    return true;
+  }
+
+  totals(): ImportTotals {
+    return { ...this.#totals, queuedRecords: this.#queuedRecords };
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #writeNext(): void {
+    if (this.#writing || this.#closed || this.#waiting.length === 0) return;
+    this.#writing = true;
+    const { batch, batches } = this.#gather();
+    this.#write(batch, batches);
+  }
+
+  #write(batch: Int32Array, batches: number): void {
+    // A port that hands the memory to another thread leaves an empty array here.
+    const records = batch.length / recordWords;
+    this.#options.connections.importBatch(batch).then(
+      (outcome) => {
+        this.#writing = false;
+        this.#queuedRecords -= records;
+        this.#totals.applied += outcome.applied;
+        this.#totals.refusedLocal += outcome.refusedLocal;
+        this.#totals.refusedUnknown += outcome.refusedUnknown;
+        this.#totals.refusedFull += outcome.refusedFull;
+        this.#options.onApplied(batches);
+        this.#writeNext();
+      },
+      (error: unknown) => {
+        if (this.#closed) return;
+        this.#totals.failures += 1;
+        const { clock, log, retryMs } = this.#options;
+        log('warn', `connection entries could not be written to the table, trying again: ${String(error)}`);
+        clock.callAt(clock.nowMs() + retryMs, () => {
+          if (!this.#closed) this.#write(batch, batches);
+        });
+      },
+    );
+  }
+
+  /** Takes whole batches from the front: as many as fit into one write, at least one. */
+  #gather(): { batch: Int32Array; batches: number } {
+    let words = 0;
+    let batches = 0;
+    for (const one of this.#waiting) {
+      if (batches > 0 && words + one.length > importBatchRecordsMax * recordWords) break;
+      words += one.length;
+      batches += 1;
+    }
+    const taken = this.#waiting.slice(0, batches);
+    this.#waiting = this.#waiting.slice(batches);
+    if (batches === 1) return { batch: taken[0]!, batches };
+    const batch = new Int32Array(words);
+    let at = 0;
+    for (const one of taken) {
+      batch.set(one, at);
+      at += one.length;
+    }
+    return { batch, batches };
+  }
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+import { fingerprintServices } from '../../../sync/fingerprint.ts';
+import type { GateState } from '../../../sync/message.ts';
+import type { Identity } from '../../../sync/publisher.ts';
+import { SyncSession } from '../../../sync/session.ts';
+import { defaultSyncTuning, type SyncTuning } from '../../../sync/tuning.ts';
+import type { ConnectionPort, ExportPage } from '../../engine/engine.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { IpAddress } from '../../lib/ip-address.ts';
+import type { Log } from '../../lib/log.ts';
+import type { VirtualService } from '../../model/virtual-service.ts';
+import type { SyncTransport } from '../ports.ts';
+import { ImportQueue } from './import.ts';
+import { describeReplication, type ReplicationStatus } from './sync-status.ts';
+import { TableResend } from './table-resend.ts';
+
+export interface ReplicationOptions {
+  readonly transport: SyncTransport;
+  readonly connections: ConnectionPort;
+  readonly clock: Clock;
+  /** Sender id and epoch come from outside: see sync/publisher.ts for what they must satisfy. */
+  readonly identity: Identity;
+  /** As configured: their fingerprint is compared with the peers'. */
+  readonly services: readonly VirtualService[];
+  readonly log: Log;
+  /** Called at each change; it begins as `joining`. */
+  readonly onGate?: (gate: GateState) => void;
+  /** What differs from the defaults, `datagramLength` for instance. */
+  readonly tuning?: Partial<SyncTuning>;
+}
+
+/** Connection synchronisation of one director, at work. */
+export interface Replication {
+  readonly gate: GateState;
+  status(): ReplicationStatus;
+  /** Tells the peers about a changed configuration. */
+  reconfigure(services: readonly VirtualService[]): void;
+  /** Says good-bye to the peers and stops; the transport is closed. */
+  close(): void;
+}
+
+/** Records in front of the table before datagrams are refused (and asked for again later). */
+const importRecordsMax = 65_536;
+/** After a page could not be read or a batch not be written. */
+const retryMs = 100;
+/** While a peer's connections are not all here, segments of none are not refused for this long, and that is said this often. */
+const expectationMs = 1_000;
+/** A peer that is out of hearing may go on opening connections, which are clients' of this director when it is back. */
+const lostPeerMs = 30_000;
+const expectationPeriodMs = 10;
+
+/**
+ * Joins a transport, a connection table and the protocol. Local events leave the moment the engine hands them over (it
+ * collects them for at most 1 ms); what peers say is imported in order, one batch at a time, each as large as what has
+ * gathered meanwhile.
+ */
+export function startReplication(options: ReplicationOptions): Replication {
+  const { transport, connections, clock, log } = options;
+  const tuning = { ...defaultSyncTuning, ...options.tuning };
+  let closed = false;
+  const expectation = new Expectation(connections);
+  const timer = new DeadlineTimer(clock, () => drive(() => session.advance(clock.nowMs())));
+
+  const imports = new ImportQueue({
+    connections,
+    clock,
+    log,
+    recordsMax: importRecordsMax,
+    retryMs,
+    onApplied: (batches) => drive(() => session.applied(batches, clock.nowMs())),
+  });
+  const session = new SyncSession(
+    options.identity,
+    tuning,
+    fingerprintServices(options.services),
+    {
+      send: (datagram) => transport.send(datagram),
+      apply: (batch) => imports.push(batch),
+      exportPage: (cursor, recordsMax) =>
+        readPage(options, cursor, recordsMax, (page) => drive(() => session.exported(page, clock.nowMs()))),
+      peerLost: () => connections.expectRecords(lostPeerMs),
+      ...reports(options),
+    },
+    clock.nowMs(),
+  );
+
+  /** Runs something that may change the session's deadline. */
+  function drive(task: () => void): void {
+    if (closed) return;
+    task();
+    if (session.gate === 'joining') expectation.renew(clock.nowMs());
+    timer.bringForward(session.nextDeadlineMs());
+  }
+
+  const resend = new TableResend({
+    connections,
+    clock,
+    log,
+    publish: (batch) => drive(() => session.publish(batch, clock.nowMs())),
+  });
+  connections.onEvents(
+    (batch) => drive(() => session.publish(batch, clock.nowMs())),
+    () => resend.start(),
+  );
+  transport.onReceive((datagram, source) => drive(() => session.receive(datagram, source, clock.nowMs())));
+  drive(() => {});
+
+  return {
+    get gate() {
+      return session.gate;
+    },
+    status: () => describeReplication(session.status(clock.nowMs()), imports.totals()),
+    reconfigure: (services) => drive(() => session.setFingerprint(fingerprintServices(services), clock.nowMs())),
+    close: () => {
+      if (closed) return;
+      session.leave();
+      closed = true;
+      timer.stop();
+      imports.close();
+      resend.close();
+      transport.close();
+    },
+  };
+}
+
+/** Gives the page, or undefined after a while when it could not be read. */
+function readPage(
+  { connections, clock, log }: ReplicationOptions,
+  cursor: number,
+  recordsMax: number,
+  done: (page: ExportPage | undefined) => void,
+): void {
+  connections.exportPage(cursor, recordsMax).then(done, (error: unknown) => {
+    log('warn', `a page of the connection table could not be read, trying again: ${String(error)}`);
+    clock.callAt(clock.nowMs() + retryMs, () => done(undefined));
+  });
+}
+
+/** A peer that is heard anew, after a restart or a split, may have had connections that are not in the table yet. */
+class Expectation {
+  readonly #connections: ConnectionPort;
+  #dueAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(connections: ConnectionPort) {
+    this.#connections = connections;
+  }
+
+  renew(nowMs: number): void {
+    if (nowMs < this.#dueAtMs) return;
+    this.#dueAtMs = nowMs + expectationPeriodMs;
+    this.#connections.expectRecords(expectationMs);
+  }
+}
+
+/** One timer for the earliest deadline. It may fire when nothing is due any more, which costs less than moving it. */
+class DeadlineTimer {
+  readonly #clock: Clock;
+  readonly #onDue: () => void;
+  #armedAtMs = Number.POSITIVE_INFINITY;
+  #disarm = (): void => {};
+
+  constructor(clock: Clock, onDue: () => void) {
+    this.#clock = clock;
+    this.#onDue = onDue;
+  }
+
+  bringForward(deadlineMs: number): void {
+    if (deadlineMs >= this.#armedAtMs) return;
+    this.#disarm();
+    this.#armedAtMs = deadlineMs;
+    this.#disarm = this.#clock.callAt(deadlineMs, () => {
+      this.#armedAtMs = Number.POSITIVE_INFINITY;
+      this.#onDue();
+    });
+  }
+
+  stop(): void {
+    this.#disarm();
+  }
+}
+
+/** What people and the election are told. */
+function reports({ log, onGate }: ReplicationOptions) {
+  return {
+    gateChanged: (gate: GateState): void => {
+      log('info', `connection synchronisation is ${gate}`, { gate });
+      onGate?.(gate);
+    },
+    fingerprintCompared: (peer: IpAddress, equal: boolean): void => {
+      if (equal) log('info', `the virtual services of ${peer} are the same as here again`, { peer });
+      else
+        log('warn', `the virtual services of ${peer} differ from those here; compare the two configurations`, { peer });
+    },
+  };
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { PeerStatus } from '../../../sync/peer.ts';
+import type { SessionStatus } from '../../../sync/surroundings.ts';
+import type { SyncPeerStatus, SyncStatus } from '../status.ts';
+import type { ImportTotals } from './import.ts';
+
+/** The read model of connection synchronisation; plain values that cross threads. */
+export interface ReplicationStatus extends SyncStatus {
+  readonly state: 'alone' | 'joining' | 'inSync';
+  readonly peers: readonly (SyncPeerStatus & PeerStatus)[];
+  /** The last number of this director's own stream. */
+  readonly lastSequence: number;
+}
+
+/** Flattens all counters into one record: `rejected.badMagic`, `import.refusedLocal`. */
+export function describeReplication(session: SessionStatus, imports: ImportTotals): ReplicationStatus {
+  const counters: Record<string, number> = { ...session.counters.traffic };
+  for (const [reason, count] of Object.entries(session.counters.rejected)) counters[`rejected.${reason}`] = count;
+  for (const [name, count] of Object.entries(imports)) counters[`import.${name}`] = count;
+  return { state: session.gate, peers: session.peers, lastSequence: session.lastSequence, counters };
+}

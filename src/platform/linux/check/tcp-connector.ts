@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+import { connect } from 'node:net';
+import type { TcpConnector } from '../../../director/ports.ts';
+import type { IpAddress } from '../../../lib/ip-address.ts';
+
+/** Opens and resets: a check every second must not leave a connection in TIME_WAIT each time. */
+export class NodeTcpConnector implements TcpConnector {
+  connect(address: IpAddress, port: number, timeoutMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const socket = connect({ host: address, port });
+      let settled = false;
+      const settle = (established: boolean): void => {
+        if (settled) return;
+        settled = true;
+        clearTimeout(timer);
+        if (established) socket.resetAndDestroy();
+        else socket.destroy();
+        resolve(established);
+      };
+      const timer = setTimeout(settle, timeoutMs, false);
+      socket.once('connect', () => settle(true));
+      // Stays: a reset may still be reported after the answer.
+      socket.on('error', () => settle(false));
+      socket.once('close', () => settle(false));
+    });
+  }
+}

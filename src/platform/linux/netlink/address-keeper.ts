@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AddressAttributes, AddressKeeper } from '../../../director/ports.ts';
+import { familyOf, type IpAddress, ipAddressBytes } from '../../../lib/ip-address.ts';
+import { errnos, SystemError } from '../system-error.ts';
+import { findInterfaceIndex } from './interface-facts.ts';
+import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, viewOf } from './message.ts';
+import { NetlinkSocket } from './netlink-socket.ts';
+import {
+  familyNumber,
+  IFA_ADDRESS,
+  IFA_BROADCAST,
+  IFA_CACHEINFO,
+  IFA_F_NODAD,
+  IFA_LABEL,
+  IFA_LOCAL,
+  ifaddrmsgLength,
+  RTM_DELADDR,
+  RTM_NEWADDR,
+} from './rtnetlink.ts';
+
+/**
+ * The kernel takes an address away by itself after this many seconds unless it is renewed: what is to a packet engine
+ * its lease. A director whose processes were killed at once cannot take its addresses off, and its kernel would go on
+ * answering for them beside the next active director.
+ */
+const lifetimeSeconds = 3;
+/** How often `renew` wants to be called. */
+export const renewalPeriodMs = 1000;
+
+interface Place {
+  readonly address: IpAddress;
+  readonly prefixLength: number;
+  readonly interface: string;
+  readonly attributes: AddressAttributes;
+}
+
+/** Virtual addresses on interfaces, by rtnetlink. Each call is done when it returns. */
+export class RtnetlinkAddressKeeper implements AddressKeeper {
+  readonly #netlink = new NetlinkSocket();
+  readonly #held = new Map<string, Place>();
+  #renewedAtMs = performance.now();
+
+  add(address: IpAddress, prefixLength: number, interfaceName: string, attributes: AddressAttributes = {}): void {
+    const place: Place = { address, prefixLength, interface: interfaceName, attributes };
+    const error = this.#change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, place);
+    if (error !== 0 && error !== errnos.EEXIST) {
+      throw new SystemError('RTM_NEWADDR', error, `add ${address}/${prefixLength} to ${interfaceName}`);
+    }
+    this.#held.set(keyOf(place), place);
+  }
+
+  /**
+   * Gives every address that it keeps its full lifetime again. What fails is tried at the next call.
+   * A process that stood still for longer than that puts nothing back: a peer has taken over.
+   */
+  renew(): void {
+    const standstillMs = performance.now() - this.#renewedAtMs;
+    this.#renewedAtMs += standstillMs;
+    if (standstillMs >= lifetimeSeconds * 1000) return;
+    for (const place of this.#held.values()) this.#change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, place);
+  }
+
+  remove(address: IpAddress, prefixLength: number, interfaceName: string): void {
+    const place: Place = { address, prefixLength, interface: interfaceName, attributes: {} };
+    this.#held.delete(keyOf(place));
+    const error = this.#change(RTM_DELADDR, 0, place);
+    // ENODEV: its addresses went with the interface.
+    if (error === 0 || error === errnos.EADDRNOTAVAIL || error === errnos.ENODEV) return;
+    throw new SystemError('RTM_DELADDR', error, `remove ${address}/${prefixLength} from ${interfaceName}`);
+  }
+
+  close(): void {
+    this.#netlink.close();
+  }
+
+  /** Gives the errno with which the kernel refused, or 0. */
+  #change(type: number, flags: number, place: Place): number {
+    const { address, prefixLength, attributes } = place;
+    const index = findInterfaceIndex(this.#netlink, place.interface);
+    if (index === undefined) return errnos.ENODEV;
+    const family = familyOf(address);
+    const fixed = new Uint8Array(ifaddrmsgLength);
+    fixed[0] = familyNumber(family);
+    fixed[1] = prefixLength;
+    // Duplicate address detection would keep the address unusable for a second, and the peer may still be leaving.
+    fixed[2] = family === 'ipv6' ? IFA_F_NODAD : 0;
+    fixed[3] = attributes.scope ?? 0;
+    viewOf(fixed).setUint32(4, index, true);
+    const bytes = ipAddressBytes(address);
+    // A host address that is not preferred is no source for what this host sends by itself (RFC 6724 section 5 rule 3):
+    // health checks would otherwise come from an address that moves. keepalived does the same (vrrp_ipaddress.c).
+    // struct ifa_cacheinfo { u32 preferred, valid, created, updated; }
+    const preferred = family === 'ipv6' && prefixLength === 128 ? 0 : lifetimeSeconds;
+    const lifetime = new Uint8Array(Uint32Array.of(preferred, lifetimeSeconds, 0, 0).buffer);
+    const { broadcast, label } = attributes;
+    return this.#netlink.request(type, flags, fixed, [
+      [IFA_LOCAL, bytes],
+      [IFA_ADDRESS, bytes],
+      [IFA_CACHEINFO, lifetime],
+      ...(broadcast === undefined ? [] : [[IFA_BROADCAST, ipAddressBytes(broadcast)] as const]),
+      ...(label === undefined ? [] : [[IFA_LABEL, Buffer.from(`${label}\0`)] as const]),
+    ]);
+  }
+}
+
+function keyOf({ address, prefixLength, interface: name }: Place): string {
+  return `${address}/${prefixLength} ${name}`;
+}

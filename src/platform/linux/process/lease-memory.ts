@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+import { fstatSync, readFileSync } from 'node:fs';
+import type { LeaseWriter } from '../../../director/ports.ts';
+import type { LeaseReader } from '../../../engine/engine.ts';
+import {
+  checked,
+  close,
+  fcntl,
+  ftruncate,
+  MAP_SHARED,
+  memfd_create,
+  memoryAt,
+  mmap,
+  pinnedMemory,
+  ppoll,
+} from '../libc.ts';
+
+/** How many virtual routers can hold a lease. */
+export const leaseSlots = 256;
+
+// A u64 of CLOCK_MONOTONIC nanoseconds per slot.
+const bytesPerSlot = 8;
+/** Behind the leases: how often the engine has begun or ended a round, odd while it may be sending. */
+const roundWord = leaseSlots * 2;
+const length = leaseSlots * bytesPerSlot + 8;
+/** Only in a BPF map, behind the round word: since when each lease has been held without a break, for the program. */
+const sinceWord = leaseSlots + 1;
+const lengthWithSince = length + leaseSlots * bytesPerSlot;
+
+/** A round takes well under a millisecond; an engine that was put aside in the middle of one gets this long. */
+const roundEndMsMax = 10;
+const roundLookNs = 200_000n;
+
+// linux/memfd.h, linux/fcntl.h
+const MFD_CLOEXEC = 1;
+const MFD_ALLOW_SEALING = 2;
+const F_ADD_SEALS = 1033;
+const F_GET_SEALS = 1034;
+const F_SEAL_SEAL = 1;
+const F_SEAL_SHRINK = 2;
+const F_SEAL_GROW = 4;
+
+// linux/bpf.h
+const BPF_MAP_TYPE_ARRAY = 2;
+const BPF_F_MMAPABLE = 0x400;
+
+const nsMax = (1n << 63n) - 1n;
+
+/**
+ * The lease array in memory shared by processes: the director creates it, the vrrp process (given the descriptor) and
+ * the engine thread attach to it. With the xdp engine it is a BPF array of u64, which the program reads. It lives as long as someone holds the descriptor or a mapping; mappings are never
+ * undone, since a view of unmapped memory kills the process that touches it.
+ */
+export class LeaseMemory implements LeaseWriter, LeaseReader {
+  readonly fd: number;
+  readonly #untilNs: BigInt64Array;
+  /** The same slots as pairs of (low, high) words, and the round word: a read makes no BigInt. */
+  readonly #words: Int32Array;
+  /** struct timespec { i64 seconds, nanoseconds; } */
+  readonly #pause = pinnedMemory(16);
+
+  /** Of CLOCK_MONOTONIC, the begin of what `untilNs` ends; only where the reader does not see by itself. */
+  readonly #sinceNs: BigInt64Array | undefined;
+
+  private constructor(fd: number, mappedLength: number) {
+    this.fd = fd;
+    const memory = memoryAt(mmap(0, mappedLength, MAP_SHARED, fd, 'map the lease memory'), mappedLength);
+    this.#untilNs = new BigInt64Array(memory, 0, leaseSlots);
+    this.#sinceNs =
+      mappedLength < lengthWithSince ? undefined : new BigInt64Array(memory, sinceWord * bytesPerSlot, leaseSlots);
+    this.#words = new Int32Array(memory);
+    new BigInt64Array(this.#pause.bytes.buffer)[1] = roundLookNs;
+  }
+
+  static create(): LeaseMemory {
+    const purpose = 'create the lease memory';
+    const fd = checked('memfd_create', memfd_create('baton-lease', MFD_CLOEXEC | MFD_ALLOW_SEALING), purpose);
+    checked('ftruncate', ftruncate(fd, length), purpose);
+    // A file that shrinks under a mapping turns reads into SIGBUS.
+    checked('fcntl', fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), purpose);
+    return new LeaseMemory(fd, length);
+  }
+
+  /**
+   * Over a descriptor that was inherited: of the memory that `create` made, or of a BPF array that can be mapped. Throws a
+   * sentence when it is neither.
+   */
+  static attach(fd: number): LeaseMemory {
+    const mapLength = mappableArrayLength(fd);
+    if (mapLength >= length) return new LeaseMemory(fd, Math.min(mapLength, lengthWithSince));
+    const seals = fcntl(fd, F_GET_SEALS, 0);
+    if (seals === -1 || (seals & F_SEAL_SHRINK) === 0 || fstatSync(fd).size !== length) {
+      throw new Error(`descriptor ${fd} is not the lease memory; the director passes it when it starts the process`);
+    }
+    return new LeaseMemory(fd, length);
+  }
+
+  grant(slot: number, untilMs: number): void {
+    const ns = untilMs >= 9e12 ? nsMax : BigInt(Math.max(0, Math.floor(untilMs * 1e6)));
+    const index = checkedSlot(slot);
+    if (this.#sinceNs !== undefined) {
+      // First: who sees the lease must see its beginning too.
+      const nowNs = process.hrtime.bigint();
+      if (Atomics.load(this.#untilNs, index) <= nowNs) Atomics.store(this.#sinceNs, index, nowNs);
+    }
+    Atomics.store(this.#untilNs, index, ns);
+  }
+
+  /**
+   * Returns when nothing can leave under the lease any more: a round that read it before it was taken away has ended,
+   * or has not for `roundEndMsMax`. Only then may a peer be told that the address is free.
+   */
+  revoke(slot: number): void {
+    Atomics.store(this.#untilNs, checkedSlot(slot), 0n);
+    const round = Atomics.load(this.#words, roundWord);
+    const looksMax = roundEndMsMax / (Number(roundLookNs) / 1e6);
+    // Rounds that begin later read the lease later (both sides are sequentially consistent), so one change is enough.
+    for (let i = 0; i < looksMax && (round & 1) === 1 && Atomics.load(this.#words, roundWord) === round; i += 1) {
+      ppoll(0, 0, this.#pause.address, 0);
+    }
+  }
+
+  /** The engine: from here on frames may be sent under the leases as they are read. */
+  beginRound(): void {
+    Atomics.add(this.#words, roundWord, 1);
+  }
+
+  /** The engine: all that was sent has left, or was discarded. */
+  endRound(): void {
+    Atomics.add(this.#words, roundWord, 1);
+  }
+
+  /**
+   * Reads the halves apart, the high one twice: a mixture can only come of a revocation and a grant between the two
+   * reads, and then it is shorter than the granted lease, never longer.
+   */
+  validUntilMs(slot: number): number {
+    if (slot < 0 || slot >= leaseSlots) return 0;
+    const words = this.#words;
+    for (;;) {
+      const high = Atomics.load(words, 2 * slot + 1);
+      const low = Atomics.load(words, 2 * slot) >>> 0;
+      if (Atomics.load(words, 2 * slot + 1) === high) return (high * 0x1_0000_0000 + low) / 1e6;
+    }
+  }
+
+  /** Closes the descriptor. The mapping stays until the process ends. */
+  close(): void {
+    close(this.fd);
+  }
+}
+
+/** Of a BPF array whose values are whole u64 words, in bytes; 0 for any other descriptor (fs/proc/fd.c, syscall.c). */
+function mappableArrayLength(fd: number): number {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
+  } catch {
+    return 0;
+  }
+  const field = (name: string): number => Number(new RegExp(`^${name}:\\s*(\\w+)$`, 'm').exec(text)?.[1]);
+  const valueSize = field('value_size');
+  const isMappable = field('map_type') === BPF_MAP_TYPE_ARRAY && (field('map_flags') & BPF_F_MMAPABLE) !== 0;
+  return isMappable && valueSize % bytesPerSlot === 0 ? valueSize * field('max_entries') : 0;
+}
+
+function checkedSlot(slot: number): number {
+  if (!Number.isInteger(slot) || slot < 0 || slot >= leaseSlots) {
+    throw new RangeError(`lease slot ${slot} is not within 0..${leaseSlots - 1}`);
+  }
+  return slot;
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+import { errno, pinnedMemory, ppoll } from '../libc.ts';
+import { errnos, SystemError } from '../system-error.ts';
+
+// asm-generic/poll.h: struct pollfd { int fd; short events; short revents; }
+const pollfdLength = 8;
+const POLLIN = 1;
+
+/** A blocking poll(2) over a fixed set of descriptors, for a thread that runs no event loop. */
+export class Poller {
+  readonly #fds;
+  readonly #results: Int16Array;
+  /** struct timespec: two 64-bit words. */
+  readonly #timeout = pinnedMemory(16);
+  readonly #timespec = new BigInt64Array(this.#timeout.bytes.buffer);
+  readonly #length: number;
+
+  constructor(fds: readonly number[]) {
+    this.#length = fds.length;
+    this.#fds = pinnedMemory(Math.max(1, fds.length) * pollfdLength);
+    const numbers = new Int32Array(this.#fds.bytes.buffer);
+    this.#results = new Int16Array(this.#fds.bytes.buffer);
+    for (const [i, fd] of fds.entries()) {
+      numbers[2 * i] = fd;
+      this.#results[4 * i + 2] = POLLIN;
+    }
+  }
+
+  /**
+   * Waits until a descriptor is readable (or in error) or `timeoutMs` (a fraction is honoured; Infinity: for ever) has
+   * passed. Returns how many are; 0 also when a signal interrupted the wait.
+   */
+  wait(timeoutMs: number): number {
+    let timeout = 0;
+    if (timeoutMs !== Number.POSITIVE_INFINITY) {
+      const ns = Math.max(0, Math.ceil(timeoutMs * 1e6));
+      const seconds = Math.floor(ns / 1e9);
+      this.#timespec[0] = BigInt(seconds);
+      this.#timespec[1] = BigInt(ns - seconds * 1e9);
+      timeout = this.#timeout.address;
+    }
+    const ready = ppoll(this.#fds.address, this.#length, timeout, 0);
+    if (ready >= 0) return ready;
+    for (let i = 0; i < this.#length; i += 1) this.#results[4 * i + 3] = 0;
+    const error = errno();
+    if (error === errnos.EINTR || error === errnos.EAGAIN) return 0;
+    throw new SystemError('ppoll', error);
+  }
+
+  /** Whether the last `wait` found the descriptor at `index` readable, hung up or in error. */
+  ready(index: number): boolean {
+    return this.#results[4 * index + 3] !== 0;
+  }
+}

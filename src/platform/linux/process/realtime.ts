@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+import { errno, pinnedMemory, sched_setscheduler, setpriority } from '../libc.ts';
+import { errnoName } from '../system-error.ts';
+
+// linux/sched.h
+const SCHED_RR = 2;
+/** Threads and children that are started later are ordinary again. */
+const SCHED_RESET_ON_FORK = 0x4000_0000;
+/** Above every ordinary process; below the kernel's own threads, which stand at 50 and more. */
+const priority = 10;
+
+/**
+ * Asks that the calling thread run before all ordinary ones. What was not granted comes back as a sentence's end;
+ * undefined when it was. Memory is not locked: V8 gives pages back with MADV_DONTNEED, which fails on locked ones, and
+ * then ends the process.
+ */
+export function requestRealTime(): string | undefined {
+  const parameters = pinnedMemory(4);
+  new Int32Array(parameters.bytes.buffer)[0] = priority;
+  if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, parameters.address) === 0) return undefined;
+  return `the scheduler refused a real-time priority (${errnoName(errno())}; CAP_SYS_NICE grants it)`;
+}
+
+// linux/resource.h
+const PRIO_PROCESS = 0;
+const niceness = -15;
+
+/**
+ * Asks that the calling thread come before ordinary ones when processors are short, without shutting them out: for a
+ * thread that may be busy for long. What was not granted comes back as a sentence's end.
+ */
+export function requestPreference(): string | undefined {
+  // On Linux it is the thread that is meant by 0, not its process.
+  if (setpriority(PRIO_PROCESS, 0, niceness) === 0) return undefined;
+  return `the scheduler refused a preference (${errnoName(errno())}; CAP_SYS_NICE grants it)`;
+}

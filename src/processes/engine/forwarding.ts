@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { MessagePort } from 'node:worker_threads';
+import type { Engine } from '../../engine/engine.ts';
+import type { BpfDescriptor } from '../../engine/xdp/bpf-object.ts';
+import type { Family } from '../../lib/ip-address.ts';
+import type { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
+import type { KeptDescriptors } from '../../succession/handover-messages.ts';
+
+/** How the sync thread reaches the connections of the engine. */
+export type EngineLine =
+  | { readonly kind: 'portable'; readonly port: MessagePort; readonly wakeFd: number }
+  | { readonly kind: 'xdp'; readonly descriptors: readonly BpfDescriptor[] };
+
+/** A running engine, with what the other processes and threads need of it. */
+export interface Forwarding {
+  readonly engine: Engine;
+  readonly leases: LeaseMemory;
+  /** A line of its own for each thread that asks. */
+  readonly openLine: () => EngineLine;
+  /** Throws a sentence when the engine cannot work on an interface for these families. */
+  readonly verifyInterface: (name: string, families: Iterable<Family>) => void;
+  /** What the vrrp process holds for the director after this one. Absent: nothing outlives the director. */
+  readonly kept?: KeptDescriptors;
+  /** Called with what has taken the place of `kept`. */
+  onKeptChanged: (kept: KeptDescriptors) => void;
+  /** Resolves with the reason when the engine has died. */
+  readonly ended: Promise<Error>;
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { EngineAddress } from '../../engine/engine.ts';
+import type { LogLevel } from '../../lib/log.ts';
+import { PacketRing } from '../../platform/linux/packet/ring.ts';
+import { Poller } from '../../platform/linux/process/poller.ts';
+
+/** How soon an interface that was made anew carries packets again. Looking costs a few system calls. */
+const lookPeriodMs = 200;
+
+export interface EngineInterfacesParts {
+  readonly names: readonly string[];
+  /** Descriptors that wake the thread beside the interfaces'. */
+  readonly otherFds: readonly number[];
+  /** Called when the ports have other indexes and MAC addresses. */
+  readonly onReopened: (ports: readonly PacketRing[]) => void;
+  readonly log: (level: LogLevel, sentence: string) => void;
+}
+
+/** The interfaces of the portable engine, which stay the same to it when one is deleted and made anew. */
+export class EngineInterfaces {
+  readonly ports: readonly PacketRing[];
+  readonly #parts: EngineInterfacesParts;
+  #poller: Poller;
+  #lookAtMs = 0;
+  /** Why a port cannot be opened again, said once. */
+  readonly #failures = new Map<PacketRing, string>();
+
+  /** Throws a sentence when an interface or the privilege is missing. */
+  constructor(parts: EngineInterfacesParts) {
+    this.#parts = parts;
+    this.ports = parts.names.map((name) => new PacketRing(name));
+    this.#poller = this.#makePoller();
+  }
+
+  /** Sleeps until a frame comes or another descriptor is readable, at most `timeoutMs`. */
+  wait(timeoutMs: number): void {
+    this.#poller.wait(timeoutMs);
+  }
+
+  /** The IPv6 addresses among these are asked for by multicast, which each interface has to let in. */
+  answerFor(addresses: readonly EngineAddress[]): void {
+    for (const port of this.ports) {
+      const own = addresses.filter((address) => address.answer && address.interface === port.interface);
+      port.answerFor(own.map(({ address }) => address));
+    }
+  }
+
+  /** To be called again and again, while the engine holds no frame. */
+  follow(nowMs: number): void {
+    if (nowMs < this.#lookAtMs) return;
+    this.#lookAtMs = nowMs + lookPeriodMs;
+    const reopened = this.ports.filter((port) => this.#reopen(port));
+    if (reopened.length === 0) return;
+    this.#poller = this.#makePoller();
+    this.#parts.onReopened(this.ports);
+  }
+
+  /** True when the port is another one than before, or has been closed in the attempt. */
+  #reopen(port: PacketRing): boolean {
+    try {
+      if (!port.reopen()) return false;
+      this.#failures.delete(port);
+      this.#parts.log('warn', `interface ${port.interface} was made anew; the engine forwards on it again`);
+    } catch (error) {
+      const sentence = error instanceof Error ? error.message : String(error);
+      if (this.#failures.get(port) === sentence) return false;
+      this.#failures.set(port, sentence);
+      this.#parts.log('error', `the engine cannot forward on ${port.interface}, which was made anew: ${sentence}`);
+    }
+    return true;
+  }
+
+  #makePoller(): Poller {
+    return new Poller([...this.ports.map((port) => port.fd), ...this.#parts.otherFds]);
+  }
+}

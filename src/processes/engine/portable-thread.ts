@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomInt } from 'node:crypto';
+import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
+import { runEngineThread } from '../../engine/portable/engine-thread.ts';
+import { PortableEngine } from '../../engine/portable/portable-engine.ts';
+import type { LogLevel } from '../../lib/log.ts';
+import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
+import { RtnetlinkNextHopResolver } from '../../platform/linux/netlink/next-hop-resolver.ts';
+import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
+import { requestPreference } from '../../platform/linux/process/realtime.ts';
+import { Wake } from '../../platform/linux/process/wake.ts';
+import { EngineInterfaces } from './portable-interfaces.ts';
+import { engineLifeSlot, engineSilenceMaxMs } from './watch.ts';
+
+/** Between two signs of life, and two looks for lines to take requests on. */
+const roundUpkeepMs = 5;
+
+export interface EngineThreadSettings {
+  readonly interfaces: readonly string[];
+  readonly leaseFd: number;
+  readonly wakeFd: number;
+}
+
+/** A line on which the engine takes requests from here on. */
+export interface AdoptPort {
+  readonly adopt: MessagePort;
+}
+
+export type FromEngineThread =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'log'; readonly level: LogLevel; readonly sentence: string };
+
+/** The portable engine on the interfaces of this host. Blocks its thread until it is asked to close. */
+export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings): void {
+  const parent = parentPort;
+  if (parent === null) throw new Error('the portable engine runs in a thread of its own');
+  // Refused, it works all the same: packets wait a little longer on a busy machine.
+  requestPreference();
+  const clock = new MonotonicClock();
+  const wake = new Wake(wakeFd);
+  const leases = LeaseMemory.attach(leaseFd);
+  const tell = (message: FromEngineThread): void => parent.postMessage(message);
+  const resolver = new RtnetlinkNextHopResolver([], clock);
+  const host = new EngineInterfaces({
+    names: interfaces,
+    otherFds: [resolver.fd, wake.fd],
+    onReopened: (ports) => resolver.setPorts(ports),
+    log: (level, sentence) => tell({ kind: 'log', level, sentence }),
+  });
+  resolver.setPorts(host.ports);
+  const nowMs = (): number => clock.nowMs();
+  // A seed that nobody knows: clients must not be able to choose which chain of the table they land in.
+  const limits = { hashSeed: randomInt(2 ** 32) };
+  const engine = new PortableEngine({ ports: host.ports, resolver, leases, nowMs, limits });
+  const requests: MessagePort[] = [];
+  let signedUntilMs = 0;
+  tell({ kind: 'ready' });
+  runEngineThread({
+    engine,
+    nowMs,
+    requests,
+    rounds: leases,
+    onConfigured: ({ addresses }) => host.answerFor(addresses),
+    onRound: (roundMs) => {
+      host.follow(roundMs);
+      if (signedUntilMs - roundMs > engineSilenceMaxMs - roundUpkeepMs) return;
+      signedUntilMs = roundMs + engineSilenceMaxMs;
+      leases.grant(engineLifeSlot, signedUntilMs);
+      for (;;) {
+        const received = receiveMessageOnPort(parent);
+        if (received === undefined) return;
+        requests.push((received.message as AdoptPort).adopt);
+      }
+    },
+    poll: (timeoutMs) => {
+      host.wait(timeoutMs);
+      wake.drain();
+    },
+  });
+}

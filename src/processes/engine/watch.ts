@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+import { leaseSlotsMax } from '../../director/address-plan.ts';
+import type { LeaseReader } from '../../engine/engine.ts';
+import type { Clock } from '../../lib/clock.ts';
+
+/** A slot of the lease memory that no virtual router has: the engine's own sign of life. */
+export const engineLifeSlot = leaseSlotsMax;
+/** The engine thread looks around every 50 ms; one that has not for this long forwards nothing. */
+export const engineSilenceMaxMs = 500;
+
+const watchPeriodMs = 50;
+
+export interface EngineWatchParts {
+  readonly clock: Clock;
+  readonly leases: LeaseReader;
+  /** Nothing is forwarded here: give away what is active. Called again and again for as long as that lasts. */
+  readonly onSilent: () => void;
+  readonly onAlive: () => void;
+}
+
+/**
+ * Sees from the vrrp process whether the engine of the director still turns. Advertisements alone would keep the
+ * addresses at a director whose data path hangs, or whose main process was stopped.
+ */
+export function watchEngine({ clock, leases, onSilent, onAlive }: EngineWatchParts): void {
+  let silent = false;
+  const look = (): void => {
+    const nowMs = clock.nowMs();
+    if (leases.validUntilMs(engineLifeSlot) <= nowMs) {
+      silent = true;
+      onSilent();
+    } else if (silent) {
+      silent = false;
+      onAlive();
+    }
+    clock.callAt(nowMs + watchPeriodMs, look);
+  };
+  look();
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomBytes } from 'node:crypto';
+import type { Engine } from '../../engine/engine.ts';
+import type { XdpInterface } from '../../engine/xdp/addresses.ts';
+import type { BpfObject } from '../../engine/xdp/bpf-object.ts';
+import { defaultXdpLimits, loadSettings } from '../../engine/xdp/load-settings.ts';
+import { type NextHopSettings, type NextHopSink, NextHops } from '../../engine/xdp/next-hops.ts';
+import { type NextHopSource, XdpEngine } from '../../engine/xdp/xdp-engine.ts';
+import type { Log } from '../../lib/log.ts';
+import { loadAndAttach } from '../../platform/linux/bpf/attachment.ts';
+import { loadBpfObject } from '../../platform/linux/bpf/load.ts';
+import { possibleCpuCount } from '../../platform/linux/bpf/possible-cpus.ts';
+import { openRingReader } from '../../platform/linux/bpf/ring-reader.ts';
+import { coarseClockLagNs } from '../../platform/linux/coarse-clock.ts';
+import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
+import { interfaceFacts } from '../../platform/linux/netlink/interface-facts.ts';
+import { RouteFollower } from '../../platform/linux/netlink/route-follower.ts';
+import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
+import type { KeptDescriptors } from '../../succession/handover-messages.ts';
+import {
+  legacyOf,
+  openLegacy,
+  takeOverLeases,
+  takeOverTable,
+  type XdpLegacy,
+} from '../../succession/xdp-predecessor.ts';
+import type { Forwarding } from './forwarding.ts';
+import { XdpAttachments } from './xdp-attachments.ts';
+
+const tickPeriodMs = 10;
+/** Short beside every timeout, long beside the time between two packets of a busy connection. */
+const seenGrainMs = 64;
+/** The program of the object that is attached. */
+export const dataPath = 'baton';
+
+/**
+ * Starts the engine in the kernel on these interfaces, or goes on with one that a former director has left. Throws a
+ * sentence when kernel, privilege or an interface stands in the way.
+ */
+export function startXdpForwarding(
+  interfaces: readonly string[],
+  former: KeptDescriptors | undefined,
+  log: Log,
+): Forwarding {
+  const clock = new MonotonicClock();
+  const legacy = former === undefined ? undefined : openLegacy(former, log);
+  const { object, links } = legacy?.same ? legacy : load(interfaces, legacy, log);
+  if (legacy?.same) log('info', 'goes on with the connections of the former director');
+  const following = followRoutes(clock, log);
+  const engine = new XdpEngine({
+    object,
+    clock,
+    interfaces: interfaces.map(describeInterface),
+    nextHops: following.nextHops,
+    missingNeighbours: openRingReader(object.maps.get('missing_neighbours')!),
+  });
+  following.follower().start();
+  engine.completeNextHops();
+  const attachments = new XdpAttachments({
+    names: interfaces,
+    links,
+    program: object.programs.get(dataPath)!,
+    onChanged: (present) => {
+      engine.setInterfaces(present);
+      forwarding.onKeptChanged(legacyOf(object, attachments.links));
+    },
+    log,
+  });
+  const timer = setInterval(() => engine.tick(), tickPeriodMs);
+  const forwarding: Forwarding = {
+    engine: withEnds(
+      engine,
+      legacy === undefined || legacy.same ? undefined : () => replace(legacy, object, engine, log),
+      async () => {
+        clearInterval(timer);
+        attachments.close();
+        await following.follower().close();
+        await engine.close();
+      },
+    ),
+    leases: LeaseMemory.attach(object.maps.get('leases')!.fd),
+    openLine: () => ({ kind: 'xdp', descriptors: object.descriptors() }),
+    verifyInterface: (name) => {
+      if (interfaces.includes(name)) return;
+      throw new Error(`the xdp engine opens its interfaces when it starts, and ${name} was not one; restart baton`);
+    },
+    kept: legacyOf(object, attachments.links),
+    onKeptChanged: () => undefined,
+    // The kernel does not die before this process.
+    ended: new Promise<Error>(() => undefined),
+  };
+  return forwarding;
+}
+
+/** The kernel's routes and neighbours, for an engine that takes them into its maps. */
+function followRoutes(clock: MonotonicClock, log: Log) {
+  let follower: RouteFollower | undefined;
+  return {
+    nextHops: (sink: NextHopSink, onHopChanged: NonNullable<NextHopSettings['onHopChanged']>): NextHopSource => {
+      const ask: NextHopSettings['ask'] = (index, address) => follower?.ask(index, address);
+      const hops = new NextHops({ sink, clock, ask, onHopChanged });
+      follower = new RouteFollower({
+        clock,
+        onEvents: (events) => hops.apply(events),
+        onWarning: (sentence) => log('warn', sentence),
+      });
+      return hops;
+    },
+    /** Once the engine has asked for next hops. */
+    follower: (): RouteFollower => follower!,
+  };
+}
+
+/** What is known of an interface that the program is on. */
+export function describeInterface(name: string): XdpInterface {
+  const { index, macAddress, mtu } = interfaceFacts(name);
+  return { name, index, macAddress, mtu };
+}
+
+/** A new program: attached at once, unless another version's is in its place until the table has been copied. */
+function load(interfaces: readonly string[], legacy: XdpLegacy | undefined, log: Log): Omit<XdpLegacy, 'same'> {
+  const host = {
+    processors: possibleCpuCount(),
+    // The program asks once a tick, and may do so just before the clock moves on with it.
+    clockLagNs: 2 * coarseClockLagNs(),
+    seenGrainMs,
+    // Nobody may be able to choose flows that meet in one bucket.
+    hashSeed: randomBytes(8).readBigUInt64LE(),
+  };
+  const settings = loadSettings(defaultXdpLimits, host);
+  if (legacy !== undefined) return { object: loadBpfObject(settings), links: legacy.links };
+  const indexes = interfaces.map((name) => interfaceFacts(name).index);
+  const { object, links, warnings } = loadAndAttach(settings, dataPath, indexes);
+  for (const warning of warnings) log('warn', warning);
+  return { object, links };
+}
+
+/** Takes the place of another version's program, which has forwarded until then, with its connections. */
+async function replace(legacy: XdpLegacy, object: BpfObject, engine: Engine, log: Log): Promise<void> {
+  const program = object.programs.get(dataPath)!;
+  const connections = await takeOverTable(legacy.object, engine);
+  takeOverLeases(legacy.object, object);
+  for (const link of legacy.links) if (link.isAttached()) link.replace(program);
+  // Those that were opened meanwhile.
+  await takeOverTable(legacy.object, engine);
+  legacy.object.close();
+  log('info', "the former director's version of the XDP program was replaced, its connections go on", { connections });
+}
+
+/** The engine with what has to be done after its first configuration, and at its end. */
+function withEnds(
+  engine: XdpEngine,
+  onConfigured: (() => Promise<void>) | undefined,
+  close: () => Promise<void>,
+): Engine {
+  let pending = onConfigured;
+  return {
+    kind: 'xdp',
+    configure: async (configuration) => {
+      await engine.configure(configuration);
+      const begin = pending;
+      pending = undefined;
+      await begin?.();
+    },
+    counters: () => engine.counters(),
+    onEvents: (listener, onOverrun) => engine.onEvents(listener, onOverrun),
+    exportPage: (cursor, recordsMax) => engine.exportPage(cursor, recordsMax),
+    expectRecords: (forMs) => engine.expectRecords(forMs),
+    importBatch: (batch) => engine.importBatch(batch),
+    close,
+  };
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+import { parentPort } from 'node:worker_threads';
+import { startReplication } from '../../director/replication/replication.ts';
+import type { SyncStatus } from '../../director/status.ts';
+import type { ConnectionPort } from '../../engine/engine.ts';
+import { RemoteConnectionPort } from '../../engine/portable/remote-engine.ts';
+import { XdpConnectionPort } from '../../engine/xdp/connection-port.ts';
+import { SettingsLayout } from '../../engine/xdp/layout/structs.ts';
+import { mailboxes } from '../../engine/xdp/mailbox.ts';
+import type { LogLevel } from '../../lib/log.ts';
+import type { SyncSettings } from '../../model/configuration.ts';
+import type { VirtualService } from '../../model/virtual-service.ts';
+import { openBpfObject } from '../../platform/linux/bpf/object.ts';
+import { openRingReader } from '../../platform/linux/bpf/ring-reader.ts';
+import { UdpSyncSocket } from '../../platform/linux/datagram/sync-socket.ts';
+import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
+import { interfaceFacts } from '../../platform/linux/netlink/interface-facts.ts';
+import { Wake } from '../../platform/linux/process/wake.ts';
+import type { EngineLine } from '../engine/forwarding.ts';
+
+export interface SyncThreadSettings {
+  readonly sync: SyncSettings;
+  readonly senderId: number;
+  readonly epoch: number;
+  readonly services: readonly VirtualService[];
+  readonly engine: EngineLine;
+}
+
+export type ToSyncThread =
+  | { readonly kind: 'services'; readonly services: readonly VirtualService[] }
+  | { readonly kind: 'status'; readonly id: number }
+  | { readonly kind: 'stop' };
+
+export type FromSyncThread =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'gate'; readonly open: boolean }
+  | { readonly kind: 'status'; readonly id: number; readonly status: SyncStatus }
+  | {
+      readonly kind: 'log';
+      readonly level: LogLevel;
+      readonly sentence: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    };
+
+const watchPeriodMs = 1_000;
+
+/** Connection synchronisation on a socket of this host, in a thread of its own. */
+export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadSettings): void {
+  const parent = parentPort;
+  if (parent === null) throw new Error('connection synchronisation runs in a thread of its own');
+  const tell = (message: FromSyncThread): void => parent.postMessage(message);
+  const { index } = interfaceFacts(sync.interface);
+  const connections = openConnections(engine);
+  const replication = startReplication({
+    transport: new UdpSyncSocket(sync),
+    connections,
+    clock: new MonotonicClock(),
+    identity: { senderId, epoch, syncId: sync.syncId },
+    services,
+    log: (level, sentence, fields = {}) => tell({ kind: 'log', level, sentence, fields }),
+    onGate: (gate) => tell({ kind: 'gate', open: gate !== 'joining' }),
+    tuning: { datagramLength: sync.maxLength },
+  });
+  parent.on('message', (message: ToSyncThread) => {
+    if (message.kind === 'services') replication.reconfigure(message.services);
+    else if (message.kind === 'status') tell({ kind: 'status', id: message.id, status: replication.status() });
+    else {
+      clearInterval(watch);
+      replication.close();
+      void connections.close();
+      parent.close();
+    }
+  });
+  const watch = setInterval(() => {
+    if (interfaceFacts(sync.interface).index === index) return;
+    // The group was joined on one interface: one of the same name that was made since needs another socket.
+    void connections.close();
+    throw new Error(`interface ${sync.interface} was made anew`);
+  }, watchPeriodMs);
+  tell({ kind: 'ready' });
+}
+
+function openConnections(line: EngineLine): ConnectionPort & { close(): unknown } {
+  if (line.kind === 'portable') {
+    const wake = new Wake(line.wakeFd);
+    return new RemoteConnectionPort(line.port, () => wake.signal());
+  }
+  // The descriptors are the process's, whose main thread closes them.
+  const object = openBpfObject(line.descriptors);
+  const asleep = new Int32Array(object.maps.get('.data.settings')!.memory(), SettingsLayout.readerAsleep, 1);
+  const events = openRingReader(object.maps.get('events')!, asleep);
+  return new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock: new MonotonicClock(), events });
+}

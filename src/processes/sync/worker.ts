@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isDeepStrictEqual } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import type { ReplicationControl } from '../../director/controls.ts';
+import type { SyncStatus } from '../../director/status.ts';
+import type { Log } from '../../lib/log.ts';
+import type { SyncSettings } from '../../model/configuration.ts';
+import type { VirtualService } from '../../model/virtual-service.ts';
+import type { EngineLine } from '../engine/forwarding.ts';
+import type { ThreadSettings } from '../threads.ts';
+import type { FromSyncThread, SyncThreadSettings, ToSyncThread } from './thread.ts';
+
+export interface SyncWorkerParts {
+  readonly script: string;
+  /** This director on the segment: the same after a restart. */
+  readonly senderId: number;
+  /** Rises with each start of a thread. */
+  readonly nextEpoch: () => number;
+  /** A line of its own to the engine, for each thread. */
+  readonly openEngineLine: () => EngineLine;
+  /** Throws a sentence while the interface cannot be used: no thread is started, and no line opened, in vain. */
+  readonly verifyInterface: (settings: SyncSettings) => void;
+  readonly log: Log;
+}
+
+const restartDelayMs = 1_000;
+const statusTimeoutMs = 2_000;
+const off: SyncStatus = { state: 'off', peers: [], counters: {} };
+/** The thread has failed and is about to be started again. */
+const down: SyncStatus = { state: 'joining', peers: [], counters: {} };
+
+/** Keeps the sync thread running while there are settings for it; without any, the gate stays open. */
+export class SyncWorker implements ReplicationControl {
+  readonly #parts: SyncWorkerParts;
+  #worker: Worker | undefined;
+  #settings: SyncSettings | undefined;
+  #services: readonly VirtualService[] = [];
+  #gateOpen = true;
+  /** The last reason why the thread could not be started again, logged once. */
+  #restartFailure = '';
+  #onGate: (open: boolean) => void = () => undefined;
+  readonly #statusRequests = new Map<number, (status: SyncStatus) => void>();
+  #nextId = 0;
+
+  constructor(parts: SyncWorkerParts) {
+    this.#parts = parts;
+  }
+
+  async configure(settings: SyncSettings | undefined, services: readonly VirtualService[]): Promise<void> {
+    const unchanged = this.#worker !== undefined && isDeepStrictEqual(settings, this.#settings);
+    this.#settings = settings;
+    this.#services = services;
+    if (unchanged) return this.#tell({ kind: 'services', services });
+    await this.#stopWorker();
+    if (settings === undefined) return this.#setGate(true);
+    this.#setGate(false);
+    return this.#start(settings);
+  }
+
+  onGate(listener: (open: boolean) => void): void {
+    this.#onGate = listener;
+    listener(this.#gateOpen);
+  }
+
+  status(): Promise<SyncStatus> {
+    if (this.#worker === undefined) return Promise.resolve(this.#settings === undefined ? off : down);
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#statusRequests.delete(id);
+        reject(new Error(`the sync thread does not answer within ${statusTimeoutMs} ms`));
+      }, statusTimeoutMs);
+      this.#statusRequests.set(id, (status) => {
+        clearTimeout(timer);
+        resolve(status);
+      });
+      this.#tell({ kind: 'status', id });
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#settings = undefined;
+    await this.#stopWorker();
+  }
+
+  async #start(sync: SyncSettings): Promise<void> {
+    const { script, senderId, nextEpoch, openEngineLine, verifyInterface } = this.#parts;
+    verifyInterface(sync);
+    const engine = openEngineLine();
+    const settings: SyncThreadSettings = {
+      sync,
+      senderId,
+      epoch: nextEpoch(),
+      services: this.#services,
+      engine,
+    };
+    const workerData: ThreadSettings = { thread: 'sync', settings };
+    const worker = new Worker(script, { workerData, transferList: engine.kind === 'portable' ? [engine.port] : [] });
+    this.#worker = worker;
+    return new Promise((resolve, reject) => {
+      let ready = false;
+      worker.on('message', (message: FromSyncThread) => {
+        if (message.kind !== 'ready') return this.#receive(message);
+        ready = true;
+        this.#restartFailure = '';
+        return resolve();
+      });
+      worker.once('error', (error) => {
+        if (ready) this.#parts.log('error', `the sync thread failed and is started again: ${error.message}`);
+        reject(error);
+      });
+      worker.once('exit', () => this.#exited(worker));
+    });
+  }
+
+  #receive(message: FromSyncThread): void {
+    if (message.kind === 'log') this.#parts.log(message.level, message.sentence, message.fields);
+    else if (message.kind === 'gate') this.#setGate(message.open);
+    else if (message.kind === 'status') {
+      this.#statusRequests.get(message.id)?.(message.status);
+      this.#statusRequests.delete(message.id);
+    }
+  }
+
+  /** A director whose sync has failed has no proven copy: the gate closes until it has one again. */
+  #exited(worker: Worker): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    for (const answer of this.#statusRequests.values()) answer(down);
+    this.#statusRequests.clear();
+    if (this.#settings === undefined) return;
+    this.#setGate(false);
+    this.#restartLater();
+  }
+
+  #restartLater(): void {
+    setTimeout(() => {
+      if (this.#settings === undefined || this.#worker !== undefined) return;
+      this.#start(this.#settings).catch(({ message }: Error) => {
+        // One that was started and failed brings the next attempt by its end.
+        if (this.#worker === undefined) this.#restartLater();
+        if (message === this.#restartFailure) return;
+        this.#restartFailure = message;
+        this.#parts.log('error', `the sync thread cannot be started again yet: ${message}`);
+      });
+    }, restartDelayMs).unref();
+  }
+
+  async #stopWorker(): Promise<void> {
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    this.#tell({ kind: 'stop' });
+    this.#worker = undefined;
+    await new Promise<void>((resolve) => {
+      const force = setTimeout(() => void worker.terminate(), statusTimeoutMs);
+      worker.once('exit', () => {
+        clearTimeout(force);
+        resolve();
+      });
+    });
+  }
+
+  #tell(message: ToSyncThread): void {
+    this.#worker?.postMessage(message);
+  }
+
+  #setGate(open: boolean): void {
+    if (open === this.#gateOpen) return;
+    this.#gateOpen = open;
+    this.#onGate(open);
+  }
+}

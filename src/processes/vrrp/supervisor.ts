@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ChildProcess, fork } from 'node:child_process';
+import type { RouterAssignment } from '../../director/address-plan.ts';
+import type { ElectionControl } from '../../director/controls.ts';
+import { addressMessages, advertisementOf } from '../../director/election/packets.ts';
+import type { AddressKeeper, LeaseWriter, VrrpTransport } from '../../director/ports.ts';
+import type { VirtualRouterStatus } from '../../director/status.ts';
+import type { Log } from '../../lib/log.ts';
+import type { VirtualRouter } from '../../model/virtual-router.ts';
+import { close } from '../../platform/linux/libc.ts';
+import { DescriptorChannel } from '../../platform/linux/process/descriptor-passing.ts';
+import { emitKept, type KeptDescriptors } from '../../succession/handover-messages.ts';
+import { lineDescriptor } from '../../succession/keeping.ts';
+import type { Predecessor } from '../../succession/predecessor.ts';
+import { leaseDescriptor } from './process.ts';
+import type { FromVrrpProcess, ToVrrpProcess, VrrpAnswers, VrrpRequest } from './requests.ts';
+
+export interface VrrpSupervisorParts {
+  /** The script that becomes the vrrp process when started with `arguments`. */
+  readonly script: string;
+  readonly arguments: readonly string[];
+  readonly leaseFd: number;
+  readonly leaseWriter: LeaseWriter;
+  readonly addressKeeper: AddressKeeper;
+  /** Opened only to resign in the name of a vrrp process that died. */
+  readonly openTransport: () => VrrpTransport;
+  /**
+   * Where the kernel forwards without the director: the vrrp process outlives one that dies, with these descriptors, and
+   * the next director finds it by the run-dir. Absent: it resigns at once.
+   */
+  readonly keep?: KeptDescriptors & { readonly runDirectory: string };
+  /**
+   * A vrrp process that has outlived the director before this one: the first one started here goes on in its place.
+   * Without `keep` it is sent away before, and its descriptors are closed.
+   */
+  readonly predecessor?: Predecessor;
+  readonly log: Log;
+}
+
+const firstRestartDelayMs = 50;
+const restartDelayMaxMs = 5_000;
+const answerTimeoutMs = 5_000;
+
+interface Pending {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * Keeps a vrrp process running. Should it die, the director gives up in its name, at once: leases first, then the
+ * addresses, then priority 0, so that the peer need not wait for its active down interval. Then it is started again.
+ */
+export class VrrpSupervisor implements ElectionControl {
+  readonly #parts: VrrpSupervisorParts;
+  readonly #pending = new Map<number, Pending>();
+  #child: ChildProcess | undefined;
+  /** The director's end of the line over which descriptors are passed. */
+  #line: DescriptorChannel | undefined;
+  #kept: KeptDescriptors | undefined;
+  /** Until the vrrp process here has gone on in its place. */
+  #predecessor: Predecessor | undefined;
+  #assignments: readonly RouterAssignment[] = [];
+  #active = new Set<string>();
+  #gateOpen = false;
+  #stopping = false;
+  #nextId = 0;
+  #ready = false;
+  #readyAtMs = 0;
+  #restartDelayMs = firstRestartDelayMs;
+  #restartTimer: NodeJS.Timeout | undefined;
+
+  constructor(parts: VrrpSupervisorParts) {
+    this.#parts = parts;
+    this.#kept = parts.keep;
+    this.#predecessor = parts.predecessor;
+  }
+
+  async configure(assignments: readonly RouterAssignment[]): Promise<void> {
+    this.#assignments = assignments;
+    const sentences = await this.#configureChild();
+    if (sentences.length > 0) throw new Error([...new Set(sentences)].join('; '));
+  }
+
+  setGate(open: boolean): void {
+    this.#gateOpen = open;
+    this.#tell({ id: undefined, gateOpen: open });
+  }
+
+  /** Changes what outlives the director, as when an interface has come back. Only where `keep` was set from the start. */
+  async keep(kept: KeptDescriptors): Promise<void> {
+    if (this.#parts.keep === undefined) throw new Error('the vrrp process was not set up to keep descriptors');
+    this.#kept = kept;
+    // One that is being started gets them when it is ready.
+    if (this.#child !== undefined && this.#ready) await this.#passDescriptors();
+  }
+
+  handOver(): Promise<readonly string[]> {
+    return this.#ask({ kind: 'handOver' });
+  }
+
+  status(): Promise<readonly VirtualRouterStatus[]> {
+    return this.#child === undefined ? Promise.resolve([]) : this.#ask({ kind: 'status' });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#restartTimer);
+    await this.#dismissPredecessor();
+    const child = this.#child;
+    if (child === undefined) return;
+    const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    await this.#ask({ kind: 'stop' }).catch((error: Error) => {
+      this.#parts.log('error', `the vrrp process does not stop: ${error.message}; it is killed`);
+      child.kill('SIGKILL');
+    });
+    if (child.connected) child.disconnect();
+    await exited;
+    this.#line?.close();
+    this.#line = undefined;
+  }
+
+  /** Starts a process when there is none. Gives sentences about interfaces that cannot be used. */
+  async #configureChild(): Promise<readonly string[]> {
+    if (this.#parts.keep === undefined) await this.#discardPredecessor();
+    if (this.#child === undefined) {
+      await this.#start();
+      // The gate may have opened before there was a process to hear of it, and without sync it never moves again.
+      this.setGate(this.#gateOpen);
+      await this.#passDescriptors();
+    }
+    const assignments = this.#assignments;
+    const predecessor = this.#predecessor;
+    if (predecessor === undefined) return this.#ask({ kind: 'configure', assignments });
+    const { ticket } = predecessor;
+    const sentences = await this.#ask({ kind: 'configure', assignments, inherit: { ticket } });
+    await this.#dismissPredecessor();
+    return sentences;
+  }
+
+  /** It has yielded, unless this director ends before it came to that. */
+  async #dismissPredecessor(): Promise<void> {
+    const predecessor = this.#predecessor;
+    this.#predecessor = undefined;
+    await predecessor?.dismiss();
+  }
+
+  /** What has forwarded in the kernel until now ends with its last descriptor. */
+  async #discardPredecessor(): Promise<void> {
+    const descriptors = this.#predecessor?.descriptors ?? [];
+    await this.#dismissPredecessor();
+    for (const { fd } of descriptors) close(fd);
+  }
+
+  async #passDescriptors(): Promise<void> {
+    const kept = this.#kept;
+    if (kept === undefined || this.#line === undefined) return;
+    const descriptors = kept.descriptors.map(({ fd }) => fd);
+    if (!this.#line.send(emitKept(kept), descriptors)) throw new Error('the vrrp process does not take descriptors');
+    await this.#ask({ kind: 'keep' });
+  }
+
+  #start(): Promise<void> {
+    const { log } = this.#parts;
+    const child = this.#fork();
+    this.#child = child;
+    this.#ready = false;
+    return new Promise((resolve, reject) => {
+      const ended = (reason: string): void => {
+        if (this.#child === child) this.#child = undefined;
+        this.#rejectPending('the vrrp process ended');
+        if (this.#ready) this.#exited(reason);
+        else reject(new Error(`the vrrp process ended while starting (${reason})`));
+      };
+      child.on('message', (message: FromVrrpProcess) => {
+        if (message.kind === 'unable') return reject(new Error(message.sentence));
+        if (message.kind !== 'ready') return this.#receive(message);
+        this.#ready = true;
+        this.#readyAtMs = performance.now();
+        return resolve();
+      });
+      child.on('error', (error) => {
+        log('error', `the vrrp process cannot be started or reached: ${error.message}`);
+        if (child.pid === undefined) ended(error.message);
+      });
+      child.once('exit', (code, signal) => ended(String(signal ?? code)));
+    });
+  }
+
+  #fork(): ChildProcess {
+    const { script, arguments: args, leaseFd, keep } = this.#parts;
+    const stdio: (string | number)[] = ['ignore', 'inherit', 'inherit', 'ipc'];
+    stdio[leaseDescriptor] = leaseFd;
+    const options = { serialization: 'advanced', stdio: stdio as never } as const;
+    if (keep === undefined) return fork(script, [...args], options);
+    this.#line?.close();
+    const [line, far] = DescriptorChannel.pair();
+    this.#line = line;
+    stdio[lineDescriptor] = far.fd;
+    try {
+      return fork(script, [...args, keep.runDirectory], options);
+    } finally {
+      far.close();
+    }
+  }
+
+  #receive(message: FromVrrpProcess): void {
+    if (message.kind === 'log') {
+      this.#parts.log(message.level, message.sentence, message.fields);
+    } else if (message.kind === 'active') {
+      this.#active = new Set(message.names);
+    } else if (message.kind === 'answer' || message.kind === 'refused') {
+      const pending = this.#pending.get(message.id);
+      if (pending === undefined) return;
+      this.#pending.delete(message.id);
+      clearTimeout(pending.timer);
+      if (message.kind === 'answer') pending.resolve(message.value as never);
+      else pending.reject(new Error(message.sentence));
+    }
+  }
+
+  #ask<Request extends VrrpRequest>(request: Request): Promise<VrrpAnswers[Request['kind']]> {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#pending.delete(id);
+        reject(new Error(`the vrrp process does not answer within ${answerTimeoutMs} ms`));
+      }, answerTimeoutMs);
+      this.#pending.set(id, { resolve, reject, timer });
+      if (!this.#tell({ id, request })) this.#rejectPending('the vrrp process is not running');
+    });
+  }
+
+  #tell(message: ToVrrpProcess): boolean {
+    if (this.#child?.connected !== true) return false;
+    this.#child.send(message, (error) => {
+      if (error !== null) this.#parts.log('warn', `the vrrp process cannot be told: ${error.message}`);
+    });
+    return true;
+  }
+
+  #rejectPending(sentence: string): void {
+    for (const { reject, timer } of this.#pending.values()) {
+      clearTimeout(timer);
+      reject(new Error(sentence));
+    }
+    this.#pending.clear();
+  }
+
+  #exited(reason: string): void {
+    if (this.#stopping) return;
+    // Until it goes on in the place of another one, that one is active and no resignation is due.
+    const spoke = this.#predecessor === undefined;
+    if (spoke) this.#resignInItsName();
+    const resigned = spoke ? 'resigned in its name, ' : '';
+    this.#parts.log('error', `the vrrp process ended (${reason}); ${resigned}starting it again`);
+    if (performance.now() - this.#readyAtMs > restartDelayMaxMs) this.#restartDelayMs = firstRestartDelayMs;
+    this.#scheduleRestart();
+  }
+
+  #scheduleRestart(): void {
+    if (this.#restartTimer !== undefined) return;
+    this.#restartTimer = setTimeout(() => {
+      this.#restartTimer = undefined;
+      void this.#restart();
+    }, this.#restartDelayMs);
+    this.#restartDelayMs = Math.min(this.#restartDelayMs * 2, restartDelayMaxMs);
+  }
+
+  async #restart(): Promise<void> {
+    // A reload may have been quicker.
+    if (this.#stopping || this.#child !== undefined) return;
+    try {
+      for (const sentence of await this.#configureChild()) this.#parts.log('error', sentence);
+    } catch (error) {
+      if (this.#stopping) return;
+      this.#parts.log('error', `${error instanceof Error ? error.message : error}; starting the vrrp process again`);
+      // One that runs and does not answer brings the next attempt by its exit.
+      if (!this.#killChild()) this.#scheduleRestart();
+    }
+  }
+
+  #killChild(): boolean {
+    return this.#child?.kill('SIGKILL') ?? false;
+  }
+
+  #resignInItsName(): void {
+    const { leaseWriter, addressKeeper, openTransport, log } = this.#parts;
+    for (const { leaseSlot } of this.#assignments) leaseWriter.revoke(leaseSlot);
+    const held = this.#assignments.filter(({ router }) => this.#active.has(router.name));
+    this.#active.clear();
+    if (held.length === 0) return;
+    try {
+      for (const { router, installed } of held) {
+        for (const { address, prefixLength, interface: name } of router.addresses) {
+          if (installed.has(address)) addressKeeper.remove(address, prefixLength, name);
+        }
+      }
+      sayFarewell(
+        openTransport(),
+        held.map(({ router }) => router),
+      );
+    } catch (error) {
+      log('error', `cannot resign in the name of the vrrp process: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+}
+
+function sayFarewell(transport: VrrpTransport, routers: readonly VirtualRouter[]): void {
+  let waiting = 0;
+  for (const router of routers) {
+    const { interface: name, family, advertIntervalMs, addresses } = router;
+    const list = addresses.map(({ address }) => address);
+    const source = transport.open(name, family, router);
+    const farewell = advertisementOf(router, 0, advertIntervalMs, list);
+    for (const { message, endpoints } of addressMessages(router, source, farewell)) {
+      waiting += 1;
+      const onSent = (): void => {
+        waiting -= 1;
+        if (waiting === 0) transport.close();
+      };
+      transport.send(name, family, message, onSent, endpoints);
+    }
+  }
+}
