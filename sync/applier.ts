@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { recordWords } from '../src/model/connection-batch.ts';
+import { RecordFlag, RecordOffset, recordWords } from '../src/model/connection-batch.ts';
 import type { SyncCounters } from './counters.ts';
 import { DatagramType } from './frame.ts';
 import { KeySet, withoutRecords } from './key-set.ts';
@@ -108,7 +108,7 @@ export class Applier {
     if (this.#spoken.size === 0) return batch;
     return withoutRecords(batch, (at) => {
       const speaker = this.#spoken.speakerOf(batch, at);
-      const own = ((batch[at]! >>> 25) & 1) === 1;
+      const own = (batch[at + RecordOffset.head]! & RecordFlag.local) !== 0;
       return !own && speaker !== undefined && speaker !== peer.senderId;
     });
   }

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConnectionEvent, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import {
+  ConnectionEvent,
+  withEvent as headWithEvent,
+  RecordOffset,
+  recordWords,
+} from '../../src/model/connection-batch.ts';
 import type { MakeEngine } from './engine-under-test.ts';
 import { configurationOf, Scene, slot } from './scene.ts';
 
@@ -15,7 +20,7 @@ const outcome = (fields: object): object => ({
 
 function withEvent(batch: Int32Array, event: ConnectionEvent): Int32Array {
   const copy = Int32Array.from(batch);
-  for (let at = 0; at < copy.length; at += recordWords) copy[at] = (copy[at]! & ~0xff) | event;
+  for (let at = 0; at < copy.length; at += recordWords) copy[at] = headWithEvent(copy[at]!, event);
   return copy;
 }
 
