@@ -49,7 +49,7 @@ export async function importCopies(object: BpfObject, clock: Clock, records: num
       const count = Math.min(page.length / recordWords, records - done);
       for (let i = 0; i < count; i += 1) writeCopy(page, i, example, done + i);
       done += count;
-      const outcome = await call(() => port.importBatch(page.subarray(0, count * recordWords)));
+      const outcome = await call(() => port.applyBatch(page.subarray(0, count * recordWords)));
       for (const [name, value] of Object.entries(outcome)) sum[name] = (sum[name] ?? 0) + value;
     }
     return { records, outcome: sum };

@@ -64,7 +64,7 @@ async function speakForPeer(): Promise<number> {
     for (let cursor: number | undefined = 0; cursor !== undefined; ) {
       const { batch, next }: Awaited<ReturnType<typeof port.exportPage>> = await port.exportPage(cursor, 40);
       for (let at = 0; at < batch.length; at += recordWords) alter(batch, at);
-      await port.importBatch(batch);
+      await port.applyBatch(batch);
       count += batch.length / recordWords;
       cursor = next;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ConnectionPort, ExportPage, ImportOutcome } from '../../src/engine/engine.ts';
+import type { ApplyOutcome, ConnectionPort, ExportPage } from '../../src/engine/engine.ts';
 import { Leases } from '../../src/engine/portable/leases.ts';
 import {
   ConnectionEvent,
@@ -119,11 +119,11 @@ export class SimulatedEngine implements ConnectionPort {
     this.#leases.recordsExpectedUntilMs = this.#host.nowMs() + forMs;
   }
 
-  importBatch(batch: Int32Array): Promise<ImportOutcome> {
+  applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
     return this.#call(() => {
       const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
       for (let at = 0; at < batch.length; at += recordWords) {
-        outcome[this.#import(batch.slice(at, at + recordWords))] += 1;
+        outcome[this.#apply(batch.slice(at, at + recordWords))] += 1;
       }
       return outcome;
     });
@@ -180,7 +180,7 @@ export class SimulatedEngine implements ConnectionPort {
     return 'forwarded';
   }
 
-  #import(record: Int32Array): keyof ImportOutcome {
+  #apply(record: Int32Array): keyof ApplyOutcome {
     const key = keyOf(record);
     const existing = this.#entries.get(key);
     if (existing !== undefined && this.#held(existing)) return 'refusedLocal';

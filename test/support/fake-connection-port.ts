@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ConnectionPort, ExportPage, ImportOutcome } from '../../src/engine/engine.ts';
+import type { ApplyOutcome, ConnectionPort, ExportPage } from '../../src/engine/engine.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import {
   ConnectionEvent,
@@ -31,7 +31,7 @@ export class FakeConnectionPort implements ConnectionPort {
   #listener: (batch: Int32Array) => void = () => {};
   #pending: Int32Array[] = [];
   #nextSlot = 0;
-  importedRecords = 0;
+  appliedRecords = 0;
   /** While true, writes wait. */
   stalled = false;
   #stalledWrites: (() => void)[] = [];
@@ -66,8 +66,8 @@ export class FakeConnectionPort implements ConnectionPort {
     this.expectations.push(forMs);
   }
 
-  importBatch(batch: Int32Array): Promise<ImportOutcome> {
-    const write = (): ImportOutcome => this.#import(batch);
+  applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
+    const write = (): ApplyOutcome => this.#apply(batch);
     if (!this.stalled) return this.#later(write);
     return new Promise((resolve) => this.#stalledWrites.push(() => resolve(write())));
   }
@@ -131,13 +131,13 @@ export class FakeConnectionPort implements ConnectionPort {
     return [...this.#entries.values()].filter(({ local }) => local).map(({ record }) => record);
   }
 
-  #import(batch: Int32Array): ImportOutcome {
+  #apply(batch: Int32Array): ApplyOutcome {
     const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
     for (let at = 0; at < batch.length; at += recordWords) {
       const record = batch.slice(at, at + recordWords);
       const key = keyOf(record);
       const existing = this.#entries.get(key);
-      this.importedRecords += 1;
+      this.appliedRecords += 1;
       if (existing?.local) {
         outcome.refusedLocal += 1;
         continue;

@@ -12,7 +12,7 @@ import {
 } from '../../model/connection-batch.ts';
 import type { TcpState } from '../../model/tcp-state.ts';
 import { protocolNumbers } from '../../model/virtual-service.ts';
-import type { ExportPage, ImportOutcome } from '../engine.ts';
+import type { ApplyOutcome, ExportPage } from '../engine.ts';
 import type { Connections } from './connections.ts';
 import type { Destinations } from './destinations.ts';
 import { absent, EntryFlag, EntryWord, entryShift, KeyWord, keyWords } from './entry-layout.ts';
@@ -24,7 +24,7 @@ const scanEntriesMax = 16_384;
 /** Longer than any timeout that can be configured: a peer that says more is not believed. */
 const timeoutMsMax = 31 * 86_400_000;
 
-type Verdict = keyof ImportOutcome;
+type Verdict = keyof ApplyOutcome;
 
 /** The connection table as sync reads and writes it. */
 export class Replication {
@@ -61,15 +61,15 @@ export class Replication {
     return { batch: batch.slice(0, at), next: position < highWater ? position : undefined };
   }
 
-  import(batch: Int32Array, nowMs: number): ImportOutcome {
+  apply(batch: Int32Array, nowMs: number): ApplyOutcome {
     const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
     for (let at = 0; at + recordWords <= batch.length; at += recordWords) {
-      outcome[this.#apply(batch, at, nowMs)] += 1;
+      outcome[this.#applyRecord(batch, at, nowMs)] += 1;
     }
     return outcome;
   }
 
-  #apply(batch: Int32Array, at: number, nowMs: number): Verdict {
+  #applyRecord(batch: Int32Array, at: number, nowMs: number): Verdict {
     const head = batch[at + RecordOffset.head]!;
     if (!isValidHead(head)) return 'refusedUnknown';
     const key = this.#readKey(batch, at);

@@ -57,7 +57,8 @@ test('a head with a bit above its fields is not valid', () => {
 
 test('heads of records are taken apart in connection-batch.ts and nowhere else', () => {
   // A shift or mask of a head's fields, in a file that has to do with records.
-  const byHand = />>> ?2[4-8]\b|<< ?2[4-8]\b|~0xff(0000)?\b|0x0?1[01]00ff00|\(head >>>|\[(at|0)\]! (>>>|& ~?(0x|\(?1 <<))/;
+  const byHand =
+    />>> ?2[4-8]\b|<< ?2[4-8]\b|~0xff(0000)?\b|0x0?1[01]00ff00|\(head >>>|\[(at|0)\]! (>>>|& ~?(0x|\(?1 <<))/;
   const root = execFileSync('git', ['rev-parse', '--show-toplevel'], { encoding: 'utf8' }).trim();
   const grep = ['grep', '-lE', 'connection-batch\\.ts', '--', 'src', 'sync', 'bench', 'test'];
   const files = execFileSync('git', grep, { cwd: root, encoding: 'utf8' }).trim().split('\n');

@@ -4,8 +4,9 @@ import { test } from 'node:test';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import { packHead, RecordOffset, recordWords, writeAddressWords } from '../../../src/model/connection-batch.ts';
 import { createSyncCounters } from '../../../sync/counters.ts';
-import { DatagramType, parseFrame } from '../../../sync/frame.ts';
-import { parseMessage } from '../../../sync/message.ts';
+import { parseFrame } from '../../../sync/frame.ts';
+import { parseMessage } from '../../../sync/messages/body.ts';
+import { DatagramType } from '../../../sync/messages/table.ts';
 import { Publisher } from '../../../sync/publisher.ts';
 import { defaultSyncTuning } from '../../../sync/tuning.ts';
 

@@ -11,9 +11,10 @@ import {
   withEvent,
   writeAddressWords,
 } from '../../../src/model/connection-batch.ts';
-import { emitEntries, isValidRecord, measureEntries, parseEntries } from '../../../sync/entries.ts';
-import { DatagramType, emitFrame, frameLength, markResent, parseFrame } from '../../../sync/frame.ts';
-import { parseMessage } from '../../../sync/message.ts';
+import { emitFrame, frameLength, markResent, parseFrame } from '../../../sync/frame.ts';
+import { parseMessage } from '../../../sync/messages/body.ts';
+import { emitEntries, isValidRecord, measureEntries, parseEntries } from '../../../sync/messages/entries.ts';
+import { DatagramType } from '../../../sync/messages/table.ts';
 
 test('a header in bytes', () => {
   const buffer = new Uint8Array(frameLength + 4).fill(0xa5);

@@ -10,8 +10,9 @@ import {
   recordWords,
 } from '../../../src/model/connection-batch.ts';
 import { createSyncCounters } from '../../../sync/counters.ts';
-import { DatagramType, parseFrame } from '../../../sync/frame.ts';
-import { type Message, parseMessage } from '../../../sync/message.ts';
+import { parseFrame } from '../../../sync/frame.ts';
+import { parseMessage } from '../../../sync/messages/body.ts';
+import { DatagramType, type Message } from '../../../sync/messages/table.ts';
 import { Publisher } from '../../../sync/publisher.ts';
 import { SyncSession } from '../../../sync/session.ts';
 import type { SessionOutput } from '../../../sync/surroundings.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readI32, readU16, writeU16, writeU32 } from '../src/lib/bytes.ts';
-import { accept, type Result, reject } from '../src/lib/result.ts';
+import { readI32, readU16, writeU16, writeU32 } from '../../src/lib/bytes.ts';
+import { accept, type Result, reject } from '../../src/lib/result.ts';
 import {
   ConnectionEvent,
   eventOf,
@@ -12,8 +12,8 @@ import {
   RecordOffset,
   recordWords,
   stateOf,
-} from '../src/model/connection-batch.ts';
-import { protocolNumbers } from '../src/model/virtual-service.ts';
+} from '../../src/model/connection-batch.ts';
+import { protocolNumbers } from '../../src/model/virtual-service.ts';
 
 // Connection entries packed one after the other, big-endian. Byte 0 says how long an entry is:
 //
