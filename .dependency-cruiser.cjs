@@ -86,14 +86,37 @@ module.exports = {
       lib,
       model,
     ]),
-    only('config-on-model', 'A configuration can be checked without a director around it.', '^src/config/', [
-      lib,
-      model,
-    ]),
-    only('health-on-model', 'What a check means is decided without the director that acts on it.', '^src/health/', [
-      lib,
-      model,
-    ]),
+    only(
+      'configuration-language-on-model',
+      'What reads text into statements and values knows what no keyword means.',
+      '^src/config/language/',
+      [lib, model],
+    ),
+    only(
+      'checkers-on-the-language',
+      'A checker is one file: what its block says and what it does stand together, so it reads the language itself.',
+      '^src/health/checkers/',
+      [lib, model, '^src/config/language/'],
+    ),
+    only(
+      'config-on-lists',
+      'A configuration can be checked without a director around it; which checkers and schedulers there are, their lists say.',
+      '^src/config/',
+      [lib, model, '^src/health/checkers/(checkers|check-options)\\.ts$', '^src/scheduler/schedulers\\.ts$'],
+    ),
+    only(
+      'health-on-the-list-of-checkers',
+      'What a check means is decided without the director that acts on it, and the same for every checker.',
+      '^src/health/(?!checkers/)',
+      [lib, model, '^src/health/checkers/'],
+    ),
+    {
+      name: 'nobody-knows-a-checker',
+      comment: 'A checker comes or goes with its file and its line in the list: nothing else may depend on one.',
+      severity: 'error',
+      from: { path: '^(src|vrrp|sync)/', pathNot: '^src/health/checkers/checkers\\.ts$' },
+      to: { path: '^src/health/checkers/', pathNot: '/(checkers|checker|check-options|check-ports)\\.ts$' },
+    },
     only('vrrp-is-a-library', 'vrrp/ can be used without baton: it takes src/lib and nothing else.', '^vrrp/', [lib]),
     only('sync-is-a-library', 'sync/ knows connections, not how they are forwarded or carried.', '^sync/', [
       lib,
@@ -134,7 +157,7 @@ module.exports = {
         '^src/engine/xdp/kernel-routes\\.ts$',
         '^src/engine/xdp/bpf-object\\.ts$',
         '^src/director/(ports|address-plan)\\.ts$',
-        '^src/health/connector\\.ts$',
+        '^src/health/checkers/check-ports\\.ts$',
       ],
     ),
     only(
@@ -198,7 +221,7 @@ module.exports = {
         // The run directory and the shipped object are read by what takes a predecessor's place.
         '^src/succession/',
         compositionRoot,
-        '^src/config/files\\.ts$',
+        '^src/config/language/files\\.ts$',
         // node:net for isIPv4 and isIPv6, which open nothing.
         '^src/lib/ip-address\\.ts$',
         // The engine's thread and its handle are the two ends of one message port.

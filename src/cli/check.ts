@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hostname } from 'node:os';
-import { formatDiagnostic } from '../config/diagnostic.ts';
-import { filesOnDisk } from '../config/files.ts';
+import { formatDiagnostic } from '../config/language/diagnostic.ts';
+import { filesOnDisk } from '../config/language/files.ts';
 import { type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
 import { ExitCode, parseOptions, UsageError } from './arguments.ts';
 

@@ -2,10 +2,10 @@
 import { type Family, familyOf, type IpAddress, ipAddressBytes, parseIpAddress } from '../lib/ip-address.ts';
 import { defaultTimeouts, type ProtocolTimeouts } from '../model/timeouts.ts';
 import type { AnnouncementPolicy } from '../model/virtual-router.ts';
-import { quote, readStatements, reportOption } from './block-reader.ts';
-import type { DiagnosticCollector, Span } from './diagnostic.ts';
-import type { Word } from './lexer.ts';
-import type { Statement } from './parser.ts';
+import { quote, readStatements, reportOption } from './language/block-reader.ts';
+import type { DiagnosticCollector, Span } from './language/diagnostic.ts';
+import type { Word } from './language/lexer.ts';
+import type { Statement } from './language/parser.ts';
 import {
   checkAddress,
   checkInterfaceName,
@@ -16,7 +16,7 @@ import {
   readSeconds,
   readSwitch,
   readWholeNumber,
-} from './values.ts';
+} from './language/values.ts';
 
 /** `lvs_sync_daemon` as written: the instance it names is looked up when all are known. */
 export interface SyncStatement {

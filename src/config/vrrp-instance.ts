@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, familyOf } from '../lib/ip-address.ts';
 import type { AnnouncementPolicy, VirtualRouter } from '../model/virtual-router.ts';
-import { quote, readStatements } from './block-reader.ts';
-import { type DiagnosticCollector, formatPlace, type Span } from './diagnostic.ts';
 import { type GlobalDefinitions, garpDelayRange, garpRefreshRange, readRepeat } from './global-definitions.ts';
-import type { Statement } from './parser.ts';
-import { completeUnicast, type UnicastStatement, unicastReaders } from './unicast.ts';
+import { quote, readStatements } from './language/block-reader.ts';
+import { type DiagnosticCollector, formatPlace, type Span } from './language/diagnostic.ts';
+import type { Statement } from './language/parser.ts';
 import {
   checkInterfaceName,
   familyName,
@@ -14,7 +13,8 @@ import {
   readSeconds,
   readSwitch,
   readWholeNumber,
-} from './values.ts';
+} from './language/values.ts';
+import { completeUnicast, type UnicastStatement, unicastReaders } from './unicast.ts';
 import { readVirtualAddress, type VirtualAddressEntry } from './virtual-address.ts';
 
 /** Its name and where it stands, with all that the block says; defaults are filled in when all globals are known. */

@@ -87,8 +87,6 @@ export interface SyncTransport {
   close(): void;
 }
 
-export type { TcpConnector } from '../health/connector.ts';
-
 /** All that the election works on. */
 export interface ElectionPorts {
   readonly clock: Clock;

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { pino } from 'pino';
 import { ExitCode, parseOptions, UsageError } from '../cli/arguments.ts';
 import { loadFromDisk } from '../cli/check.ts';
-import { formatDiagnostic } from '../config/diagnostic.ts';
+import { formatDiagnostic } from '../config/language/diagnostic.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { controlSocketPath, defaultRunDirectory } from '../control/client.ts';
 import { serveControl } from '../control/server.ts';
