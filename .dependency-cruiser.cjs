@@ -179,6 +179,13 @@ module.exports = {
       ['^src/control/', '^src/director/status\\.ts$', engineInterface, lib, model, '^src/(config|cli|dashboard)/'],
     ),
     {
+      name: 'commands-are-no-library',
+      comment: 'What a command and the daemon both need belongs to neither: only the executable knows the commands.',
+      severity: 'error',
+      from: { path: '^(src|vrrp|sync)/', pathNot: ['^src/main\\.ts$', '^src/(cli|dashboard)/'] },
+      to: { path: '^src/(cli|dashboard)/' },
+    },
+    {
       name: 'nobody-imports-the-root',
       comment:
         'The composition root is where everything comes together; imported, it would be a second way to everything.',

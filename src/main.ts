@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { fileURLToPath } from 'node:url';
 import { isMainThread, workerData } from 'node:worker_threads';
-import { ExitCode, UsageError } from './cli/arguments.ts';
 import { helpText } from './cli/help.ts';
+import { ExitCode, UsageError } from './lib/command-line.ts';
 
 // The one executable. The daemon starts this file again for its child process and its threads; every part is imported
 // only where it runs: the vrrp process loads no engine, a command line no packet socket.
