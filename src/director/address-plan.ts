@@ -166,14 +166,17 @@ function collectInterfaces(
   for (const service of configuration.services) {
     for (const server of poolOf(service)) {
       const place = locate(server.address);
-      if (place?.held) {
-        throw new Error(
-          `${server === service.sorryServer ? 'sorry_server' : 'real_server'} ${server.address} is an address of this director itself (${place.interface}); ` +
-            'the portable engine does not deliver to its own host yet',
-        );
-      }
+      if (place?.held) throw new Error(explainOwnAddress(server, service, place.interface));
       if (place !== undefined) names.add(place.interface);
     }
   }
   return [...names].sort();
+}
+
+function explainOwnAddress(server: RealServer, service: ConfiguredService, interfaceName: string): string {
+  const role = server === service.sorryServer ? 'sorry' : 'real';
+  return (
+    `${role}_server ${server.address} is an address of this director itself (${interfaceName}), ` +
+    `and no engine forwards to its own host yet; move the ${role} server to another host`
+  );
 }

@@ -90,8 +90,8 @@ test('a real server on this host is refused; one without a route is left to the 
     configuration([router('web', 51, ['192.0.2.10'])], [service('192.0.2.10', [realServer])]);
   assert.throws(() => planAddresses(given('192.0.2.2'), undefined, host('192.0.2.2')), {
     message:
-      'real_server 192.0.2.2 is an address of this director itself (eth0); ' +
-      'the portable engine does not deliver to its own host yet',
+      'real_server 192.0.2.2 is an address of this director itself (eth0), ' +
+      'and no engine forwards to its own host yet; move the real server to another host',
   });
   assert.deepEqual(planAddresses(given('203.0.113.5'), undefined, host()).interfaces, ['eth0']);
 });
