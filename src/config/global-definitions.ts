@@ -44,7 +44,7 @@ export interface GlobalDefinitions {
 }
 
 /** keepalived include/vrrp.h: VRRP_GARP_*; the version is 2 unless told otherwise (global_data.c). */
-export const defaultAnnouncement: AnnouncementPolicy = {
+const defaultAnnouncement: AnnouncementPolicy = {
   repeat: 5,
   delayMs: 5000,
   refreshMs: 0,
@@ -56,7 +56,7 @@ export const defaultAnnouncement: AnnouncementPolicy = {
 export const garpDelayRange = { min: 0, max: 4294 };
 export const garpRefreshRange = { min: 0, max: 4_294_967 };
 /** keepalived allows four thousand million; more than this in a row is a mistake that floods the link. */
-export const garpRepeatRange = { min: 0, max: 1000 };
+const garpRepeatRange = { min: 0, max: 1000 };
 
 /** IPVS's defaults: group and port of ip_vs_sync.c. */
 const syncDefaults = { port: 8848, ttl: 1, group: '224.0.0.81' as IpAddress };

@@ -17,7 +17,7 @@ import { claimRunDirectory } from '../platform/linux/process/run-directory.ts';
 import { findPredecessor } from '../succession/predecessor.ts';
 import { composeDirector } from './director-process.ts';
 
-export const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;
+const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;
 
 /** `baton run`: a director in the foreground. Returns when it was stopped. */
 export async function runCommand(args: readonly string[], script: string): Promise<ExitCode> {

@@ -98,7 +98,7 @@ export async function loseLink(stage: Stage, durationMs: number): Promise<void> 
 }
 
 /** The kernel may forward for a frozen director until its lease is over, and its peer claims the addresses after that only. */
-export function silenceBeforeClaim(
+function silenceBeforeClaim(
   wire: Readonly<Record<'a' | 'b', Sent>>,
   frozenAtMs: number,
   continuedMs: number,
