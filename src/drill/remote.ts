@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { errorSentence } from '../lib/error-sentence.ts';
 
 /** A program of the drill that runs in a station's namespace and takes its orders over IPC. */
 export interface Remote {
@@ -88,7 +89,7 @@ async function perform(
   try {
     return { id, value: await procedures[procedure]!(...(args as never[])) };
   } catch (error) {
-    return { id, error: error instanceof Error ? error.message : String(error) };
+    return { id, error: errorSentence(error) };
   }
 }
 

@@ -11,6 +11,7 @@ import { serveControl } from '../control/server.ts';
 import type { Director } from '../director/director.ts';
 import { type EngineRequest, engineRequests } from '../engine/engine.ts';
 import { ExitCode, parseOptions, UsageError } from '../lib/command-line.ts';
+import { errorSentence } from '../lib/error-sentence.ts';
 import type { Log } from '../lib/log.ts';
 import { close } from '../platform/linux/libc.ts';
 import { claimRunDirectory } from '../platform/linux/process/run-directory.ts';
@@ -92,10 +93,7 @@ async function reload(director: Director, read: () => LoadedConfiguration, log: 
     await director.apply(loaded.configuration);
     log('info', 'reloaded the configuration');
   } catch (error) {
-    log(
-      'error',
-      `the configuration was not reloaded and the running one stays: ${error instanceof Error ? error.message : error}`,
-    );
+    log('error', `the configuration was not reloaded and the running one stays: ${errorSentence(error)}`);
   }
 }
 

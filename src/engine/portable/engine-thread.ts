@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { errorSentence } from '../../lib/error-sentence.ts';
 import { recordWords } from '../../model/connection-batch.ts';
 import type { EngineConfiguration, EngineCounters, ExportPage, ImportOutcome } from '../engine.ts';
 import type { PortableEngine } from './portable-engine.ts';
@@ -158,7 +159,7 @@ function serve(
   try {
     reply(port, request.id, answer(parts, request));
   } catch (error) {
-    post(port, { id: request.id, error: error instanceof Error ? error.message : String(error) });
+    post(port, { id: request.id, error: errorSentence(error) });
   }
   return request.ask === 'close';
 }
