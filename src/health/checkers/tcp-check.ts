@@ -6,9 +6,11 @@ import { endpointName } from '../../model/virtual-service.ts';
 import { type CheckOptions, endpointReaders, optionReaders, type WrittenEndpoint } from './check-options.ts';
 import type { CheckedEndpoint, Checker } from './checker.ts';
 
+const keyword = 'TCP_CHECK';
+
 /** Succeeds when a TCP connection is established (keepalived check_tcp.c). */
 export const tcpCheck: Checker<CheckedEndpoint> = {
-  keyword: 'TCP_CHECK',
+  keyword,
 
   read(statement, diagnostics) {
     noArguments(statement, diagnostics);
@@ -16,7 +18,7 @@ export const tcpCheck: Checker<CheckedEndpoint> = {
     const endpoint: WrittenEndpoint = {};
     readStatements(
       statement.block?.statements ?? [],
-      'TCP_CHECK',
+      keyword,
       { ...optionReaders(options, diagnostics), ...endpointReaders(endpoint, diagnostics) },
       diagnostics,
     );
