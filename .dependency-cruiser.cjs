@@ -88,13 +88,13 @@ module.exports = {
     ]),
     only(
       'configuration-language-on-model',
-      'What reads text into statements and values knows what no keyword means.',
+      'The language of the file is statements and values; it is read without knowing what any keyword means.',
       '^src/config/language/',
       [lib, model],
     ),
     only(
       'checkers-on-the-language',
-      'A checker is one file: what its block says and what it does stand together, so it reads the language itself.',
+      'A checker is one file, in which the reading of its block and the attempt stand together: so it may use the language.',
       '^src/health/checkers/',
       [lib, model, '^src/config/language/'],
     ),
@@ -106,7 +106,7 @@ module.exports = {
     ),
     only(
       'health-on-the-list-of-checkers',
-      'What a check means is decided without the director that acts on it, and the same for every checker.',
+      'Whether a real server is alive is decided without the director that acts on it, and alike for every checker.',
       '^src/health/(?!checkers/)',
       [lib, model, '^src/health/checkers/'],
     ),
@@ -180,7 +180,8 @@ module.exports = {
     ),
     {
       name: 'commands-are-no-library',
-      comment: 'What a command and the daemon both need belongs to neither: only the executable knows the commands.',
+      comment:
+        'A thing that a command and the daemon both need belongs to neither: only the executable knows the commands.',
       severity: 'error',
       from: { path: '^(src|vrrp|sync)/', pathNot: ['^src/main\\.ts$', '^src/(cli|dashboard)/'] },
       to: { path: '^src/(cli|dashboard)/' },

@@ -13,7 +13,7 @@ import {
 import type { IpAddress } from '../../lib/ip-address.ts';
 import type { CheckTiming } from '../../model/configuration.ts';
 
-/** What a checker, a real server or a virtual server may say; what one leaves out comes from the next outer one. */
+/** A checker, a real server and a virtual server may say each of these; one that is left out comes from the next outer block. */
 export interface CheckOptions {
   timeoutMs?: number | undefined;
   retry?: number | undefined;
@@ -73,7 +73,7 @@ export function optionReaders(options: CheckOptions, diagnostics: DiagnosticColl
   return { ...timeReaders(options, 0, diagnostics), ...alphaReader(options, diagnostics) };
 }
 
-/** Of the checkers that connect: where to, if not to the real server itself. */
+/** Checkers that connect may be given another address or port than the real server's own. */
 export function endpointReaders(endpoint: WrittenEndpoint, diagnostics: DiagnosticCollector) {
   return {
     connect_ip: (statement: Statement) => {
