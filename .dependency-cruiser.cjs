@@ -118,10 +118,15 @@ module.exports = {
       to: { path: '^src/health/checkers/', pathNot: '/(checkers|checker|check-options|check-ports)\\.ts$' },
     },
     only('vrrp-is-a-library', 'vrrp/ can be used without baton: it takes src/lib and nothing else.', '^vrrp/', [lib]),
-    only('sync-is-a-library', 'sync/ knows connections, not how they are forwarded or carried.', '^sync/', [
-      lib,
-      model,
-    ]),
+    only(
+      'sync-is-a-library',
+      'sync/ can be used without baton. Of src/lib it takes bytes, hashes, results and what an address is; of src/model the packed connection record, and what a virtual service is, whose fingerprint it tells its peers.',
+      '^sync/',
+      [
+        '^src/lib/(bytes|hash|ip-address|result)\\.ts$',
+        '^src/model/(configuration|connection-batch|virtual-service)\\.ts$',
+      ],
+    ),
     only('engine-interface-on-model', 'What an engine is must not depend on how one is made.', engineInterface, [
       lib,
       model,
@@ -211,7 +216,7 @@ module.exports = {
       'msgpackr-in-one-file',
       'The body of a sync message is bounded and checked where it is decoded, so it is decoded in one file.',
       '(^|/)node_modules/msgpackr/|^msgpackr$',
-      ['^sync/message\\.ts$'],
+      ['^sync/messages/body\\.ts$'],
     ),
     confined(
       'pino-in-the-root',

@@ -2,9 +2,9 @@
 // Entries in one packed binary field against one MessagePack object each: bytes and time for a million of them.
 import { Packr, Unpackr } from 'msgpackr';
 import { packHead, RecordOffset, recordWords } from '../src/model/connection-batch.ts';
-import { emitEntries, measureEntries } from '../sync/entries.ts';
-import { DatagramType } from '../sync/frame.ts';
-import { emitMessage, parseMessage } from '../sync/message.ts';
+import { emitMessage, parseMessage } from '../sync/messages/body.ts';
+import { emitEntries, measureEntries } from '../sync/messages/entries.ts';
+import { DatagramType } from '../sync/messages/table.ts';
 
 const entriesTotal = 1_000_000;
 const room = 1400;

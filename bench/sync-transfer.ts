@@ -80,7 +80,7 @@ function makePort(entries: Int32Array): {
       return { batch, next: end * recordWords < entries.length ? end : undefined };
     },
     expectRecords: () => undefined,
-    importBatch: async (batch) => {
+    applyBatch: async (batch) => {
       const applied = batch.length / recordWords;
       imported += applied;
       return { applied, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };

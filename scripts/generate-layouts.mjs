@@ -7,11 +7,12 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import ts from 'typescript';
+import { fileURLToPath } from 'node:url';
+import { loadTypescript } from './load-typescript.mjs';
 
 const shipped = 'src/engine/xdp/bpf/baton.bpf.o';
 const folder = 'src/engine/xdp/layout';
+/** The loader's own parser, so that both read the same. */
 const parserFolder = 'src/platform/linux/bpf';
 /** A struct with this declaration tag has a layout although no map holds it: __attribute__((btf_decl_tag("layout"))). */
 const layoutTag = 'layout';
@@ -20,7 +21,7 @@ const filler = /^(reserved|pad|padding)\d*$/;
 
 const caller = process.cwd();
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
-const { parseObjectFile, resolveType, sizeOf } = await loadParser();
+const { parseObjectFile, resolveType, sizeOf } = await loadTypescript(parserFolder, ['elf', 'btf', 'object-file']);
 
 const [option, argument] = process.argv.slice(2);
 if (option === '--print') {
@@ -224,21 +225,6 @@ function camelCase(name) {
 function pascalCase(name) {
   const camel = camelCase(name);
   return camel[0].toUpperCase() + camel.slice(1);
-}
-
-/** The loader's own parser, so that both read the same. It is TypeScript, and what is built may be of yesterday. */
-async function loadParser() {
-  const built = '.build/generate';
-  mkdirSync(built, { recursive: true });
-  for (const name of ['elf', 'btf', 'object-file']) {
-    const source = readFileSync(join(parserFolder, `${name}.ts`), 'utf8');
-    const { outputText } = ts.transpileModule(source, {
-      compilerOptions: { target: 'es2023', module: 'esnext', rewriteRelativeImportExtensions: true },
-    });
-    writeFileSync(join(built, `${name}.js`), outputText);
-  }
-  const load = (name) => import(pathToFileURL(join(built, `${name}.js`)).href);
-  return { ...(await load('object-file')), ...(await load('btf')) };
 }
 
 function fail(sentence) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { bodyReasons } from './body-bounds.ts';
 import { frameReasons } from './frame.ts';
-import { messageReasons } from './message.ts';
+import { bodyReasons } from './messages/body-bounds.ts';
+import { fieldReasons } from './messages/fields.ts';
 
 /** Well-formed datagrams that change nothing all the same. */
 export const sessionReasons = [
@@ -21,7 +21,7 @@ export const sessionReasons = [
 ] as const;
 
 /** Why a datagram was not applied: the vocabulary of docs/sync-protocol.md, one counter each. */
-export const rejectionReasons = [...frameReasons, ...bodyReasons, ...messageReasons, ...sessionReasons] as const;
+export const rejectionReasons = [...frameReasons, ...bodyReasons, ...fieldReasons, ...sessionReasons] as const;
 export type RejectionReason = (typeof rejectionReasons)[number];
 
 export const trafficCounterNames = [

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hashWords } from '../src/lib/hash.ts';
-import type { ConfiguredService } from '../src/model/configuration.ts';
+import type { CheckedRealServer, ConfiguredService } from '../src/model/configuration.ts';
 import {
   endpointName,
   type RealServer,
@@ -9,7 +9,12 @@ import {
 } from '../src/model/virtual-service.ts';
 
 /** A virtual service with what else decides where its clients go. */
-export type FingerprintedService = VirtualService & Pick<ConfiguredService, 'sorryServer' | 'quorum' | 'hysteresis'>;
+export type FingerprintedService = Omit<VirtualService, 'realServers'> &
+  Pick<ConfiguredService, 'sorryServer' | 'quorum' | 'hysteresis'> & {
+    readonly realServers: readonly FingerprintedServer[];
+  };
+
+type FingerprintedServer = RealServer & Pick<CheckedRealServer, 'inhibitOnFailure'>;
 
 /**
  * A 64-bit digest of the virtual services as configured, 16 hexadecimal digits: peers that disagree would forward the
@@ -22,7 +27,7 @@ export function fingerprintServices(services: readonly FingerprintedService[]): 
   return [0x6261746f, 0x6e737963].map((seed) => hashWords(words, seed).toString(16).padStart(8, '0')).join('');
 }
 
-/** What a service does not use does not stand in its description. */
+/** A setting that a service does not use is left out, so that a version of baton that knows it agrees with one that does not. */
 function describe(service: FingerprintedService): string {
   const { name, hashPort, fallback } = service.scheduler;
   const { persistence, onePacket, sorryServer, quorum = 1, hysteresis = 0 } = service;
@@ -38,8 +43,14 @@ function describe(service: FingerprintedService): string {
   ].join(' ');
 }
 
-function describeRealServer(server: RealServer): string {
-  const { weight, forwardingMethod, upperThreshold = 0, lowerThreshold = 0 } = server;
-  const threshold = upperThreshold === 0 ? '' : ` ${upperThreshold} ${lowerThreshold}`;
-  return `${endpointName(server)} ${weight} ${forwardingMethod}${threshold}`;
+function describeRealServer(server: FingerprintedServer): string {
+  const { weight, forwardingMethod, upperThreshold = 0, lowerThreshold = 0, connectionRateMax = 0 } = server;
+  return [
+    endpointName(server),
+    weight,
+    forwardingMethod,
+    ...(upperThreshold === 0 ? [] : [upperThreshold, lowerThreshold]),
+    ...(connectionRateMax === 0 ? [] : [`rate ${connectionRateMax}`]),
+    ...(server.inhibitOnFailure === true ? ['inhibit'] : []),
+  ].join(' ');
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readU16, readU32, writeU16, writeU32 } from '../src/lib/bytes.ts';
+import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from '../src/lib/bytes.ts';
 import { accept, type Result, reject } from '../src/lib/result.ts';
+import { type DatagramType, isKnownType, isSequenced } from './messages/table.ts';
 
 /**
  * The fixed header in front of every datagram, big-endian, checked before anything else reads a byte:
@@ -49,21 +50,6 @@ export type FrameFields = Omit<Frame, 'body'> & {
   readonly datagramNumber: number;
 };
 
-/** Up to `lastSequencedType` a datagram takes a number of its sender's stream and is applied in that order. */
-export const DatagramType = {
-  delta: 1,
-  bulkBegin: 2,
-  bulkChunk: 3,
-  bulkEnd: 4,
-  heartbeat: 16,
-  nack: 17,
-  gone: 18,
-  bulkRequest: 19,
-  bulkCredit: 20,
-  leave: 21,
-} as const;
-export type DatagramType = (typeof DatagramType)[keyof typeof DatagramType];
-
 export const frameReasons = [
   'truncated',
   'oversized',
@@ -87,8 +73,6 @@ export const protocolVersion = 1;
 
 const magic = 0x4254ffff;
 const resentFlag = 1;
-const lastSequencedType = DatagramType.bulkEnd;
-const knownTypes: ReadonlySet<number> = new Set(Object.values(DatagramType));
 
 /** Checks the header only: the body is untouched. Reasons are checked in the order of `frameReasons`. */
 export function parseFrame(bytes: Uint8Array, syncId: number): Result<Frame, FrameReason> {
@@ -100,7 +84,7 @@ export function parseFrame(bytes: Uint8Array, syncId: number): Result<Frame, Fra
   // A sealed datagram says nothing to a director without the key.
   if (bytes[6] !== 0) return reject('sealed');
   const type = bytes[7]!;
-  if (!knownTypes.has(type)) return reject('unknownType');
+  if (!isKnownType(type)) return reject('unknownType');
   const flags = readU16(bytes, 8);
   if ((flags & ~resentFlag) !== 0) return reject('unknownFlags');
   if (readU16(bytes, 10) !== bytes.length - frameLength) return reject('lengthMismatch');
@@ -110,9 +94,9 @@ export function parseFrame(bytes: Uint8Array, syncId: number): Result<Frame, Fra
   if (epoch === 0 || !Number.isSafeInteger(epoch)) return reject('badEpoch');
   const sequence = readU64(bytes, 24);
   if (!Number.isSafeInteger(sequence)) return reject('badSequence');
-  if (sequence === 0 && isSequenced(type as DatagramType)) return reject('badSequence');
+  if (sequence === 0 && isSequenced(type)) return reject('badSequence');
   return accept({
-    type: type as DatagramType,
+    type,
     syncId,
     resent: (flags & resentFlag) !== 0,
     sender,
@@ -143,18 +127,4 @@ export function emitFrame(fields: FrameFields, bodyLength: number, buffer: Uint8
 export function markResent(datagram: Uint8Array, datagramNumber: number): void {
   writeU16(datagram, 8, resentFlag);
   writeU64(datagram, 32, datagramNumber);
-}
-
-export function isSequenced(type: DatagramType): boolean {
-  return type <= lastSequencedType;
-}
-
-/** Above 2^53 the value is not exact: callers check `Number.isSafeInteger`. */
-export function readU64(bytes: Uint8Array, offset: number): number {
-  return readU32(bytes, offset) * 0x1_0000_0000 + readU32(bytes, offset + 4);
-}
-
-export function writeU64(bytes: Uint8Array, offset: number, value: number): void {
-  writeU32(bytes, offset, Math.floor(value / 0x1_0000_0000));
-  writeU32(bytes, offset + 4, value);
 }

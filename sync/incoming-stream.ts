@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { SequencedMessage, SequenceRange } from './message.ts';
+import type { SyncCounters } from './counters.ts';
+import type { SequenceRange } from './messages/fields.ts';
+import type { SequencedMessage } from './messages/table.ts';
 import type { SyncTuning } from './tuning.ts';
 
 export type Arrival = 'inOrder' | 'held' | 'duplicate' | 'heldFull';
@@ -19,6 +21,7 @@ const messageBytes = 200;
  */
 export class IncomingStream {
   readonly #settings: SyncTuning;
+  readonly #counters: SyncCounters;
   readonly #held = new Map<number, Held>();
   #heldBytes = 0;
   /** The next number to be applied. */
@@ -30,8 +33,9 @@ export class IncomingStream {
   #nackAttempts = 0;
   gaps = 0;
 
-  constructor(settings: SyncTuning, firstSequence: number) {
+  constructor(settings: SyncTuning, counters: SyncCounters, firstSequence: number) {
     this.#settings = settings;
+    this.#counters = counters;
     this.#expected = firstSequence;
     this.#highest = firstSequence - 1;
   }
@@ -150,6 +154,7 @@ export class IncomingStream {
       this.#gapSinceMs = nowMs;
       this.#nackAtMs = nowMs + this.#settings.nackDelayMs;
       this.gaps += 1;
+      this.#counters.traffic.gapsSeen += 1;
     }
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { finishHash, mixWord } from '../src/lib/hash.ts';
-import { RecordOffset, recordWords } from '../src/model/connection-batch.ts';
+import { headKeyOf, RecordOffset, recordWords } from '../src/model/connection-batch.ts';
 
 /**
  * Which connections somebody spoke of lately, and who did so last. Connections are remembered by 53 bits of hash: two
@@ -59,7 +59,7 @@ function keyOf(batch: Int32Array, at: number): number {
 
 /** Protocol, family and whether it is a template, ports, client and virtual address. */
 function hashKey(batch: Int32Array, at: number, seed: number): number {
-  let state = mixWord(seed, batch[at]! & 0x1100ff00);
+  let state = mixWord(seed, headKeyOf(batch[at + RecordOffset.head]!));
   state = mixWord(state, batch[at + RecordOffset.ports]!);
   for (let word = RecordOffset.clientAddress; word < RecordOffset.realAddress; word += 1) {
     state = mixWord(state, batch[at + word]!);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../src/lib/ip-address.ts';
+import type { GateState } from './gate.ts';
 import type { IncomingStream } from './incoming-stream.ts';
-import type { GateState } from './message.ts';
 import type { SnapshotIntake } from './snapshot-intake.ts';
 import type { SyncTuning } from './tuning.ts';
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { recordWords } from '../src/model/connection-batch.ts';
 import type { SyncCounters } from './counters.ts';
-import { emitEntries, isValidRecord, measureEntries } from './entries.ts';
-import { DatagramType, emitFrame, frameLength, isSequenced, markResent } from './frame.ts';
+import { emitFrame, frameLength, markResent } from './frame.ts';
 import { withoutRecords } from './key-set.ts';
-import { type ControlMessage, emitMessage, type SequencedMessage, type SequenceRange } from './message.ts';
+import { emitMessage } from './messages/body.ts';
+import { emitEntries, isValidRecord, measureEntries } from './messages/entries.ts';
+import type { SequenceRange } from './messages/fields.ts';
+import { type ControlMessage, DatagramType, type OutgoingOf, type SequencedName } from './messages/table.ts';
 import { entriesRoom, type SyncTuning, windowDatagrams } from './tuning.ts';
 
 export interface Identity {
@@ -78,7 +80,7 @@ export class Publisher {
     return valid;
   }
 
-  sendSequenced(message: SequencedMessage<Uint8Array>, nowMs: number): void {
+  sendSequenced(message: OutgoingOf<SequencedName>, nowMs: number): void {
     this.#lastSequence += 1;
     this.#lastSequencedMs = nowMs;
     const datagram = this.#encode(message, this.#lastSequence);
@@ -121,7 +123,7 @@ export class Publisher {
     return true;
   }
 
-  #sendEntries(batch: Int32Array, nowMs: number, wrap: (entries: Uint8Array) => SequencedMessage<Uint8Array>): void {
+  #sendEntries(batch: Int32Array, nowMs: number, wrap: (entries: Uint8Array) => OutgoingOf<SequencedName>): void {
     const total = batch.length / recordWords;
     for (let from = 0; from < total; ) {
       const { count, length } = measureEntries(batch, from, this.#scratch.length);
@@ -132,7 +134,7 @@ export class Publisher {
     }
   }
 
-  #encode(message: SequencedMessage<Uint8Array> | ControlMessage, sequence: number): Uint8Array {
+  #encode(message: OutgoingOf<SequencedName> | ControlMessage, sequence: number): Uint8Array {
     const body = emitMessage(message);
     const datagram = new Uint8Array(frameLength + body.length);
     this.#datagramNumber += 1;
@@ -148,11 +150,4 @@ export class Publisher {
     this.#counters.traffic.bytesSent += datagram.length;
     this.#send(datagram);
   }
-}
-
-/** Whether a message takes a number of the stream. */
-export function isSequencedMessage<Entries>(
-  message: SequencedMessage<Entries> | ControlMessage,
-): message is SequencedMessage<Entries> {
-  return isSequenced(message.type);
 }

@@ -1,30 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../src/lib/ip-address.ts';
 import { Applier } from './applier.ts';
+import { type ControlHandlers, controlHandlers } from './control.ts';
 import { createSyncCounters, type RejectionReason } from './counters.ts';
-import { DatagramType, type Frame, isSequenced, parseFrame } from './frame.ts';
-import { IncomingStream } from './incoming-stream.ts';
-import {
-  type ControlMessage,
-  type GateState,
-  type Message,
-  nackRangesMax,
-  parseMessage,
-  type SequencedMessage,
-} from './message.ts';
-import { describePeer, isInSync, type Peer } from './peer.ts';
-import { type Identity, isSequencedMessage, Publisher } from './publisher.ts';
-import { type IntakeAction, SnapshotIntake } from './snapshot-intake.ts';
+import { type Frame, parseFrame } from './frame.ts';
+import { Gate, type GateState } from './gate.ts';
+import { Heartbeats } from './heartbeats.ts';
+import { parseMessage } from './messages/body.ts';
+import { DatagramType, handle, isSequencedMessage, nackRangesMax, type SequencedMessage } from './messages/table.ts';
+import type { Peer } from './peer.ts';
+import { Peers } from './peers.ts';
+import { type Identity, Publisher } from './publisher.ts';
+import type { IntakeAction } from './snapshot-intake.ts';
 import { SnapshotService, type TablePage } from './snapshot-service.ts';
 import type { SessionOutput, SessionStatus } from './surroundings.ts';
 import type { SyncTuning } from './tuning.ts';
 
-/** After a pause a full socket buffer is read within this time. It holds what came first: the end is missing. */
-const staleForMs = 20;
-
 /**
  * The protocol of docs/sync-protocol.md, without I/O: datagrams, events, pages and time come in as calls, what is to be
  * done goes out through `SessionOutput`. After every call `nextDeadlineMs` says when `advance` has to be called.
+ *
+ * A datagram is received, its message is accepted in the order of the sender's stream and applied to the table; events
+ * are published.
  */
 export class SyncSession {
   readonly #identity: Identity;
@@ -33,41 +30,51 @@ export class SyncSession {
   readonly #counters = createSyncCounters();
   readonly #publisher: Publisher;
   readonly #service: SnapshotService;
-  readonly #peers = new Map<number, Peer>();
+  readonly #peers: Peers;
   readonly #applier: Applier;
-  #fingerprint: string;
-  #gate: GateState = 'joining';
-  /** Until then somebody may still answer. */
-  #aloneAtMs: number;
-  #heartbeatAtMs: number;
-  /** When the session was last called: at least at every heartbeat. */
-  #awakeMs: number;
-  /** What comes from then on was sent after this director's last pause. */
-  #freshAtMs = Number.NEGATIVE_INFINITY;
-  #solicitAnsweredMs = Number.NEGATIVE_INFINITY;
-  #transfers: number;
+  readonly #gate: Gate;
+  readonly #heartbeats: Heartbeats;
+  readonly #control: ControlHandlers;
 
   /** `fingerprint` as fingerprintServices gives it. Sends the first heartbeat. */
   constructor(identity: Identity, settings: SyncTuning, fingerprint: string, output: SessionOutput, nowMs: number) {
+    const counters = this.#counters;
+    const publisher = new Publisher(identity, settings, counters, (datagram) => output.send(datagram));
+    const gate = new Gate(nowMs + settings.aloneAfterMs);
     this.#identity = identity;
     this.#settings = settings;
-    this.#fingerprint = fingerprint;
     this.#output = output;
-    this.#publisher = new Publisher(identity, settings, this.#counters, (datagram) => output.send(datagram));
-    this.#service = new SnapshotService(this.#publisher, settings, this.#counters, (cursor, recordsMax) =>
+    this.#publisher = publisher;
+    this.#gate = gate;
+    this.#service = new SnapshotService(publisher, settings, counters, (cursor, recordsMax) =>
       output.exportPage(cursor, recordsMax),
     );
-    this.#applier = new Applier(identity.senderId, settings, this.#counters, output, this.#peers);
-    // So that a transfer from before a restart is never taken for one of this epoch.
-    this.#transfers = identity.epoch % 0x8000_0000;
-    this.#aloneAtMs = nowMs + settings.aloneAfterMs;
-    this.#heartbeatAtMs = nowMs;
-    this.#awakeMs = nowMs;
-    this.#sendHeartbeat(nowMs, true);
+    this.#peers = new Peers(identity, settings, counters, nowMs);
+    this.#applier = new Applier(identity.senderId, settings, counters, output, this.#peers);
+    this.#heartbeats = new Heartbeats(
+      {
+        settings,
+        counters,
+        publisher,
+        gate: () => gate.state,
+        fingerprintCompared: (peer, equal) => output.fingerprintCompared(peer, equal),
+      },
+      fingerprint,
+      nowMs,
+    );
+    this.#control = controlHandlers({
+      identity,
+      counters,
+      publisher,
+      service: this.#service,
+      heartbeats: this.#heartbeats,
+      giveUp: (peer, sequence, atMs) => this.#giveUp(peer, sequence, atMs),
+    });
+    this.#heartbeats.send(nowMs, true);
   }
 
   get gate(): GateState {
-    return this.#gate;
+    return this.#gate.state;
   }
 
   /** Publishes events of local connections. */
@@ -83,7 +90,7 @@ export class SyncSession {
     this.#notePause(nowMs);
     const reason = this.#read(datagram, source, nowMs);
     if (reason !== undefined) this.#reject(reason);
-    else this.#evaluateGate(nowMs);
+    else this.#updateGate(nowMs);
   }
 
   /** The page asked for by `exportPage`; undefined when it could not be read. */
@@ -95,51 +102,40 @@ export class SyncSession {
   applied(count: number, nowMs: number): void {
     this.#notePause(nowMs);
     this.#applier.applied(count, nowMs);
-    for (const peer of this.#peers.values()) this.#drain(peer, nowMs);
-    for (const peer of this.#peers.values()) this.#act(peer, this.#applier.noteApplied(peer, nowMs));
-    this.#evaluateGate(nowMs);
+    for (const peer of this.#peers) this.#applyAccepted(peer, nowMs);
+    for (const peer of this.#peers) this.#tell(peer, this.#applier.advanceIntake(peer, nowMs));
+    this.#updateGate(nowMs);
   }
 
   /** Does what is due. */
   advance(nowMs: number): void {
     this.#notePause(nowMs);
-    for (const peer of [...this.#peers.values()]) {
-      if (nowMs < peer.lastHeardMs + this.#settings.peerTimeoutMs) continue;
+    for (const peer of this.#peers.silent(nowMs)) {
       this.#forget(peer.senderId, nowMs);
       this.#output.peerLost();
     }
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#peers) {
       if (nowMs >= peer.stream.nackAtMs) this.#repair(peer, nowMs);
-      this.#act(peer, peer.intake.advance(nowMs));
+      this.#tell(peer, peer.intake.advance(nowMs));
     }
     this.#service.advance(nowMs);
-    if (nowMs >= this.#heartbeatDueMs()) this.#sendHeartbeat(nowMs, this.#gate === 'joining' && this.#peers.size === 0);
-    this.#evaluateGate(nowMs);
+    if (nowMs >= this.#heartbeats.dueMs()) {
+      this.#heartbeats.send(nowMs, this.#gate.state === 'joining' && this.#peers.size === 0);
+    }
+    this.#updateGate(nowMs);
   }
 
   nextDeadlineMs(): number {
-    let deadline = this.#heartbeatDueMs();
-    if (this.#peers.size === 0 && this.#gate === 'joining') deadline = Math.min(deadline, this.#aloneAtMs);
-    for (const peer of this.#peers.values()) {
-      deadline = Math.min(
-        deadline,
-        peer.lastHeardMs + this.#settings.peerTimeoutMs,
-        peer.stream.nackAtMs,
-        peer.intake.nextDeadlineMs(),
-      );
-    }
-    return deadline;
+    return Math.min(
+      this.#heartbeats.dueMs(),
+      this.#gate.nextDeadlineMs({ peersHeard: this.#peers.size }),
+      this.#peers.nextDeadlineMs(),
+    );
   }
 
   /** The configuration has changed. */
   setFingerprint(fingerprint: string, nowMs: number): void {
-    if (fingerprint === this.#fingerprint) return;
-    const before = this.#fingerprint;
-    this.#fingerprint = fingerprint;
-    for (const peer of this.#peers.values()) {
-      if (peer.fingerprint !== undefined) this.#compareFingerprint(peer, peer.fingerprint === before);
-    }
-    this.#sendHeartbeat(nowMs, false);
+    this.#heartbeats.setFingerprint(fingerprint, this.#peers, nowMs);
   }
 
   /** Tells the peers that this director stops, so that none of them waits for it. */
@@ -149,9 +145,9 @@ export class SyncSession {
 
   status(nowMs: number): SessionStatus {
     return {
-      gate: this.#gate,
+      gate: this.#gate.state,
       lastSequence: this.#publisher.lastSequence,
-      peers: [...this.#peers.values()].map((peer) => describePeer(peer, this.#settings, nowMs)),
+      peers: this.#peers.describe(nowMs),
       counters: { traffic: { ...this.#counters.traffic }, rejected: { ...this.#counters.rejected } },
     };
   }
@@ -160,7 +156,7 @@ export class SyncSession {
   #read(datagram: Uint8Array, source: IpAddress, nowMs: number): RejectionReason | undefined {
     const frame = parseFrame(datagram, this.#identity.syncId);
     if (!frame.ok) return frame.reason;
-    const stranger = this.#refuseSender(frame.value);
+    const stranger = this.#peers.refuse(frame.value);
     if (stranger !== undefined) return stranger;
     const message = parseMessage(frame.value.type, frame.value.body);
     if (!message.ok) return message.reason;
@@ -170,145 +166,55 @@ export class SyncSession {
     }
     const peer = this.#meet(frame.value, source, nowMs);
     if (peer === undefined) return 'peerLimit';
-    this.#dispatch(peer, frame.value, message.value, nowMs);
-    return undefined;
-  }
-
-  /**
-   * A director that was itself stopped for a while (SIGSTOP, a suspended machine, a long pause of the collector) has
-   * not heard its peers because it was not listening. It must not take itself for the only one, nor its table for
-   * current, before it has heard from them.
-   */
-  #notePause(nowMs: number): void {
-    const pausedMs = nowMs - this.#awakeMs;
-    this.#awakeMs = nowMs;
-    if (pausedMs < this.#settings.peerTimeoutMs / 2) return;
-    this.#counters.traffic.pauses += 1;
-    this.#freshAtMs = nowMs + staleForMs;
-    if (this.#gate === 'joining') this.#aloneAtMs = Math.max(this.#aloneAtMs, nowMs + this.#settings.aloneAfterMs);
-    for (const peer of this.#peers.values()) {
-      peer.lastHeardMs = nowMs;
-      peer.heardSincePause = false;
+    if (isSequencedMessage(message.value)) this.#accept(message.value, frame.value.sequence, peer, nowMs);
+    else {
+      peer.stream.noteTail(frame.value.sequence, nowMs);
+      handle(this.#control, message.value, peer, nowMs);
     }
-    this.#evaluateGate(nowMs);
-  }
-
-  /** Not of those that may have waited in the socket. */
-  #isFresh(nowMs: number): boolean {
-    return nowMs >= this.#freshAtMs;
+    return undefined;
   }
 
   #reject(reason: RejectionReason): void {
     this.#counters.rejected[reason] += 1;
   }
 
-  /** Why nothing of this sender may be read. */
-  #refuseSender(frame: Frame): RejectionReason | undefined {
-    const { senderId, epoch } = this.#identity;
-    // What this director sent before its restart may still be under way.
-    if (frame.sender === senderId) return frame.epoch <= epoch ? 'ownDatagram' : 'senderIdConflict';
-    const peer = this.#peers.get(frame.sender);
-    return peer !== undefined && frame.epoch < peer.epoch ? 'oldEpoch' : undefined;
+  #notePause(nowMs: number): void {
+    if (!this.#peers.notePause(nowMs)) return;
+    this.#gate.awaitAnswers(nowMs + this.#settings.aloneAfterMs);
+    this.#updateGate(nowMs);
   }
 
   #meet(frame: Frame, address: IpAddress, nowMs: number): Peer | undefined {
-    const known = this.#peers.get(frame.sender);
-    if (known !== undefined && known.epoch === frame.epoch) {
-      known.lastHeardMs = nowMs;
-      known.address = address;
-      known.heardSincePause ||= this.#isFresh(nowMs);
-      return known;
-    }
-    if (known === undefined && this.#peers.size >= this.#settings.peersMax) return undefined;
-    this.#counters.traffic[known === undefined ? 'peersMet' : 'peersRestarted'] += 1;
-    if (known !== undefined) this.#service.forget(frame.sender);
-    const first = isSequenced(frame.type) ? frame.sequence : frame.sequence + 1;
-    const peer: Peer = {
-      senderId: frame.sender,
-      epoch: frame.epoch,
-      address,
-      lastHeardMs: nowMs,
-      heardSincePause: this.#isFresh(nowMs),
-      gate: undefined,
-      fingerprint: known?.fingerprint,
-      stream: new IncomingStream(this.#settings, first),
-      intake: new SnapshotIntake(this.#settings, this.#counters, () => this.#nextTransfer(), nowMs),
-    };
-    this.#peers.set(frame.sender, peer);
-    this.#act(peer, peer.intake.advance(nowMs));
+    const meeting = this.#peers.meet(frame, address, nowMs);
+    if (meeting === undefined || meeting.kind === 'known') return meeting?.peer;
+    const { peer, kind } = meeting;
+    if (kind === 'restarted') this.#service.forget(peer.senderId);
+    this.#tell(peer, peer.intake.advance(nowMs));
     return peer;
   }
 
   #forget(sender: number, nowMs: number): void {
-    if (!this.#peers.delete(sender)) return;
-    this.#counters.traffic.peersForgotten += 1;
+    if (!this.#peers.forget(sender)) return;
     this.#service.forget(sender);
     // Others may be about to answer: the last one that leaves does not make this director alone at once while joining.
-    if (this.#peers.size === 0) this.#aloneAtMs = Math.max(this.#aloneAtMs, nowMs);
+    if (this.#peers.size === 0) this.#gate.awaitAnswers(nowMs);
   }
 
-  #dispatch(peer: Peer, frame: Frame, message: Message, nowMs: number): void {
-    if (isSequencedMessage(message)) {
-      this.#arrive(peer, frame.sequence, message, nowMs);
-      return;
-    }
-    const gapBefore = peer.stream.gapSinceMs;
-    peer.stream.noteTail(frame.sequence, nowMs);
-    if (gapBefore === undefined && peer.stream.gapSinceMs !== undefined) this.#counters.traffic.gapsSeen += 1;
-    this.#control(peer, message, nowMs);
-  }
-
-  #control(peer: Peer, message: ControlMessage, nowMs: number): void {
-    switch (message.type) {
-      case DatagramType.heartbeat: {
-        const equalBefore = peer.fingerprint === undefined || peer.fingerprint === this.#fingerprint;
-        peer.gate = message.gate;
-        peer.fingerprint = message.fingerprint;
-        this.#compareFingerprint(peer, equalBefore);
-        if (message.solicit) this.#answerSolicit(nowMs);
-        return;
-      }
-      case DatagramType.nack:
-        if (!this.#isMe(message.target)) return;
-        this.#counters.traffic.nacksReceived += 1;
-        this.#publisher.resend(message.ranges, nowMs);
-        return;
-      case DatagramType.gone:
-        if (message.oldest > peer.stream.expected) this.#giveUp(peer, message.oldest, nowMs);
-        return;
-      case DatagramType.bulkRequest:
-        if (!this.#isMe(message.target)) return;
-        this.#service.request(peer.senderId, message.transfer, message.chunkLimit, nowMs);
-        return;
-      case DatagramType.bulkCredit:
-        if (!this.#isMe(message.target)) return;
-        this.#service.credit(peer.senderId, message.transfer, message.chunkLimit, nowMs);
-        return;
-      case DatagramType.leave:
-        return;
-    }
-  }
-
-  #isMe(target: { readonly sender: number; readonly epoch: number }): boolean {
-    return target.sender === this.#identity.senderId && target.epoch === this.#identity.epoch;
-  }
-
-  #arrive(peer: Peer, sequence: number, message: SequencedMessage, nowMs: number): void {
-    const gapBefore = peer.stream.gapSinceMs;
+  /** Into the order of the peer's stream. */
+  #accept(message: SequencedMessage, sequence: number, peer: Peer, nowMs: number): void {
     const arrival = peer.stream.accept(sequence, message, nowMs);
     if (arrival === 'duplicate' || arrival === 'heldFull') this.#reject(arrival);
-    if (gapBefore === undefined && peer.stream.gapSinceMs !== undefined) this.#counters.traffic.gapsSeen += 1;
-    this.#drain(peer, nowMs);
+    this.#applyAccepted(peer, nowMs);
   }
 
-  /** Applies what has its turn, as long as there is room. */
-  #drain(peer: Peer, nowMs: number): void {
+  /** To the table, as far as its turn has come and as there is room. */
+  #applyAccepted(peer: Peer, nowMs: number): void {
     for (;;) {
       const message = peer.stream.peek();
-      if (message === undefined || !this.#applier.deliver(peer, message, nowMs)) break;
+      if (message === undefined || !this.#applier.apply(message, peer, nowMs)) break;
       if (peer.stream.advance(nowMs)) this.#counters.traffic.gapsRepaired += 1;
     }
-    this.#act(peer, this.#applier.noteApplied(peer, nowMs));
+    this.#tell(peer, this.#applier.advanceIntake(peer, nowMs));
   }
 
   #repair(peer: Peer, nowMs: number): void {
@@ -336,12 +242,13 @@ export class SyncSession {
     peer.intake.restart(nowMs);
     // The chunks among them belong to the transfer that was just given up. Deltas that find no room are part of the
     // same hole.
-    for (const message of passed) if (message.type === DatagramType.delta) this.#applier.deliver(peer, message, nowMs);
-    this.#drain(peer, nowMs);
-    this.#act(peer, peer.intake.advance(nowMs));
+    for (const message of passed) if (message.type === DatagramType.delta) this.#applier.apply(message, peer, nowMs);
+    this.#applyAccepted(peer, nowMs);
+    this.#tell(peer, peer.intake.advance(nowMs));
   }
 
-  #act(peer: Peer, action: IntakeAction): void {
+  /** What the intake of the peer's snapshot has to say to it. */
+  #tell(peer: Peer, action: IntakeAction): void {
     if (action === undefined) return;
     const target = { sender: peer.senderId, epoch: peer.epoch };
     const { transfer, chunkLimit } = action;
@@ -350,50 +257,12 @@ export class SyncSession {
     this.#publisher.sendControl({ type, target, transfer, chunkLimit });
   }
 
-  #nextTransfer(): number {
-    this.#transfers = (this.#transfers + 1) % 0x8000_0000;
-    return this.#transfers;
-  }
-
-  #heartbeatDueMs(): number {
-    const { lastSequencedMs } = this.#publisher;
-    const lastHeartbeatMs = this.#heartbeatAtMs - this.#settings.heartbeatIntervalMs;
-    return lastSequencedMs > lastHeartbeatMs
-      ? Math.min(this.#heartbeatAtMs, lastSequencedMs + this.#settings.tailHeartbeatMs)
-      : this.#heartbeatAtMs;
-  }
-
-  #sendHeartbeat(nowMs: number, solicit: boolean): void {
-    this.#heartbeatAtMs = nowMs + this.#settings.heartbeatIntervalMs;
-    const { heartbeat: type } = DatagramType;
-    this.#publisher.sendControl({ type, gate: this.#gate, fingerprint: this.#fingerprint, solicit });
-  }
-
-  /** At most one answer in a while: it goes to everybody. */
-  #answerSolicit(nowMs: number): void {
-    if (nowMs - this.#solicitAnsweredMs < this.#settings.tailHeartbeatMs) return;
-    this.#solicitAnsweredMs = nowMs;
-    this.#sendHeartbeat(nowMs, false);
-  }
-
-  #compareFingerprint(peer: Peer, equalBefore: boolean): void {
-    const equal = peer.fingerprint === this.#fingerprint;
-    if (equal === equalBefore) return;
-    if (!equal) this.#counters.traffic.fingerprintMismatches += 1;
-    this.#output.fingerprintCompared(peer.address, equal);
-  }
-
-  #evaluateGate(nowMs: number): void {
-    const gate = this.#gateNow(nowMs);
-    if (gate === this.#gate) return;
-    this.#gate = gate;
-    this.#output.gateChanged(gate);
-  }
-
-  #gateNow(nowMs: number): GateState {
-    if (this.#peers.size === 0) return this.#gate !== 'joining' || nowMs >= this.#aloneAtMs ? 'alone' : 'joining';
-    if (this.#applier.isBehind(this.#settings.gapToleranceMs, nowMs)) return 'joining';
-    for (const peer of this.#peers.values()) if (!isInSync(peer, this.#settings, nowMs)) return 'joining';
-    return 'inSync';
+  #updateGate(nowMs: number): void {
+    const inputs = {
+      peersHeard: this.#peers.size,
+      peersInSync: this.#peers.countInSync(nowMs),
+      tableIsBehind: this.#applier.isBehind(this.#settings.gapToleranceMs, nowMs),
+    };
+    if (this.#gate.update(inputs, nowMs)) this.#output.gateChanged(this.#gate.state);
   }
 }

@@ -98,8 +98,8 @@ export class SnapshotIntake {
     return state.kind === 'receiving' && state.transfer === transfer && state.chunks === index;
   }
 
-  /** An expected chunk is on its way into the table. */
-  take(records: number, ticket: number, nowMs: number): void {
+  /** The expected chunk; `ticket` is the batch that brings it into the table. */
+  chunk(records: number, ticket: number, nowMs: number): void {
     const state = this.#state;
     if (state.kind !== 'receiving') return;
     state.chunks += 1;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ConnectionEvent, recordWords } from '../src/model/connection-batch.ts';
+import { ConnectionEvent, RecordOffset, recordWords, withEvent } from '../src/model/connection-batch.ts';
 import type { SyncCounters } from './counters.ts';
-import { entryLengthIpv4 } from './entries.ts';
-import { DatagramType } from './frame.ts';
 import { KeySet, withoutRecords } from './key-set.ts';
+import { entryLengthIpv4 } from './messages/entries.ts';
+import { DatagramType } from './messages/table.ts';
 import type { Publisher } from './publisher.ts';
 import { entriesRoom, type SyncTuning } from './tuning.ts';
 
@@ -156,7 +156,7 @@ export class SnapshotService {
 function asUpserts(batch: Int32Array): Int32Array {
   const upserts = batch.slice();
   for (let at = 0; at < upserts.length; at += recordWords) {
-    upserts[at] = (upserts[at]! & ~0xff) | ConnectionEvent.upsert;
+    upserts[at + RecordOffset.head] = withEvent(upserts[at + RecordOffset.head]!, ConnectionEvent.upsert);
   }
   return upserts;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../src/lib/ip-address.ts';
 import type { SyncCounters } from './counters.ts';
-import type { GateState } from './message.ts';
+import type { GateState } from './gate.ts';
 import type { PeerStatus } from './peer.ts';
 
 /** What a session asks of its surroundings. None of these may call back into the session. */

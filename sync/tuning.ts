@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-
-import { entryLengthIpv6 } from './entries.ts';
 import { datagramLengthMax, frameLength } from './frame.ts';
-import { entriesOverhead } from './message.ts';
+import { entryLengthIpv6 } from './messages/entries.ts';
+import { entriesOverhead } from './messages/table.ts';
 
 /** Times in milliseconds. */
 export interface SyncTuning {

@@ -5,7 +5,7 @@ import { Mailbox, mailboxes } from '../../src/engine/xdp/mailbox.ts';
 import { runSlotsMax } from '../../src/engine/xdp/sweep.ts';
 import { TableSpan } from '../../src/engine/xdp/table-span.ts';
 import type { Clock } from '../../src/lib/clock.ts';
-import { RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import { RecordFlag, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
 
 /** What is done with all entries at once: how many there were, and how long it took. */
 export interface BulkFigures {
@@ -49,7 +49,7 @@ export async function importCopies(object: BpfObject, clock: Clock, records: num
       const count = Math.min(page.length / recordWords, records - done);
       for (let i = 0; i < count; i += 1) writeCopy(page, i, example, done + i);
       done += count;
-      const outcome = await call(() => port.importBatch(page.subarray(0, count * recordWords)));
+      const outcome = await call(() => port.applyBatch(page.subarray(0, count * recordWords)));
       for (const [name, value] of Object.entries(outcome)) sum[name] = (sum[name] ?? 0) + value;
     }
     return { records, outcome: sum };
@@ -90,9 +90,9 @@ async function timed(
 function writeCopy(page: Int32Array, at: number, example: Int32Array, number: number): void {
   const from = at * recordWords;
   page.set(example, from);
-  page[from] = page[from]! & ~(1 << 25);
+  page[from + RecordOffset.head] = page[from + RecordOffset.head]! & ~RecordFlag.local;
   page[from + RecordOffset.ports] = ((1024 + (number & 0x3fff)) << 16) | (example[RecordOffset.ports]! & 0xffff);
-  const ipv6 = ((example[0]! >>> 24) & 1) === 1;
+  const ipv6 = (example[RecordOffset.head]! & RecordFlag.ipv6) !== 0;
   const word = from + RecordOffset.clientAddress + (ipv6 ? 3 : 0);
   page[word] = (page[word]! & ~0xffff) | (number >>> 14);
 }

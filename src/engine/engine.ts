@@ -111,7 +111,7 @@ export interface EngineCounters {
   readonly eventOverruns: number;
 }
 
-export interface ImportOutcome {
+export interface ApplyOutcome {
   readonly applied: number;
   /** Records about connections that this director forwards itself. */
   readonly refusedLocal: number;
@@ -146,7 +146,7 @@ export interface ConnectionPort {
    */
   expectRecords(forMs: number): void;
   /** Applies records learnt from a peer. */
-  importBatch(batch: Int32Array): Promise<ImportOutcome>;
+  applyBatch(batch: Int32Array): Promise<ApplyOutcome>;
 }
 
 /** A forwarding engine. One contract suite holds for all of them. */

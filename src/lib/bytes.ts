@@ -29,3 +29,13 @@ export function writeU32(bytes: Uint8Array, offset: number, value: number): void
   bytes[offset + 2] = value >>> 8;
   bytes[offset + 3] = value;
 }
+
+/** Above 2^53 the value is not exact: callers check `Number.isSafeInteger`. */
+export function readU64(bytes: Uint8Array, offset: number): number {
+  return readU32(bytes, offset) * 0x1_0000_0000 + readU32(bytes, offset + 4);
+}
+
+export function writeU64(bytes: Uint8Array, offset: number, value: number): void {
+  writeU32(bytes, offset, Math.floor(value / 0x1_0000_0000));
+  writeU32(bytes, offset + 4, value);
+}

@@ -1,40 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, type IpAddress, ipAddressBytes, ipAddressFromBytes } from '../lib/ip-address.ts';
 import type { ConnectionEntry } from './connection.ts';
+import { ConnectionEvent, RecordOffset, recordHeadFields, recordWords } from './record-layout.ts';
 import { tcpStateNames } from './tcp-state.ts';
 import { type ForwardingMethod, protocolNumbers, type TransportProtocol } from './virtual-service.ts';
 
-/**
- * Connection entries packed into one Int32Array, `recordWords` words each: the form in which they cross threads and
- * engines without an object per entry. A record is
- *
- *     word  0      bits 0..7 event, 8..15 protocol number, 16..23 state, 24 IPv6, 25 local, 26..27 forwarding method,
- *                  28 template
- *     word  1      client port << 16 | virtual port
- *     word  2      real server port
- *     word  3      milliseconds since the connection's last packet
- *     word  4      timeout of its state in milliseconds
- *     words 5..8   client address, words 9..12 virtual address, words 13..16 real server address
- *
- * A connection template stands for a client prefix: its client address is the prefix, its client port 0.
- * An address is four big-endian words; IPv4 uses the first and leaves the others zero.
- */
-export const recordWords = 17;
+export { ConnectionEvent, RecordOffset, recordWords };
 
-/** What happened to a connection. `refresh` is an upsert that only says: still alive. */
-export const ConnectionEvent = { upsert: 1, refresh: 2, remove: 3 } as const;
-export type ConnectionEvent = (typeof ConnectionEvent)[keyof typeof ConnectionEvent];
-
-export const RecordOffset = {
-  head: 0,
-  ports: 1,
-  realPort: 2,
-  idleMs: 3,
-  timeoutMs: 4,
-  clientAddress: 5,
-  virtualAddress: 9,
-  realAddress: 13,
-} as const;
+// Connection entries packed into one Int32Array, `recordWords` words each: the form in which they cross threads and
+// engines without an object per entry. A record is
+//
+//     word  0      head: event, protocol number, state, IPv6, local, forwarding method, template
+//     word  1      client port << 16 | virtual port
+//     word  2      real server port
+//     word  3      milliseconds since the connection's last packet
+//     word  4      timeout of its state in milliseconds
+//     words 5..8   client address, words 9..12 virtual address, words 13..16 real server address
+//
+// A connection template stands for a client prefix: its client address is the prefix, its client port 0.
+// An address is four big-endian words; IPv4 uses the first and leaves the others zero.
+//
+// The head is taken apart and put together here and nowhere else.
 
 /** The forwarding method in two bits. */
 export const forwardingMethods = [
@@ -55,44 +41,116 @@ export interface RecordHead {
   readonly template?: boolean;
 }
 
+const {
+  event: eventField,
+  protocol: protocolField,
+  state: stateField,
+  forwardingMethod: methodField,
+} = recordHeadFields;
+
+// Plain numbers, which V8 compiles into the code of every packet.
+const eventMask = maskOf(eventField.bits);
+const protocolShift: number = protocolField.shift;
+const protocolMask = maskOf(protocolField.bits);
+const stateShift: number = stateField.shift;
+const stateMask = maskOf(stateField.bits);
+const methodShift: number = methodField.shift;
+const methodMask = maskOf(methodField.bits);
+const usedBits = Math.max(...Object.values(recordHeadFields).map(({ shift, bits }) => shift + bits));
+
+/** Bits of a head that stand alone. */
+export const RecordFlag = {
+  ipv6: 1 << recordHeadFields.ipv6.shift,
+  /** The director that packed the record forwards the connection. */
+  local: 1 << recordHeadFields.local.shift,
+  /** A connection template (persistence). */
+  template: 1 << recordHeadFields.template.shift,
+} as const;
+
+/** Together with the ports and the addresses of client and service these bits identify an entry. */
+const keyMask = (protocolMask << protocolShift) | RecordFlag.ipv6 | RecordFlag.template;
+
+/** A head from its parts. `flags`: of `RecordFlag`; `method`: index into `forwardingMethods`. */
+export function headWord(
+  event: ConnectionEvent,
+  protocol: number,
+  state: number,
+  method: number,
+  flags: number,
+): number {
+  return event | (protocol << protocolShift) | (state << stateShift) | (method << methodShift) | flags;
+}
+
+export function eventOf(head: number): ConnectionEvent {
+  return (head & eventMask) as ConnectionEvent;
+}
+
+/** The IANA protocol number. */
+export function protocolOf(head: number): number {
+  return (head >>> protocolShift) & protocolMask;
+}
+
+/** A `TcpState`, 0 for UDP and templates. */
+export function stateOf(head: number): number {
+  return (head >>> stateShift) & stateMask;
+}
+
+/** Index into `forwardingMethods`. */
+export function methodOf(head: number): number {
+  return (head >>> methodShift) & methodMask;
+}
+
+/** The part of a head that belongs to the entry's key: protocol, family, and whether it is a template. */
+export function headKeyOf(head: number): number {
+  return head & keyMask;
+}
+
+export function withEvent(head: number, event: ConnectionEvent): number {
+  return (head & ~eventMask) | event;
+}
+
+export function withState(head: number, state: number): number {
+  return (head & ~(stateMask << stateShift)) | (state << stateShift);
+}
+
 export function packHead(head: RecordHead): number {
-  return (
-    head.event |
-    (head.protocol << 8) |
-    (head.state << 16) |
-    ((head.family === 'ipv6' ? 1 : 0) << 24) |
-    ((head.local ? 1 : 0) << 25) |
-    (head.forwardingMethod << 26) |
-    ((head.template === true ? 1 : 0) << 28)
-  );
+  const { event, protocol, state, forwardingMethod } = head;
+  const flags =
+    (head.family === 'ipv6' ? RecordFlag.ipv6 : 0) |
+    (head.local ? RecordFlag.local : 0) |
+    (head.template === true ? RecordFlag.template : 0);
+  return headWord(event, protocol, state, forwardingMethod, flags);
 }
 
 /** The inverse of `packHead`. The caller has validated the word: see `isValidHead`. */
 export function unpackHead(word: number): RecordHead {
   return {
-    event: (word & 0xff) as ConnectionEvent,
-    protocol: (word >>> 8) & 0xff,
-    state: (word >>> 16) & 0xff,
-    family: ((word >>> 24) & 1) === 1 ? 'ipv6' : 'ipv4',
-    local: ((word >>> 25) & 1) === 1,
-    forwardingMethod: (word >>> 26) & 3,
-    template: ((word >>> 28) & 1) === 1,
+    event: eventOf(word),
+    protocol: protocolOf(word),
+    state: stateOf(word),
+    family: (word & RecordFlag.ipv6) !== 0 ? 'ipv6' : 'ipv4',
+    local: (word & RecordFlag.local) !== 0,
+    forwardingMethod: methodOf(word),
+    template: (word & RecordFlag.template) !== 0,
   };
 }
 
 /** Whether a head that came from outside holds only values that exist. */
 export function isValidHead(word: number): boolean {
-  const event = word & 0xff;
-  const protocol = (word >>> 8) & 0xff;
-  const state = (word >>> 16) & 0xff;
+  const event = eventOf(word);
+  const protocol = protocolOf(word);
   return (
     event >= ConnectionEvent.upsert &&
     event <= ConnectionEvent.remove &&
     (protocol === protocolNumbers.tcp || protocol === protocolNumbers.udp) &&
-    state < tcpStateNames.length &&
-    ((word >>> 26) & 3) < forwardingMethods.length &&
-    word >>> 29 === 0
+    stateOf(word) < tcpStateNames.length &&
+    methodOf(word) < forwardingMethods.length &&
+    word >>> usedBits === 0
   );
+}
+
+function maskOf(bits: number): number {
+  return (1 << bits) - 1;
 }
 
 /** Writes an address into four words of a record. */

@@ -65,7 +65,7 @@ export async function takeOverTable(former: BpfObject, engine: Engine): Promise<
   let applied = 0;
   for (let cursor: number | undefined = 0; cursor !== undefined; ) {
     const page = mailbox.exportRecords(cursor, slotsPerRun, recordsPerRun);
-    const outcome = await engine.importBatch(page.records.slice());
+    const outcome = await engine.applyBatch(page.records.slice());
     applied += outcome.applied;
     cursor = page.next;
     // Checks, advertisement of others' news and requests have their turn.

@@ -123,7 +123,7 @@ export function datagramContract(name: string, make: MakeEngine): void {
       const entry = `UDP ${flow.source}:4000 > ${out.source}:8080 local 300`;
       assert.deepEqual([await scene.table(), await scene.events()], [[entry], [`upsert ${entry}`]]);
       const backup = await Scene.open(make, { ...network.options, protocol: 'udp', lease: 'none' });
-      await backup.engine.importBatch(await scene.tableWords());
+      await backup.engine.applyBatch(await scene.tableWords());
       assert.deepEqual(await backup.table(), [entry.replace('local', 'learnt')]);
       await scene.engine.advance(299_000);
       assert.deepEqual(await sendAll(scene, 'clients', [udpFrame(flow)]), [forth]);

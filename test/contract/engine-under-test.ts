@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { EngineConfiguration, EngineCounters, ExportPage, ImportOutcome } from '../../src/engine/engine.ts';
+import type { ApplyOutcome, EngineConfiguration, EngineCounters, ExportPage } from '../../src/engine/engine.ts';
 import { type IpAddress, ipAddressBytes } from '../../src/lib/ip-address.ts';
 
 export interface FrameOut {
@@ -40,7 +40,7 @@ export interface EngineUnderTest {
   counters(): Promise<EngineCounters>;
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage>;
   expectRecords(forMs: number): void;
-  importBatch(batch: Int32Array): Promise<ImportOutcome>;
+  applyBatch(batch: Int32Array): Promise<ApplyOutcome>;
   /** Connection events since the last call. */
   takeEvents(): Promise<Int32Array[]>;
   /** Time jumps by `ms` between the engine's reading of a frame and its sending: a frozen process. */

@@ -143,7 +143,7 @@ export function loadContract(name: string, make: MakeEngine): void {
     assert.equal(await templates(scene), 1);
     const events = await scene.engine.takeEvents();
     const peer = await Scene.open(make, { service, lease: 'none' });
-    for (const batch of events) await peer.engine.importBatch(batch);
+    for (const batch of events) await peer.engine.applyBatch(batch);
     assert.equal(await templates(peer), 1);
     peer.engine.setLease(3, 60_000);
     await peer.engine.advance(10);

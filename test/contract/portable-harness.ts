@@ -116,7 +116,7 @@ export const makePortableEngine: MakeEngine = (limits) => {
     counters: async () => engine.counters(),
     exportPage: async (cursor, recordsMax) => engine.exportPage(cursor, recordsMax),
     expectRecords: (forMs) => engine.expectRecords(forMs),
-    importBatch: async (batch) => engine.importBatch(batch),
+    applyBatch: async (batch) => engine.applyBatch(batch),
     takeEvents: async () => {
       engine.flushEvents();
       return events.splice(0);

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConnectionEvent, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import {
+  ConnectionEvent,
+  withEvent as headWithEvent,
+  RecordOffset,
+  recordWords,
+} from '../../src/model/connection-batch.ts';
 import type { MakeEngine } from './engine-under-test.ts';
 import { configurationOf, Scene, slot } from './scene.ts';
 
@@ -15,7 +20,7 @@ const outcome = (fields: object): object => ({
 
 function withEvent(batch: Int32Array, event: ConnectionEvent): Int32Array {
   const copy = Int32Array.from(batch);
-  for (let at = 0; at < copy.length; at += recordWords) copy[at] = (copy[at]! & ~0xff) | event;
+  for (let at = 0; at < copy.length; at += recordWords) copy[at] = headWithEvent(copy[at]!, event);
   return copy;
 }
 
@@ -58,7 +63,7 @@ export function replicationContract(name: string, make: MakeEngine): void {
     const batch = (await active.engine.takeEvents())[0]!;
     const backup = await Scene.open(make, { lease: 'none' });
     await backup.engine.advance(5000);
-    assert.deepEqual(await backup.engine.importBatch(batch), outcome({ applied: 1 }));
+    assert.deepEqual(await backup.engine.applyBatch(batch), outcome({ applied: 1 }));
     assert.deepEqual(await backup.table(), ['ESTABLISHED 198.51.100.7:40000 > 10.0.0.2:8080 learnt 900']);
     assert.deepEqual(await backup.client({ flags: 'A' }), []);
     backup.engine.setLease(slot, 60_000);
@@ -75,7 +80,7 @@ export function replicationContract(name: string, make: MakeEngine): void {
     const active = await Scene.open(make);
     await active.handshake();
     const backup = await Scene.open(make, { lease: 'fresh' });
-    await backup.engine.importBatch(await active.tableWords());
+    await backup.engine.applyBatch(await active.tableWords());
     assert.equal((await backup.server({ flags: 'A' })).length, 1);
     assert.deepEqual(await backup.events(), ['upsert ESTABLISHED 198.51.100.7:40000 > 10.0.0.1:8080 local 900']);
   });
@@ -84,36 +89,36 @@ export function replicationContract(name: string, make: MakeEngine): void {
     const active = await Scene.open(make, { servers: ['10.0.0.1', '10.0.0.2', '10.0.0.3'] });
     for (let port = 1; port <= 3; port += 1) await active.handshake({ sourcePort: port });
     const batch = await active.tableWords();
-    assert.deepEqual(await active.engine.importBatch(batch), outcome({ refusedLocal: 3 }));
+    assert.deepEqual(await active.engine.applyBatch(batch), outcome({ refusedLocal: 3 }));
     assert.deepEqual(
-      await active.engine.importBatch(withEvent(batch, ConnectionEvent.remove)),
+      await active.engine.applyBatch(withEvent(batch, ConnectionEvent.remove)),
       outcome({ refusedLocal: 3 }),
     );
     const smaller = await Scene.open(make, { lease: 'none', limits: { establishedMax: 1 } });
     assert.deepEqual(
-      await smaller.engine.importBatch(batch),
+      await smaller.engine.applyBatch(batch),
       outcome({ applied: 1, refusedFull: 1, refusedUnknown: 1 }),
     );
     await smaller.engine.configure({ ...configurationOf(), services: [] });
-    assert.deepEqual(await smaller.engine.importBatch(batch), outcome({ refusedUnknown: 3 }));
+    assert.deepEqual(await smaller.engine.applyBatch(batch), outcome({ refusedUnknown: 3 }));
     const nonsense = Int32Array.from(batch);
     for (let at = 0; at < nonsense.length; at += recordWords) nonsense[at + RecordOffset.head] = -1;
-    assert.deepEqual(await smaller.engine.importBatch(nonsense), outcome({ refusedUnknown: 3 }));
+    assert.deepEqual(await smaller.engine.applyBatch(nonsense), outcome({ refusedUnknown: 3 }));
   });
 
   test(`${name}: a director that has lost its lease believes its peer`, async () => {
     const old = await Scene.open(make);
     await old.handshake();
     const fresh = await Scene.open(make);
-    await fresh.engine.importBatch(await old.tableWords());
+    await fresh.engine.applyBatch(await old.tableWords());
     await fresh.client({ flags: 'FA' });
     const [batch] = await fresh.engine.takeEvents();
     old.engine.setLease(slot, 0);
     await old.engine.advance(10);
-    assert.deepEqual(await old.engine.importBatch(batch!), outcome({ applied: 1 }));
+    assert.deepEqual(await old.engine.applyBatch(batch!), outcome({ applied: 1 }));
     assert.deepEqual(await old.table(), ['CLOSE_WAIT 198.51.100.7:40000 > 10.0.0.1:8080 learnt 60']);
     await old.events();
-    assert.deepEqual(await old.engine.importBatch(withEvent(batch!, ConnectionEvent.remove)), outcome({ applied: 1 }));
+    assert.deepEqual(await old.engine.applyBatch(withEvent(batch!, ConnectionEvent.remove)), outcome({ applied: 1 }));
     assert.deepEqual(await old.table(), []);
     assert.deepEqual(await old.events(), [], 'what was learnt is not published');
   });
@@ -152,7 +157,7 @@ export function replicationContract(name: string, make: MakeEngine): void {
     await active.handshake();
     await active.engine.advance(400_000);
     const backup = await Scene.open(make, { lease: 'none' });
-    await backup.engine.importBatch(await active.tableWords());
+    await backup.engine.applyBatch(await active.tableWords());
     await backup.engine.advance(499_999);
     assert.equal((await backup.table()).length, 1);
     await backup.engine.advance(1);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { DropReason, EngineConfiguration, EngineCounters } from '../../src/engine/engine.ts';
 import type { Family, IpAddress } from '../../src/lib/ip-address.ts';
-import { describeRecord, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import { describeRecord, eventOf, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
 import type { Selector } from '../../src/model/selector.ts';
 import { defaultTimeouts } from '../../src/model/timeouts.ts';
 import type { ForwardingMethod, RealServer, VirtualService } from '../../src/model/virtual-service.ts';
@@ -150,7 +150,7 @@ export function describe(frames: readonly FrameOut[]): string[] {
 export function describeBatch(batch: Int32Array, withEvent = false): string[] {
   return Array.from({ length: batch.length / recordWords }, (_, index) => {
     const entry = describeRecord(batch, index);
-    const event = ['', 'upsert ', 'refresh ', 'remove '][batch[index * recordWords + RecordOffset.head]! & 0xff]!;
+    const event = ['', 'upsert ', 'refresh ', 'remove '][eventOf(batch[index * recordWords + RecordOffset.head]!)]!;
     const owner = entry.local ? 'local' : 'learnt';
     const left = Math.round(entry.expiresInMs / 1000);
     const client = `${entry.clientAddress}:${entry.clientPort}`;

@@ -281,7 +281,7 @@ export class XdpUnderTest implements EngineUnderTest {
   exportPage: EngineUnderTest['exportPage'] = (cursor, recordsMax) => this.#port.exportPage(cursor, recordsMax);
 
   expectRecords: EngineUnderTest['expectRecords'] = (forMs) => this.#port.expectRecords(forMs);
-  importBatch: EngineUnderTest['importBatch'] = (batch) => this.#port.importBatch(batch);
+  applyBatch: EngineUnderTest['applyBatch'] = (batch) => this.#port.applyBatch(batch);
 
   async takeEvents(): Promise<Int32Array[]> {
     this.#port.drain();

@@ -249,7 +249,7 @@ async function take(
       engine.idle(0);
       break;
     case 'import':
-      imported = await engine.importBatch(recordsOf(step.records, plan));
+      imported = await engine.applyBatch(recordsOf(step.records, plan));
       break;
     case 'reachable':
       engine.setReachability(

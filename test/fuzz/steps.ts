@@ -87,7 +87,7 @@ function writeRecord(words: Int32Array, at: number, plan: RecordPlan, configurat
 
 /** The prefix of 24, in IPv6 of 64 bits: one of those that services have. */
 function maskAddress(words: Int32Array, at: number, family: 'ipv4' | 'ipv6'): void {
-  if (family === 'ipv4') words[at]! &= ~0xff;
+  if (family === 'ipv4') words[at]! &= 0xffff_ff00;
   else words.fill(0, at + 2, at + 4);
 }
 

@@ -2,7 +2,15 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { XdpConnectionPort } from '../../src/engine/xdp/connection-port.ts';
 import { mailboxes } from '../../src/engine/xdp/mailbox.ts';
-import { ConnectionEvent, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import {
+  ConnectionEvent,
+  protocolOf,
+  RecordOffset,
+  recordWords,
+  stateOf,
+  withEvent,
+  withState,
+} from '../../src/model/connection-batch.ts';
 import { openBpfObject } from '../../src/platform/linux/bpf/object.ts';
 import { openRingReader } from '../../src/platform/linux/bpf/ring-reader.ts';
 import { type TableWorkerReport, type TableWorkerTask, tableFrames } from './xdp-table-scene.ts';
@@ -56,7 +64,7 @@ async function speakForPeer(): Promise<number> {
     for (let cursor: number | undefined = 0; cursor !== undefined; ) {
       const { batch, next }: Awaited<ReturnType<typeof port.exportPage>> = await port.exportPage(cursor, 40);
       for (let at = 0; at < batch.length; at += recordWords) alter(batch, at);
-      await port.importBatch(batch);
+      await port.applyBatch(batch);
       count += batch.length / recordWords;
       cursor = next;
     }
@@ -66,10 +74,10 @@ async function speakForPeer(): Promise<number> {
 
 function alter(batch: Int32Array, at: number): void {
   const head = batch[at]!;
-  const isTcp = ((head >>> 8) & 0xff) === 6;
+  const isTcp = protocolOf(head) === 6;
   const event = random(4) === 0 ? ConnectionEvent.remove : ConnectionEvent.upsert;
-  const to = isTcp && random(2) === 0 ? [1, 3, 4, 5][random(4)]! : (head >>> 16) & 0xff;
-  batch[at] = (head & 0x1f00ff00) | event | (to << 16);
+  const to = isTcp && random(2) === 0 ? [1, 3, 4, 5][random(4)]! : stateOf(head);
+  batch[at] = withState(withEvent(head, event), to);
   if (random(3) === 0)
     batch[at + RecordOffset.ports] = (40_000 + random(6)) * 65_536 + (batch[at + RecordOffset.ports]! & 0xffff);
   if (random(4) === 0) batch[at + RecordOffset.realAddress] = batch[at + RecordOffset.realAddress]! ^ random(3);

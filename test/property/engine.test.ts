@@ -145,7 +145,7 @@ test('random records are applied or refused, and the table stays whole', async (
     fc.asyncProperty(words, fc.nat(50), async (changes, cut) => {
       const batch = Int32Array.from(good);
       for (const { at, value } of changes) batch[at] = value;
-      const outcome = await scene.engine.importBatch(cut < 3 ? batch.subarray(0, recordWords - 1 - cut) : batch);
+      const outcome = await scene.engine.applyBatch(cut < 3 ? batch.subarray(0, recordWords - 1 - cut) : batch);
       const total = outcome.applied + outcome.refusedFull + outcome.refusedLocal + outcome.refusedUnknown;
       assert.equal(total, cut < 3 ? 0 : 1);
     }),

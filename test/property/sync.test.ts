@@ -5,9 +5,10 @@ import fc from 'fast-check';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { packHead, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
 import { rejectionReasons } from '../../sync/counters.ts';
-import { emitEntries, isValidRecord, measureEntries } from '../../sync/entries.ts';
-import { DatagramType, emitFrame, frameLength, parseFrame } from '../../sync/frame.ts';
-import { emitMessage, type Message, parseMessage } from '../../sync/message.ts';
+import { emitFrame, frameLength, parseFrame } from '../../sync/frame.ts';
+import { emitMessage, parseMessage } from '../../sync/messages/body.ts';
+import { emitEntries, isValidRecord, measureEntries } from '../../sync/messages/entries.ts';
+import { DatagramType, type Message } from '../../sync/messages/table.ts';
 import { SyncSession } from '../../sync/session.ts';
 import { defaultSyncTuning } from '../../sync/tuning.ts';
 

@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ConnectionPort, ExportPage, ImportOutcome } from '../../src/engine/engine.ts';
+import type { ApplyOutcome, ConnectionPort, ExportPage } from '../../src/engine/engine.ts';
 import { Leases } from '../../src/engine/portable/leases.ts';
-import { ConnectionEvent, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import {
+  ConnectionEvent,
+  eventOf,
+  headKeyOf,
+  RecordFlag,
+  RecordOffset,
+  recordWords,
+  stateOf as stateOfHead,
+  withEvent,
+  withState,
+} from '../../src/model/connection-batch.ts';
 import { TcpState } from '../../src/model/tcp-state.ts';
 import { engineLifeSlot } from '../../src/processes/engine/watch.ts';
 import type { SimulatedHost } from '../support/simulated-segment.ts';
@@ -44,7 +54,6 @@ export interface EngineTimes {
   readonly graceMs: number;
 }
 
-const localBit = 1 << 25;
 const sweepPeriodMs = 250;
 const lifePeriodMs = 50;
 const lifeMs = 500;
@@ -110,11 +119,11 @@ export class SimulatedEngine implements ConnectionPort {
     this.#leases.recordsExpectedUntilMs = this.#host.nowMs() + forMs;
   }
 
-  importBatch(batch: Int32Array): Promise<ImportOutcome> {
+  applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
     return this.#call(() => {
       const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
       for (let at = 0; at < batch.length; at += recordWords) {
-        outcome[this.#import(batch.slice(at, at + recordWords))] += 1;
+        outcome[this.#apply(batch.slice(at, at + recordWords))] += 1;
       }
       return outcome;
     });
@@ -171,11 +180,11 @@ export class SimulatedEngine implements ConnectionPort {
     return 'forwarded';
   }
 
-  #import(record: Int32Array): keyof ImportOutcome {
+  #apply(record: Int32Array): keyof ApplyOutcome {
     const key = keyOf(record);
     const existing = this.#entries.get(key);
     if (existing !== undefined && this.#held(existing)) return 'refusedLocal';
-    if ((record[0]! & 0xff) === ConnectionEvent.remove) this.#entries.delete(key);
+    if (eventOf(record[0]!) === ConnectionEvent.remove) this.#entries.delete(key);
     else {
       const idleMs = record[RecordOffset.idleMs]!;
       this.#entries.set(key, {
@@ -231,7 +240,8 @@ export class SimulatedEngine implements ConnectionPort {
 
   #present(entry: Entry, event: ConnectionEvent): Int32Array {
     const record = entry.record.slice();
-    record[0] = (record[0]! & ~(0xff | localBit)) | event | (entry.local ? localBit : 0);
+    const head = withEvent(record[0]!, event);
+    record[0] = entry.local ? head | RecordFlag.local : head & ~RecordFlag.local;
     record[RecordOffset.idleMs] = Math.round(this.#host.nowMs() - entry.lastSeenMs);
     return record;
   }
@@ -263,14 +273,14 @@ export class SimulatedEngine implements ConnectionPort {
 }
 
 export function keyOf(record: Int32Array): string {
-  return `${record[0]! & 0x0100ff00} ${record[1]} ${record[5]} ${record[6]} ${record[7]} ${record[8]}`;
+  return `${headKeyOf(record[0]!)} ${record[1]} ${record[5]} ${record[6]} ${record[7]} ${record[8]}`;
 }
 
 function stateOf(record: Int32Array): number {
-  return (record[0]! >>> 16) & 0xff;
+  return stateOfHead(record[0]!);
 }
 
 function setState(record: Int32Array, state: number, timeoutMs: number): void {
-  record[0] = (record[0]! & ~0xff0000) | (state << 16);
+  record[0] = withState(record[0]!, state);
   record[RecordOffset.timeoutMs] = timeoutMs;
 }

@@ -21,10 +21,10 @@ const slowSnapshots: Mutation = {
   connections: (inner) => ({
     onEvents: (listener) => inner.onEvents(listener),
     expectRecords: (forMs) => inner.expectRecords(forMs),
-    importBatch: (batch) => inner.importBatch(batch),
+    applyBatch: (batch) => inner.applyBatch(batch),
     exportPage: async (cursor, recordsMax) => {
       // Each turn takes the table's own latency.
-      for (let turn = 0; turn < 2500; turn += 1) await inner.importBatch(new Int32Array(0));
+      for (let turn = 0; turn < 2500; turn += 1) await inner.applyBatch(new Int32Array(0));
       return inner.exportPage(cursor, recordsMax);
     },
   }),
@@ -66,9 +66,9 @@ export const mutants: readonly Mutant[] = [
           onEvents: (listener) => inner.onEvents(listener),
           exportPage: (cursor, recordsMax) => inner.exportPage(cursor, recordsMax),
           expectRecords: (forMs) => inner.expectRecords(forMs),
-          importBatch: (batch) => {
+          applyBatch: (batch) => {
             count += 1;
-            return inner.importBatch(keepRecords(batch, (index) => (index + count) % 3 > 0));
+            return inner.applyBatch(keepRecords(batch, (index) => (index + count) % 3 > 0));
           },
         };
       },
@@ -82,7 +82,7 @@ export const mutants: readonly Mutant[] = [
         onEvents: (listener) => inner.onEvents(listener),
         exportPage: (cursor, recordsMax) => inner.exportPage(cursor, recordsMax),
         expectRecords: (forMs) => inner.expectRecords(forMs),
-        importBatch: () => inner.importBatch(new Int32Array(0)),
+        applyBatch: () => inner.applyBatch(new Int32Array(0)),
       }),
     },
   },

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ConnectionPort, ExportPage, ImportOutcome } from '../../src/engine/engine.ts';
+import type { ApplyOutcome, ConnectionPort, ExportPage } from '../../src/engine/engine.ts';
 import type { Clock } from '../../src/lib/clock.ts';
-import { ConnectionEvent, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import {
+  ConnectionEvent,
+  eventOf,
+  headKeyOf,
+  RecordFlag,
+  RecordOffset,
+  recordWords,
+  stateOf,
+  withEvent,
+} from '../../src/model/connection-batch.ts';
 
 interface Entry {
   readonly record: Int32Array;
@@ -10,8 +19,6 @@ interface Entry {
   readonly slot: number;
   lastPacketMs: number;
 }
-
-const localBit = 1 << 25;
 
 /**
  * A connection table as sync sees it: the semantics of ConnectionPort on a Map. Calls take `latencyMs`; a page shows
@@ -24,7 +31,7 @@ export class FakeConnectionPort implements ConnectionPort {
   #listener: (batch: Int32Array) => void = () => {};
   #pending: Int32Array[] = [];
   #nextSlot = 0;
-  importedRecords = 0;
+  appliedRecords = 0;
   /** While true, writes wait. */
   stalled = false;
   #stalledWrites: (() => void)[] = [];
@@ -59,8 +66,8 @@ export class FakeConnectionPort implements ConnectionPort {
     this.expectations.push(forMs);
   }
 
-  importBatch(batch: Int32Array): Promise<ImportOutcome> {
-    const write = (): ImportOutcome => this.#import(batch);
+  applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
+    const write = (): ApplyOutcome => this.#apply(batch);
     if (!this.stalled) return this.#later(write);
     return new Promise((resolve) => this.#stalledWrites.push(() => resolve(write())));
   }
@@ -74,7 +81,7 @@ export class FakeConnectionPort implements ConnectionPort {
   touch(record: Int32Array, event: ConnectionEvent = ConnectionEvent.upsert): void {
     const lastPacketMs = this.#clock.nowMs();
     const local = record.slice();
-    local[0] = local[0]! | localBit;
+    local[0] = local[0]! | RecordFlag.local;
     this.#put({ record: local, local: true, lastPacketMs });
     this.#emit(local, event);
   }
@@ -92,7 +99,7 @@ export class FakeConnectionPort implements ConnectionPort {
   /** Puts an entry into the table without an event, as if it had been there from the start. */
   seed(record: Int32Array, local: boolean): void {
     const copy = record.slice();
-    copy[0] = local ? copy[0]! | localBit : copy[0]! & ~localBit;
+    copy[0] = local ? copy[0]! | RecordFlag.local : copy[0]! & ~RecordFlag.local;
     this.#put({ record: copy, local, lastPacketMs: this.#clock.nowMs() });
   }
 
@@ -124,24 +131,24 @@ export class FakeConnectionPort implements ConnectionPort {
     return [...this.#entries.values()].filter(({ local }) => local).map(({ record }) => record);
   }
 
-  #import(batch: Int32Array): ImportOutcome {
+  #apply(batch: Int32Array): ApplyOutcome {
     const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
     for (let at = 0; at < batch.length; at += recordWords) {
       const record = batch.slice(at, at + recordWords);
       const key = keyOf(record);
       const existing = this.#entries.get(key);
-      this.importedRecords += 1;
+      this.appliedRecords += 1;
       if (existing?.local) {
         outcome.refusedLocal += 1;
         continue;
       }
       outcome.applied += 1;
-      if ((record[0]! & 0xff) === ConnectionEvent.remove) {
+      if (eventOf(record[0]!) === ConnectionEvent.remove) {
         this.#entries.delete(key);
         continue;
       }
       const lastPacketMs = this.#clock.nowMs() - record[RecordOffset.idleMs]!;
-      record[0] = record[0]! & ~localBit;
+      record[0] = record[0]! & ~RecordFlag.local;
       this.#put({ record, local: false, lastPacketMs });
     }
     return outcome;
@@ -166,7 +173,7 @@ export class FakeConnectionPort implements ConnectionPort {
   /** Events leave up to 1 ms after the first of them. */
   #emit(record: Int32Array, event: ConnectionEvent): void {
     const copy = record.slice();
-    copy[0] = (copy[0]! & ~0xff) | event;
+    copy[0] = withEvent(copy[0]!, event);
     this.#pending.push(copy);
     if (this.#pending.length > 1) return;
     this.#clock.callAt(this.#clock.nowMs() + 1, () => {
@@ -189,9 +196,9 @@ export class FakeConnectionPort implements ConnectionPort {
 }
 
 function keyOf(record: Int32Array): string {
-  return `${record[0]! & 0x0100ff00} ${record[1]} ${record.subarray(5, 13).join(' ')}`;
+  return `${headKeyOf(record[0]!)} ${record[1]} ${record.subarray(5, 13).join(' ')}`;
 }
 
 function describe(record: Int32Array): string {
-  return `${keyOf(record)} state ${(record[0]! >>> 16) & 0xff} to ${record.subarray(13).join(' ')}:${record[2]}`;
+  return `${keyOf(record)} state ${stateOf(record[0]!)} to ${record.subarray(13).join(' ')}:${record[2]}`;
 }

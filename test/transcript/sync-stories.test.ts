@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
-import { DatagramType, parseFrame } from '../../sync/frame.ts';
-import { parseMessage } from '../../sync/message.ts';
+import { parseFrame } from '../../sync/frame.ts';
+import { parseMessage } from '../../sync/messages/body.ts';
+import { DatagramType } from '../../sync/messages/table.ts';
 import type { SyncTuning } from '../../sync/tuning.ts';
 import { connectionRecord, type SimulatedDirector, SyncSimulation } from '../support/sync-simulation.ts';
 import { assertTranscript } from '../support/transcript.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { fingerprintServices } from '../../../sync/fingerprint.ts';
-import type { GateState } from '../../../sync/message.ts';
+import type { GateState } from '../../../sync/gate.ts';
 import type { Identity } from '../../../sync/publisher.ts';
 import { SyncSession } from '../../../sync/session.ts';
 import { defaultSyncTuning, type SyncTuning } from '../../../sync/tuning.ts';
@@ -10,7 +10,7 @@ import type { IpAddress } from '../../lib/ip-address.ts';
 import type { Log } from '../../lib/log.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
 import type { SyncTransport } from '../ports.ts';
-import { ImportQueue } from './import.ts';
+import { ApplyQueue } from './apply-queue.ts';
 import { describeReplication, type ReplicationStatus } from './sync-status.ts';
 import { TableResend } from './table-resend.ts';
 
@@ -40,7 +40,7 @@ export interface Replication {
 }
 
 /** Records in front of the table before datagrams are refused (and asked for again later). */
-const importRecordsMax = 65_536;
+const applyRecordsMax = 65_536;
 /** After a page could not be read or a batch not be written. */
 const retryMs = 100;
 /** While a peer's connections are not all here, segments of none are not refused for this long, and that is said this often. */
@@ -51,7 +51,7 @@ const expectationPeriodMs = 10;
 
 /**
  * Joins a transport, a connection table and the protocol. Local events leave the moment the engine hands them over (it
- * collects them for at most 1 ms); what peers say is imported in order, one batch at a time, each as large as what has
+ * collects them for at most 1 ms); what peers say is applied in order, one batch at a time, each as large as what has
  * gathered meanwhile.
  */
 export function startReplication(options: ReplicationOptions): Replication {
@@ -61,11 +61,11 @@ export function startReplication(options: ReplicationOptions): Replication {
   const expectation = new Expectation(connections);
   const timer = new DeadlineTimer(clock, () => drive(() => session.advance(clock.nowMs())));
 
-  const imports = new ImportQueue({
+  const queue = new ApplyQueue({
     connections,
     clock,
     log,
-    recordsMax: importRecordsMax,
+    recordsMax: applyRecordsMax,
     retryMs,
     onApplied: (batches) => drive(() => session.applied(batches, clock.nowMs())),
   });
@@ -75,7 +75,7 @@ export function startReplication(options: ReplicationOptions): Replication {
     fingerprintServices(options.services),
     {
       send: (datagram) => transport.send(datagram),
-      apply: (batch) => imports.push(batch),
+      apply: (batch) => queue.push(batch),
       exportPage: (cursor, recordsMax) =>
         readPage(options, cursor, recordsMax, (page) => drive(() => session.exported(page, clock.nowMs()))),
       peerLost: () => connections.expectRecords(lostPeerMs),
@@ -109,14 +109,14 @@ export function startReplication(options: ReplicationOptions): Replication {
     get gate() {
       return session.gate;
     },
-    status: () => describeReplication(session.status(clock.nowMs()), imports.totals()),
+    status: () => describeReplication(session.status(clock.nowMs()), queue.totals()),
     reconfigure: (services) => drive(() => session.setFingerprint(fingerprintServices(services), clock.nowMs())),
     close: () => {
       if (closed) return;
       session.leave();
       closed = true;
       timer.stop();
-      imports.close();
+      queue.close();
       resend.close();
       transport.close();
     },

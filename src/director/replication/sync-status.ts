@@ -2,7 +2,7 @@
 import type { PeerStatus } from '../../../sync/peer.ts';
 import type { SessionStatus } from '../../../sync/surroundings.ts';
 import type { SyncPeerStatus, SyncStatus } from '../status.ts';
-import type { ImportTotals } from './import.ts';
+import type { ApplyTotals } from './apply-queue.ts';
 
 /** The read model of connection synchronisation; plain values that cross threads. */
 export interface ReplicationStatus extends SyncStatus {
@@ -13,9 +13,9 @@ export interface ReplicationStatus extends SyncStatus {
 }
 
 /** Flattens all counters into one record: `rejected.badMagic`, `import.refusedLocal`. */
-export function describeReplication(session: SessionStatus, imports: ImportTotals): ReplicationStatus {
+export function describeReplication(session: SessionStatus, applied: ApplyTotals): ReplicationStatus {
   const counters: Record<string, number> = { ...session.counters.traffic };
   for (const [reason, count] of Object.entries(session.counters.rejected)) counters[`rejected.${reason}`] = count;
-  for (const [name, count] of Object.entries(imports)) counters[`import.${name}`] = count;
+  for (const [name, count] of Object.entries(applied)) counters[`import.${name}`] = count;
   return { state: session.gate, peers: session.peers, lastSequence: session.lastSequence, counters };
 }

@@ -2,7 +2,7 @@
 import type { ConnectionPort } from '../../engine/engine.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
-import { ConnectionEvent, recordWords, unpackHead } from '../../model/connection-batch.ts';
+import { ConnectionEvent, RecordFlag, RecordOffset, recordWords, withEvent } from '../../model/connection-batch.ts';
 
 export interface TableResendOptions {
   readonly connections: ConnectionPort;
@@ -77,9 +77,10 @@ function localUpserts(batch: Int32Array): Int32Array {
   const chosen = new Int32Array(batch.length);
   let words = 0;
   for (let at = 0; at < batch.length; at += recordWords) {
-    if (!unpackHead(batch[at]!).local) continue;
+    const head = batch[at + RecordOffset.head]!;
+    if ((head & RecordFlag.local) === 0) continue;
     chosen.set(batch.subarray(at, at + recordWords), words);
-    chosen[words] = (chosen[words]! & ~0xff) | ConnectionEvent.upsert;
+    chosen[words + RecordOffset.head] = withEvent(head, ConnectionEvent.upsert);
     words += recordWords;
   }
   return chosen.slice(0, words);

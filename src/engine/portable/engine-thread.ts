@@ -2,7 +2,7 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { errorSentence } from '../../lib/error-sentence.ts';
 import { recordWords } from '../../model/connection-batch.ts';
-import type { EngineConfiguration, EngineCounters, ExportPage, ImportOutcome } from '../engine.ts';
+import type { ApplyOutcome, EngineConfiguration, EngineCounters, ExportPage } from '../engine.ts';
 import type { PortableEngine } from './portable-engine.ts';
 
 /** What the other threads ask. Each request is answered by a reply with the same id. */
@@ -10,7 +10,7 @@ export type EngineRequest =
   | { readonly id: number; readonly ask: 'configure'; readonly configuration: EngineConfiguration }
   | { readonly id: number; readonly ask: 'counters' }
   | { readonly id: number; readonly ask: 'export'; readonly cursor: number; readonly recordsMax: number }
-  | { readonly id: number; readonly ask: 'import'; readonly batch: Int32Array }
+  | { readonly id: number; readonly ask: 'apply'; readonly batch: Int32Array }
   | { readonly id: number; readonly ask: 'close' }
   /** Not answered: the port wants connection events. */
   | { readonly ask: 'events' }
@@ -21,7 +21,7 @@ export type EngineRequest =
   /** Not answered: nothing more comes by this port. */
   | { readonly ask: 'leave' };
 
-export type EngineAnswer = EngineCounters | ExportPage | ImportOutcome | undefined;
+export type EngineAnswer = EngineCounters | ExportPage | ApplyOutcome | undefined;
 
 export type EngineReply =
   | { readonly id: number; readonly answer: EngineAnswer }
@@ -174,8 +174,8 @@ function answer({ engine, onConfigured }: EngineThreadParts, request: EngineRequ
       return engine.counters();
     case 'export':
       return engine.exportPage(request.cursor, request.recordsMax);
-    case 'import':
-      return engine.importBatch(request.batch);
+    case 'apply':
+      return engine.applyBatch(request.batch);
     default:
       return undefined;
   }

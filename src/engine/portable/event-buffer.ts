@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ConnectionEvent, RecordOffset, recordWords } from '../../model/connection-batch.ts';
+import { type ConnectionEvent, headWord, RecordFlag, RecordOffset, recordWords } from '../../model/connection-batch.ts';
 import type { Destinations } from './destinations.ts';
 import { EntryFlag, EntryWord, stateMask, stateShift } from './entry-layout.ts';
 
@@ -18,14 +18,17 @@ export function writeRecord(
 ): void {
   const head = words[entry + EntryWord.head]!;
   const destination = words[entry + EntryWord.destination]!;
-  records[at + RecordOffset.head] =
-    event |
-    ((head & 0xff) << 8) |
-    (((head & stateMask) >>> stateShift) << 16) |
-    ((head & EntryFlag.ipv6) === 0 ? 0 : 1 << 24) |
-    ((head & EntryFlag.local) === 0 ? 0 : 1 << 25) |
-    (destinations.methods[destination]! << 26) |
-    ((head & EntryFlag.template) === 0 ? 0 : 1 << 28);
+  const flags =
+    ((head & EntryFlag.ipv6) === 0 ? 0 : RecordFlag.ipv6) |
+    ((head & EntryFlag.local) === 0 ? 0 : RecordFlag.local) |
+    ((head & EntryFlag.template) === 0 ? 0 : RecordFlag.template);
+  records[at + RecordOffset.head] = headWord(
+    event,
+    head & 0xff,
+    (head & stateMask) >>> stateShift,
+    destinations.methods[destination]!,
+    flags,
+  );
   records[at + RecordOffset.ports] = words[entry + EntryWord.ports]!;
   records[at + RecordOffset.realPort] = destinations.ports[destination]!;
   records[at + RecordOffset.idleMs] = (now - words[entry + EntryWord.lastSeen]!) | 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defaultTimeouts } from '../../model/timeouts.ts';
-import type { EngineConfiguration, EngineCounters, ExportPage, ImportOutcome, LeaseReader } from '../engine.ts';
+import type { ApplyOutcome, EngineConfiguration, EngineCounters, ExportPage, LeaseReader } from '../engine.ts';
 import { ClientHops } from './client-hops.ts';
 import { ConnectionTable, defaultTableLimits, type TableLimits } from './connection-table.ts';
 import { Connections } from './connections.ts';
@@ -143,8 +143,8 @@ export class PortableEngine {
     this.#leases.recordsExpectedUntilMs = this.#nowMs() + forMs;
   }
 
-  importBatch(batch: Int32Array): ImportOutcome {
-    return this.#replication.import(batch, this.#begin());
+  applyBatch(batch: Int32Array): ApplyOutcome {
+    return this.#replication.apply(batch, this.#begin());
   }
 
   counters(): EngineCounters {

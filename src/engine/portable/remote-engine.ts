@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { MessagePort } from 'node:worker_threads';
 import type {
+  ApplyOutcome,
   ConnectionPort,
   Engine,
   EngineConfiguration,
   EngineCounters,
   ExportPage,
-  ImportOutcome,
 } from '../engine.ts';
 import type { EngineAnswer, EngineReply, EngineRequest } from './engine-thread.ts';
 
@@ -39,8 +39,8 @@ export class RemoteConnectionPort implements ConnectionPort {
   }
 
   /** The batch is copied, not given away: a caller that fails to write it writes it again. */
-  importBatch(batch: Int32Array): Promise<ImportOutcome> {
-    return this.#line.ask<ImportOutcome>({ ask: 'import', batch });
+  applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
+    return this.#line.ask<ApplyOutcome>({ ask: 'apply', batch });
   }
 
   /** Ends this line; the engine goes on. */
@@ -90,8 +90,8 @@ export class RemoteEngine implements Engine {
   }
 
   /** The batch is copied, not given away: a caller that fails to write it writes it again. */
-  importBatch(batch: Int32Array): Promise<ImportOutcome> {
-    return this.#line.ask<ImportOutcome>({ ask: 'import', batch });
+  applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
+    return this.#line.ask<ApplyOutcome>({ ask: 'apply', batch });
   }
 
   /** The engine thread has ended: rejects what is outstanding, and all that is asked from here on. */

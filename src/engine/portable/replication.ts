@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isHalfOpenTcpState } from '../../connection/lifecycle.ts';
-import { ConnectionEvent, isValidHead, RecordOffset, recordWords } from '../../model/connection-batch.ts';
+import {
+  ConnectionEvent,
+  eventOf,
+  isValidHead,
+  protocolOf,
+  RecordFlag,
+  RecordOffset,
+  recordWords,
+  stateOf,
+} from '../../model/connection-batch.ts';
 import type { TcpState } from '../../model/tcp-state.ts';
 import { protocolNumbers } from '../../model/virtual-service.ts';
-import type { ExportPage, ImportOutcome } from '../engine.ts';
+import type { ApplyOutcome, ExportPage } from '../engine.ts';
 import type { Connections } from './connections.ts';
 import type { Destinations } from './destinations.ts';
 import { absent, EntryFlag, EntryWord, entryShift, KeyWord, keyWords } from './entry-layout.ts';
@@ -15,7 +24,7 @@ const scanEntriesMax = 16_384;
 /** Longer than any timeout that can be configured: a peer that says more is not believed. */
 const timeoutMsMax = 31 * 86_400_000;
 
-type Verdict = keyof ImportOutcome;
+type Verdict = keyof ApplyOutcome;
 
 /** The connection table as sync reads and writes it. */
 export class Replication {
@@ -52,28 +61,28 @@ export class Replication {
     return { batch: batch.slice(0, at), next: position < highWater ? position : undefined };
   }
 
-  import(batch: Int32Array, nowMs: number): ImportOutcome {
+  apply(batch: Int32Array, nowMs: number): ApplyOutcome {
     const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
     for (let at = 0; at + recordWords <= batch.length; at += recordWords) {
-      outcome[this.#apply(batch, at, nowMs)] += 1;
+      outcome[this.#applyRecord(batch, at, nowMs)] += 1;
     }
     return outcome;
   }
 
-  #apply(batch: Int32Array, at: number, nowMs: number): Verdict {
+  #applyRecord(batch: Int32Array, at: number, nowMs: number): Verdict {
     const head = batch[at + RecordOffset.head]!;
     if (!isValidHead(head)) return 'refusedUnknown';
     const key = this.#readKey(batch, at);
     const { table } = this.#connections;
     let entry = table.find(key);
     if (entry !== absent && this.#connections.publisher.isHeld(entry)) return 'refusedLocal';
-    if ((head & 0xff) === ConnectionEvent.remove) {
+    if (eventOf(head) === ConnectionEvent.remove) {
       if (entry !== absent) table.remove(entry);
       return 'applied';
     }
     const destination = this.#findDestination(key, batch, at);
     if (destination < 0) return 'refusedUnknown';
-    const state = ((head >>> 16) & 0xff) as TcpState;
+    const state = stateOf(head) as TcpState;
     if (entry !== absent && !this.#isSameLife(entry, destination, state)) {
       table.remove(entry);
       entry = absent;
@@ -129,16 +138,16 @@ export class Replication {
   #readKey(batch: Int32Array, at: number): Int32Array {
     const key = this.#key;
     const head = batch[at + RecordOffset.head]!;
-    const addressWords = ((head >>> 24) & 1) === 1 ? 4 : 1;
+    const addressWords = (head & RecordFlag.ipv6) !== 0 ? 4 : 1;
     for (let i = 0; i < 4; i += 1) {
       key[KeyWord.clientAddress + i] = i < addressWords ? batch[at + RecordOffset.clientAddress + i]! : 0;
       key[KeyWord.virtualAddress + i] = i < addressWords ? batch[at + RecordOffset.virtualAddress + i]! : 0;
     }
     key[KeyWord.ports] = batch[at + RecordOffset.ports]!;
     key[KeyWord.head] =
-      ((head >>> 8) & 0xff) |
-      (((head >>> 24) & 1) === 1 ? EntryFlag.ipv6 : 0) |
-      (((head >>> 28) & 1) === 1 ? EntryFlag.template : 0);
+      protocolOf(head) |
+      ((head & RecordFlag.ipv6) !== 0 ? EntryFlag.ipv6 : 0) |
+      ((head & RecordFlag.template) !== 0 ? EntryFlag.template : 0);
     return key;
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from '../../lib/clock.ts';
 import { recordWords } from '../../model/connection-batch.ts';
-import type { ConnectionPort, ExportPage, ImportOutcome } from '../engine.ts';
+import type { ApplyOutcome, ConnectionPort, ExportPage } from '../engine.ts';
 import type { BpfObject, BpfRingReader } from './bpf-object.ts';
 import { SettingsLayout } from './layout/structs.ts';
 import { Mailbox } from './mailbox.ts';
@@ -26,7 +26,7 @@ export interface XdpConnectionPortParts {
 /** A bound on what one page looks at, so that a sparse table does not hold up its thread: some milliseconds. */
 const pageSlotsMax = 16 * runSlotsMax;
 /** A run with this many takes about 0.2 ms in which its processor forwards nothing. */
-const importRecordsMax = 256;
+const applyRecordsMax = 256;
 const batchRecordsMax = 512;
 /** Batches in a row before the thread has its turn at something else. */
 const batchesMax = 16;
@@ -94,12 +94,12 @@ export class XdpConnectionPort implements ConnectionPort {
     Atomics.store(this.#settings.longs, SettingsLayout.recordsExpectedUntil >> 3, untilNs);
   }
 
-  async importBatch(batch: Int32Array): Promise<ImportOutcome> {
+  async applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
     const sum = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
     const length = batch.length - (batch.length % recordWords);
-    for (let at = 0; at < length; at += importRecordsMax * recordWords) {
-      const end = Math.min(length, at + importRecordsMax * recordWords);
-      const outcome = this.#mailbox.importRecords(batch.subarray(at, end));
+    for (let at = 0; at < length; at += applyRecordsMax * recordWords) {
+      const end = Math.min(length, at + applyRecordsMax * recordWords);
+      const outcome = this.#mailbox.applyRecords(batch.subarray(at, end));
       sum.applied += outcome.applied;
       sum.refusedLocal += outcome.refusedLocal;
       sum.refusedUnknown += outcome.refusedUnknown;

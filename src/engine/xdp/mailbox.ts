@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { recordWords } from '../../model/connection-batch.ts';
-import type { ImportOutcome } from '../engine.ts';
+import type { ApplyOutcome } from '../engine.ts';
 import type { BpfObject, BpfProgram } from './bpf-object.ts';
 import { MailboxLayout } from './layout/structs.ts';
 import { mailboxEnd, mailboxRecords } from './limits.ts';
@@ -60,7 +60,7 @@ export class Mailbox {
   }
 
   /** At most `mailboxRecords` of them. */
-  importRecords(records: Int32Array): ImportOutcome {
+  applyRecords(records: Int32Array): ApplyOutcome {
     this.#records.set(records);
     const none = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
     this.#write({ cursor: 0, count: Math.floor(records.length / recordWords), ...none });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from '../../lib/clock.ts';
 import { type IpAddress, ipAddressFromBytes } from '../../lib/ip-address.ts';
-import type { Engine, EngineConfiguration, EngineCounters, ExportPage, ImportOutcome } from '../engine.ts';
+import type { ApplyOutcome, Engine, EngineConfiguration, EngineCounters, ExportPage } from '../engine.ts';
 import { Addresses, type XdpInterface } from './addresses.ts';
 import type { BpfObject, BpfRingReader } from './bpf-object.ts';
 import { collect } from './collect.ts';
@@ -149,8 +149,8 @@ export class XdpEngine implements Engine {
     this.#connections.expectRecords(forMs);
   }
 
-  importBatch(batch: Int32Array): Promise<ImportOutcome> {
-    return this.#connections.importBatch(batch);
+  applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
+    return this.#connections.applyBatch(batch);
   }
 
   /** Closes this process's descriptors. The program goes on where links of it are held elsewhere. */

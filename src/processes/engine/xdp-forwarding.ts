@@ -166,7 +166,7 @@ function withEnds(
     onEvents: (listener, onOverrun) => engine.onEvents(listener, onOverrun),
     exportPage: (cursor, recordsMax) => engine.exportPage(cursor, recordsMax),
     expectRecords: (forMs) => engine.expectRecords(forMs),
-    importBatch: (batch) => engine.importBatch(batch),
+    applyBatch: (batch) => engine.applyBatch(batch),
     close,
   };
 }

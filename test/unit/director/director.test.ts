@@ -36,7 +36,7 @@ class Bench {
         counters: async () => counters,
         exportPage: async () => ({ batch: new Int32Array(0), next: undefined }),
         expectRecords: () => undefined,
-        importBatch: () => Promise.reject(new Error('not asked of a director')),
+        applyBatch: () => Promise.reject(new Error('not asked of a director')),
         onEvents: () => undefined,
         close: () => this.#call('engine.close'),
       },

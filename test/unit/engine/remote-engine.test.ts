@@ -57,7 +57,7 @@ test('a remote engine asks and is answered', async () => {
   run();
   const page = await exported;
   assert.equal(page.batch.length, recordWords);
-  const imported = engine.importBatch(page.batch);
+  const imported = engine.applyBatch(page.batch);
   assert.equal(page.batch.length, recordWords, 'the batch stays the caller’s');
   run();
   assert.deepEqual(await imported, { applied: 0, refusedLocal: 1, refusedUnknown: 0, refusedFull: 0 });

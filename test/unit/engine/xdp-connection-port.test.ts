@@ -135,7 +135,7 @@ test('a batch is applied in parts, and their outcomes are summed', async () => {
   });
   const port = new XdpConnectionPort({ object, mailbox: 1, clock: new ManualClock() });
   const batch = Int32Array.from({ length: 600 * recordWords + 5 }, (_, i) => Math.floor(i / recordWords));
-  assert.deepEqual(await port.importBatch(batch), {
+  assert.deepEqual(await port.applyBatch(batch), {
     ...{ applied: 591, refusedLocal: 3, refusedUnknown: 6, refusedFull: 0 },
   });
   assert.deepEqual(counts, [256, 0, 256, 256, 88, 512]);
@@ -146,7 +146,7 @@ test('a program of another version is not taken for one that worked', async () =
   const odd = { name: 'sweep', fd: -1, run: () => ({ verdict: 1, length: 64 }) };
   const programs = new Map([...object.programs, ['import_records', { ...odd, name: 'import_records' }]]);
   const port = new XdpConnectionPort({ object: { ...object, programs }, mailbox: 0, clock: new ManualClock() });
-  await assert.rejects(port.importBatch(new Int32Array(recordWords)), /program import_records .* ended with 1/);
+  await assert.rejects(port.applyBatch(new Int32Array(recordWords)), /program import_records .* ended with 1/);
   const without = { ...object, programs: new Map() };
   assert.throws(
     () => new XdpConnectionPort({ object: without, mailbox: 0, clock: new ManualClock() }),

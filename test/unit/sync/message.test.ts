@@ -3,10 +3,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Packr } from 'msgpackr';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
-import { packHead, RecordOffset, recordWords, writeAddressWords } from '../../../src/model/connection-batch.ts';
-import { emitEntries, isValidRecord, measureEntries, parseEntries } from '../../../sync/entries.ts';
-import { DatagramType, emitFrame, frameLength, markResent, parseFrame } from '../../../sync/frame.ts';
-import { parseMessage } from '../../../sync/message.ts';
+import {
+  type ConnectionEvent,
+  packHead,
+  RecordOffset,
+  recordWords,
+  withEvent,
+  writeAddressWords,
+} from '../../../src/model/connection-batch.ts';
+import { emitFrame, frameLength, markResent, parseFrame } from '../../../sync/frame.ts';
+import { parseMessage } from '../../../sync/messages/body.ts';
+import { emitEntries, isValidRecord, measureEntries, parseEntries } from '../../../sync/messages/entries.ts';
+import { DatagramType } from '../../../sync/messages/table.ts';
 
 test('a header in bytes', () => {
   const buffer = new Uint8Array(frameLength + 4).fill(0xa5);
@@ -44,8 +52,8 @@ test('an IPv4 entry takes 29 bytes, an IPv6 entry 65', () => {
 
 /** What a record must not hold to cross the network, one field at a time. */
 const malformed: readonly (readonly [name: string, word: number, value: number])[] = [
-  ['no event', RecordOffset.head, headOf({}) & ~0xff],
-  ['event 4', RecordOffset.head, (headOf({}) & ~0xff) | 4],
+  ['no event', RecordOffset.head, withEvent(headOf({}), 0 as ConnectionEvent)],
+  ['event 4', RecordOffset.head, withEvent(headOf({}), 4 as ConnectionEvent)],
   ['protocol 1', RecordOffset.head, headOf({ protocol: 1 })],
   ['state 11', RecordOffset.head, headOf({ state: 11 })],
   ['forwarding method 3', RecordOffset.head, headOf({ forwardingMethod: 3 })],

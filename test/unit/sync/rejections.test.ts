@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import { type RejectionReason, rejectionReasons } from '../../../sync/counters.ts';
-import { DatagramType } from '../../../sync/frame.ts';
+import { DatagramType } from '../../../sync/messages/table.ts';
 import { SyncSession } from '../../../sync/session.ts';
 import { defaultSyncTuning, type SyncTuning } from '../../../sync/tuning.ts';
 

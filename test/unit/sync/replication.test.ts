@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ImportQueue } from '../../../src/director/replication/import.ts';
-import type { ImportOutcome } from '../../../src/engine/engine.ts';
+import { ApplyQueue } from '../../../src/director/replication/apply-queue.ts';
+import type { ApplyOutcome } from '../../../src/engine/engine.ts';
 import { recordWords } from '../../../src/model/connection-batch.ts';
 import type { VirtualService } from '../../../src/model/virtual-service.ts';
 import { fingerprintServices } from '../../../sync/fingerprint.ts';
@@ -134,18 +134,18 @@ function openQueue(recordsMax: number) {
   const writes: Int32Array[] = [];
   const applied: number[] = [];
   const time = new SimulatedTime();
-  const pending: { resolve: (outcome: ImportOutcome) => void; reject: (error: Error) => void }[] = [];
+  const pending: { resolve: (outcome: ApplyOutcome) => void; reject: (error: Error) => void }[] = [];
   const connections = {
     onEvents: () => {},
     exportPage: () => Promise.reject(new Error('nobody reads here')),
     expectRecords: () => undefined,
-    importBatch: (batch: Int32Array) => {
+    applyBatch: (batch: Int32Array) => {
       writes.push(batch);
-      return new Promise<ImportOutcome>((resolve, reject) => pending.push({ resolve, reject }));
+      return new Promise<ApplyOutcome>((resolve, reject) => pending.push({ resolve, reject }));
     },
   };
   const onApplied = (batches: number): void => void applied.push(batches);
-  const queue = new ImportQueue({ connections, clock: time, log: () => {}, recordsMax, retryMs: 50, onApplied });
+  const queue = new ApplyQueue({ connections, clock: time, log: () => {}, recordsMax, retryMs: 50, onApplied });
   const answer = async (
     error?: Error,
     outcome = { applied: 1, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 },

@@ -2,17 +2,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
-import { RecordOffset, recordWords } from '../../../src/model/connection-batch.ts';
+import {
+  type ConnectionEvent,
+  withEvent as headWithEvent,
+  RecordFlag,
+  RecordOffset,
+  recordWords,
+} from '../../../src/model/connection-batch.ts';
 import { createSyncCounters } from '../../../sync/counters.ts';
-import { DatagramType, parseFrame } from '../../../sync/frame.ts';
-import { type Message, parseMessage } from '../../../sync/message.ts';
+import { parseFrame } from '../../../sync/frame.ts';
+import { parseMessage } from '../../../sync/messages/body.ts';
+import { DatagramType, type Message } from '../../../sync/messages/table.ts';
 import { Publisher } from '../../../sync/publisher.ts';
 import { SyncSession } from '../../../sync/session.ts';
 import type { SessionOutput } from '../../../sync/surroundings.ts';
 import { defaultSyncTuning } from '../../../sync/tuning.ts';
 import { connectionRecord } from '../../support/sync-simulation.ts';
 
-const localBit = 1 << 25;
 const fingerprint = '00000000000000aa';
 
 test('an event that overtakes the page that is being read is not undone by it', () => {
@@ -216,13 +222,13 @@ function clientPorts(batch: Int32Array): number[] {
   );
 }
 
-function withEvent(record: Int32Array, event: number): Int32Array {
-  record[0] = (record[0]! & ~0xff) | event;
+function withEvent(record: Int32Array, event: ConnectionEvent): Int32Array {
+  record[0] = headWithEvent(record[0]!, event);
   return record;
 }
 
 function learntRecord(record: Int32Array): Int32Array {
-  record[0] = record[0]! & ~localBit;
+  record[0] = record[0]! & ~RecordFlag.local;
   return record;
 }
 

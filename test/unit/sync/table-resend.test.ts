@@ -59,7 +59,7 @@ function scene(pages: Int32Array[]) {
   const connections = {
     onEvents: () => {},
     expectRecords: () => undefined,
-    importBatch: () => Promise.reject(new Error('nobody writes here')),
+    applyBatch: () => Promise.reject(new Error('nobody writes here')),
     exportPage: (cursor: number): Promise<ExportPage> => {
       if (failing) {
         failing = false;

@@ -19,9 +19,11 @@ static __always_inline int write_record(__u32 *words, struct entry *entry, int i
 	opaque(head);
 	if (!destination)
 		return 0;
-	words[RECORD_HEAD] = event | (protocol_of(head) << 8) | (state_of(head) << 16) | (ipv6 ? 1 << 24 : 0) |
-			     (head & ENTRY_LOCAL ? 1 << 25 : 0) | ((__u32)destination->method << 26) |
-			     (is_template(head) ? 1 << 28 : 0);
+	words[RECORD_HEAD] = record_bits(EVENT, event) | record_bits(PROTOCOL, protocol_of(head)) |
+			     record_bits(STATE, state_of(head)) | (ipv6 ? record_bits(IPV6, 1) : 0) |
+			     (head & ENTRY_LOCAL ? record_bits(LOCAL, 1) : 0) |
+			     record_bits(FORWARDING_METHOD, (__u32)destination->method) |
+			     (is_template(head) ? record_bits(TEMPLATE, 1) : 0);
 	words[RECORD_PORTS] = bpf_ntohl(entry->ports);
 	words[RECORD_REAL_PORT] = bpf_ntohs(destination->port);
 	words[RECORD_IDLE] = age_of(READ_ONCE(entry->last_seen), now);

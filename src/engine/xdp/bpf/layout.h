@@ -11,6 +11,8 @@
 
 #include <linux/types.h>
 
+#include "record.h"
+
 #define CACHE_LINE 64
 
 /* As in src/model/selector.ts. */
@@ -408,25 +410,7 @@ struct lease {
 	__u64 valid_until;
 };
 
-/* Words of a connection record, as in src/model/connection-batch.ts. */
-enum record_word {
-	RECORD_HEAD = 0,
-	RECORD_PORTS = 1,
-	RECORD_REAL_PORT = 2,
-	RECORD_IDLE = 3,
-	RECORD_TIMEOUT = 4,
-	RECORD_CLIENT = 5,
-	RECORD_VIRTUAL = 9,
-	RECORD_REAL = 13,
-	RECORD_WORDS = 17,
-};
-
-enum record_event {
-	EVENT_UPSERT = 1,
-	EVENT_REFRESH = 2,
-	EVENT_REMOVE = 3,
-};
-
+/* A connection entry as it crosses threads and directors. */
 struct record {
 	__u32 words[RECORD_WORDS];
 };
@@ -469,6 +453,6 @@ _Static_assert(__builtin_offsetof(struct service, cursor) == CACHE_LINE, "the cu
 _Static_assert(sizeof(struct traffic) == CACHE_LINE, "processors do not share a line of counters");
 _Static_assert(sizeof(struct tally) % 8 == 0, "arrays are read as 64-bit words");
 _Static_assert(sizeof(struct totals) == 4 * CACHE_LINE + 0, "each group has a line of its own");
-_Static_assert(sizeof(struct record) == 68, "a record is 17 words");
+_Static_assert(sizeof(struct record) == 4 * RECORD_WORDS, "a record has no gaps");
 
 #endif

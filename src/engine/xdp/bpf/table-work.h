@@ -321,8 +321,8 @@ static __always_inline int learn(const struct flow *flow, __u32 number, const st
 static __always_inline int import_record_of(const struct record *record, struct work *work, int ipv6)
 {
 	__u32 head = record->words[RECORD_HEAD];
-	__u32 state = (head >> 16) & 0xff;
-	int template = (head >> 28) & 1;
+	__u32 state = record_field(head, STATE);
+	int template = record_field(head, TEMPLATE);
 	struct entry *entry;
 	struct flow flow;
 	int half_open, establishes;
@@ -333,14 +333,14 @@ static __always_inline int import_record_of(const struct record *record, struct 
 		flow.virtual_address[i] = bpf_htonl(record->words[RECORD_VIRTUAL + i]);
 	}
 	flow.ports = bpf_htonl(record->words[RECORD_PORTS]);
-	flow.key = ((head >> 8) & 0xff) | ENTRY_USED | (template ? ENTRY_TEMPLATE : 0);
+	flow.key = record_field(head, PROTOCOL) | ENTRY_USED | (template ? ENTRY_TEMPLATE : 0);
 	entry = find_flow(&flow, ipv6);
 	/* First: what is held, or gone, from here on has another head. */
 	if (entry)
 		before = READ_ONCE(entry->head);
 	if (entry && is_held(entry, work->now_ns))
 		return IMPORT_REFUSED_LOCAL;
-	if ((head & 0xff) == EVENT_REMOVE) {
+	if (record_field(head, EVENT) == EVENT_REMOVE) {
 		if (entry)
 			remove_entry(entry, before, ipv6);
 		return IMPORT_APPLIED;
@@ -388,10 +388,11 @@ standalone int import_record6(const struct record *record, struct work *work)
 /* Whether a head that came from outside holds only values that exist (src/model/connection-batch.ts). */
 static __always_inline int is_valid_head(__u32 head)
 {
-	__u32 event = head & 0xff, protocol = (head >> 8) & 0xff;
+	__u32 event = record_field(head, EVENT), protocol = record_field(head, PROTOCOL);
 
 	return event >= EVENT_UPSERT && event <= EVENT_REMOVE && (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP) &&
-	       ((head >> 16) & 0xff) <= TCP_SYN_ACK && ((head >> 26) & 3) <= METHOD_TUNNEL && (head >> 29) == 0;
+	       record_field(head, STATE) <= TCP_SYN_ACK && record_field(head, FORWARDING_METHOD) <= METHOD_TUNNEL &&
+	       (head >> RECORD_HEAD_BITS) == 0;
 }
 
 static long import_slot(__u32 step, struct work *work)
@@ -405,7 +406,7 @@ static long import_slot(__u32 step, struct work *work)
 	record = &box->records[step];
 	if (!is_valid_head(record->words[RECORD_HEAD]))
 		verdict = IMPORT_REFUSED_UNKNOWN;
-	else if (record->words[RECORD_HEAD] & (1 << 24))
+	else if (record_field(record->words[RECORD_HEAD], IPV6))
 		verdict = import_record6(record, work);
 	else
 		verdict = import_record4(record, work);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readU16, readU32 } from '../src/lib/bytes.ts';
+import { readU16, readU32 } from '../../src/lib/bytes.ts';
 
 export const bodyReasons = [
   'bodyNotMessagePack',

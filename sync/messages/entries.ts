@@ -1,8 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readI32, readU16, writeU16, writeU32 } from '../src/lib/bytes.ts';
-import { accept, type Result, reject } from '../src/lib/result.ts';
-import { ConnectionEvent, isValidHead, RecordOffset, recordWords } from '../src/model/connection-batch.ts';
-import { protocolNumbers } from '../src/model/virtual-service.ts';
+import { readI32, readU16, writeU16, writeU32 } from '../../src/lib/bytes.ts';
+import { accept, type Result, reject } from '../../src/lib/result.ts';
+import {
+  ConnectionEvent,
+  eventOf,
+  headWord,
+  isValidHead,
+  methodOf,
+  protocolOf,
+  RecordFlag,
+  RecordOffset,
+  recordWords,
+  stateOf,
+} from '../../src/model/connection-batch.ts';
+import { protocolNumbers } from '../../src/model/virtual-service.ts';
 
 // Connection entries packed one after the other, big-endian. Byte 0 says how long an entry is:
 //
@@ -20,10 +31,8 @@ export const entryLengthIpv4 = 29;
 export const entryLengthIpv6 = 65;
 
 const addressesOffset = 17;
-const ipv6Bit = 1 << 24;
-const localBit = 1 << 25;
-const templateBit = 1 << 28;
-const eventMask = 0xff;
+/** Byte 0. */
+const EntryBits = { event: 3, ipv6: 4, local: 8, methodShift: 4, method: 3, template: 0x40, unused: 0x80 } as const;
 
 /** How many records of the batch, from `from` on, fit into `room` bytes, and the bytes they take. */
 export function measureEntries(
@@ -35,7 +44,7 @@ export function measureEntries(
   let length = 0;
   let count = 0;
   for (let record = from; record < total; record += 1) {
-    const next = length + entryLength(batch[record * recordWords]!);
+    const next = length + entryLength(batch[record * recordWords + RecordOffset.head]!);
     if (next > room) break;
     length = next;
     count += 1;
@@ -53,16 +62,16 @@ export function emitEntries(
 ): number {
   for (let record = from; record < from + count; record += 1) {
     const at = record * recordWords;
-    const head = batch[at]!;
-    const ipv6 = (head & ipv6Bit) !== 0;
+    const head = batch[at + RecordOffset.head]!;
+    const ipv6 = (head & RecordFlag.ipv6) !== 0;
     buffer[offset] =
-      (head & 3) |
-      (ipv6 ? 4 : 0) |
-      ((head & localBit) !== 0 ? 8 : 0) |
-      (((head >>> 26) & 3) << 4) |
-      ((head & templateBit) !== 0 ? 0x40 : 0);
-    buffer[offset + 1] = head >>> 8;
-    buffer[offset + 2] = head >>> 16;
+      (eventOf(head) & EntryBits.event) |
+      (ipv6 ? EntryBits.ipv6 : 0) |
+      ((head & RecordFlag.local) !== 0 ? EntryBits.local : 0) |
+      (methodOf(head) << EntryBits.methodShift) |
+      ((head & RecordFlag.template) !== 0 ? EntryBits.template : 0);
+    buffer[offset + 1] = protocolOf(head);
+    buffer[offset + 2] = stateOf(head);
     writeU32(buffer, offset + 3, batch[at + RecordOffset.ports]!);
     writeU16(buffer, offset + 7, batch[at + RecordOffset.realPort]!);
     writeU32(buffer, offset + 9, batch[at + RecordOffset.idleMs]!);
@@ -82,24 +91,23 @@ export function parseEntries(bytes: Uint8Array): Result<Int32Array, 'badEntry'> 
   let count = 0;
   let end = 0;
   while (end < bytes.length) {
-    end += (bytes[end]! & 4) !== 0 ? entryLengthIpv6 : entryLengthIpv4;
+    end += (bytes[end]! & EntryBits.ipv6) !== 0 ? entryLengthIpv6 : entryLengthIpv4;
     count += 1;
   }
   if (count === 0 || end !== bytes.length) return reject('badEntry');
   const batch = new Int32Array(count * recordWords);
   let offset = 0;
   for (let at = 0; at < batch.length; at += recordWords) {
-    const head = bytes[offset]!;
-    if (head >>> 7 !== 0) return reject('badEntry');
-    const ipv6 = (head & 4) !== 0;
-    batch[at] =
-      (head & 3) |
-      (bytes[offset + 1]! << 8) |
-      (bytes[offset + 2]! << 16) |
-      (ipv6 ? ipv6Bit : 0) |
-      ((head & 8) !== 0 ? localBit : 0) |
-      (((head >>> 4) & 3) << 26) |
-      ((head & 0x40) !== 0 ? templateBit : 0);
+    const bits = bytes[offset]!;
+    if ((bits & EntryBits.unused) !== 0) return reject('badEntry');
+    const ipv6 = (bits & EntryBits.ipv6) !== 0;
+    const event = (bits & EntryBits.event) as ConnectionEvent;
+    const method = (bits >>> EntryBits.methodShift) & EntryBits.method;
+    const flags =
+      (ipv6 ? RecordFlag.ipv6 : 0) |
+      ((bits & EntryBits.local) !== 0 ? RecordFlag.local : 0) |
+      ((bits & EntryBits.template) !== 0 ? RecordFlag.template : 0);
+    batch[at + RecordOffset.head] = headWord(event, bytes[offset + 1]!, bytes[offset + 2]!, method, flags);
     batch[at + RecordOffset.ports] = readI32(bytes, offset + 3);
     batch[at + RecordOffset.realPort] = readU16(bytes, offset + 7);
     batch[at + RecordOffset.idleMs] = readI32(bytes, offset + 9);
@@ -119,18 +127,18 @@ export function parseEntries(bytes: Uint8Array): Result<Int32Array, 'badEntry'> 
  * connection: its real server may be left out.
  */
 export function isValidRecord(batch: Int32Array, at: number): boolean {
-  const head = batch[at]!;
+  const head = batch[at + RecordOffset.head]!;
   if (!isValidHead(head)) return false;
   const ports = batch[at + RecordOffset.ports]!;
   if ((ports & 0xffff) === 0 || !isValidClient(head, ports >>> 16)) return false;
   if (batch[at + RecordOffset.idleMs]! < 0 || batch[at + RecordOffset.timeoutMs]! < 0) return false;
   const realPort = batch[at + RecordOffset.realPort]!;
   if (realPort < 0 || realPort > 0xffff) return false;
-  if ((head & ipv6Bit) === 0 && hasIpv6Words(batch, at)) return false;
+  if ((head & RecordFlag.ipv6) === 0 && hasIpv6Words(batch, at)) return false;
   if (isUnspecified(batch, at + RecordOffset.clientAddress) || isUnspecified(batch, at + RecordOffset.virtualAddress)) {
     return false;
   }
-  if ((head & eventMask) === ConnectionEvent.remove) return true;
+  if (eventOf(head) === ConnectionEvent.remove) return true;
   return (
     realPort !== 0 && batch[at + RecordOffset.timeoutMs]! > 0 && !isUnspecified(batch, at + RecordOffset.realAddress)
   );
@@ -138,14 +146,14 @@ export function isValidRecord(batch: Int32Array, at: number): boolean {
 
 /** A template stands for no port; a UDP packet need not name one (RFC 768). UDP flows and templates have one state. */
 function isValidClient(head: number, port: number): boolean {
-  const isUdp = ((head >>> 8) & 0xff) === protocolNumbers.udp;
-  const isTemplate = (head & templateBit) !== 0;
-  if ((isUdp || isTemplate) && ((head >>> 16) & 0xff) !== 0) return false;
+  const isUdp = protocolOf(head) === protocolNumbers.udp;
+  const isTemplate = (head & RecordFlag.template) !== 0;
+  if ((isUdp || isTemplate) && stateOf(head) !== 0) return false;
   return isTemplate ? port === 0 : isUdp || port !== 0;
 }
 
 function entryLength(head: number): number {
-  return (head & ipv6Bit) !== 0 ? entryLengthIpv6 : entryLengthIpv4;
+  return (head & RecordFlag.ipv6) !== 0 ? entryLengthIpv6 : entryLengthIpv4;
 }
 
 /** 0.0.0.0 and :: name no host. */

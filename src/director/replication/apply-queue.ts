@@ -4,8 +4,8 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
 import { recordWords } from '../../model/connection-batch.ts';
 
-/** Sums of ImportOutcome since the start, and what is waiting. */
-export interface ImportTotals {
+/** Sums of ApplyOutcome since the start, and what is waiting. */
+export interface ApplyTotals {
   readonly applied: number;
   readonly refusedLocal: number;
   readonly refusedUnknown: number;
@@ -14,7 +14,7 @@ export interface ImportTotals {
   readonly queuedRecords: number;
 }
 
-export interface ImportQueueOptions {
+export interface ApplyQueueOptions {
   readonly connections: ConnectionPort;
   readonly clock: Clock;
   readonly log: Log;
@@ -27,18 +27,18 @@ export interface ImportQueueOptions {
 }
 
 /** Largest batch handed to the table at once, so that what comes behind it is never late by more than that. */
-const importBatchRecordsMax = 8192;
+const writeRecordsMax = 8192;
 
 /** Writes batches into the table in order: one write at a time, all that has gathered meanwhile in the next one. */
-export class ImportQueue {
-  readonly #options: ImportQueueOptions;
+export class ApplyQueue {
+  readonly #options: ApplyQueueOptions;
   #waiting: Int32Array[] = [];
   #queuedRecords = 0;
   #writing = false;
   #closed = false;
   readonly #totals = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0, failures: 0 };
 
-  constructor(options: ImportQueueOptions) {
+  constructor(options: ApplyQueueOptions) {
     this.#options = options;
   }
 
@@ -52,7 +52,7 @@ export class ImportQueue {
     return true;
   }
 
-  totals(): ImportTotals {
+  totals(): ApplyTotals {
     return { ...this.#totals, queuedRecords: this.#queuedRecords };
   }
 
@@ -70,7 +70,7 @@ export class ImportQueue {
   #write(batch: Int32Array, batches: number): void {
     // A port that hands the memory to another thread leaves an empty array here.
     const records = batch.length / recordWords;
-    this.#options.connections.importBatch(batch).then(
+    this.#options.connections.applyBatch(batch).then(
       (outcome) => {
         this.#writing = false;
         this.#queuedRecords -= records;
@@ -98,7 +98,7 @@ export class ImportQueue {
     let words = 0;
     let batches = 0;
     for (const one of this.#waiting) {
-      if (batches > 0 && words + one.length > importBatchRecordsMax * recordWords) break;
+      if (batches > 0 && words + one.length > writeRecordsMax * recordWords) break;
       words += one.length;
       batches += 1;
     }

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+import {
+  connectionEntries,
+  digest,
+  type Field,
+  flag,
+  gateState,
+  incarnation,
+  sequenceNumber,
+  sequenceRanges,
+  u32,
+} from './fields.ts';
+
+export const nackRangesMax = 32;
+/** Bytes that a message of entries takes beside them: array token, four 32-bit fields, header of a binary string. */
+export const entriesOverhead = 24;
+
+/**
+ * All messages: type number, whether it takes a number of its sender's stream, and fields in the order of the body
+ * (docs/sync-protocol.md). Types, parser and emitter follow from here; what a message does is one entry of the handlers in
+ * applier.ts (those of the stream) or control.ts (all others), which the compiler asks for.
+ */
+export const messages = {
+  /** Events of connections that the sender forwards. */
+  delta: sequenced(1, { entries: connectionEntries }),
+  /** `requester`: sender id of the director that asked. `transfer`: chosen by it; a number not used lately. */
+  bulkBegin: sequenced(2, { requester: u32, transfer: u32 }),
+  bulkChunk: sequenced(3, { requester: u32, transfer: u32, index: u32, entries: connectionEntries }),
+  /** How many chunks and records there were. */
+  bulkEnd: sequenced(4, { requester: u32, transfer: u32, chunks: u32, records: u32 }),
+  /** `fingerprint`: of the virtual services. `solicit`: the sender wants to hear at once who else is there. */
+  heartbeat: control(16, { gate: gateState, fingerprint: digest(8), solicit: flag }),
+  /** Asks for datagrams of the target's stream again. */
+  nack: control(17, { target: incarnation, ranges: sequenceRanges(nackRangesMax) }),
+  /** Everything below `oldest` can no longer be sent again. */
+  gone: control(18, { oldest: sequenceNumber }),
+  /** Chunks with an index below `chunkLimit` may be sent. */
+  bulkRequest: control(19, { target: incarnation, transfer: u32, chunkLimit: u32 }),
+  bulkCredit: control(20, { target: incarnation, transfer: u32, chunkLimit: u32 }),
+  leave: control(21, {}),
+} as const;
+
+type Messages = typeof messages;
+export type MessageName = keyof Messages;
+export type SequencedName = {
+  [Name in MessageName]: Messages[Name]['sequenced'] extends true ? Name : never;
+}[MessageName];
+export type ControlName = Exclude<MessageName, SequencedName>;
+
+/** Type numbers by name. */
+export const DatagramType = Object.fromEntries(Object.entries(messages).map(([name, { type }]) => [name, type])) as {
+  readonly [Name in MessageName]: Messages[Name]['type'];
+};
+export type DatagramType = Messages[MessageName]['type'];
+
+/** As received. */
+export type MessageOf<Name extends MessageName> = Name extends MessageName
+  ? { readonly type: Messages[Name]['type'] } & {
+      readonly [Key in keyof Messages[Name]['fields']]: ValueOf<Messages[Name]['fields'][Key]>;
+    }
+  : never;
+/** As sent: entries are packed. */
+export type OutgoingOf<Name extends MessageName> = Name extends MessageName
+  ? { readonly type: Messages[Name]['type'] } & {
+      readonly [Key in keyof Messages[Name]['fields']]: SentOf<Messages[Name]['fields'][Key]>;
+    }
+  : never;
+type ValueOf<One> = One extends Field<infer Value, never> ? Value : never;
+type SentOf<One> = One extends { emit(value: infer Sent): unknown } ? Sent : never;
+
+export type Message = MessageOf<MessageName>;
+/** Takes a number of its sender's stream and is applied in that order. */
+export type SequencedMessage = MessageOf<SequencedName>;
+export type ControlMessage = MessageOf<ControlName>;
+
+/** What is done for each of these messages. */
+export type Handlers<Name extends MessageName, Context extends readonly unknown[], Outcome> = {
+  readonly [One in Name]: (message: MessageOf<One>, ...context: Context) => Outcome;
+};
+
+interface Row<Type extends number, Sequenced extends boolean, Fields> {
+  readonly type: Type;
+  readonly sequenced: Sequenced;
+  readonly fields: Fields;
+}
+// biome-ignore lint/suspicious/noExplicitAny: a field of whatever value; nothing else takes and gives all of them
+type Fields = Readonly<Record<string, Field<any, any>>>;
+
+function sequenced<Type extends number, One extends Fields>(type: Type, fields: One): Row<Type, true, One> {
+  return { type, sequenced: true, fields };
+}
+
+function control<Type extends number, One extends Fields>(type: Type, fields: One): Row<Type, false, One> {
+  return { type, sequenced: false, fields };
+}
+
+const namesByType = new Map<number, MessageName>(
+  Object.entries(messages).map(([name, { type }]) => [type, name as MessageName]),
+);
+
+export function isKnownType(type: number): type is DatagramType {
+  return namesByType.has(type);
+}
+
+export function nameOfType(type: DatagramType): MessageName {
+  return namesByType.get(type)!;
+}
+
+/** Whether a message of this type takes a number of the stream. */
+export function isSequenced(type: DatagramType): boolean {
+  return messages[nameOfType(type)].sequenced;
+}
+
+export function isSequencedMessage(message: Message): message is SequencedMessage {
+  return isSequenced(message.type);
+}
+
+/** Calls the handler of the message. */
+export function handle<Name extends MessageName, Context extends readonly unknown[], Outcome>(
+  handlers: Handlers<Name, Context, Outcome>,
+  message: MessageOf<Name>,
+  ...context: Context
+): Outcome {
+  const handler = handlers[nameOfType(message.type) as Name] as (one: MessageOf<Name>, ...rest: Context) => Outcome;
+  return handler(message, ...context);
+}

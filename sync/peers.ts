@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IpAddress } from '../src/lib/ip-address.ts';
+import type { RejectionReason, SyncCounters } from './counters.ts';
+import type { Frame } from './frame.ts';
+import { IncomingStream } from './incoming-stream.ts';
+import { isSequenced } from './messages/table.ts';
+import { describePeer, isInSync, type Peer, type PeerStatus } from './peer.ts';
+import type { Identity } from './publisher.ts';
+import { SnapshotIntake } from './snapshot-intake.ts';
+import type { SyncTuning } from './tuning.ts';
+
+export interface Meeting {
+  readonly peer: Peer;
+  /** `met`: it was not heard before. `restarted`: it is in a later epoch, and nothing from before holds. */
+  readonly kind: 'known' | 'met' | 'restarted';
+}
+
+/** After a pause a full socket buffer is read within this time. It holds what came first: the end is missing. */
+const staleForMs = 20;
+/** Of transfer numbers. */
+const transfersEnd = 0x8000_0000;
+
+/** The directors that are heard: who is there, since which epoch, and when each was last heard. */
+export class Peers implements Iterable<Peer> {
+  readonly #identity: Identity;
+  readonly #settings: SyncTuning;
+  readonly #counters: SyncCounters;
+  readonly #peers = new Map<number, Peer>();
+  /** When this director last did anything: at least at every heartbeat. */
+  #awakeMs: number;
+  /** What comes from then on was sent after this director's last pause. */
+  #freshAtMs = Number.NEGATIVE_INFINITY;
+  #transfers: number;
+
+  constructor(identity: Identity, settings: SyncTuning, counters: SyncCounters, nowMs: number) {
+    this.#identity = identity;
+    this.#settings = settings;
+    this.#counters = counters;
+    this.#awakeMs = nowMs;
+    // So that a transfer from before a restart is never taken for one of this epoch.
+    this.#transfers = identity.epoch % transfersEnd;
+  }
+
+  get size(): number {
+    return this.#peers.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<Peer> {
+    return this.#peers.values();
+  }
+
+  /** Why nothing of this sender may be read. */
+  refuse(frame: Frame): RejectionReason | undefined {
+    const { senderId, epoch } = this.#identity;
+    // What this director sent before its restart may still be under way.
+    if (frame.sender === senderId) return frame.epoch <= epoch ? 'ownDatagram' : 'senderIdConflict';
+    const peer = this.#peers.get(frame.sender);
+    return peer !== undefined && frame.epoch < peer.epoch ? 'oldEpoch' : undefined;
+  }
+
+  /** The sender of a valid datagram; undefined when there are too many peers. */
+  meet(frame: Frame, address: IpAddress, nowMs: number): Meeting | undefined {
+    const known = this.#peers.get(frame.sender);
+    if (known !== undefined && known.epoch === frame.epoch) {
+      known.lastHeardMs = nowMs;
+      known.address = address;
+      known.heardSincePause ||= this.#isFresh(nowMs);
+      return { peer: known, kind: 'known' };
+    }
+    if (known === undefined && this.#peers.size >= this.#settings.peersMax) return undefined;
+    this.#counters.traffic[known === undefined ? 'peersMet' : 'peersRestarted'] += 1;
+    const first = isSequenced(frame.type) ? frame.sequence : frame.sequence + 1;
+    const peer: Peer = {
+      senderId: frame.sender,
+      epoch: frame.epoch,
+      address,
+      lastHeardMs: nowMs,
+      heardSincePause: this.#isFresh(nowMs),
+      gate: undefined,
+      fingerprint: known?.fingerprint,
+      stream: new IncomingStream(this.#settings, this.#counters, first),
+      intake: new SnapshotIntake(this.#settings, this.#counters, () => this.#nextTransfer(), nowMs),
+    };
+    this.#peers.set(frame.sender, peer);
+    return { peer, kind: known === undefined ? 'met' : 'restarted' };
+  }
+
+  /** Returns whether there was such a peer. */
+  forget(sender: number): boolean {
+    const known = this.#peers.delete(sender);
+    if (known) this.#counters.traffic.peersForgotten += 1;
+    return known;
+  }
+
+  /** Those that have not been heard for the peer timeout. */
+  silent(nowMs: number): readonly Peer[] {
+    return [...this.#peers.values()].filter((peer) => nowMs >= peer.lastHeardMs + this.#settings.peerTimeoutMs);
+  }
+
+  /**
+   * A director that was itself stopped for a while (SIGSTOP, a suspended machine, a long pause of the collector) has
+   * not heard its peers because it was not listening. It must not take itself for the only one, nor its table for
+   * current, before it has heard from them. Called whenever anything happens; returns whether there was such a pause.
+   */
+  notePause(nowMs: number): boolean {
+    const pausedMs = nowMs - this.#awakeMs;
+    this.#awakeMs = nowMs;
+    if (pausedMs < this.#settings.peerTimeoutMs / 2) return false;
+    this.#counters.traffic.pauses += 1;
+    this.#freshAtMs = nowMs + staleForMs;
+    for (const peer of this.#peers.values()) {
+      peer.lastHeardMs = nowMs;
+      peer.heardSincePause = false;
+    }
+    return true;
+  }
+
+  countInSync(nowMs: number): number {
+    let count = 0;
+    for (const peer of this.#peers.values()) if (isInSync(peer, this.#settings, nowMs)) count += 1;
+    return count;
+  }
+
+  /** When something is due with one of them: silence, a gap, or its snapshot. */
+  nextDeadlineMs(): number {
+    let deadline = Number.POSITIVE_INFINITY;
+    for (const { lastHeardMs, stream, intake } of this.#peers.values()) {
+      const silentAtMs = lastHeardMs + this.#settings.peerTimeoutMs;
+      deadline = Math.min(deadline, silentAtMs, stream.nackAtMs, intake.nextDeadlineMs());
+    }
+    return deadline;
+  }
+
+  describe(nowMs: number): readonly PeerStatus[] {
+    return [...this.#peers.values()].map((peer) => describePeer(peer, this.#settings, nowMs));
+  }
+
+  /** Not of those that may have waited in the socket. */
+  #isFresh(nowMs: number): boolean {
+    return nowMs >= this.#freshAtMs;
+  }
+
+  #nextTransfer(): number {
+    this.#transfers = (this.#transfers + 1) % transfersEnd;
+    return this.#transfers;
+  }
+}
