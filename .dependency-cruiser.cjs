@@ -166,11 +166,29 @@ module.exports = {
       ],
     ),
     only(
-      'succession-on-platform',
-      'What outlives a director is made of what the director, the engines and the platform are; only processes know it.',
+      'succession-on-what-is-handed-over',
+      'A handover record is of the election, and a predecessor of processes, descriptors and the XDP program: succession knows these and nothing that forwards or decides.',
       '^src/succession/',
-      ['^src/(director|engine|platform)/', '^vrrp/', lib, model],
+      [
+        lib,
+        model,
+        '^vrrp/state\\.ts$',
+        '^src/director/address-plan\\.ts$',
+        '^src/director/election/(election|election-view)\\.ts$',
+        engineInterface,
+        '^src/engine/xdp/(bpf-object|mailbox|mapped-array)\\.ts$',
+        '^src/engine/xdp/layout/',
+        '^src/platform/linux/libc\\.ts$',
+        '^src/platform/linux/(bpf|process)/',
+      ],
     ),
+    {
+      name: 'succession-for-processes',
+      comment: 'Processes outlive one another; what runs inside one does not know that there was one before it.',
+      severity: 'error',
+      from: { path: '^(src|vrrp|sync)/', pathNot: ['^src/succession/', compositionRoot] },
+      to: { path: '^src/succession/' },
+    },
     only(
       'control-on-the-read-model',
       'The control socket shows what the director lets be seen.',
@@ -231,8 +249,6 @@ module.exports = {
       [
         '^src/platform/linux/',
         '^src/(control|cli|dashboard|drill)/',
-        // The run directory and the shipped object are read by what takes a predecessor's place.
-        '^src/succession/',
         compositionRoot,
         '^src/config/language/files\\.ts$',
         // node:net for isIPv4 and isIPv6, which open nothing.

@@ -3,8 +3,8 @@
 import { stepActive } from './active.ts';
 import { nextAnnouncementMs } from './announcement.ts';
 import { stepBackup } from './backup.ts';
+import { continueFrom } from './handover-record.ts';
 import type { InitializeState, RouterConfiguration, RouterEvent, RouterState, Step } from './state.ts';
-import { inherit } from './succession.ts';
 import { skewTimeMs } from './timers.ts';
 import { becomeActive, becomeBackup, becomeFault, becomeInitialize, ownerPriority } from './transitions.ts';
 
@@ -63,7 +63,7 @@ function stepLive(state: RouterState, event: RouterEvent, nowMs: number): Step {
 
 function stepInitialize(state: InitializeState, event: RouterEvent, nowMs: number): Step {
   if (event.kind === 'configurationChanged') return { state: { ...state, config: event.config }, actions: [] };
-  if (event.kind === 'inherited') return inherit(state, event.bequest, nowMs);
+  if (event.kind === 'succession') return continueFrom(state, event.record, nowMs);
   if (event.kind !== 'startup') return { state, actions: [] };
   if (!event.interfaceUp) return becomeFault(state, nowMs);
   const { config, gateOpen } = state;

@@ -91,10 +91,13 @@ export interface FaultState extends Common {
 
 export type RouterState = InitializeState | BackupState | ActiveState | FaultState;
 
-/** What a state leaves to the process that goes on in its place: plain data, where `null` stands for what is not there. */
-export type Bequest = ActiveBequest | BackupBequest;
+/**
+ * Where a successor, the process that goes on in this one's place, has to start: plain data, where `null` stands for what
+ * is not there.
+ */
+export type HandoverRecord = ActiveHandoverRecord | BackupHandoverRecord;
 
-export interface ActiveBequest {
+export interface ActiveHandoverRecord {
   readonly kind: 'active';
   readonly sinceMs: number;
   readonly voiceUntilMs: number;
@@ -103,7 +106,7 @@ export interface ActiveBequest {
   readonly holding: boolean;
 }
 
-export interface BackupBequest {
+export interface BackupHandoverRecord {
   readonly kind: 'backup';
   readonly sinceMs: number;
   readonly heldOff: boolean;
@@ -116,8 +119,8 @@ export interface BackupBequest {
 
 export type RouterEvent =
   | { readonly kind: 'startup'; readonly interfaceUp: boolean }
-  /** Instead of `startup`: goes on where another process of this host stopped. */
-  | { readonly kind: 'inherited'; readonly bequest: Bequest }
+  /** Instead of `startup`: goes on where its predecessor, another process of this host, stopped. */
+  | { readonly kind: 'succession'; readonly record: HandoverRecord }
   | { readonly kind: 'shutdown' }
   | {
       readonly kind: 'advertisementReceived';
@@ -156,7 +159,7 @@ export type TransitionReason =
   | 'outranked'
   | 'mute'
   | 'lapsed'
-  | 'resumed'
+  | 'succession'
   | 'handover'
   | 'interface-down'
   | 'interface-up';

@@ -26,8 +26,8 @@ export interface AddressPlan {
   readonly families: ReadonlySet<Family>;
 }
 
-/** What a plan keeps of one before it: of this director, or of one that its vrrp process has outlived. */
-export type FormerPlan = Pick<AddressPlan, 'routers'>;
+/** What a plan keeps of one before it: of this director, or of its predecessor. */
+export type PreviousPlan = Pick<AddressPlan, 'routers'>;
 
 /** How the host reaches an address: the interface of its route, and whether the host holds the address itself. */
 export type Locate = (address: IpAddress) => { readonly interface: string; readonly held: boolean } | undefined;
@@ -41,7 +41,7 @@ export const leaseSlotsMax = 255;
  */
 export function planAddresses(
   configuration: Configuration,
-  previous: FormerPlan | undefined,
+  previous: PreviousPlan | undefined,
   locate: Locate,
 ): AddressPlan {
   const served = new Set(configuration.services.map((service) => service.address));
@@ -104,7 +104,7 @@ function poolOf({ realServers, sorryServer }: ConfiguredService): readonly RealS
 function refuseHeldAddresses(
   { virtualRouters }: Configuration,
   answered: ReadonlySet<IpAddress>,
-  previous: FormerPlan | undefined,
+  previous: PreviousPlan | undefined,
   locate: Locate,
 ): void {
   const own = new Set(previous?.routers.flatMap(({ installed }) => [...installed]));
@@ -127,7 +127,7 @@ function concerns(interfaceName: string, address: IpAddress, routers: readonly V
   );
 }
 
-function leaseSlotsOf(plan: FormerPlan | undefined): Map<string, number> {
+function leaseSlotsOf(plan: PreviousPlan | undefined): Map<string, number> {
   return new Map(plan?.routers.map(({ router, leaseSlot }) => [routerIdentity(router), leaseSlot]) ?? []);
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Election } from '../../src/director/election/election.ts';
-import { parseBequest, writeBequest } from '../../src/director/election/handover-record.ts';
 import type { ElectedRouter } from '../../src/director/election/running-router.ts';
 import type { AddressKeeper, Announcer, LeaseWriter, SyncTransport, VrrpTransport } from '../../src/director/ports.ts';
 import { type Replication, startReplication } from '../../src/director/replication/replication.ts';
@@ -9,6 +8,7 @@ import type { Clock } from '../../src/lib/clock.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import type { Prng } from '../../src/lib/prng.ts';
 import { watchEngine } from '../../src/processes/engine/watch.ts';
+import { emitHandoverRecord, parseHandoverRecord } from '../../src/succession/handover-record.ts';
 import { SimulatedHost, type SimulatedHostOptions } from '../support/simulated-segment.ts';
 import type { SimulatedTime } from '../support/simulated-time.ts';
 import { type EngineTimes, LeaseArray, SimulatedEngine } from './engine.ts';
@@ -130,14 +130,16 @@ export class SimulatedDirector {
 
   #succeedElection(routers: readonly ElectedRouter[]): void {
     const { name, time, rules, write } = this.#setting;
-    const [formerHost, former] = [this.vrrpHost, this.election];
-    const parsed = formerHost.frozen ? undefined : parseBequest(writeBequest(former.bequeath()));
-    if (parsed !== undefined) former.fallSilent();
-    formerHost.kill();
+    const [predecessorHost, predecessor] = [this.vrrpHost, this.election];
+    const parsed = predecessorHost.frozen
+      ? undefined
+      : parseHandoverRecord(emitHandoverRecord(predecessor.handoverRecord()));
+    if (parsed !== undefined) predecessor.fallSilent();
+    predecessorHost.kill();
     this.vrrpHost = new SimulatedHost(`${name} vrrp`, time, this.#hostOptions);
     this.election = this.#startElection(rules);
     write(name, parsed?.ok ? 'goes on in the place of its predecessor' : 'finds nothing to go on from');
-    if (parsed?.ok) this.election.inherit(parsed.value);
+    if (parsed?.ok) this.election.continueFrom(parsed.value);
     this.routers = routers;
     this.election.configure(routers);
   }

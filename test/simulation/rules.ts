@@ -179,7 +179,7 @@ export class Rules {
     const part = this.#part(director, view.leaseSlot);
     part.owesSilence = false;
     // Going on in another process is the same term.
-    if (view.state !== 'active' || change.reason === 'resumed') return;
+    if (view.state !== 'active' || change.reason === 'succession') return;
     part.termSinceMs = this.#setting.nowMs();
     if (change.reason === 'preempting' || change.reason === 'owner') this.#checkCopy(part);
   }

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
+import { handoverRecordOf } from '../../../vrrp/handover-record.ts';
 import { climbLadder, type RejectionReason } from '../../../vrrp/ladder.ts';
 import { nextDeadline, step } from '../../../vrrp/machine.ts';
 import type { RouterAction, RouterEvent } from '../../../vrrp/state.ts';
-import { bequeath } from '../../../vrrp/succession.ts';
 import { familyOf, type IpAddress } from '../../lib/ip-address.ts';
 import type { ElectionPorts, ReceivedAdvertisement } from '../ports.ts';
 import { ElectedAddresses } from './elected-addresses.ts';
-import type { ElectionFailure, ElectionView } from './election-view.ts';
-import type { ElectionBequest, InheritedRouter } from './handover-record.ts';
+import type { ElectionFailure, ElectionHandoverRecord, ElectionView } from './election-view.ts';
 import { addressListSentence, noteSentence, rejectionSentence, transitionSentence } from './log-sentences.ts';
 import { addressMessages, advertisementOf } from './packets.ts';
 import {
   adoptConfiguration,
+  assignmentOf,
   createRunningRouter,
   type ElectedRouter,
+  electRouter,
   identityOf,
   listenerKey,
   type RunningRouter,
@@ -117,15 +118,15 @@ export class Election {
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
-  /** What another process can go on from. */
-  bequeath(): ElectionBequest {
-    const left = ({ configured, state }: RunningRouter): InheritedRouter => {
-      return { configured, bequest: bequeath(state) ?? null };
-    };
-    return { gateOpen: this.#gateOpen, routers: [...this.#routers.values()].map(left) };
+  /** Where a successor can go on. */
+  handoverRecord(): ElectionHandoverRecord {
+    const routers = [...this.#routers.values()].map(({ configured, state }) => {
+      return { assignment: assignmentOf(configured), record: handoverRecordOf(state) ?? null };
+    });
+    return { gateOpen: this.#gateOpen, routers };
   }
 
-  /** Says and changes nothing more: another process goes on in its place. */
+  /** Says and changes nothing more: a successor goes on in its place. */
   fallSilent(): void {
     this.#stopped = true;
     this.#silent = true;
@@ -134,20 +135,21 @@ export class Election {
   }
 
   /**
-   * Goes on where another process stopped. Then `configure` says what is wanted: to the virtual routers that run by then
+   * Goes on where its predecessor stopped. Then `configure` says what is wanted: to the virtual routers that run by then
    * it is a reload.
    */
-  inherit({ routers }: ElectionBequest): void {
-    for (const { configured, bequest } of routers) {
+  continueFrom({ routers }: ElectionHandoverRecord): void {
+    for (const { assignment, record } of routers) {
+      const configured = electRouter(assignment);
       const router = this.#create(configured, []);
       this.#routers.set(identityOf(configured), router);
-      if (bequest === null || !this.#segments.isUsable(configured)) {
+      if (record === null || !this.#segments.isUsable(configured)) {
         this.#start(router);
         continue;
       }
       // Its own from here on: should the machine give them up, they are taken off.
       for (const each of configured.addresses) if (each.install) router.installed.set(each.address, each);
-      this.#enqueue(router, { kind: 'inherited', bequest });
+      this.#enqueue(router, { kind: 'succession', record });
     }
     this.#drain();
   }

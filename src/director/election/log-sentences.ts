@@ -17,7 +17,7 @@ const reasonTexts = {
   outranked: 'another router with a better claim is active',
   mute: 'another router is active and its own advertisements do not get out',
   lapsed: 'its lease had run out before it could advertise again',
-  resumed: 'it goes on from the process before it',
+  succession: 'it goes on from the process before it',
   handover: 'it was asked to hand over',
   'interface-down': 'the interface is down',
   'interface-up': 'the interface is up again',

@@ -145,6 +145,13 @@ export function electRouter({ router, leaseSlot, installed }: RouterAssignment):
   return { ...router, addresses, leaseSlot };
 }
 
+/** As the plan had it before `electRouter`. */
+export function assignmentOf({ leaseSlot, ...configured }: ElectedRouter): RouterAssignment {
+  const installed = new Set(configured.addresses.flatMap(({ address, install }) => (install ? [address] : [])));
+  const addresses = configured.addresses.map(({ install, ...address }) => address);
+  return { router: { ...configured, addresses }, leaseSlot, installed };
+}
+
 /** The line of `baton status` for a virtual router. */
 export function routerStatus(view: ElectedRouterView, nowMs: number): VirtualRouterStatus {
   return {

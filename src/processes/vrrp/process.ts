@@ -15,7 +15,7 @@ import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
 import { requestRealTime } from '../../platform/linux/process/realtime.ts';
 import { SegmentAnnouncer } from '../../platform/linux/vrrp/announce.ts';
 import { RawVrrpTransport } from '../../platform/linux/vrrp/vrrp-socket.ts';
-import { Keeping } from '../../succession/keeping.ts';
+import { VrrpSuccession } from '../../succession/vrrp-succession.ts';
 import { watchEngine } from '../engine/watch.ts';
 import type { FromVrrpProcess, ToVrrpProcess, VrrpRequest } from './requests.ts';
 
@@ -26,22 +26,22 @@ const faultPeriodMs = 1_000;
 /**
  * The vrrp process: the election and nothing else, so that nothing else can hold it up. It is told what to do over the
  * channel. When that closes unasked, it resigns at once where the director itself forwards. Where the kernel does, which
- * its start with a run-dir says, it goes on for a while: a restarted director can take over from it.
+ * its start with a run-dir says, it goes on for a grace period: a restarted director can succeed it.
  */
 export function runVrrpProcess(runDirectory = process.argv[3]): void {
   try {
-    runElection(runDirectory === undefined ? undefined : new Keeping(runDirectory));
+    runElection(runDirectory === undefined ? undefined : new VrrpSuccession(runDirectory));
   } catch (error) {
     const sentence = error instanceof Error ? error.message : String(error);
     process.send?.({ kind: 'unable', sentence } satisfies FromVrrpProcess, undefined, {}, () => process.exit(1));
   }
 }
 
-function runElection(keeping: Keeping | undefined): void {
+function runElection(succession: VrrpSuccession | undefined): void {
   const clock = new MonotonicClock();
   const log: Log = (level, sentence, fields = {}) => {
     const { router } = fields;
-    if (!process.connected) keeping?.note({ level, sentence, ...(typeof router === 'string' ? { router } : {}) });
+    if (!process.connected) succession?.note({ level, sentence, ...(typeof router === 'string' ? { router } : {}) });
     tell({ kind: 'log', level, sentence, fields });
   };
   const notReal = requestRealTime();
@@ -60,7 +60,7 @@ function runElection(keeping: Keeping | undefined): void {
     log: (level, sentence, router) => log(level, sentence, router === undefined ? {} : { router }),
     onChange: () => tell({ kind: 'active', names: activeNames(election) }),
   });
-  if (keeping === undefined) watch(election, clock, leases, log);
+  if (succession === undefined) watch(election, clock, leases, log);
   const stopMonitoring = monitorLinks((interfaceName, up) => election.linkChanged(interfaceName, up));
   setInterval(() => mendFaults(election), faultPeriodMs);
   let stopped = false;
@@ -69,35 +69,37 @@ function runElection(keeping: Keeping | undefined): void {
     stopMonitoring();
     await election.stop();
     transport.close();
-    keeping?.close();
+    succession?.close();
   };
   const end = (): void => void stop().finally(() => process.exit(0));
-  const inherit = async (assignments: readonly RouterAssignment[], ticket: number): Promise<void> => {
+  const succeed = async (assignments: readonly RouterAssignment[], successorNumber: number): Promise<void> => {
     for (const { router } of assignments) prepare(transport, router);
-    if (keeping === undefined) return;
-    const bequest = await keeping.takeOver(ticket, log);
-    if (bequest === undefined) return;
-    election.inherit(bequest);
+    if (succession === undefined) return;
+    const record = await succession.replacePredecessor(successorNumber, log);
+    if (record === undefined) return;
+    election.continueFrom(record);
     addressKeeper.renew();
   };
 
-  // One after the other: what closes the channel while another process yields is told after that.
+  // One after the other: that the channel has closed while the predecessor is being replaced is dealt with after that.
   let requests = Promise.resolve();
   process.on('message', (message: ToVrrpProcess) => {
     if (message.id === undefined) election.setGate(message.gateOpen);
     else
-      requests = requests.then(() => answer({ election, clock, keeping, inherit, stop }, message.id, message.request));
+      requests = requests.then(() =>
+        answer({ election, clock, succession, succeed, stop }, message.id, message.request),
+      );
   });
   process.on('disconnect', () => {
     requests = requests.then(() => {
-      if (stopped || keeping?.listening !== true) return end();
-      keeping.beginGrace(clock, election, end);
+      if (stopped || succession?.listening !== true) return end();
+      succession.beginGracePeriod(clock, election, end);
     });
   });
   // Ctrl-C and a closing terminal reach the whole process group; the director decides what they mean, if there is one.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      if (signal !== 'SIGHUP') keeping?.endGrace();
+      if (signal !== 'SIGHUP') succession?.endGracePeriod();
     });
   }
   tell({ kind: 'ready' });
@@ -131,23 +133,24 @@ function prepare(transport: VrrpTransport, router: VirtualRouter): void {
 interface Answering {
   readonly election: Election;
   readonly clock: MonotonicClock;
-  readonly keeping: Keeping | undefined;
-  readonly inherit: (assignments: readonly RouterAssignment[], ticket: number) => Promise<void>;
+  readonly succession: VrrpSuccession | undefined;
+  readonly succeed: (assignments: readonly RouterAssignment[], successorNumber: number) => Promise<void>;
   readonly stop: () => Promise<void>;
 }
 
 async function answer(parts: Answering, id: number, request: VrrpRequest): Promise<void> {
-  const { election, clock, keeping, inherit, stop } = parts;
+  const { election, clock, succession, succeed, stop } = parts;
   try {
     switch (request.kind) {
       case 'configure': {
-        if (request.inherit !== undefined) await inherit(request.assignments, request.inherit.ticket);
-        const failures: readonly ElectionFailure[] = election.configure(request.assignments.map(electRouter));
-        keeping?.listen();
+        const { assignments, predecessor } = request;
+        if (predecessor !== undefined) await succeed(assignments, predecessor.successorNumber);
+        const failures: readonly ElectionFailure[] = election.configure(assignments.map(electRouter));
+        succession?.listen();
         return tell({ kind: 'answer', id, value: failures.map(({ sentence }) => sentence) });
       }
-      case 'keep':
-        keeping?.adopt();
+      case 'holdDescriptors':
+        succession?.holdDescriptors();
         return tell({ kind: 'answer', id, value: undefined });
       case 'handOver':
         return tell({ kind: 'answer', id, value: election.handOver() });

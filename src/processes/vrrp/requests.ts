@@ -10,11 +10,11 @@ export type VrrpRequest =
   | {
       readonly kind: 'configure';
       readonly assignments: readonly RouterAssignment[];
-      /** First goes on where the vrrp process of a former director stops, which yields to who has its ticket. */
-      readonly inherit?: { readonly ticket: number };
+      /** First replaces the vrrp process that has outlived another director, and goes on where it stopped. */
+      readonly predecessor?: { readonly successorNumber: number };
     }
   /** The descriptors to hold from here on have been sent over the line. */
-  | { readonly kind: 'keep' }
+  | { readonly kind: 'holdDescriptors' }
   | { readonly kind: 'handOver' }
   | { readonly kind: 'status' }
   | { readonly kind: 'stop' };
@@ -23,7 +23,7 @@ export type VrrpRequest =
 export interface VrrpAnswers {
   /** Sentences about virtual routers whose interface cannot be used. */
   configure: readonly string[];
-  keep: undefined;
+  holdDescriptors: undefined;
   handOver: readonly string[];
   status: readonly VirtualRouterStatus[];
   stop: undefined;

@@ -7,11 +7,10 @@ import type { AddressKeeper, LeaseWriter, VrrpTransport } from '../../director/p
 import type { VirtualRouterStatus } from '../../director/status.ts';
 import type { Log } from '../../lib/log.ts';
 import type { VirtualRouter } from '../../model/virtual-router.ts';
-import { close } from '../../platform/linux/libc.ts';
 import { DescriptorChannel } from '../../platform/linux/process/descriptor-passing.ts';
-import { emitKept, type KeptDescriptors } from '../../succession/handover-messages.ts';
-import { lineDescriptor } from '../../succession/keeping.ts';
 import type { Predecessor } from '../../succession/predecessor.ts';
+import { closeAll, emitDescriptors, type SuccessorDescriptors } from '../../succession/successor-descriptors.ts';
+import { lineDescriptor } from '../../succession/vrrp-succession.ts';
 import { leaseDescriptor } from './process.ts';
 import type { FromVrrpProcess, ToVrrpProcess, VrrpAnswers, VrrpRequest } from './requests.ts';
 
@@ -28,10 +27,10 @@ export interface VrrpSupervisorParts {
    * Where the kernel forwards without the director: the vrrp process outlives one that dies, with these descriptors, and
    * the next director finds it by the run-dir. Absent: it resigns at once.
    */
-  readonly keep?: KeptDescriptors & { readonly runDirectory: string };
+  readonly forSuccessor?: SuccessorDescriptors & { readonly runDirectory: string };
   /**
    * A vrrp process that has outlived the director before this one: the first one started here goes on in its place.
-   * Without `keep` it is sent away before, and its descriptors are closed.
+   * Without `forSuccessor` it is sent away before, and its descriptors are closed.
    */
   readonly predecessor?: Predecessor;
   readonly log: Log;
@@ -57,7 +56,7 @@ export class VrrpSupervisor implements ElectionControl {
   #child: ChildProcess | undefined;
   /** The director's end of the line over which descriptors are passed. */
   #line: DescriptorChannel | undefined;
-  #kept: KeptDescriptors | undefined;
+  #forSuccessor: SuccessorDescriptors | undefined;
   /** Until the vrrp process here has gone on in its place. */
   #predecessor: Predecessor | undefined;
   #assignments: readonly RouterAssignment[] = [];
@@ -72,7 +71,7 @@ export class VrrpSupervisor implements ElectionControl {
 
   constructor(parts: VrrpSupervisorParts) {
     this.#parts = parts;
-    this.#kept = parts.keep;
+    this.#forSuccessor = parts.forSuccessor;
     this.#predecessor = parts.predecessor;
   }
 
@@ -87,10 +86,10 @@ export class VrrpSupervisor implements ElectionControl {
     this.#tell({ id: undefined, gateOpen: open });
   }
 
-  /** Changes what outlives the director, as when an interface has come back. Only where `keep` was set from the start. */
-  async keep(kept: KeptDescriptors): Promise<void> {
-    if (this.#parts.keep === undefined) throw new Error('the vrrp process was not set up to keep descriptors');
-    this.#kept = kept;
+  /** As when an interface has come back. Rejects with a sentence when `forSuccessor` was not set from the start. */
+  async changeForSuccessor(forSuccessor: SuccessorDescriptors): Promise<void> {
+    if (this.#parts.forSuccessor === undefined) throw new Error('the vrrp process was not set up to hold descriptors');
+    this.#forSuccessor = forSuccessor;
     // One that is being started gets them when it is ready.
     if (this.#child !== undefined && this.#ready) await this.#passDescriptors();
   }
@@ -122,7 +121,7 @@ export class VrrpSupervisor implements ElectionControl {
 
   /** Starts a process when there is none. Gives sentences about interfaces that cannot be used. */
   async #configureChild(): Promise<readonly string[]> {
-    if (this.#parts.keep === undefined) await this.#discardPredecessor();
+    if (this.#parts.forSuccessor === undefined) await this.#discardPredecessor();
     if (this.#child === undefined) {
       await this.#start();
       // The gate may have opened before there was a process to hear of it, and without sync it never moves again.
@@ -132,13 +131,13 @@ export class VrrpSupervisor implements ElectionControl {
     const assignments = this.#assignments;
     const predecessor = this.#predecessor;
     if (predecessor === undefined) return this.#ask({ kind: 'configure', assignments });
-    const { ticket } = predecessor;
-    const sentences = await this.#ask({ kind: 'configure', assignments, inherit: { ticket } });
+    const { successorNumber } = predecessor;
+    const sentences = await this.#ask({ kind: 'configure', assignments, predecessor: { successorNumber } });
     await this.#dismissPredecessor();
     return sentences;
   }
 
-  /** It has yielded, unless this director ends before it came to that. */
+  /** It has been replaced, unless this director ends before it came to that. */
   async #dismissPredecessor(): Promise<void> {
     const predecessor = this.#predecessor;
     this.#predecessor = undefined;
@@ -149,15 +148,16 @@ export class VrrpSupervisor implements ElectionControl {
   async #discardPredecessor(): Promise<void> {
     const descriptors = this.#predecessor?.descriptors ?? [];
     await this.#dismissPredecessor();
-    for (const { fd } of descriptors) close(fd);
+    closeAll(descriptors.map(({ fd }) => fd));
   }
 
   async #passDescriptors(): Promise<void> {
-    const kept = this.#kept;
-    if (kept === undefined || this.#line === undefined) return;
-    const descriptors = kept.descriptors.map(({ fd }) => fd);
-    if (!this.#line.send(emitKept(kept), descriptors)) throw new Error('the vrrp process does not take descriptors');
-    await this.#ask({ kind: 'keep' });
+    const forSuccessor = this.#forSuccessor;
+    if (forSuccessor === undefined || this.#line === undefined) return;
+    const descriptors = forSuccessor.descriptors.map(({ fd }) => fd);
+    const sent = this.#line.send(emitDescriptors(forSuccessor), descriptors);
+    if (!sent) throw new Error('the vrrp process does not take descriptors');
+    await this.#ask({ kind: 'holdDescriptors' });
   }
 
   #start(): Promise<void> {
@@ -188,17 +188,17 @@ export class VrrpSupervisor implements ElectionControl {
   }
 
   #fork(): ChildProcess {
-    const { script, arguments: args, leaseFd, keep } = this.#parts;
+    const { script, arguments: args, leaseFd, forSuccessor } = this.#parts;
     const stdio: (string | number)[] = ['ignore', 'inherit', 'inherit', 'ipc'];
     stdio[leaseDescriptor] = leaseFd;
     const options = { serialization: 'advanced', stdio: stdio as never } as const;
-    if (keep === undefined) return fork(script, [...args], options);
+    if (forSuccessor === undefined) return fork(script, [...args], options);
     this.#line?.close();
     const [line, far] = DescriptorChannel.pair();
     this.#line = line;
     stdio[lineDescriptor] = far.fd;
     try {
-      return fork(script, [...args, keep.runDirectory], options);
+      return fork(script, [...args, forSuccessor.runDirectory], options);
     } finally {
       far.close();
     }

@@ -3,19 +3,19 @@ import type { VirtualRouterStatus } from '../../../src/director/status.ts';
 import { DescriptorChannel } from '../../../src/platform/linux/process/descriptor-passing.ts';
 import { readSealedText } from '../../../src/platform/linux/process/sealed-text.ts';
 import type { FromVrrpProcess, ToVrrpProcess } from '../../../src/processes/vrrp/requests.ts';
-import { parseKept } from '../../../src/succession/handover-messages.ts';
-import { lineDescriptor } from '../../../src/succession/keeping.ts';
+import { parseDescriptors } from '../../../src/succession/successor-descriptors.ts';
+import { lineDescriptor } from '../../../src/succession/vrrp-succession.ts';
 
 // Stands in for the vrrp process: speaks its messages and touches no network. Tells its pid as a priority, the gate as a
-// name, what it keeps as an interface, and whose ticket it was given as a VRID.
+// name, what it holds for a successor as an interface, and the number of the successor that it is as a VRID.
 
 const [manner, runDirectory] = process.argv.slice(2);
 const tell = (message: FromVrrpProcess, then: () => void = () => undefined): void => {
   process.send?.(message, undefined, {}, then);
 };
 let gate = 'gate unknown';
-let keeps = 'nothing';
-let ticket = 0;
+let holds = 'nothing';
+let successorNumber = 0;
 
 process.on('disconnect', () => process.exit(0));
 if (manner === 'short-lived') process.exit(3);
@@ -27,20 +27,25 @@ else {
       return;
     }
     const { id, request } = message;
-    if (request.kind === 'keep') {
+    if (request.kind === 'holdDescriptors') {
       const received = new DescriptorChannel(lineDescriptor).receive();
-      const kept = typeof received === 'string' ? undefined : parseKept(received);
-      const texts = kept?.ok ? kept.value.descriptors.map(({ name, fd }) => `${name} ${readSealedText(fd, 100)}`) : [];
-      keeps = [runDirectory, kept?.ok ? kept.value.label : 'no label', ...texts].join(', ');
+      const held = typeof received === 'string' ? undefined : parseDescriptors(received);
+      const texts = held?.ok ? held.value.descriptors.map(({ name, fd }) => `${name} ${readSealedText(fd, 100)}`) : [];
+      holds = [runDirectory, held?.ok ? held.value.label : 'no label', ...texts].join(', ');
       tell({ kind: 'answer', id, value: undefined });
     } else if (request.kind === 'configure') {
-      if (manner === 'frail' && request.inherit !== undefined) process.kill(process.pid, 'SIGKILL');
-      ticket = request.inherit?.ticket ?? 0;
+      if (manner === 'frail' && request.predecessor !== undefined) process.kill(process.pid, 'SIGKILL');
+      successorNumber = request.predecessor?.successorNumber ?? 0;
       tell({ kind: 'active', names: request.assignments.map(({ router }) => router.name) });
       const sentence = 'there is no interface eth0';
       tell({ kind: 'answer', id, value: manner === 'faulty' ? [sentence, sentence] : [] });
     } else if (request.kind === 'status') {
-      const status = { name: gate, priority: process.pid, interface: keeps, vrid: ticket } as VirtualRouterStatus;
+      const status = {
+        name: gate,
+        priority: process.pid,
+        interface: holds,
+        vrid: successorNumber,
+      } as VirtualRouterStatus;
       tell({ kind: 'answer', id, value: [status] });
     } else tell({ kind: 'answer', id, value: undefined });
   });

@@ -39,6 +39,17 @@ const simulated = /^(vrrp|sync|src\/(lib|model|wire|scheduler|connection|config|
 const bannedInSimulated =
   /\b(Date\.now|new Date|Math\.random|performance\.now|process\.hrtime|set(Timeout|Interval))\b/;
 
+/** Other words for a predecessor, its successor, the handover record or the grace period, also within an identifier. */
+const bannedInSuccession: readonly [RegExp, RegExp][] = [
+  [
+    /^src\/succession\//,
+    /bequ?e(st|ath)|inherit|legac(y|ies)|\bheirs?\b|\bkept|keeping|former|\bstory|\bstories|ticket|yield|resum(e|ing)|takeOver|takes? over/gi,
+  ],
+  [/^vrrp\//, /bequ?e(st|ath)|inherit|legac(y|ies)/gi],
+];
+/** What versions say to each other keeps the words that it had in the first one. */
+const namesOnTheWire = 'src/succession/wire-names.ts';
+
 const root = repositoryRoot();
 const files = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
   .split('\0')
@@ -92,6 +103,18 @@ test('comments say why, in the terms of the field, without history', () => {
         const found = banned.exec(text);
         return found === null ? [] : [`${file}:${lineOf(source, start + found.index)}: ${found[0]}`];
       }),
+    );
+  });
+  assert.deepEqual(offenders, []);
+});
+
+test('what outlives a director is said in four words: predecessor, successor, handover record, grace period', () => {
+  const offenders = files.flatMap((file) => {
+    const [, banned] = bannedInSuccession.find(([folder]) => folder.test(file)) ?? [];
+    if (banned === undefined || file === namesOnTheWire) return [];
+    const text = `${file}\n${read(file)}`;
+    return [...text.matchAll(banned)].map(
+      (found) => `${file}:${text.slice(0, found.index).split('\n').length - 1}: ${found[0]}`,
     );
   });
   assert.deepEqual(offenders, []);

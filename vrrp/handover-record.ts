@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dueAnnouncements, noAnnouncements, startAnnouncing } from './announcement.ts';
 import type {
-  ActiveBequest,
+  ActiveHandoverRecord,
   ActiveState,
-  BackupBequest,
+  BackupHandoverRecord,
   BackupState,
-  Bequest,
+  HandoverRecord,
   InitializeState,
   RouterAction,
   RouterState,
@@ -14,15 +14,15 @@ import type {
 import { activeDownIntervalMs, leaseMs } from './timers.ts';
 import { advertise, announceAll, becomeBackup, repeatGapMs, settleMs } from './transitions.ts';
 
-// A virtual router goes on in another process, on the same host and clock: a restarted daemon takes over from the one before.
+// A virtual router goes on in another process, on the same host and clock: a restarted daemon succeeds the one before.
 
-/** What a successor goes on from; undefined where it starts like any other. */
-export function bequeath(state: RouterState): Bequest | undefined {
+/** Where a successor goes on; undefined where it starts like any other. */
+export function handoverRecordOf(state: RouterState): HandoverRecord | undefined {
   if (state.kind === 'active') {
     const { sinceMs, voiceUntilMs, voiced = null, settling, holding } = state;
     const { untilMs = 0, limitMs = 0, rival = null } = settling ?? {};
-    const left = settling === undefined ? null : { untilMs, limitMs, rival };
-    return { kind: 'active', sinceMs, voiceUntilMs, voiced, settling: left, holding };
+    const unsettled = settling === undefined ? null : { untilMs, limitMs, rival };
+    return { kind: 'active', sinceMs, voiceUntilMs, voiced, settling: unsettled, holding };
   }
   if (state.kind !== 'backup') return undefined;
   const { sinceMs, heldOff, downAtMs, activeIntervalMs, heard = null, preemptAfterMs = null } = state;
@@ -30,18 +30,18 @@ export function bequeath(state: RouterState): Bequest | undefined {
   return { kind: 'backup', sinceMs, heldOff, downAtMs, activeIntervalMs, heard, claimedUntilMs, preemptAfterMs };
 }
 
-/** initialize -> active | backup, where the predecessor stood. One whose lease has ended begins anew, as always. */
-export function inherit(state: InitializeState, bequest: Bequest, nowMs: number): Step {
-  if (bequest.kind === 'backup') return inheritBackup(state, bequest, nowMs);
-  if (nowMs < bequest.voiceUntilMs) return inheritActive(state, bequest, nowMs);
+/** initialize -> active | backup, where the predecessor stood. One whose lease has ended waits as backup, as always. */
+export function continueFrom(state: InitializeState, record: HandoverRecord, nowMs: number): Step {
+  if (record.kind === 'backup') return continueAsBackup(state, record, nowMs);
+  if (nowMs < record.voiceUntilMs) return continueAsActive(state, record, nowMs);
   const lapsed = becomeBackup(state, nowMs, 'lapsed');
   const released: RouterAction = { kind: 'releaseAddresses', addresses: state.config.addresses };
   return { state: lapsed.state, actions: [{ kind: 'revokeLease' }, released, ...lapsed.actions] };
 }
 
 /** Advertises at once: nobody knows how long the predecessor has been silent. No time may lie further than its rule allows. */
-function inheritActive({ config, gateOpen }: InitializeState, bequest: ActiveBequest, nowMs: number): Step {
-  const { voiced, settling, holding } = bequest;
+function continueAsActive({ config, gateOpen }: InitializeState, record: ActiveHandoverRecord, nowMs: number): Step {
+  const { voiced, settling, holding } = record;
   const pace = voiced === null ? config.intervalMs : Math.max(config.intervalMs, voiced.intervalMs);
   const announcing = holding ? startAnnouncing(config.addresses, config.announcement, nowMs) : noAnnouncements;
   const { due, schedule } = dueAnnouncements(announcing, config.addresses, config.announcement, nowMs);
@@ -50,9 +50,9 @@ function inheritActive({ config, gateOpen }: InitializeState, bequest: ActiveBeq
     config,
     gateOpen,
     heldOff: false,
-    sinceMs: Math.min(bequest.sinceMs, nowMs),
+    sinceMs: Math.min(record.sinceMs, nowMs),
     advertiseAtMs: nowMs + (holding ? config.intervalMs : repeatGapMs(config)),
-    voiceUntilMs: Math.min(bequest.voiceUntilMs, nowMs + leaseMs(pace)),
+    voiceUntilMs: Math.min(record.voiceUntilMs, nowMs + leaseMs(pace)),
     voiced: voiced === null ? undefined : { ...voiced, atMs: Math.min(voiced.atMs, nowMs) },
     settling:
       settling === null || holding
@@ -71,19 +71,19 @@ function inheritActive({ config, gateOpen }: InitializeState, bequest: ActiveBeq
     { kind: 'acquireAddresses', addresses: config.addresses },
     ...announceAll(due),
   ];
-  const resumed: RouterAction = { kind: 'notify', from: 'initialize', to: 'active', reason: 'resumed' };
-  return { state, actions: [advertise(config), ...(holding ? held : []), resumed] };
+  const succeeded: RouterAction = { kind: 'notify', from: 'initialize', to: 'active', reason: 'succession' };
+  return { state, actions: [advertise(config), ...(holding ? held : []), succeeded] };
 }
 
-function inheritBackup({ config, gateOpen }: InitializeState, bequest: BackupBequest, nowMs: number): Step {
-  const { heard, activeIntervalMs, claimedUntilMs, preemptAfterMs } = bequest;
+function continueAsBackup({ config, gateOpen }: InitializeState, record: BackupHandoverRecord, nowMs: number): Step {
+  const { heard, activeIntervalMs, claimedUntilMs, preemptAfterMs } = record;
   const state: BackupState = {
     kind: 'backup',
     config,
     gateOpen,
-    heldOff: bequest.heldOff,
-    sinceMs: Math.min(bequest.sinceMs, nowMs),
-    downAtMs: Math.min(bequest.downAtMs, nowMs + activeDownIntervalMs(config.priority, activeIntervalMs)),
+    heldOff: record.heldOff,
+    sinceMs: Math.min(record.sinceMs, nowMs),
+    downAtMs: Math.min(record.downAtMs, nowMs + activeDownIntervalMs(config.priority, activeIntervalMs)),
     activeIntervalMs,
     heard: heard === null ? undefined : { ...heard, atMs: Math.min(heard.atMs, nowMs) },
     claimedUntilMs:
@@ -94,5 +94,5 @@ function inheritBackup({ config, gateOpen }: InitializeState, bequest: BackupBeq
     preemptDue: false,
     rechecking: false,
   };
-  return { state, actions: [{ kind: 'notify', from: 'initialize', to: 'backup', reason: 'resumed' }] };
+  return { state, actions: [{ kind: 'notify', from: 'initialize', to: 'backup', reason: 'succession' }] };
 }
