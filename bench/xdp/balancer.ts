@@ -103,7 +103,9 @@ async function obey(order: BalancerOrder): Promise<BalancerStatus | BulkFigures 
 /** Composed as src/processes/engine/xdp-forwarding.ts does it. */
 function load({ limits, objectPath: path, seenGrainMs = usualSeenGrainMs }: LoadOrder): undefined {
   const host = {
-    ...{ processors: possibleCpuCount(), clockLagNs: coarseClockLagNs(), hashSeed: 0x243f_6a88_85a3_08d3n },
+    processors: possibleCpuCount(),
+    clockLagNs: coarseClockLagNs(),
+    hashSeed: 0x243f_6a88_85a3_08d3n,
     seenGrainMs,
   };
   object = loadBpfObject(loadSettings(limits, host), path === undefined ? {} : { path });

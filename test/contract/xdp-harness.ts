@@ -212,7 +212,10 @@ export class XdpUnderTest implements EngineUnderTest {
       this.#hops.follow(sink, onChanged);
     const { object, missingNeighbours } = this.#loaded;
     const engine = new XdpEngine({
-      ...{ object, clock: this.#clock, interfaces: this.#interfaces(), nextHops },
+      object,
+      clock: this.#clock,
+      interfaces: this.#interfaces(),
+      nextHops,
       missingNeighbours: onDemand(missingNeighbours),
     });
     engine.completeNextHops();

@@ -19,7 +19,8 @@ const aroundMs = 1_000;
 
 export const restart: Scenario = {
   // With the xdp engine nobody takes over: then there is no window, and the longest silence is measured.
-  ...{ from: 'a', to: 'b' },
+  from: 'a',
+  to: 'b',
   run: (stage) => (stage.options.engine === 'xdp' ? replaceDirector(stage) : stopAndStart(stage)),
 };
 
