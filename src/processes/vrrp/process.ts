@@ -6,6 +6,7 @@ import { electRouter, routerStatus } from '../../director/election/running-route
 import type { VrrpTransport } from '../../director/ports.ts';
 import type { Family } from '../../lib/ip-address.ts';
 import type { Log } from '../../lib/log.ts';
+import { type Served, serveLater } from '../../lib/request-line.ts';
 import type { VirtualRouter } from '../../model/virtual-router.ts';
 import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../../platform/linux/netlink/address-keeper.ts';
@@ -17,7 +18,7 @@ import { SegmentAnnouncer } from '../../platform/linux/vrrp/announce.ts';
 import { RawVrrpTransport } from '../../platform/linux/vrrp/vrrp-socket.ts';
 import { VrrpSuccession } from '../../succession/vrrp-succession.ts';
 import { watchEngine } from '../engine/watch.ts';
-import type { FromVrrpProcess, ToVrrpProcess, VrrpRequest } from './requests.ts';
+import type { FromVrrpProcess, ToVrrpProcess, VrrpRequests } from './requests.ts';
 
 /** The descriptor at which the director passes the lease memory: the first after the channel's. */
 export const leaseDescriptor = 4;
@@ -83,12 +84,10 @@ function runElection(succession: VrrpSuccession | undefined): void {
 
   // One after the other: that the channel has closed while the predecessor is being replaced is dealt with after that.
   let requests = Promise.resolve();
+  const procedures = proceduresOf({ election, clock, succession, succeed, stop });
   process.on('message', (message: ToVrrpProcess) => {
-    if (message.id === undefined) election.setGate(message.gateOpen);
-    else
-      requests = requests.then(() =>
-        answer({ election, clock, succession, succeed, stop }, message.id, message.request),
-      );
+    if ('gateOpen' in message) election.setGate(message.gateOpen);
+    else requests = requests.then(async () => tell(await serveLater(procedures, message)));
   });
   process.on('disconnect', () => {
     requests = requests.then(() => {
@@ -130,7 +129,7 @@ function prepare(transport: VrrpTransport, router: VirtualRouter): void {
   }
 }
 
-interface Answering {
+interface ProcessParts {
   readonly election: Election;
   readonly clock: MonotonicClock;
   readonly succession: VrrpSuccession | undefined;
@@ -138,33 +137,28 @@ interface Answering {
   readonly stop: () => Promise<void>;
 }
 
-async function answer(parts: Answering, id: number, request: VrrpRequest): Promise<void> {
-  const { election, clock, succession, succeed, stop } = parts;
-  try {
-    switch (request.kind) {
-      case 'configure': {
-        const { assignments, predecessor } = request;
-        if (predecessor !== undefined) await succeed(assignments, predecessor.successorNumber);
-        const failures: readonly ElectionFailure[] = election.configure(assignments.map(electRouter));
-        succession?.listen();
-        return tell({ kind: 'answer', id, value: failures.map(({ sentence }) => sentence) });
-      }
-      case 'holdDescriptors':
-        succession?.holdDescriptors();
-        return tell({ kind: 'answer', id, value: undefined });
-      case 'handOver':
-        return tell({ kind: 'answer', id, value: election.handOver() });
-      case 'status': {
-        const nowMs = clock.nowMs();
-        return tell({ kind: 'answer', id, value: election.view().routers.map((view) => routerStatus(view, nowMs)) });
-      }
-      case 'stop':
-        await stop();
-        return tell({ kind: 'answer', id, value: undefined });
-    }
-  } catch (error) {
-    return tell({ kind: 'refused', id, sentence: error instanceof Error ? error.message : String(error) });
-  }
+function proceduresOf({ election, clock, succession, succeed, stop }: ProcessParts): Served<VrrpRequests> {
+  return {
+    configure: async (assignments, successorNumber) => {
+      if (successorNumber !== undefined) await succeed(assignments, successorNumber);
+      const failures: readonly ElectionFailure[] = election.configure(assignments.map(electRouter));
+      succession?.listen();
+      return failures.map(({ sentence }) => sentence);
+    },
+    holdDescriptors: () => {
+      succession?.holdDescriptors();
+      return undefined;
+    },
+    handOver: () => election.handOver(),
+    status: () => {
+      const nowMs = clock.nowMs();
+      return election.view().routers.map((view) => routerStatus(view, nowMs));
+    },
+    stop: async () => {
+      await stop();
+      return undefined;
+    },
+  };
 }
 
 /**

@@ -6,13 +6,15 @@ import { addressMessages, advertisementOf } from '../../director/election/packet
 import type { AddressKeeper, LeaseWriter, VrrpTransport } from '../../director/ports.ts';
 import type { VirtualRouterStatus } from '../../director/status.ts';
 import type { Log } from '../../lib/log.ts';
+import { RequestLine } from '../../lib/request-line.ts';
 import type { VirtualRouter } from '../../model/virtual-router.ts';
+import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { DescriptorChannel } from '../../platform/linux/process/descriptor-passing.ts';
 import type { Predecessor } from '../../succession/predecessor.ts';
 import { closeAll, emitDescriptors, type SuccessorDescriptors } from '../../succession/successor-descriptors.ts';
 import { lineDescriptor } from '../../succession/vrrp-succession.ts';
 import { leaseDescriptor } from './process.ts';
-import type { FromVrrpProcess, ToVrrpProcess, VrrpAnswers, VrrpRequest } from './requests.ts';
+import type { FromVrrpProcess, ToVrrpProcess, VrrpRequests } from './requests.ts';
 
 export interface VrrpSupervisorParts {
   /** The script that becomes the vrrp process when started with `arguments`. */
@@ -40,19 +42,19 @@ const firstRestartDelayMs = 50;
 const restartDelayMaxMs = 5_000;
 const answerTimeoutMs = 5_000;
 
-interface Pending {
-  readonly resolve: (value: never) => void;
-  readonly reject: (error: Error) => void;
-  readonly timer: NodeJS.Timeout;
-}
-
 /**
  * Keeps a vrrp process running. Should it die, the director gives up in its name, at once: leases first, then the
  * addresses, then priority 0, so that the peer need not wait for its active down interval. Then it is started again.
  */
 export class VrrpSupervisor implements ElectionControl {
   readonly #parts: VrrpSupervisorParts;
-  readonly #pending = new Map<number, Pending>();
+  readonly #requests = new RequestLine<VrrpRequests>({
+    otherEnd: 'the vrrp process',
+    post: (request) => {
+      if (!this.#tell(request)) this.#requests.lose('the vrrp process is not running');
+    },
+    timeout: { clock: new MonotonicClock(), answerTimeoutMs },
+  });
   #child: ChildProcess | undefined;
   /** The director's end of the line over which descriptors are passed. */
   #line: DescriptorChannel | undefined;
@@ -63,7 +65,6 @@ export class VrrpSupervisor implements ElectionControl {
   #active = new Set<string>();
   #gateOpen = false;
   #stopping = false;
-  #nextId = 0;
   #ready = false;
   #readyAtMs = 0;
   #restartDelayMs = firstRestartDelayMs;
@@ -83,7 +84,7 @@ export class VrrpSupervisor implements ElectionControl {
 
   setGate(open: boolean): void {
     this.#gateOpen = open;
-    this.#tell({ id: undefined, gateOpen: open });
+    this.#tell({ gateOpen: open });
   }
 
   /** As when an interface has come back. Rejects with a sentence when `forSuccessor` was not set from the start. */
@@ -95,11 +96,11 @@ export class VrrpSupervisor implements ElectionControl {
   }
 
   handOver(): Promise<readonly string[]> {
-    return this.#ask({ kind: 'handOver' });
+    return this.#requests.ask('handOver');
   }
 
   status(): Promise<readonly VirtualRouterStatus[]> {
-    return this.#child === undefined ? Promise.resolve([]) : this.#ask({ kind: 'status' });
+    return this.#child === undefined ? Promise.resolve([]) : this.#requests.ask('status');
   }
 
   async stop(): Promise<void> {
@@ -109,7 +110,7 @@ export class VrrpSupervisor implements ElectionControl {
     const child = this.#child;
     if (child === undefined) return;
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    await this.#ask({ kind: 'stop' }).catch((error: Error) => {
+    await this.#requests.ask('stop').catch((error: Error) => {
       this.#parts.log('error', `the vrrp process does not stop: ${error.message}; it is killed`);
       child.kill('SIGKILL');
     });
@@ -130,9 +131,8 @@ export class VrrpSupervisor implements ElectionControl {
     }
     const assignments = this.#assignments;
     const predecessor = this.#predecessor;
-    if (predecessor === undefined) return this.#ask({ kind: 'configure', assignments });
-    const { successorNumber } = predecessor;
-    const sentences = await this.#ask({ kind: 'configure', assignments, predecessor: { successorNumber } });
+    if (predecessor === undefined) return this.#requests.ask('configure', assignments);
+    const sentences = await this.#requests.ask('configure', assignments, predecessor.successorNumber);
     await this.#dismissPredecessor();
     return sentences;
   }
@@ -157,7 +157,7 @@ export class VrrpSupervisor implements ElectionControl {
     const descriptors = forSuccessor.descriptors.map(({ fd }) => fd);
     const sent = this.#line.send(emitDescriptors(forSuccessor), descriptors);
     if (!sent) throw new Error('the vrrp process does not take descriptors');
-    await this.#ask({ kind: 'holdDescriptors' });
+    await this.#requests.ask('holdDescriptors');
   }
 
   #start(): Promise<void> {
@@ -168,13 +168,13 @@ export class VrrpSupervisor implements ElectionControl {
     return new Promise((resolve, reject) => {
       const ended = (reason: string): void => {
         if (this.#child === child) this.#child = undefined;
-        this.#rejectPending('the vrrp process ended');
+        this.#requests.lose('the vrrp process ended');
         if (this.#ready) this.#exited(reason);
         else reject(new Error(`the vrrp process ended while starting (${reason})`));
       };
       child.on('message', (message: FromVrrpProcess) => {
+        if ('id' in message || message.kind === 'active' || message.kind === 'log') return this.#receive(message);
         if (message.kind === 'unable') return reject(new Error(message.sentence));
-        if (message.kind !== 'ready') return this.#receive(message);
         this.#ready = true;
         this.#readyAtMs = performance.now();
         return resolve();
@@ -204,32 +204,10 @@ export class VrrpSupervisor implements ElectionControl {
     }
   }
 
-  #receive(message: FromVrrpProcess): void {
-    if (message.kind === 'log') {
-      this.#parts.log(message.level, message.sentence, message.fields);
-    } else if (message.kind === 'active') {
-      this.#active = new Set(message.names);
-    } else if (message.kind === 'answer' || message.kind === 'refused') {
-      const pending = this.#pending.get(message.id);
-      if (pending === undefined) return;
-      this.#pending.delete(message.id);
-      clearTimeout(pending.timer);
-      if (message.kind === 'answer') pending.resolve(message.value as never);
-      else pending.reject(new Error(message.sentence));
-    }
-  }
-
-  #ask<Request extends VrrpRequest>(request: Request): Promise<VrrpAnswers[Request['kind']]> {
-    const id = this.#nextId;
-    this.#nextId += 1;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#pending.delete(id);
-        reject(new Error(`the vrrp process does not answer within ${answerTimeoutMs} ms`));
-      }, answerTimeoutMs);
-      this.#pending.set(id, { resolve, reject, timer });
-      if (!this.#tell({ id, request })) this.#rejectPending('the vrrp process is not running');
-    });
+  #receive(message: Exclude<FromVrrpProcess, { kind: 'ready' | 'unable' }>): void {
+    if ('id' in message) this.#requests.receive(message);
+    else if (message.kind === 'log') this.#parts.log(message.level, message.sentence, message.fields);
+    else this.#active = new Set(message.names);
   }
 
   #tell(message: ToVrrpProcess): boolean {
@@ -238,14 +216,6 @@ export class VrrpSupervisor implements ElectionControl {
       if (error !== null) this.#parts.log('warn', `the vrrp process cannot be told: ${error.message}`);
     });
     return true;
-  }
-
-  #rejectPending(sentence: string): void {
-    for (const { reject, timer } of this.#pending.values()) {
-      clearTimeout(timer);
-      reject(new Error(sentence));
-    }
-    this.#pending.clear();
   }
 
   #exited(reason: string): void {

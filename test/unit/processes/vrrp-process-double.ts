@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { VirtualRouterStatus } from '../../../src/director/status.ts';
+import { type Served, serveLater } from '../../../src/lib/request-line.ts';
 import { DescriptorChannel } from '../../../src/platform/linux/process/descriptor-passing.ts';
 import { readSealedText } from '../../../src/platform/linux/process/sealed-text.ts';
-import type { FromVrrpProcess, ToVrrpProcess } from '../../../src/processes/vrrp/requests.ts';
+import type { FromVrrpProcess, ToVrrpProcess, VrrpRequests } from '../../../src/processes/vrrp/requests.ts';
 import { parseDescriptors } from '../../../src/succession/successor-descriptors.ts';
 import { lineDescriptor } from '../../../src/succession/vrrp-succession.ts';
 
@@ -21,33 +22,30 @@ process.on('disconnect', () => process.exit(0));
 if (manner === 'short-lived') process.exit(3);
 if (manner === 'unable') tell({ kind: 'unable', sentence: 'CAP_NET_RAW is missing' }, () => process.exit(1));
 else {
-  process.on('message', (message: ToVrrpProcess) => {
-    if (message.id === undefined) {
-      gate = `gate ${message.gateOpen}`;
-      return;
-    }
-    const { id, request } = message;
-    if (request.kind === 'holdDescriptors') {
+  const procedures: Served<VrrpRequests> = {
+    holdDescriptors: () => {
       const received = new DescriptorChannel(lineDescriptor).receive();
       const held = typeof received === 'string' ? undefined : parseDescriptors(received);
       const texts = held?.ok ? held.value.descriptors.map(({ name, fd }) => `${name} ${readSealedText(fd, 100)}`) : [];
       holds = [runDirectory, held?.ok ? held.value.label : 'no label', ...texts].join(', ');
-      tell({ kind: 'answer', id, value: undefined });
-    } else if (request.kind === 'configure') {
-      if (manner === 'frail' && request.predecessor !== undefined) process.kill(process.pid, 'SIGKILL');
-      successorNumber = request.predecessor?.successorNumber ?? 0;
-      tell({ kind: 'active', names: request.assignments.map(({ router }) => router.name) });
+      return undefined;
+    },
+    configure: (assignments, successor) => {
+      if (manner === 'frail' && successor !== undefined) process.kill(process.pid, 'SIGKILL');
+      successorNumber = successor ?? 0;
+      tell({ kind: 'active', names: assignments.map(({ router }) => router.name) });
       const sentence = 'there is no interface eth0';
-      tell({ kind: 'answer', id, value: manner === 'faulty' ? [sentence, sentence] : [] });
-    } else if (request.kind === 'status') {
-      const status = {
-        name: gate,
-        priority: process.pid,
-        interface: holds,
-        vrid: successorNumber,
-      } as VirtualRouterStatus;
-      tell({ kind: 'answer', id, value: [status] });
-    } else tell({ kind: 'answer', id, value: undefined });
+      return manner === 'faulty' ? [sentence, sentence] : [];
+    },
+    status: () => [
+      { name: gate, priority: process.pid, interface: holds, vrid: successorNumber } as VirtualRouterStatus,
+    ],
+    handOver: () => [],
+    stop: () => undefined,
+  };
+  process.on('message', async (message: ToVrrpProcess) => {
+    if ('gateOpen' in message) gate = `gate ${message.gateOpen}`;
+    else tell(await serveLater(procedures, message));
   });
   tell({ kind: 'ready' });
 }
