@@ -6,7 +6,7 @@ import type { IpAddress } from '../../lib/ip-address.ts';
 import { addressesOf, type VirtualAddress } from '../../model/virtual-router.ts';
 import type { RouterAssignment } from '../address-plan.ts';
 import type { VirtualRouterStatus } from '../status.ts';
-import type { Assessment } from './tracking/tracking.ts';
+import type { Assessment } from './tracking/tracked-object.ts';
 
 /** A virtual router that takes part in the election: its assignment, its machine, and what is counted. */
 export interface RunningRouter {

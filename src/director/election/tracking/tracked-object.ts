@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FaultReason } from '../../../../vrrp/faults.ts';
+import type { IpAddress } from '../../../lib/ip-address.ts';
 import type { VirtualRouter } from '../../../model/virtual-router.ts';
 
 /** What an adapter reports of the host. */
@@ -20,4 +21,13 @@ export interface TrackedObject {
   observe(observation: Observation): void;
   /** Empty where all is well, or where the virtual router tracks nothing of this kind. */
   judge(router: VirtualRouter): readonly Verdict[];
+}
+
+/** All verdicts on a virtual router together: what the host makes of it at a moment. */
+export interface Assessment {
+  /** Where it can send from; undefined where there is no such address. */
+  readonly primaryAddress: IpAddress | undefined;
+  /** The configured priority with all weights. Its machine keeps it within bounds. */
+  readonly effectivePriority: number;
+  readonly faults: readonly FaultReason[];
 }

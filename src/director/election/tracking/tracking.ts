@@ -1,20 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FaultReason } from '../../../../vrrp/faults.ts';
-import type { IpAddress } from '../../../lib/ip-address.ts';
 import type { VirtualRouter } from '../../../model/virtual-router.ts';
 import type { ElectionPorts } from '../../ports.ts';
 import { OwnLink } from './own-link.ts';
 import { SourceAddress } from './source-address.ts';
-import type { Observation, TrackedObject } from './tracked-object.ts';
-
-/** What the host makes of a virtual router at a moment. */
-export interface Assessment {
-  /** Where it can send from; undefined where there is no such address. */
-  readonly primaryAddress: IpAddress | undefined;
-  /** The configured priority with all weights. Its machine keeps it within bounds. */
-  readonly effectivePriority: number;
-  readonly faults: readonly FaultReason[];
-}
+import type { Assessment, Observation, TrackedObject } from './tracked-object.ts';
 
 /** All that virtual routers track. */
 export class Tracking {
