@@ -117,7 +117,12 @@ module.exports = {
       from: { path: '^(src|vrrp|sync)/', pathNot: '^src/health/checkers/checkers\\.ts$' },
       to: { path: '^src/health/checkers/', pathNot: '/(checkers|checker|check-options|check-ports)\\.ts$' },
     },
-    only('vrrp-is-a-library', 'vrrp/ can be used without baton: it takes src/lib and nothing else.', '^vrrp/', [lib]),
+    only(
+      'vrrp-is-a-library',
+      'vrrp/ can be used without baton. It takes four files of bytes and addresses, and the one that says what a virtual router is: a second description of it would have to be kept the same as the first.',
+      '^vrrp/',
+      ['^src/lib/(bytes|checksum|ip-address|result)\\.ts$', '^src/model/virtual-router\\.ts$'],
+    ),
     only(
       'sync-is-a-library',
       'sync/ can be used without baton. Of src/lib it takes bytes, hashes, results and what an address is; of src/model the packed connection record, and what a virtual service is, whose fingerprint it tells its peers.',

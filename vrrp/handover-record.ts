@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { dueAnnouncements, noAnnouncements, startAnnouncing } from './announcement.ts';
+import { addressesOf } from '../src/model/virtual-router.ts';
+import { noAnnouncements } from './announcement.ts';
 import type {
   ActiveHandoverRecord,
   ActiveState,
@@ -12,48 +13,77 @@ import type {
   Step,
 } from './state.ts';
 import { activeDownIntervalMs, leaseMs } from './timers.ts';
-import { advertise, announceAll, becomeBackup, repeatGapMs, settleMs } from './transitions.ts';
+import {
+  advertise,
+  announceTakeover,
+  becomeBackup,
+  becomeFault,
+  commonOf,
+  repeatGapMs,
+  settleMs,
+} from './transitions.ts';
 
 // A virtual router goes on in another process, on the same host and clock: a restarted daemon succeeds the one before.
 
 /** Where a successor goes on; undefined where it starts like any other. */
 export function handoverRecordOf(state: RouterState): HandoverRecord | undefined {
   if (state.kind === 'active') {
-    const { sinceMs, voiceUntilMs, voiced = null, settling, holding } = state;
+    const { sinceMs, leaseUntilMs, lastAdvertisementSent = null, settling, holding } = state;
     const { untilMs = 0, limitMs = 0, rival = null } = settling ?? {};
     const unsettled = settling === undefined ? null : { untilMs, limitMs, rival };
-    return { kind: 'active', sinceMs, voiceUntilMs, voiced, settling: unsettled, holding };
+    return { kind: 'active', sinceMs, leaseUntilMs, lastAdvertisementSent, settling: unsettled, holding };
   }
   if (state.kind !== 'backup') return undefined;
-  const { sinceMs, heldOff, downAtMs, activeIntervalMs, heard = null, preemptAfterMs = null } = state;
-  const claimedUntilMs = Number.isFinite(state.claimedUntilMs) ? state.claimedUntilMs : null;
-  return { kind: 'backup', sinceMs, heldOff, downAtMs, activeIntervalMs, heard, claimedUntilMs, preemptAfterMs };
+  const {
+    sinceMs,
+    heldOff,
+    activeDownTimerAtMs,
+    activeAdverIntervalMs,
+    heard = null,
+    preemptDelayUntilMs = null,
+  } = state;
+  const otherActiveUntilMs = Number.isFinite(state.otherActiveUntilMs) ? state.otherActiveUntilMs : null;
+  return {
+    kind: 'backup',
+    sinceMs,
+    heldOff,
+    activeDownTimerAtMs,
+    activeAdverIntervalMs,
+    heard,
+    otherActiveUntilMs,
+    preemptDelayUntilMs,
+  };
 }
 
 /** initialize -> active | backup, where the predecessor stood. One whose lease has ended waits as backup, as always. */
 export function continueFrom(state: InitializeState, record: HandoverRecord, nowMs: number): Step {
-  if (record.kind === 'backup') return continueAsBackup(state, record, nowMs);
-  if (nowMs < record.voiceUntilMs) return continueAsActive(state, record, nowMs);
-  const lapsed = becomeBackup(state, nowMs, 'lapsed');
-  const released: RouterAction = { kind: 'releaseAddresses', addresses: state.config.addresses };
-  return { state: lapsed.state, actions: [{ kind: 'revokeLease' }, released, ...lapsed.actions] };
+  const [fault] = state.faults;
+  if (record.kind === 'backup') {
+    return fault === undefined ? continueAsBackup(state, record, nowMs) : becomeFault(state, nowMs, fault);
+  }
+  if (fault === undefined && nowMs < record.leaseUntilMs) return continueAsActive(state, record, nowMs);
+  const next = fault === undefined ? becomeBackup(state, nowMs, 'lease-expired') : becomeFault(state, nowMs, fault);
+  const released: RouterAction = { kind: 'releaseAddresses', addresses: addressesOf(state.router) };
+  return { state: next.state, actions: [{ kind: 'revokeLease' }, released, ...next.actions] };
 }
 
 /** Advertises at once: nobody knows how long the predecessor has been silent. No time may lie further than its rule allows. */
-function continueAsActive({ config, gateOpen }: InitializeState, record: ActiveHandoverRecord, nowMs: number): Step {
-  const { voiced, settling, holding } = record;
-  const pace = voiced === null ? config.intervalMs : Math.max(config.intervalMs, voiced.intervalMs);
-  const announcing = holding ? startAnnouncing(config.addresses, config.announcement, nowMs) : noAnnouncements;
-  const { due, schedule } = dueAnnouncements(announcing, config.addresses, config.announcement, nowMs);
+function continueAsActive(from: InitializeState, record: ActiveHandoverRecord, nowMs: number): Step {
+  const { router } = from;
+  const { lastAdvertisementSent, settling, holding } = record;
+  const pace = Math.max(router.advertIntervalMs, lastAdvertisementSent?.intervalMs ?? 0);
+  const announcing = holding ? announceTakeover(router, nowMs) : { announcements: noAnnouncements, actions: [] };
   const state: ActiveState = {
+    ...commonOf(from),
     kind: 'active',
-    config,
-    gateOpen,
     heldOff: false,
     sinceMs: Math.min(record.sinceMs, nowMs),
-    advertiseAtMs: nowMs + (holding ? config.intervalMs : repeatGapMs(config)),
-    voiceUntilMs: Math.min(record.voiceUntilMs, nowMs + leaseMs(pace)),
-    voiced: voiced === null ? undefined : { ...voiced, atMs: Math.min(voiced.atMs, nowMs) },
+    adverTimerAtMs: nowMs + (holding ? router.advertIntervalMs : repeatGapMs(router)),
+    leaseUntilMs: Math.min(record.leaseUntilMs, nowMs + leaseMs(pace)),
+    lastAdvertisementSent:
+      lastAdvertisementSent === null
+        ? undefined
+        : { ...lastAdvertisementSent, atMs: Math.min(lastAdvertisementSent.atMs, nowMs) },
     settling:
       settling === null || holding
         ? undefined
@@ -64,33 +94,36 @@ function continueAsActive({ config, gateOpen }: InitializeState, record: ActiveH
             repeatsLeft: 1,
           },
     holding,
-    announcements: schedule,
+    announcements: announcing.announcements,
   };
   const held: RouterAction[] = [
-    { kind: 'grantLease', untilMs: state.voiceUntilMs },
-    { kind: 'acquireAddresses', addresses: config.addresses },
-    ...announceAll(due),
+    { kind: 'grantLease', untilMs: state.leaseUntilMs },
+    { kind: 'acquireAddresses', addresses: addressesOf(router) },
+    ...announcing.actions,
   ];
   const succeeded: RouterAction = { kind: 'notify', from: 'initialize', to: 'active', reason: 'succession' };
-  return { state, actions: [advertise(config), ...(holding ? held : []), succeeded] };
+  return { state, actions: [advertise(state), ...(holding ? held : []), succeeded] };
 }
 
-function continueAsBackup({ config, gateOpen }: InitializeState, record: BackupHandoverRecord, nowMs: number): Step {
-  const { heard, activeIntervalMs, claimedUntilMs, preemptAfterMs } = record;
+function continueAsBackup(from: InitializeState, record: BackupHandoverRecord, nowMs: number): Step {
+  const { heard, activeAdverIntervalMs, otherActiveUntilMs, preemptDelayUntilMs } = record;
   const state: BackupState = {
+    ...commonOf(from),
     kind: 'backup',
-    config,
-    gateOpen,
     heldOff: record.heldOff,
     sinceMs: Math.min(record.sinceMs, nowMs),
-    downAtMs: Math.min(record.downAtMs, nowMs + activeDownIntervalMs(config.priority, activeIntervalMs)),
-    activeIntervalMs,
+    activeDownTimerAtMs: Math.min(
+      record.activeDownTimerAtMs,
+      nowMs + activeDownIntervalMs(from.effectivePriority, activeAdverIntervalMs),
+    ),
+    activeAdverIntervalMs,
     heard: heard === null ? undefined : { ...heard, atMs: Math.min(heard.atMs, nowMs) },
-    claimedUntilMs:
-      claimedUntilMs === null
+    otherActiveUntilMs:
+      otherActiveUntilMs === null
         ? Number.NEGATIVE_INFINITY
-        : Math.min(claimedUntilMs, nowMs + activeDownIntervalMs(1, activeIntervalMs)),
-    preemptAfterMs: preemptAfterMs === null ? undefined : Math.min(preemptAfterMs, nowMs + config.preemptDelayMs),
+        : Math.min(otherActiveUntilMs, nowMs + activeDownIntervalMs(1, activeAdverIntervalMs)),
+    preemptDelayUntilMs:
+      preemptDelayUntilMs === null ? undefined : Math.min(preemptDelayUntilMs, nowMs + from.router.preemptDelayMs),
     preemptDue: false,
     rechecking: false,
   };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, familyOf, type IpAddress, ipAddressBytes, parseIpAddress } from '../lib/ip-address.ts';
 import { defaultTimeouts, type ProtocolTimeouts } from '../model/timeouts.ts';
-import type { AnnouncementPolicy } from '../model/virtual-router.ts';
+import { type AnnouncementPolicy, vrrpGroups } from '../model/virtual-router.ts';
 import { quote, readStatements, reportOption } from './language/block-reader.ts';
 import type { DiagnosticCollector, Span } from './language/diagnostic.ts';
 import type { Word } from './language/lexer.ts';
@@ -121,8 +121,8 @@ export function readGlobalDefinitions(
       v3_checksum_as_v2: (statement) => {
         globals.checksumAsV2 = readSwitch(statement, diagnostics) ?? globals.checksumAsV2;
       },
-      vrrp_mcast_group4: (statement) => onlyGroup(statement, '224.0.0.18', diagnostics),
-      vrrp_mcast_group6: (statement) => onlyGroup(statement, 'ff02::12', diagnostics),
+      vrrp_mcast_group4: (statement) => onlyGroup(statement, vrrpGroups.ipv4, diagnostics),
+      vrrp_mcast_group6: (statement) => onlyGroup(statement, vrrpGroups.ipv6, diagnostics),
       // Taking nothing but the peers' advertisements is what is done anyway.
       vrrp_check_unicast_src: (statement) => noArguments(statement, diagnostics),
       vrrp_garp_interval: (statement) => {

@@ -4,7 +4,7 @@ import { hashWords } from '../lib/hash.ts';
 import { familyOf } from '../lib/ip-address.ts';
 import { createPrng } from '../lib/prng.ts';
 import type { Configuration, SyncSettings } from '../model/configuration.ts';
-import type { VirtualRouter } from '../model/virtual-router.ts';
+import { routerKey, type VirtualRouter } from '../model/virtual-router.ts';
 import { virtualServiceName } from '../model/virtual-service.ts';
 import {
   type GlobalDefinitions,
@@ -147,7 +147,7 @@ function completeInstances(
     const router = completeInstance(instance, globals, diagnostics);
     if (router === undefined) continue;
     routers.push(router);
-    const key = `${router.interface} ${router.family} ${router.vrid}`;
+    const key = routerKey(router);
     const rival = vrids.get(key);
     if (rival !== undefined) {
       const place = `vrrp_instance ${rival.name} at ${formatPlace(rival.span)}`;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, familyOf } from '../lib/ip-address.ts';
-import type { AnnouncementPolicy, VirtualRouter } from '../model/virtual-router.ts';
+import { type AnnouncementPolicy, ownerPriority, type VirtualRouter } from '../model/virtual-router.ts';
 import { type GlobalDefinitions, garpDelayRange, garpRefreshRange, readRepeat } from './global-definitions.ts';
 import { quote, readStatements } from './language/block-reader.ts';
 import { type DiagnosticCollector, formatPlace, type Span } from './language/diagnostic.ts';
@@ -49,7 +49,6 @@ export interface InstanceStatement {
  * than this in IPv6 (vrrp.c, vrrp_complete_instance).
  */
 const addressesMax = { ipv4: 255, ipv6: 89 } as const satisfies Record<Family, number>;
-const ownerPriority = 255;
 const defaultPriority = 100;
 const defaultAdvertIntervalMs = 1000;
 /** TIMER_MAX_SEC of keepalived. */

@@ -2,10 +2,11 @@
 import type { EngineAddress } from '../engine/engine.ts';
 import { type Family, familyOf, type IpAddress, isLinkLocal } from '../lib/ip-address.ts';
 import type { Configuration, ConfiguredService } from '../model/configuration.ts';
-import type { VirtualRouter } from '../model/virtual-router.ts';
+import { endlessLease, routerLeaseSlotsMax } from '../model/lease.ts';
+import { routerKey, type VirtualRouter } from '../model/virtual-router.ts';
 import type { RealServer } from '../model/virtual-service.ts';
 
-/** A virtual router with what this director needs to run it. */
+/** A virtual router with what this director needs to run it: plain data, it crosses a process boundary. */
 export interface RouterAssignment {
   readonly router: VirtualRouter;
   /** Index into the lease array. */
@@ -32,9 +33,6 @@ export type PreviousPlan = Pick<AddressPlan, 'routers'>;
 /** How the host reaches an address: the interface of its route, and whether the host holds the address itself. */
 export type Locate = (address: IpAddress) => { readonly interface: string; readonly held: boolean } | undefined;
 
-/** Slots of the lease array (LeaseMemory's size). */
-export const leaseSlotsMax = 255;
-
 /**
  * Decides who speaks for each virtual address. Virtual routers that were in the `previous` plan keep their lease slots,
  * so that a reload never moves a lease. Throws a sentence when the host stands in the way.
@@ -50,7 +48,7 @@ export function planAddresses(
   const slots = assignSlots(configuration.virtualRouters, leaseSlotsOf(previous));
   const routers = configuration.virtualRouters.map((router) => ({
     router,
-    leaseSlot: slots.get(routerIdentity(router)) ?? -1,
+    leaseSlot: slots.get(routerKey(router))!,
     installed: new Set(router.addresses.map(({ address }) => address).filter((address) => !answered.has(address))),
   }));
   const elected = routers.flatMap(({ router, leaseSlot }) =>
@@ -68,11 +66,6 @@ export function planAddresses(
     interfaces: collectInterfaces(configuration, addresses, locate),
     families: new Set([...served].map(familyOf)),
   };
-}
-
-/** Two configurations speak of the same virtual router when this is equal. */
-export function routerIdentity(router: Pick<VirtualRouter, 'interface' | 'family' | 'vrid'>): string {
-  return `${router.interface} ${router.family} ${router.vrid}`;
 }
 
 /**
@@ -128,23 +121,25 @@ function concerns(interfaceName: string, address: IpAddress, routers: readonly V
 }
 
 function leaseSlotsOf(plan: PreviousPlan | undefined): Map<string, number> {
-  return new Map(plan?.routers.map(({ router, leaseSlot }) => [routerIdentity(router), leaseSlot]) ?? []);
+  return new Map(plan?.routers.map(({ router, leaseSlot }) => [routerKey(router), leaseSlot]) ?? []);
 }
 
 function assignSlots(routers: readonly VirtualRouter[], previous: ReadonlyMap<string, number>): Map<string, number> {
   const slots = new Map<string, number>();
   for (const router of routers) {
-    const slot = previous.get(routerIdentity(router));
-    if (slot !== undefined) slots.set(routerIdentity(router), slot);
+    const slot = previous.get(routerKey(router));
+    if (slot !== undefined) slots.set(routerKey(router), slot);
   }
   const taken = new Set(slots.values());
   let free = 0;
   for (const router of routers) {
-    if (slots.has(routerIdentity(router))) continue;
+    if (slots.has(routerKey(router))) continue;
     while (taken.has(free)) free += 1;
-    if (free >= leaseSlotsMax) throw new Error(`there are more than ${leaseSlotsMax} vrrp_instances; remove some`);
+    if (free >= routerLeaseSlotsMax) {
+      throw new Error(`there are more than ${routerLeaseSlotsMax} vrrp_instances; remove some`);
+    }
     taken.add(free);
-    slots.set(routerIdentity(router), free);
+    slots.set(routerKey(router), free);
   }
   return slots;
 }
@@ -154,7 +149,7 @@ function planUnelected(address: IpAddress, locate: Locate): EngineAddress {
   if (place === undefined) {
     throw new Error(`no interface has a route to virtual_server ${address}; put the address into a vrrp_instance`);
   }
-  return { address, interface: place.interface, leaseSlot: -1, answer: true };
+  return { address, interface: place.interface, leaseSlot: endlessLease, answer: true };
 }
 
 function collectInterfaces(

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { HandoverRecord } from '../../vrrp/state.ts';
-import { leaseSlotsMax, type RouterAssignment } from '../director/address-plan.ts';
+import type { RouterAssignment } from '../director/address-plan.ts';
 import type { ElectionHandoverRecord, RouterHandoverRecord } from '../director/election/election-view.ts';
 import { familyOf, type IpAddress, parseIpAddress } from '../lib/ip-address.ts';
 import { accept, type Result, reject } from '../lib/result.ts';
+import { routerLeaseSlotsMax } from '../model/lease.ts';
 import type { UnicastPeer, VirtualAddress } from '../model/virtual-router.ts';
 import { wireNames } from './wire-names.ts';
 
@@ -12,7 +13,6 @@ import { wireNames } from './wire-names.ts';
 
 export type HandoverRecordReason = 'not-json' | 'malformed';
 
-const routersMax = leaseSlotsMax;
 /** More than keepalived's 64 KiB advertisement could name. */
 const addressesMax = 2048;
 const textLengthMax = 255;
@@ -44,7 +44,7 @@ export function parseHandoverRecord(text: string): Result<ElectionHandoverRecord
   }
   try {
     const { gateOpen, routers } = record(value);
-    return accept({ gateOpen: truth(gateOpen), routers: list(routers, routersMax).map(readRouter) });
+    return accept({ gateOpen: truth(gateOpen), routers: list(routers, routerLeaseSlotsMax).map(readRouter) });
   } catch (error) {
     if (error instanceof Malformed) return reject('malformed');
     throw error;
@@ -62,11 +62,19 @@ function writeAssignment({ router, leaseSlot, installed }: RouterAssignment): Re
 function writeState(state: HandoverRecord): Record<string, unknown> {
   const { kind, sinceMs } = state;
   if (kind === 'active') {
-    const { voiceUntilMs, voiced, settling, holding } = state;
+    const { leaseUntilMs: voiceUntilMs, lastAdvertisementSent: voiced, settling, holding } = state;
     return { kind, sinceMs, voiceUntilMs, voiced, settling, holding };
   }
-  const { heldOff, downAtMs, activeIntervalMs, heard, claimedUntilMs, preemptAfterMs } = state;
-  return { kind, sinceMs, heldOff, downAtMs, activeIntervalMs, heard, claimedUntilMs, preemptAfterMs };
+  return {
+    kind,
+    sinceMs,
+    heldOff: state.heldOff,
+    downAtMs: state.activeDownTimerAtMs,
+    activeIntervalMs: state.activeAdverIntervalMs,
+    heard: state.heard,
+    claimedUntilMs: state.otherActiveUntilMs,
+    preemptAfterMs: state.preemptDelayUntilMs,
+  };
 }
 
 function readRouter(value: unknown): RouterHandoverRecord {
@@ -104,7 +112,7 @@ function readAssignment(value: unknown): RouterAssignment {
     ...(checksumForm === undefined ? {} : { checksumForm: oneOf(checksumForm, ['pseudo-header', 'message-only']) }),
   } as const;
   const installed = new Set(addresses.flatMap(([{ address: each }, install]) => (install ? [each] : [])));
-  return { router, leaseSlot: whole(fields.leaseSlot, 0, leaseSlotsMax - 1), installed };
+  return { router, leaseSlot: whole(fields.leaseSlot, 0, routerLeaseSlotsMax - 1), installed };
 }
 
 /** With whether it goes onto an interface. */
@@ -135,8 +143,8 @@ function readState(value: unknown): HandoverRecord {
     return {
       kind,
       sinceMs,
-      voiceUntilMs: time(fields.voiceUntilMs),
-      voiced: optional(fields.voiced, (voiced) => {
+      leaseUntilMs: time(fields.voiceUntilMs),
+      lastAdvertisementSent: optional(fields.voiced, (voiced) => {
         const { atMs, intervalMs } = record(voiced);
         return { atMs: time(atMs), intervalMs: number(intervalMs, 1, intervalMsMax) };
       }),
@@ -151,8 +159,8 @@ function readState(value: unknown): HandoverRecord {
     kind,
     sinceMs,
     heldOff: truth(fields.heldOff),
-    downAtMs: time(fields.downAtMs),
-    activeIntervalMs: number(fields.activeIntervalMs, 1, intervalMsMax),
+    activeDownTimerAtMs: time(fields.downAtMs),
+    activeAdverIntervalMs: number(fields.activeIntervalMs, 1, intervalMsMax),
     heard: optional(fields.heard, (heard) => {
       const { source, priority, intervalMs, atMs, resigned } = record(heard);
       return {
@@ -163,8 +171,8 @@ function readState(value: unknown): HandoverRecord {
         resigned: truth(resigned),
       };
     }),
-    claimedUntilMs: optional(fields.claimedUntilMs, time),
-    preemptAfterMs: optional(fields.preemptAfterMs, time),
+    otherActiveUntilMs: optional(fields.claimedUntilMs, time),
+    preemptDelayUntilMs: optional(fields.preemptAfterMs, time),
   };
 }
 

@@ -7,11 +7,11 @@ import { LeaseLayout, MailboxLayout, RecordLayout } from '../engine/xdp/layout/s
 import { Mailbox, mailboxes } from '../engine/xdp/mailbox.ts';
 import { MappedArray } from '../engine/xdp/mapped-array.ts';
 import type { Log } from '../lib/log.ts';
+import { leaseSlots } from '../model/lease.ts';
 import { openXdpLink } from '../platform/linux/bpf/attachment.ts';
 import { shippedObjectDigest } from '../platform/linux/bpf/load.ts';
 import { openBpfObject } from '../platform/linux/bpf/object.ts';
 import { close } from '../platform/linux/libc.ts';
-import { leaseSlots } from '../platform/linux/process/lease-memory.ts';
 import type { SuccessorDescriptors } from './successor-descriptors.ts';
 
 /** The XDP program of a predecessor, attached and forwarding. */

@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Election } from '../../src/director/election/election.ts';
 import type { ElectionHandoverRecord } from '../../src/director/election/election-view.ts';
-import type { ElectedRouter } from '../../src/director/election/running-router.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { emitHandoverRecord, parseHandoverRecord } from '../../src/succession/handover-record.ts';
+import { assign, type FlatRouter } from '../support/election.ts';
 import { SimulatedHost, SimulatedSegment } from '../support/simulated-segment.ts';
 import { SimulatedTime } from '../support/simulated-time.ts';
 import { defaultRouter } from '../transcript/vrrp/lab.ts';
@@ -41,7 +41,7 @@ class Director {
   readonly name: string;
   readonly address: IpAddress;
   leaseUntilMs = 0;
-  router: ElectedRouter;
+  router: FlatRouter;
   election: Election;
   readonly #world: World;
   #host: SimulatedHost;
@@ -53,7 +53,7 @@ class Director {
     this.router = { ...defaultRouter, priority };
     [this.#host, this.election] = this.#start();
     this.election.setGate(true);
-    this.election.configure([this.router]);
+    this.election.configure([assign(this.router)]);
   }
 
   succeed(readMs: number): void {
@@ -68,7 +68,7 @@ class Director {
       const parsed = parseHandoverRecord(text);
       assert.ok(parsed.ok);
       election.continueFrom(parsed.value);
-      election.configure([this.router]);
+      election.configure([assign(this.router)]);
       election.setGate(true);
     });
   }
@@ -78,7 +78,7 @@ class Director {
     this.election.fallSilent();
     [this.#host, this.election] = this.#start();
     this.election.continueFrom(record);
-    this.election.configure([this.router]);
+    this.election.configure([assign(this.router)]);
   }
 
   #start(): [SimulatedHost, Election] {
@@ -137,7 +137,7 @@ test('further processes of two directors never hold two leases, and somebody is 
         else if (kind === 'hand over') director.election.handOver();
         else {
           director.router = { ...director.router, priority };
-          director.election.configure([director.router]);
+          director.election.configure([assign(director.router)]);
         }
       }
       world.time.advanceBy(2000);

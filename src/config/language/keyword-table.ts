@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { vrrpGroups } from '../../model/virtual-router.ts';
 
 /** A block whose statements are keywords. `root` is the top level of a file. */
 export type BlockName = string;
@@ -204,7 +205,7 @@ const consequences: Readonly<Record<BlockName, Readonly<Record<string, string>>>
     default_interface: 'give every vrrp_instance its interface',
   },
   vrrp_instance: {
-    mcast_dst_ip: 'advertisements go to 224.0.0.18 or ff02::12, where its peers would not hear them',
+    mcast_dst_ip: `advertisements go to ${vrrpGroups.ipv4} or ${vrrpGroups.ipv6}, where its peers would not hear them`,
     unicast_ttl: 'advertisements are sent with TTL 255',
     vrf: 'the instance would run on the wrong interface',
     virtual_ipaddress_excluded: 'nobody would hold these addresses; move them to virtual_ipaddress',

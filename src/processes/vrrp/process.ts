@@ -2,15 +2,13 @@
 import type { RouterAssignment } from '../../director/address-plan.ts';
 import { Election } from '../../director/election/election.ts';
 import type { ElectionFailure } from '../../director/election/election-view.ts';
-import { electRouter, routerStatus } from '../../director/election/running-router.ts';
+import { routerStatus } from '../../director/election/running-router.ts';
 import type { VrrpTransport } from '../../director/ports.ts';
-import type { Family } from '../../lib/ip-address.ts';
 import type { Log } from '../../lib/log.ts';
 import { type Served, serveLater } from '../../lib/request-line.ts';
 import type { VirtualRouter } from '../../model/virtual-router.ts';
 import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../../platform/linux/netlink/address-keeper.ts';
-import { interfaceFacts, primaryAddress } from '../../platform/linux/netlink/interface-facts.ts';
 import { monitorLinks } from '../../platform/linux/netlink/link-monitor.ts';
 import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
 import { requestRealTime } from '../../platform/linux/process/realtime.ts';
@@ -22,7 +20,8 @@ import type { FromVrrpProcess, ToVrrpProcess, VrrpRequests } from './requests.ts
 
 /** The descriptor at which the director passes the lease memory: the first after the channel's. */
 export const leaseDescriptor = 4;
-const faultPeriodMs = 1_000;
+/** An IPv6 address is no source until duplicate address detection is done with it, a second or two after the link came up. */
+const pollPeriodMs = 1_000;
 
 /**
  * The vrrp process: the election and nothing else, so that nothing else can hold it up. It is told what to do over the
@@ -62,8 +61,8 @@ function runElection(succession: VrrpSuccession | undefined): void {
     onChange: () => tell({ kind: 'active', names: activeNames(election) }),
   });
   if (succession === undefined) watch(election, clock, leases, log);
-  const stopMonitoring = monitorLinks((interfaceName, up) => election.linkChanged(interfaceName, up));
-  setInterval(() => mendFaults(election), faultPeriodMs);
+  const stopMonitoring = monitorLinks((name, up) => election.observe({ kind: 'link', interface: name, up }));
+  setInterval(() => election.observe({ kind: 'poll' }), pollPeriodMs);
   let stopped = false;
   const stop = async (): Promise<void> => {
     stopped = true;
@@ -141,7 +140,7 @@ function proceduresOf({ election, clock, succession, succeed, stop }: ProcessPar
   return {
     configure: async (assignments, successorNumber) => {
       if (successorNumber !== undefined) await succeed(assignments, successorNumber);
-      const failures: readonly ElectionFailure[] = election.configure(assignments.map(electRouter));
+      const failures: readonly ElectionFailure[] = election.configure(assignments);
       succession?.listen();
       return failures.map(({ sentence }) => sentence);
     },
@@ -161,33 +160,11 @@ function proceduresOf({ election, clock, succession, succeed, stop }: ProcessPar
   };
 }
 
-/**
- * A virtual router whose interface was missing, or had no address, takes part as soon as it has one. A link that is down
- * keeps its addresses, so they alone say nothing. An IPv6 address is
- * no source until duplicate address detection is done with it, a second or two after the link came up.
- */
-function mendFaults(election: Election): void {
-  const faulty = election.view().routers.filter(({ state }) => state === 'fault');
-  for (const name of new Set(faulty.map((router) => router.interface))) {
-    const families = faulty.filter((router) => router.interface === name).map(({ family }) => family);
-    if (families.some((family) => canSendFrom(name, family))) election.linkChanged(name, true);
-  }
-}
-
-function canSendFrom(interfaceName: string, family: Family): boolean {
-  try {
-    const facts = interfaceFacts(interfaceName);
-    return facts.up && facts.running && primaryAddress(facts, family) !== undefined;
-  } catch {
-    return false;
-  }
-}
-
 function activeNames(election: Election): string[] {
   return election
     .view()
-    .routers.filter(({ state }) => state === 'active')
-    .map(({ name }) => name);
+    .routers.filter(({ state }) => state.kind === 'active')
+    .map(({ assignment }) => assignment.router.name);
 }
 
 /** Never waits for the director: with the channel full or closed the message is lost. */

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { ElectionHandoverRecord } from '../../../src/director/election/election-view.ts';
-import { assignmentOf } from '../../../src/director/election/running-router.ts';
 import { DescriptorChannel, DescriptorListener } from '../../../src/platform/linux/process/descriptor-passing.ts';
 import { readSealedText, sealText } from '../../../src/platform/linux/process/sealed-text.ts';
 import { GracePeriod } from '../../../src/succession/grace-period.ts';
@@ -24,6 +23,7 @@ import {
   parseDescriptors,
   successorDescriptorsMax,
 } from '../../../src/succession/successor-descriptors.ts';
+import { assign } from '../../support/election.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { defaultRouter } from '../../transcript/vrrp/lab.ts';
 
@@ -33,7 +33,7 @@ const logLines: readonly GraceLogLine[] = [
 ];
 const record: ElectionHandoverRecord = {
   gateOpen: true,
-  routers: [{ assignment: assignmentOf(defaultRouter), record: null }],
+  routers: [{ assignment: assign(defaultRouter), record: null }],
 };
 
 describe('the time between two directors', () => {

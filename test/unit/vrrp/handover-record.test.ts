@@ -2,18 +2,18 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Election } from '../../../src/director/election/election.ts';
-import { assignmentOf, type ElectedRouter } from '../../../src/director/election/running-router.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import { emitHandoverRecord, parseHandoverRecord } from '../../../src/succession/handover-record.ts';
 import { handoverRecordOf } from '../../../vrrp/handover-record.ts';
-import type { HandoverRecord, RouterConfiguration } from '../../../vrrp/state.ts';
+import type { HandoverRecord } from '../../../vrrp/state.ts';
+import { assign, type FlatRouter, factsOf } from '../../support/election.ts';
 import { SimulatedHost, SimulatedSegment } from '../../support/simulated-segment.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { defaultRouter } from '../../transcript/vrrp/lab.ts';
-import { activeBench, Bench, greater, lesser, virtual } from './routers.ts';
+import { activeBench, Bench, greater, lesser, type Setting, virtual } from './routers.ts';
 
 /** A machine that goes on from the handover record of another one, over plain text. */
-function successor(handed: HandoverRecord | undefined, nowMs: number, changes: Partial<RouterConfiguration> = {}) {
+function successor(handed: HandoverRecord | undefined, nowMs: number, changes: Partial<Setting> = {}) {
   const bench = new Bench(changes).at(nowMs);
   const record = JSON.parse(JSON.stringify(handed)) as HandoverRecord;
   return { bench, actions: bench.feed({ kind: 'succession', record }) };
@@ -42,13 +42,13 @@ describe('a virtual router in a further process', () => {
   test('whose lease has run out waits as backup, and holds nothing', () => {
     const predecessor = activeBench();
     const { bench, actions } = successor(handoverRecordOf(predecessor.state), predecessor.nowMs + 3000);
-    assert.deepEqual(actions, ['revoke', `release ${virtual}`, 'initialize to backup: lapsed']);
+    assert.deepEqual(actions, ['revoke', `release ${virtual}`, 'initialize to backup: lease-expired']);
     assert.equal(bench.deadline, predecessor.nowMs + 3000 + 3609.375);
   });
 
   test('takes no lease longer than an advertisement can have earned', () => {
     const predecessor = activeBench();
-    const record = { ...handoverRecordOf(predecessor.state), voiceUntilMs: 1e12 } as HandoverRecord;
+    const record = { ...handoverRecordOf(predecessor.state), leaseUntilMs: 1e12 } as HandoverRecord;
     const { actions } = successor(record, predecessor.nowMs);
     assert.equal(actions[1], `grant ${predecessor.nowMs + 3000}`);
   });
@@ -89,13 +89,14 @@ describe('a virtual router in a further process', () => {
     const held = { ...predecessor.state, heldOff: true } as Bench['state'];
     const { bench } = successor(handoverRecordOf(held), 2000, { preemptDelayMs: 5000 });
     assert.ok(bench.state.kind === 'backup' && bench.state.heldOff);
-    assert.equal(bench.state.preemptAfterMs, 6000);
+    assert.equal(bench.state.preemptDelayUntilMs, 6000);
   });
 
   test('has nothing to go on from where there was no election', () => {
     const bench = new Bench();
     assert.equal(handoverRecordOf(bench.state), undefined);
-    bench.feed({ kind: 'startup', interfaceUp: false });
+    bench.raise('link');
+    bench.feed({ kind: 'startup' });
     assert.equal(handoverRecordOf(bench.state), undefined);
   });
 });
@@ -134,9 +135,9 @@ class Host {
   }
 
   /** `old` is active and holds at 1000 ms. */
-  active(routers: readonly ElectedRouter[] = [defaultRouter]) {
+  active(routers: readonly FlatRouter[] = [defaultRouter]) {
     const old = this.elect('old');
-    old.election.configure(routers);
+    old.election.configure(routers.map(assign));
     this.time.advanceTo(1000);
     this.calls.length = 0;
     this.sent.length = 0;
@@ -144,13 +145,13 @@ class Host {
   }
 
   /** From `old` to `new` at this moment, then the reload. */
-  succeed(old: ReturnType<Host['elect']>, routers: readonly ElectedRouter[]) {
+  succeed(old: ReturnType<Host['elect']>, routers: readonly FlatRouter[]) {
     const next = this.elect('new');
     const parsed = parseHandoverRecord(emitHandoverRecord(old.election.handoverRecord()));
     assert.ok(parsed.ok);
     old.election.fallSilent();
     next.election.continueFrom(parsed.value);
-    next.election.configure(routers);
+    next.election.configure(routers.map(assign));
     return next;
   }
 }
@@ -170,7 +171,7 @@ describe('an election in a further process', () => {
     assert.deepEqual(run.sent, ['new 100', 'new 100', 'new 100']);
     assert.deepEqual(run.calls.slice(4), ['new grant 0 1300.0', 'new grant 0 1400.0', 'new grant 0 1500.0']);
     assert.equal(old.host.timersArmed, 0);
-    assert.equal(next.election.view().routers[0]?.state, 'active');
+    assert.equal(factsOf(next.election)[0]?.state, 'active');
   });
 
   test('an advertisement of the predecessor that leaves late earns nothing', () => {
@@ -216,11 +217,11 @@ describe('an election in a further process', () => {
     next.port.openError = new Error('interface eth0 has no IPv4 address');
     next.election.continueFrom(old.election.handoverRecord());
     assert.deepEqual(run.calls, ['new revoke 0', 'new remove 198.51.100.10/32 eth0', 'new remove 192.0.2.254/24 eth0']);
-    assert.equal(next.election.view().routers[0]?.state, 'fault');
+    assert.equal(factsOf(next.election)[0]?.state, 'fault');
   });
 
   test('its handover record survives being written down', () => {
-    const full: ElectedRouter = {
+    const full: FlatRouter = {
       ...defaultRouter,
       sourceAddress: '192.0.2.1' as IpAddress,
       unicastPeers: [{ address: '192.0.2.2' as IpAddress, minTtl: 254, maxTtl: 255 }],
@@ -247,6 +248,6 @@ describe('an election in a further process', () => {
       record.routers.map(({ assignment }) => assignment),
       [{ router: { ...router, addresses }, leaseSlot, installed: new Set(['192.0.2.254']) }],
     );
-    assert.deepEqual(assignmentOf(full), record.routers[0]?.assignment);
+    assert.deepEqual(assign(full), record.routers[0]?.assignment);
   });
 });
