@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { errorSentence } from '../../lib/error-sentence.ts';
 import type { IpAddress } from '../../lib/ip-address.ts';
 import type { VirtualAddress } from '../../model/virtual-router.ts';
 import type { ElectionPorts } from '../ports.ts';
@@ -68,7 +69,7 @@ export class InstalledAddresses {
     try {
       task();
     } catch (error) {
-      this.#ports.log('error', error instanceof Error ? error.message : String(error), assignment.router.name);
+      this.#ports.log('error', errorSentence(error), assignment.router.name);
     }
   }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import type { RouterAssignment } from '../../director/address-plan.ts';
 import { Election } from '../../director/election/election.ts';
 import type { ElectionFailure } from '../../director/election/election-view.ts';
 import { routerStatus } from '../../director/election/running-router.ts';
 import type { VrrpTransport } from '../../director/ports.ts';
+import { errorSentence } from '../../lib/error-sentence.ts';
 import type { Log } from '../../lib/log.ts';
 import { type Served, serveLater } from '../../lib/request-line.ts';
 import type { VirtualRouter } from '../../model/virtual-router.ts';
@@ -32,7 +34,7 @@ export function runVrrpProcess(runDirectory = process.argv[3]): void {
   try {
     runElection(runDirectory === undefined ? undefined : new VrrpSuccession(runDirectory));
   } catch (error) {
-    const sentence = error instanceof Error ? error.message : String(error);
+    const sentence = errorSentence(error);
     process.send?.({ kind: 'unable', sentence } satisfies FromVrrpProcess, undefined, {}, () => process.exit(1));
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { errorSentence } from '../../../lib/error-sentence.ts';
 import type { IpAddress } from '../../../lib/ip-address.ts';
 import type { VirtualRouter } from '../../../model/virtual-router.ts';
 import type { ElectionPorts } from '../../ports.ts';
@@ -66,7 +67,7 @@ export class SourceAddress implements TrackedObject {
       this.#said.delete(path);
       return { interface: name, address };
     } catch (error) {
-      const failure = error instanceof Error ? error.message : String(error);
+      const failure = errorSentence(error);
       const repeated = this.#said.get(path) === failure;
       this.#said.set(path, failure);
       if (!repeated) log('error', `cannot take part in the election: ${failure}`, router.name);
