@@ -86,15 +86,43 @@ module.exports = {
       lib,
       model,
     ]),
-    only('config-on-model', 'A configuration can be checked without a director around it.', '^src/config/', [
-      lib,
-      model,
-    ]),
-    only('health-on-model', 'What a check means is decided without the director that acts on it.', '^src/health/', [
-      lib,
-      model,
-    ]),
-    only('vrrp-is-a-library', 'vrrp/ can be used without baton: it takes src/lib and nothing else.', '^vrrp/', [lib]),
+    only(
+      'configuration-language-on-model',
+      'The language of the file is statements and values; it is read without knowing what any keyword means.',
+      '^src/config/language/',
+      [lib, model],
+    ),
+    only(
+      'checkers-on-the-language',
+      'A checker is one file, in which the reading of its block and the attempt stand together: so it may use the language.',
+      '^src/health/checkers/',
+      [lib, model, '^src/config/language/'],
+    ),
+    only(
+      'config-on-lists',
+      'A configuration can be checked without a director around it; which checkers and schedulers there are, their lists say.',
+      '^src/config/',
+      [lib, model, '^src/health/checkers/(checkers|check-options)\\.ts$', '^src/scheduler/schedulers\\.ts$'],
+    ),
+    only(
+      'health-on-the-list-of-checkers',
+      'Whether a real server is alive is decided without the director that acts on it, and alike for every checker.',
+      '^src/health/(?!checkers/)',
+      [lib, model, '^src/health/checkers/'],
+    ),
+    {
+      name: 'nobody-knows-a-checker',
+      comment: 'A checker comes or goes with its file and its line in the list: nothing else may depend on one.',
+      severity: 'error',
+      from: { path: '^(src|vrrp|sync)/', pathNot: '^src/health/checkers/checkers\\.ts$' },
+      to: { path: '^src/health/checkers/', pathNot: '/(checkers|checker|check-options|check-ports)\\.ts$' },
+    },
+    only(
+      'vrrp-is-a-library',
+      'vrrp/ can be used without baton. It takes four files of bytes and addresses, and the one that says what a virtual router is: a second description of it would have to be kept the same as the first.',
+      '^vrrp/',
+      ['^src/lib/(bytes|checksum|ip-address|result)\\.ts$', '^src/model/virtual-router\\.ts$'],
+    ),
     only(
       'sync-is-a-library',
       'sync/ can be used without baton. Of src/lib it takes bytes, hashes, results and what an address is; of src/model the packed connection record, and what a virtual service is, whose fingerprint it tells its peers.',
@@ -139,15 +167,33 @@ module.exports = {
         '^src/engine/xdp/kernel-routes\\.ts$',
         '^src/engine/xdp/bpf-object\\.ts$',
         '^src/director/(ports|address-plan)\\.ts$',
-        '^src/health/connector\\.ts$',
+        '^src/health/checkers/check-ports\\.ts$',
       ],
     ),
     only(
-      'succession-on-platform',
-      'What outlives a director is made of what the director, the engines and the platform are; only processes know it.',
+      'succession-on-what-is-handed-over',
+      'A handover record is of the election, and a predecessor of processes, descriptors and the XDP program: succession knows these and nothing that forwards or decides.',
       '^src/succession/',
-      ['^src/(director|engine|platform)/', '^vrrp/', lib, model],
+      [
+        lib,
+        model,
+        '^vrrp/state\\.ts$',
+        '^src/director/address-plan\\.ts$',
+        '^src/director/election/(election|election-view)\\.ts$',
+        engineInterface,
+        '^src/engine/xdp/(bpf-object|mailbox|mapped-array)\\.ts$',
+        '^src/engine/xdp/layout/',
+        '^src/platform/linux/libc\\.ts$',
+        '^src/platform/linux/(bpf|process)/',
+      ],
     ),
+    {
+      name: 'succession-for-processes',
+      comment: 'Processes outlive one another; what runs inside one does not know that there was one before it.',
+      severity: 'error',
+      from: { path: '^(src|vrrp|sync)/', pathNot: ['^src/succession/', compositionRoot] },
+      to: { path: '^src/succession/' },
+    },
     only(
       'control-on-the-read-model',
       'The control socket shows what the director lets be seen.',
@@ -160,6 +206,14 @@ module.exports = {
       '^src/(cli|dashboard)/',
       ['^src/control/', '^src/director/status\\.ts$', engineInterface, lib, model, '^src/(config|cli|dashboard)/'],
     ),
+    {
+      name: 'commands-are-no-library',
+      comment:
+        'A thing that a command and the daemon both need belongs to neither: only the executable knows the commands.',
+      severity: 'error',
+      from: { path: '^(src|vrrp|sync)/', pathNot: ['^src/main\\.ts$', '^src/(cli|dashboard)/'] },
+      to: { path: '^src/(cli|dashboard)/' },
+    },
     {
       name: 'nobody-imports-the-root',
       comment:
@@ -200,10 +254,8 @@ module.exports = {
       [
         '^src/platform/linux/',
         '^src/(control|cli|dashboard|drill)/',
-        // The run directory and the shipped object are read by what takes a predecessor's place.
-        '^src/succession/',
         compositionRoot,
-        '^src/config/files\\.ts$',
+        '^src/config/language/files\\.ts$',
         // node:net for isIPv4 and isIPv6, which open nothing.
         '^src/lib/ip-address\\.ts$',
         // The engine's thread and its handle are the two ends of one message port.

@@ -3,7 +3,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { toolEnvironment } from '../src/drill/lab/tool.ts';
 
 /** A program that is missing or has failed; the message is a sentence for a person. */
-export class CommandError extends Error {}
+class CommandError extends Error {}
 
 const timeoutMs = 60_000;
 

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { prepareSandbox } from '../src/drill/lab/lab.ts';
 import { leaveWithParent } from '../src/drill/lab/sandbox.ts';
+import { errorSentence } from '../src/lib/error-sentence.ts';
 import { isInstalled } from './command.ts';
 import { baton, type Contestant, end, haproxy, nftables, startWebServers } from './contestants.ts';
 import { buildGround } from './ground.ts';
@@ -35,7 +36,7 @@ async function main(args: readonly string[]): Promise<void> {
     preferSession('0');
     process.exit(0);
   } catch (error) {
-    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`bench: ${errorSentence(error)}\n`);
     process.exit(1);
   }
 }

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { fileURLToPath } from 'node:url';
 import { isMainThread, workerData } from 'node:worker_threads';
-import { ExitCode, UsageError } from './cli/arguments.ts';
 import { helpText } from './cli/help.ts';
+import { ExitCode, UsageError } from './lib/command-line.ts';
+import { errorSentence } from './lib/error-sentence.ts';
 
 // The one executable. The daemon starts this file again for its child process and its threads; every part is imported
 // only where it runs: the vrrp process loads no engine, a command line no packet socket.
@@ -46,7 +47,7 @@ async function runCommand(name: string, args: readonly string[]): Promise<ExitCo
       process.stderr.write(`${error.message}\n`);
       return ExitCode.usage;
     }
-    process.stderr.write(`baton ${name}: ${error instanceof Error ? error.message : error}\n`);
+    process.stderr.write(`baton ${name}: ${errorSentence(error)}\n`);
     return ExitCode.failed;
   }
 }

@@ -1,18 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../src/lib/ip-address.ts';
-
-/** When and how often the addresses are announced (keepalived's garp_master_* and garp_interval). */
-export interface AnnouncementPolicy {
-  /** How many times each address is announced at once. */
-  readonly repeat: number;
-  /** After how long the second set goes out; 0 for none. */
-  readonly delayMs: number;
-  /** The period of repeated announcements while active; 0 for none. */
-  readonly refreshMs: number;
-  readonly refreshRepeat: number;
-  /** The gap between two announcements; 0 sends a set in one go. */
-  readonly intervalMs: number;
-}
+import type { AnnouncementPolicy } from '../src/model/virtual-router.ts';
 
 /** What remains to be announced, and when. Deadlines are absolute milliseconds. */
 export interface AnnouncementSchedule {

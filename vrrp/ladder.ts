@@ -1,43 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, familyOf, type IpAddress } from '../src/lib/ip-address.ts';
 import { accept, type Result, reject } from '../src/lib/result.ts';
+import { addressesOf, ownerPriority, type VirtualRouter, vrrpGroups } from '../src/model/virtual-router.ts';
 import {
   type Advertisement,
-  groupAddresses,
+  type Endpoints,
   type PacketRejection,
   packetRejections,
   parseAdvertisement,
 } from './packet.ts';
+import type { LocalRouter } from './state.ts';
 
 /** A VRRP message with what its IP header said. */
-export interface Datagram {
-  readonly source: IpAddress;
-  readonly destination: IpAddress;
+export interface Datagram extends Endpoints {
   /** TTL or hop limit. Negative when all that is known is that it is not one to accept from the sender. */
   readonly ttl: number;
   readonly message: Uint8Array;
 }
 
-/** A router that advertisements are exchanged with by unicast. */
-export interface Peer {
-  readonly address: IpAddress;
-  /** Least and greatest TTL or hop limit accepted from it. */
-  readonly minTtl: number;
-  readonly maxTtl: number;
-}
-
-/** What the ladder must know of a local virtual router. */
-export interface Listener {
-  readonly version: 2 | 3;
-  readonly intervalMs: number;
-  readonly primaryAddress: IpAddress;
-  readonly addresses: readonly IpAddress[];
-  /** It speaks to these alone; to the group when there are none. */
-  readonly unicastPeers?: readonly Peer[] | undefined;
-}
-
-export interface Admitted<Router extends Listener> {
-  readonly router: Router;
+export interface Admitted {
+  readonly router: LocalRouter;
   readonly advertisement: Advertisement;
   /** The sender has other addresses configured than we. Worth a log line: RFC 9568 section 7.1. */
   readonly addressListDiffers: boolean;
@@ -89,55 +71,51 @@ export type RejectionReason = (typeof rejectionReasons)[number];
 export type RejectionCounters = Record<RejectionReason, number>;
 
 const requiredTtl = 255;
-const ownerPriority = 255;
 
 /** Climbs every rung. `find` gives the virtual router with a VRID on the receiving interface, if there is one. */
-export function climbLadder<Router extends Listener>(
+export function climbLadder(
   datagram: Datagram,
-  find: (vrid: number, family: Family) => Router | undefined,
-): Result<Admitted<Router>, RejectionReason> {
+  find: (vrid: number, family: Family) => LocalRouter | undefined,
+): Result<Admitted, RejectionReason> {
   const family = familyOf(datagram.source);
   if (familyOf(datagram.destination) !== family) return reject('family-mixed');
-  const toGroup = datagram.destination === groupAddresses[family];
+  const toGroup = datagram.destination === vrrpGroups[family];
   if (toGroup ? datagram.ttl !== requiredTtl : datagram.ttl < 0) return reject('ttl');
   const parsed: Result<Advertisement, PacketRejection> = parseAdvertisement(datagram.message, datagram);
   if (!parsed.ok) return parsed;
-  const router = find(parsed.value.vrid, family);
-  if (router === undefined) return reject('vrid-unknown');
-  const stray = toGroup ? checkGroup(router) : checkPeer(datagram, router);
+  const local = find(parsed.value.vrid, family);
+  if (local === undefined) return reject('vrid-unknown');
+  const stray = toGroup ? checkGroup(local.router) : checkPeer(datagram, local.router);
   if (stray !== undefined) return reject(stray);
-  return admit(parsed.value, datagram.source, router);
+  return admit(parsed.value, datagram.source, local);
 }
 
 export function zeroRejections(): RejectionCounters {
   return Object.fromEntries(rejectionReasons.map((reason) => [reason, 0])) as RejectionCounters;
 }
 
-function checkGroup({ unicastPeers }: Listener): 'not-a-peer' | undefined {
+function checkGroup({ unicastPeers }: VirtualRouter): 'not-a-peer' | undefined {
   return unicastPeers === undefined || unicastPeers.length === 0 ? undefined : 'not-a-peer';
 }
 
-function checkPeer({ source, ttl }: Datagram, { unicastPeers }: Listener): 'not-a-peer' | 'ttl' | undefined {
+function checkPeer({ source, ttl }: Datagram, { unicastPeers }: VirtualRouter): 'not-a-peer' | 'ttl' | undefined {
   const peer = unicastPeers?.find(({ address }) => address === source);
   if (peer === undefined) return 'not-a-peer';
   return ttl < peer.minTtl || ttl > peer.maxTtl ? 'ttl' : undefined;
 }
 
-function admit<Router extends Listener>(
-  advertisement: Advertisement,
-  source: IpAddress,
-  router: Router,
-): Result<Admitted<Router>, RejectionReason> {
+function admit(advertisement: Advertisement, source: IpAddress, local: LocalRouter): Result<Admitted, RejectionReason> {
   const { version, intervalMs, priority } = advertisement;
+  const { router, primaryAddress } = local;
   if (version !== router.version) return reject('version-mismatch');
-  if (source === router.primaryAddress) return reject('looped-back');
+  if (source === primaryAddress) return reject('looped-back');
   if (advertisement.addresses.length === 0) return reject('address-count');
   if (version === 2 && advertisement.authenticationType !== 0) return reject('authentication');
   if (version === 3 && intervalMs === 0) return reject('interval-zero');
-  if (version === 2 && intervalMs !== router.intervalMs) return reject('interval-mismatch');
-  const addressListDiffers = !sameAddresses(advertisement.addresses, router.addresses);
+  if (version === 2 && intervalMs !== router.advertIntervalMs) return reject('interval-mismatch');
+  const addressListDiffers = !sameAddresses(advertisement.addresses, addressesOf(router));
   if (version === 2 && addressListDiffers && priority !== ownerPriority) return reject('address-list');
-  return accept({ router, advertisement, addressListDiffers });
+  return accept({ router: local, advertisement, addressListDiffers });
 }
 
 /** The order says nothing about agreement. */

@@ -1,16 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { IpAddress } from '../src/lib/ip-address.ts';
+import { ownerPriority, type VirtualRouter } from '../src/model/virtual-router.ts';
 import { stepActive } from './active.ts';
 import { nextAnnouncementMs } from './announcement.ts';
 import { stepBackup } from './backup.ts';
-import type { InitializeState, RouterConfiguration, RouterEvent, RouterState, Step } from './state.ts';
-import { inherit } from './succession.ts';
+import { clearFault, raiseFault } from './faults.ts';
+import { continueFrom } from './handover-record.ts';
+import type { FaultState, InitializeState, RouterEvent, RouterState, Step } from './state.ts';
 import { skewTimeMs } from './timers.ts';
-import { becomeActive, becomeBackup, becomeFault, becomeInitialize, ownerPriority } from './transitions.ts';
+import {
+  becomeActive,
+  becomeBackup,
+  becomeFault,
+  becomeInitialize,
+  effectivePriorityOf,
+  reconfigured,
+} from './transitions.ts';
 
 /** A virtual router before its startup event. The gate is closed until someone says that the table is a proven copy. */
-export function createRouter(config: RouterConfiguration, nowMs: number): RouterState {
-  return { kind: 'initialize', config, gateOpen: false, heldOff: false, sinceMs: nowMs };
+export function createRouter(router: VirtualRouter, primaryAddress: IpAddress, nowMs: number): RouterState {
+  return {
+    kind: 'initialize',
+    router,
+    primaryAddress,
+    effectivePriority: router.priority,
+    faults: [],
+    gateOpen: false,
+    heldOff: false,
+    sinceMs: nowMs,
+  };
 }
 
 /**
@@ -21,8 +40,8 @@ export function createRouter(config: RouterConfiguration, nowMs: number): Router
 export function step(state: RouterState, event: RouterEvent, nowMs: number): Step {
   // Whatever woke a router whose lease has ended, it has been frozen, starved or mute: peers may have taken over. It
   // says nothing and waits like one that has just come (promise P2).
-  if (state.kind === 'active' && nowMs >= state.voiceUntilMs) {
-    const lapsed = becomeBackup(state, nowMs, 'lapsed');
+  if (state.kind === 'active' && nowMs >= state.leaseUntilMs) {
+    const lapsed = becomeBackup(state, nowMs, 'lease-expired');
     const next = stepLive(lapsed.state, event, nowMs);
     return { state: next.state, actions: [...lapsed.actions, ...next.actions] };
   }
@@ -31,13 +50,14 @@ export function step(state: RouterState, event: RouterEvent, nowMs: number): Ste
 
 /** When the next `timer` event is due; undefined when nothing is waited for. */
 export function nextDeadline(state: RouterState): number | undefined {
-  if (state.kind === 'backup') return state.downAtMs;
+  if (state.kind === 'backup') return state.activeDownTimerAtMs;
   if (state.kind !== 'active') return undefined;
   // Without a sent advertisement the end of settling changes nothing: what is waited for is the confirmation.
-  const settledAtMs = state.settling === undefined || state.voiced === undefined ? undefined : state.settling.untilMs;
+  const settledAtMs =
+    state.settling === undefined || state.lastAdvertisementSent === undefined ? undefined : state.settling.untilMs;
   return Math.min(
-    state.advertiseAtMs,
-    state.voiceUntilMs,
+    state.adverTimerAtMs,
+    state.leaseUntilMs,
     settledAtMs ?? Number.POSITIVE_INFINITY,
     state.holding ? nextAnnouncementMs(state.announcements) : Number.POSITIVE_INFINITY,
   );
@@ -45,10 +65,28 @@ export function nextDeadline(state: RouterState): number | undefined {
 
 function stepLive(state: RouterState, event: RouterEvent, nowMs: number): Step {
   // What is the same in every state.
-  if (event.kind === 'gateOpened' || event.kind === 'gateClosed') {
-    return { state: { ...state, gateOpen: event.kind === 'gateOpened' }, actions: [] };
+  switch (event.kind) {
+    case 'gateOpened':
+    case 'gateClosed':
+      return { state: { ...state, gateOpen: event.kind === 'gateOpened' }, actions: [] };
+    case 'holdReleased':
+      return { state: { ...state, heldOff: false }, actions: [] };
+    case 'priorityChanged': {
+      const effectivePriority = effectivePriorityOf(state.router, event.effectivePriority);
+      return { state: { ...state, effectivePriority }, actions: [] };
+    }
+    case 'faultRaised': {
+      const faulty = { ...state, faults: raiseFault(state.faults, event.reason) };
+      const takesPart = state.kind === 'backup' || state.kind === 'active';
+      return takesPart ? becomeFault(faulty, nowMs, event.reason) : { state: faulty, actions: [] };
+    }
+    case 'faultCleared': {
+      const cleared = { ...state, faults: clearFault(state.faults, event.reason) };
+      const mended = state.kind === 'fault' && cleared.faults.length === 0;
+      if (!mended) return { state: cleared, actions: [] };
+      return becomeBackup(cleared, nowMs, 'fault-cleared', { fault: event.reason });
+    }
   }
-  if (event.kind === 'holdReleased') return { state: { ...state, heldOff: false }, actions: [] };
   switch (state.kind) {
     case 'initialize':
       return stepInitialize(state, event, nowMs);
@@ -62,26 +100,27 @@ function stepLive(state: RouterState, event: RouterEvent, nowMs: number): Step {
 }
 
 function stepInitialize(state: InitializeState, event: RouterEvent, nowMs: number): Step {
-  if (event.kind === 'configurationChanged') return { state: { ...state, config: event.config }, actions: [] };
-  if (event.kind === 'inherited') return inherit(state, event.bequest, nowMs);
+  if (event.kind === 'configurationChanged') return { state: reconfigured(state, event), actions: [] };
+  if (event.kind === 'succession') return continueFrom(state, event.record, nowMs);
   if (event.kind !== 'startup') return { state, actions: [] };
-  if (!event.interfaceUp) return becomeFault(state, nowMs);
-  const { config, gateOpen } = state;
+  const { router, effectivePriority, gateOpen, faults } = state;
+  const [fault] = faults;
+  if (fault !== undefined) return becomeFault(state, nowMs, fault);
   // RFC 9568 section 6.4.1 makes the owner active at once. It may be coming back to a backup that holds its addresses,
   // so it settles as in a preemption; and while the gate is closed (P3) it waits like any other.
-  if (config.priority === ownerPriority && gateOpen) return becomeActive(state, nowMs, 'owner', { rival: undefined });
+  if (router.priority === ownerPriority && gateOpen) return becomeActive(state, nowMs, 'owner', { rival: undefined });
   // `state MASTER` is a shorter first wait, one interval instead of three, as keepalived's vrrp_init_state has it. It
   // would preempt just the same, so it too needs the open gate.
-  if (config.startAs === 'active' && gateOpen) {
-    const downAtMs = nowMs + config.intervalMs + skewTimeMs(config.priority, config.intervalMs);
-    return becomeBackup(state, nowMs, 'startup', { downAtMs });
+  if (router.startAs === 'active' && gateOpen) {
+    const intervalMs = router.advertIntervalMs;
+    const activeDownTimerAtMs = nowMs + intervalMs + skewTimeMs(effectivePriority, intervalMs);
+    return becomeBackup(state, nowMs, 'startup', { activeDownTimerAtMs });
   }
   return becomeBackup(state, nowMs, 'startup');
 }
 
-function stepFault(state: RouterState, event: RouterEvent, nowMs: number): Step {
-  if (event.kind === 'interfaceUp') return becomeBackup(state, nowMs, 'interface-up');
+function stepFault(state: FaultState, event: RouterEvent, nowMs: number): Step {
   if (event.kind === 'shutdown') return becomeInitialize(state, nowMs);
-  if (event.kind === 'configurationChanged') return { state: { ...state, config: event.config }, actions: [] };
+  if (event.kind === 'configurationChanged') return { state: reconfigured(state, event), actions: [] };
   return { state, actions: [] };
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readU16, writeU16 } from '../src/lib/bytes.ts';
 import { addToSum, foldSum } from '../src/lib/checksum.ts';
-import { type Family, familyOf, type IpAddress, ipAddressBytes, ipAddressFromBytes } from '../src/lib/ip-address.ts';
+import { familyOf, type IpAddress, ipAddressBytes, ipAddressFromBytes } from '../src/lib/ip-address.ts';
 import { accept, type Result, reject } from '../src/lib/result.ts';
+import type { ChecksumForm } from '../src/model/virtual-router.ts';
 
 // Version 3 (RFC 9568 section 5.1):
 //
@@ -39,12 +40,6 @@ export interface Advertisement {
   readonly addresses: readonly IpAddress[];
 }
 
-/**
- * What a version 3 checksum over IPv4 covers. Deployed routers disagree: keepalived and FRR sum a pseudo-header as
- * RFC 5798 is read by them, Cisco and Juniper the message alone, as RFC 9568 section 5.2.8 says.
- */
-export type ChecksumForm = 'pseudo-header' | 'message-only';
-
 /** The addresses of the IP header that carries a message: the pseudo-header sums them. */
 export interface Endpoints {
   readonly source: IpAddress;
@@ -63,11 +58,6 @@ export const packetRejections = [
 export type PacketRejection = (typeof packetRejections)[number];
 
 export const vrrpProtocol = 112;
-/** RFC 9568 sections 5.1.1.2 and 5.1.2.2. */
-export const groupAddresses = {
-  ipv4: '224.0.0.18' as IpAddress,
-  ipv6: 'ff02::12' as IpAddress,
-} as const satisfies Record<Family, IpAddress>;
 
 const headerLength = 8;
 const authenticationLength = 8;

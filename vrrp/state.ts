@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../src/lib/ip-address.ts';
-import type { AnnouncementPolicy, AnnouncementSchedule } from './announcement.ts';
+import type { VirtualRouter, VirtualRouterState } from '../src/model/virtual-router.ts';
+import type { AnnouncementSchedule } from './announcement.ts';
+import type { FaultReason } from './faults.ts';
 
-/** What one virtual router is told to be. Its identity (interface, family, VRID) is the driver's business. */
-export interface RouterConfiguration {
-  readonly version: 2 | 3;
-  /** 1..255; 255 owns the addresses. */
-  readonly priority: number;
-  readonly intervalMs: number;
-  /** The sender address of its advertisements: decides between equal priorities. */
+/** A virtual router as this director runs it. */
+export interface LocalRouter {
+  readonly router: VirtualRouter;
+  /** The source of its advertisements: decides between equal priorities. */
   readonly primaryAddress: IpAddress;
-  readonly addresses: readonly IpAddress[];
-  readonly startAs: 'active' | 'backup';
-  readonly preempt: boolean;
-  /** How long a lower-priority active router is obeyed after it was first heard. */
-  readonly preemptDelayMs: number;
-  readonly announcement: AnnouncementPolicy;
 }
 
 /** All times are absolute, in milliseconds of the caller's monotonic clock. */
-interface Common {
-  readonly config: RouterConfiguration;
+export interface Common extends LocalRouter {
+  /**
+   * What it advertises, and what its skew time comes from: the configured priority, changed by what is tracked. 1..254;
+   * that of the address owner is always 255.
+   */
+  readonly effectivePriority: number;
+  /** It is in fault while there is any, in the order in which they were raised. */
+  readonly faults: readonly FaultReason[];
   /** Open while the connection table is a proven copy: only then is an active router preempted. */
   readonly gateOpen: boolean;
   /** Handed over on purpose: does not preempt until it has been active again, or is released. */
@@ -43,18 +42,18 @@ export interface Heard {
 
 export interface BackupState extends Common {
   readonly kind: 'backup';
-  /** The active down timer. */
-  readonly downAtMs: number;
-  /** Version 3: the interval the active router advertises (Active_Adver_Interval); version 2: one's own. */
-  readonly activeIntervalMs: number;
+  /** When Active_Down_Timer fires. */
+  readonly activeDownTimerAtMs: number;
+  /** Active_Adver_Interval. Version 3: the interval that the active router advertises; version 2: one's own. */
+  readonly activeAdverIntervalMs: number;
   readonly heard: Heard | undefined;
   /**
    * Until then a router other than the one obeyed may be active: it has been heard at a slower pace, or was missed while
    * this one stood still. Who takes over sooner settles first.
    */
-  readonly claimedUntilMs: number;
-  /** Until then a lower-priority active router is obeyed; set when it is first heard. */
-  readonly preemptAfterMs: number | undefined;
+  readonly otherActiveUntilMs: number;
+  /** The end of keepalived's preempt_delay, in which a lower-priority active router is obeyed; set when it is first heard. */
+  readonly preemptDelayUntilMs: number | undefined;
   /** The timer of a preemption has run out: it happens when the active router is next heard, and so known to be awake. */
   readonly preemptDue: boolean;
   /** The timer fired late and was given a moment, so that advertisements waiting in the socket are read first. */
@@ -74,11 +73,12 @@ export interface Settling {
 
 export interface ActiveState extends Common {
   readonly kind: 'active';
-  readonly advertiseAtMs: number;
+  /** When Adver_Timer fires. */
+  readonly adverTimerAtMs: number;
   /** When the lease ends. Before the first sent advertisement: when one must have been sent. */
-  readonly voiceUntilMs: number;
+  readonly leaseUntilMs: number;
   /** When the last advertisement known to have left was handed to the network, and the interval it named. */
-  readonly voiced: { readonly atMs: number; readonly intervalMs: number } | undefined;
+  readonly lastAdvertisementSent: { readonly atMs: number; readonly intervalMs: number } | undefined;
   readonly settling: Settling | undefined;
   /** The lease is granted, the addresses acquired. */
   readonly holding: boolean;
@@ -91,33 +91,37 @@ export interface FaultState extends Common {
 
 export type RouterState = InitializeState | BackupState | ActiveState | FaultState;
 
-/** What a state leaves to the process that goes on in its place: plain data, where `null` stands for what is not there. */
-export type Bequest = ActiveBequest | BackupBequest;
+/**
+ * Where a successor, the process that goes on in this one's place, has to start: plain data, where `null` stands for what
+ * is not there.
+ */
+export type HandoverRecord = ActiveHandoverRecord | BackupHandoverRecord;
 
-export interface ActiveBequest {
+export interface ActiveHandoverRecord {
   readonly kind: 'active';
   readonly sinceMs: number;
-  readonly voiceUntilMs: number;
-  readonly voiced: { readonly atMs: number; readonly intervalMs: number } | null;
+  readonly leaseUntilMs: number;
+  readonly lastAdvertisementSent: { readonly atMs: number; readonly intervalMs: number } | null;
   readonly settling: { readonly untilMs: number; readonly limitMs: number; readonly rival: IpAddress | null } | null;
   readonly holding: boolean;
 }
 
-export interface BackupBequest {
+export interface BackupHandoverRecord {
   readonly kind: 'backup';
   readonly sinceMs: number;
   readonly heldOff: boolean;
-  readonly downAtMs: number;
-  readonly activeIntervalMs: number;
+  readonly activeDownTimerAtMs: number;
+  readonly activeAdverIntervalMs: number;
   readonly heard: Heard | null;
-  readonly claimedUntilMs: number | null;
-  readonly preemptAfterMs: number | null;
+  readonly otherActiveUntilMs: number | null;
+  readonly preemptDelayUntilMs: number | null;
 }
 
 export type RouterEvent =
-  | { readonly kind: 'startup'; readonly interfaceUp: boolean }
-  /** Instead of `startup`: goes on where another process of this host stopped. */
-  | { readonly kind: 'inherited'; readonly bequest: Bequest }
+  /** In fault where one has been raised before. */
+  | { readonly kind: 'startup' }
+  /** Instead of `startup`: goes on where its predecessor, another process of this host, stopped. */
+  | { readonly kind: 'succession'; readonly record: HandoverRecord }
   | { readonly kind: 'shutdown' }
   | {
       readonly kind: 'advertisementReceived';
@@ -136,14 +140,23 @@ export type RouterEvent =
       readonly intervalMs: number;
     }
   | { readonly kind: 'timer' }
-  | { readonly kind: 'interfaceDown' }
-  | { readonly kind: 'interfaceUp' }
+  | { readonly kind: 'faultRaised'; readonly reason: FaultReason }
+  /** Clears this one alone. */
+  | { readonly kind: 'faultCleared'; readonly reason: FaultReason }
+  /** Something that is tracked has changed: takes effect in the next advertisement and the next skew time. */
+  | { readonly kind: 'priorityChanged'; readonly effectivePriority: number }
   | { readonly kind: 'gateOpened' }
   | { readonly kind: 'gateClosed' }
   | { readonly kind: 'handoverRequested' }
   /** Ends what a handover on purpose began: preemption is possible again. */
   | { readonly kind: 'holdReleased' }
-  | { readonly kind: 'configurationChanged'; readonly config: RouterConfiguration };
+  | ({ readonly kind: 'configurationChanged' } & RouterConfiguration);
+
+/** What an operator, or the host, has made of a virtual router. */
+export interface RouterConfiguration extends LocalRouter {
+  /** Its effective priority from here on. */
+  readonly effectivePriority: number;
+}
 
 /** Why a state was entered. */
 export type TransitionReason =
@@ -154,12 +167,12 @@ export type TransitionReason =
   | 'active-resigned'
   | 'preempting'
   | 'outranked'
-  | 'mute'
-  | 'lapsed'
-  | 'resumed'
+  | 'cannot-advertise'
+  | 'lease-expired'
+  | 'succession'
   | 'handover'
-  | 'interface-down'
-  | 'interface-up';
+  | 'fault-raised'
+  | 'fault-cleared';
 
 /** Worth a line in a log, without a transition. */
 export type Note =
@@ -181,9 +194,11 @@ export type RouterAction =
   | { readonly kind: 'announce'; readonly addresses: readonly IpAddress[] }
   | {
       readonly kind: 'notify';
-      readonly from: RouterState['kind'];
-      readonly to: RouterState['kind'];
+      readonly from: VirtualRouterState;
+      readonly to: VirtualRouterState;
       readonly reason: TransitionReason;
+      /** With `fault-raised` and `fault-cleared`: the one that decided. */
+      readonly fault?: FaultReason;
     }
   | { readonly kind: 'note'; readonly note: Note };
 

@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import { dueAnnouncements, noAnnouncements, startAnnouncing } from './announcement.ts';
+import type { IpAddress } from '../src/lib/ip-address.ts';
+import {
+  addressesOf,
+  ownerPriority,
+  type VirtualRouter,
+  type VirtualRouterState,
+} from '../src/model/virtual-router.ts';
+import { type AnnouncementSchedule, dueAnnouncements, noAnnouncements, startAnnouncing } from './announcement.ts';
+import type { FaultReason } from './faults.ts';
 import type {
   ActiveState,
   BackupState,
+  Common,
   Heard,
   RouterAction,
   RouterConfiguration,
@@ -13,7 +22,6 @@ import type {
 } from './state.ts';
 import { activeDownIntervalMs, leaseMs } from './timers.ts';
 
-export const ownerPriority = 255;
 /** How long a preempted router gets to step down before its successor acquires the addresses. */
 export const settleMs = 10;
 /** Interval in the last advertisements of a router that resigns: the smallest of version 3, one centisecond. */
@@ -21,56 +29,59 @@ export const farewellIntervalMs = 10;
 
 const settleRepeats = 2;
 
-const allowed: Record<RouterState['kind'], readonly RouterState['kind'][]> = {
+const allowed: Record<VirtualRouterState, readonly VirtualRouterState[]> = {
   initialize: ['backup', 'active', 'fault'],
   backup: ['initialize', 'active', 'fault'],
   active: ['initialize', 'backup', 'fault'],
-  // A link that has come back hears first who is active.
+  // One that could not take part listens first who is active.
   fault: ['initialize', 'backup'],
 };
 
 /** * -> initialize. */
 export function becomeInitialize(state: RouterState, nowMs: number): Step {
-  const { config, gateOpen } = state;
   return {
-    state: { kind: 'initialize', config, gateOpen, heldOff: false, sinceMs: nowMs },
+    state: { ...commonOf(state), kind: 'initialize', heldOff: false, sinceMs: nowMs },
     actions: [...relinquish(state), transition(state, 'initialize', 'shutdown')],
   };
 }
 
 /** initialize | backup | active -> fault. Nothing is sent: nobody would hear it. */
-export function becomeFault(state: RouterState, nowMs: number): Step {
-  const { config, gateOpen, heldOff } = state;
+export function becomeFault(state: RouterState, nowMs: number, fault: FaultReason): Step {
   return {
-    state: { kind: 'fault', config, gateOpen, heldOff, sinceMs: nowMs },
-    actions: [...relinquish(state), transition(state, 'fault', 'interface-down')],
+    state: { ...commonOf(state), kind: 'fault', sinceMs: nowMs },
+    actions: [...relinquish(state), transition(state, 'fault', 'fault-raised', fault)],
   };
 }
 
-/** initialize | active | fault -> backup, with a full active down interval unless `downAtMs` says otherwise. */
+/** initialize | active | fault -> backup, with a full Active_Down_Interval unless `activeDownTimerAtMs` says otherwise. */
 export function becomeBackup(
   state: RouterState,
   nowMs: number,
   reason: TransitionReason,
-  { heard, downAtMs, heldOff = state.heldOff }: { heard?: Heard; downAtMs?: number; heldOff?: boolean } = {},
+  {
+    heard,
+    activeDownTimerAtMs,
+    heldOff = state.heldOff,
+    fault,
+  }: { heard?: Heard; activeDownTimerAtMs?: number; heldOff?: boolean; fault?: FaultReason } = {},
 ): Step {
-  const { config, gateOpen } = state;
-  const activeIntervalMs = heard === undefined ? config.intervalMs : adoptedIntervalMs(config, heard.intervalMs);
+  const { router, effectivePriority } = state;
+  const activeAdverIntervalMs =
+    heard === undefined ? router.advertIntervalMs : adoptedIntervalMs(router, heard.intervalMs);
   const backup: BackupState = {
+    ...commonOf(state),
     kind: 'backup',
-    config,
-    gateOpen,
     heldOff,
     sinceMs: nowMs,
-    downAtMs: downAtMs ?? nowMs + activeDownIntervalMs(config.priority, activeIntervalMs),
-    activeIntervalMs,
+    activeDownTimerAtMs: activeDownTimerAtMs ?? nowMs + activeDownIntervalMs(effectivePriority, activeAdverIntervalMs),
+    activeAdverIntervalMs,
     heard,
-    claimedUntilMs: Number.NEGATIVE_INFINITY,
-    preemptAfterMs: undefined,
+    otherActiveUntilMs: Number.NEGATIVE_INFINITY,
+    preemptDelayUntilMs: undefined,
     preemptDue: false,
     rechecking: false,
   };
-  return { state: backup, actions: [...relinquish(state), transition(state, 'backup', reason)] };
+  return { state: backup, actions: [...relinquish(state), transition(state, 'backup', reason, fault)] };
 }
 
 /**
@@ -83,35 +94,32 @@ export function becomeActive(
   reason: TransitionReason,
   contested?: { rival: Heard | undefined },
 ): Step {
-  const { config, gateOpen } = state;
-  const settling = contested === undefined ? undefined : startSettling(config, nowMs, contested.rival);
+  const { router } = state;
+  const settling = contested === undefined ? undefined : startSettling(router, nowMs, contested.rival);
   const active: ActiveState = {
+    ...commonOf(state),
     kind: 'active',
-    config,
-    gateOpen,
     heldOff: false,
     sinceMs: nowMs,
-    advertiseAtMs: nowMs + (settling === undefined ? config.intervalMs : repeatGapMs(config)),
-    voiceUntilMs: nowMs + leaseMs(config.intervalMs),
-    voiced: undefined,
+    adverTimerAtMs: nowMs + (settling === undefined ? router.advertIntervalMs : repeatGapMs(router)),
+    leaseUntilMs: nowMs + leaseMs(router.advertIntervalMs),
+    lastAdvertisementSent: undefined,
     settling,
     holding: false,
     announcements: noAnnouncements,
   };
-  return { state: active, actions: [advertise(config), transition(state, 'active', reason)] };
+  return { state: active, actions: [advertise(active), transition(state, 'active', reason)] };
 }
 
 /** The takeover proper, within the active state: lease, addresses, announcement last. Needs a sent advertisement. */
 export function acquire(state: ActiveState, nowMs: number): Step {
-  const { config } = state;
-  const started = startAnnouncing(config.addresses, config.announcement, nowMs);
-  const { due, schedule } = dueAnnouncements(started, config.addresses, config.announcement, nowMs);
+  const { announcements, actions } = announceTakeover(state.router, nowMs);
   return {
-    state: { ...state, settling: undefined, holding: true, announcements: schedule },
+    state: { ...state, settling: undefined, holding: true, announcements },
     actions: [
-      { kind: 'grantLease', untilMs: state.voiceUntilMs },
-      { kind: 'acquireAddresses', addresses: config.addresses },
-      ...announceAll(due),
+      { kind: 'grantLease', untilMs: state.leaseUntilMs },
+      { kind: 'acquireAddresses', addresses: addressesOf(state.router) },
+      ...actions,
       { kind: 'note', note: 'acquired' },
     ],
   };
@@ -123,14 +131,14 @@ export function acquire(state: ActiveState, nowMs: number): Step {
  * one (priority 0) sets their timer to.
  */
 export function resign(state: ActiveState, nowMs: number, reason: 'handover' | 'shutdown'): Step {
-  const { config } = state;
+  const { router, effectivePriority } = state;
   const farewells: RouterAction[] =
-    config.version === 3
+    router.version === 3
       ? [
-          { kind: 'sendAdvertisement', priority: config.priority, intervalMs: farewellIntervalMs },
+          { kind: 'sendAdvertisement', priority: effectivePriority, intervalMs: farewellIntervalMs },
           { kind: 'sendAdvertisement', priority: 0, intervalMs: farewellIntervalMs },
         ]
-      : [{ kind: 'sendAdvertisement', priority: 0, intervalMs: config.intervalMs }];
+      : [{ kind: 'sendAdvertisement', priority: 0, intervalMs: router.advertIntervalMs }];
   const next =
     reason === 'shutdown' ? becomeInitialize(state, nowMs) : becomeBackup(state, nowMs, 'handover', { heldOff: true });
   const actions = [...next.actions];
@@ -138,27 +146,51 @@ export function resign(state: ActiveState, nowMs: number, reason: 'handover' | '
   return { state: next.state, actions };
 }
 
-export function advertise(config: RouterConfiguration): RouterAction {
-  return { kind: 'sendAdvertisement', priority: config.priority, intervalMs: config.intervalMs };
+export function advertise({ effectivePriority, router }: Common): RouterAction {
+  return { kind: 'sendAdvertisement', priority: effectivePriority, intervalMs: router.advertIntervalMs };
 }
 
-export function announceAll(addresses: readonly RouterConfiguration['addresses'][number][]): RouterAction[] {
+/** What a takeover announces now, and what it leaves for later. */
+export function announceTakeover(
+  router: VirtualRouter,
+  nowMs: number,
+): { readonly announcements: AnnouncementSchedule; readonly actions: readonly RouterAction[] } {
+  const addresses = addressesOf(router);
+  const started = startAnnouncing(addresses, router.announcement, nowMs);
+  const { due, schedule } = dueAnnouncements(started, addresses, router.announcement, nowMs);
+  return { announcements: schedule, actions: announceAll(due) };
+}
+
+export function announceAll(addresses: readonly IpAddress[]): RouterAction[] {
   return addresses.length === 0 ? [] : [{ kind: 'announce', addresses }];
 }
 
+/** In whatever state: what a reload, or another address of the interface, brings to all alike. */
+export function reconfigured<State extends Common>(
+  state: State,
+  { router, primaryAddress, effectivePriority }: RouterConfiguration,
+): State {
+  return { ...state, router, primaryAddress, effectivePriority: effectivePriorityOf(router, effectivePriority) };
+}
+
+/** Tracking never changes that of the address owner, and makes nobody else one (keepalived: vrrp_set_effective_priority). */
+export function effectivePriorityOf({ priority }: VirtualRouter, effectivePriority: number): number {
+  return priority === ownerPriority ? ownerPriority : Math.min(Math.max(effectivePriority, 1), ownerPriority - 1);
+}
+
 /** RFC 9568 section 6.4.2: version 3 waits at the active router's pace. Version 2 has one pace for all. */
-export function adoptedIntervalMs(config: RouterConfiguration, advertisedMs: number): number {
-  return config.version === 3 ? advertisedMs : config.intervalMs;
+export function adoptedIntervalMs(router: VirtualRouter, advertisedMs: number): number {
+  return router.version === 3 ? advertisedMs : router.advertIntervalMs;
 }
 
 /** The gap between the repeated first advertisements of a preemption. */
-export function repeatGapMs(config: RouterConfiguration): number {
-  return Math.min(settleMs / (settleRepeats + 1), config.intervalMs);
+export function repeatGapMs(router: VirtualRouter): number {
+  return Math.min(settleMs / (settleRepeats + 1), router.advertIntervalMs);
 }
 
 /** From `nowMs`, when the first advertisement goes out: the other one needs that long to hear it and step down. */
-export function startSettling(config: RouterConfiguration, nowMs: number, rival: Heard | undefined): Settling {
-  const slowestMs = Math.max(config.intervalMs, rival?.intervalMs ?? 0);
+export function startSettling(router: VirtualRouter, nowMs: number, rival: Heard | undefined): Settling {
+  const slowestMs = Math.max(router.advertIntervalMs, rival?.intervalMs ?? 0);
   return {
     untilMs: nowMs + settleMs,
     limitMs: nowMs + settleMs + leaseMs(slowestMs),
@@ -170,10 +202,21 @@ export function startSettling(config: RouterConfiguration, nowMs: number, rival:
 function relinquish(state: RouterState): RouterAction[] {
   if (state.kind !== 'active') return [];
   if (!state.holding) return [{ kind: 'revokeLease' }];
-  return [{ kind: 'revokeLease' }, { kind: 'releaseAddresses', addresses: state.config.addresses }];
+  return [{ kind: 'revokeLease' }, { kind: 'releaseAddresses', addresses: addressesOf(state.router) }];
 }
 
-function transition(from: RouterState, to: RouterState['kind'], reason: TransitionReason): RouterAction {
+/** What a state of any kind has. */
+export function commonOf(state: RouterState): Common {
+  const { router, primaryAddress, effectivePriority, faults, gateOpen, heldOff, sinceMs } = state;
+  return { router, primaryAddress, effectivePriority, faults, gateOpen, heldOff, sinceMs };
+}
+
+function transition(
+  from: RouterState,
+  to: VirtualRouterState,
+  reason: TransitionReason,
+  fault?: FaultReason,
+): RouterAction {
   if (!allowed[from.kind].includes(to)) throw new Error(`a virtual router cannot go from ${from.kind} to ${to}`);
-  return { kind: 'notify', from: from.kind, to, reason };
+  return { kind: 'notify', from: from.kind, to, reason, ...(fault === undefined ? {} : { fault }) };
 }

@@ -7,7 +7,6 @@ import { loadSettings, type XdpLimits } from '../../src/engine/xdp/load-settings
 import { MappedArray } from '../../src/engine/xdp/mapped-array.ts';
 import { NextHops } from '../../src/engine/xdp/next-hops.ts';
 import { XdpEngine } from '../../src/engine/xdp/xdp-engine.ts';
-import type { CompiledService } from '../../src/model/selector.ts';
 import { attachXdp } from '../../src/platform/linux/bpf/attachment.ts';
 import { loadBpfObject } from '../../src/platform/linux/bpf/load.ts';
 import { possibleCpuCount } from '../../src/platform/linux/bpf/possible-cpus.ts';
@@ -25,10 +24,6 @@ import { bounceProgram, passProgram, redirectProgram } from './limit-programs.ts
 // interfaces. Takes one order a line on its standard input and answers each with a line, both as JSON.
 
 export type AttachedProgram = 'baton' | 'bounce' | 'redirect' | 'pass' | 'none';
-
-export interface SerialService extends Omit<CompiledService, 'selector'> {
-  readonly selector: unknown;
-}
 
 export type BalancerOrder =
   | { readonly do: 'load'; readonly limits: XdpLimits; readonly objectPath?: string; readonly seenGrainMs?: number }
@@ -108,7 +103,9 @@ async function obey(order: BalancerOrder): Promise<BalancerStatus | BulkFigures 
 /** Composed as src/processes/engine/xdp-forwarding.ts does it. */
 function load({ limits, objectPath: path, seenGrainMs = usualSeenGrainMs }: LoadOrder): undefined {
   const host = {
-    ...{ processors: possibleCpuCount(), clockLagNs: coarseClockLagNs(), hashSeed: 0x243f_6a88_85a3_08d3n },
+    processors: possibleCpuCount(),
+    clockLagNs: coarseClockLagNs(),
+    hashSeed: 0x243f_6a88_85a3_08d3n,
     seenGrainMs,
   };
   object = loadBpfObject(loadSettings(limits, host), path === undefined ? {} : { path });

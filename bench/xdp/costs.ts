@@ -109,8 +109,14 @@ function beginnings(stage: Stage, family: Family): Cost[] {
   const costs: Cost[] = [];
   for (const [shape, one] of Object.entries(shapes)) {
     const traffic: Traffic = {
-      ...{ family, protocol: 'tcp', port: one.port, flows: newFlows, flags: 'syn', order: 'sequence' },
-      ...{ packetsPerFlow: 1, packets: newFlows },
+      family,
+      protocol: 'tcp',
+      port: one.port,
+      flows: newFlows,
+      flags: 'syn',
+      order: 'sequence',
+      packetsPerFlow: 1,
+      packets: newFlows,
     };
     costs.push({ name: `new connection, ${shape}`, program: 'baton', prepare: clear, send: () => stage.send(traffic) });
     if (shape !== 'sequence') continue;

@@ -14,7 +14,10 @@ export async function hold(stage: Stage, options: RateOptions): Promise<void> {
   await stage.send({ ...traffic, order: 'sequence', packetsPerFlow: 2, packets: 2 * flows });
   for (const end = performance.now() + Number(seconds) * 1000; performance.now() < end; ) {
     const { sent, elapsedMs } = await stage.send({
-      ...{ ...traffic, order: 'random', packetsPerFlow: 1, packets: 2_000_000 },
+      ...traffic,
+      order: 'random',
+      packetsPerFlow: 1,
+      packets: 2_000_000,
     });
     process.stdout.write(`${(sent / elapsedMs).toFixed(0)} k packets/s\n`);
   }

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { prepareSandbox } from '../../src/drill/lab/lab.ts';
 import { leaveWithParent } from '../../src/drill/lab/sandbox.ts';
+import { errorSentence } from '../../src/lib/error-sentence.ts';
 import { describeLoad, describeMachine } from '../machine.ts';
 import { measureCosts } from './costs.ts';
 import { measureDirector } from './director.ts';
@@ -53,7 +54,7 @@ async function main(args: readonly string[]): Promise<void> {
     process.stdout.write(`load average at the end: ${describeLoad()}\n`);
     process.exit(0);
   } catch (error) {
-    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`bench: ${errorSentence(error)}\n`);
     process.exit(1);
   }
 }

@@ -28,7 +28,12 @@ export async function measureOpenings(stage: Stage, options: RateOptions): Promi
           for (const contestant of ['baton', 'nftables'] as const) {
             await stage.order({ do: 'attach', program: contestant === 'baton' ? 'baton' : 'none' });
             const traffic: Traffic = {
-              ...{ ...shape, family, port: one.port, flows: connections, order: 'sequence', firstFlow },
+              ...shape,
+              family,
+              port: one.port,
+              flows: connections,
+              order: 'sequence',
+              firstFlow,
               packets: connections * shape.packetsPerFlow,
             };
             firstFlow += connections;

@@ -75,7 +75,8 @@ export async function measureRates(stage: Stage, options: RateOptions): Promise<
 /** The engine with every case, and nftables with the same: whichever XDP program is on the interfaces decides. */
 export async function openBalancers(stage: Stage, { objectPath, seenGrainMs }: RateOptions): Promise<void> {
   await stage.order({
-    ...{ do: 'load', limits },
+    do: 'load',
+    limits,
     ...(objectPath === undefined ? {} : { objectPath }),
     ...(seenGrainMs === undefined ? {} : { seenGrainMs }),
   });
@@ -122,7 +123,13 @@ async function establish(stage: Stage, { one, family, protocol, flows }: Setting
   for (const contestant of ['baton', 'nftables'] as const) {
     await stage.order({ do: 'attach', program: programOf[contestant] });
     const traffic: Traffic = {
-      ...{ family, protocol, port: one.port, flows, order: 'sequence', packetsPerFlow: 2, packets: 2 * flows },
+      family,
+      protocol,
+      port: one.port,
+      flows,
+      order: 'sequence',
+      packetsPerFlow: 2,
+      packets: 2 * flows,
       flags: contestant === 'baton' ? 'handshake' : 'ack',
     };
     await stage.send(traffic);

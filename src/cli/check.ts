@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { hostname } from 'node:os';
-import { formatDiagnostic } from '../config/diagnostic.ts';
-import { filesOnDisk } from '../config/files.ts';
-import { type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
-import { ExitCode, parseOptions, UsageError } from './arguments.ts';
+import { formatDiagnostic } from '../config/language/diagnostic.ts';
+import { loadFromDisk } from '../config/load-from-disk.ts';
+import { ExitCode, parseOptions, UsageError } from '../lib/command-line.ts';
 
 /** `baton check`: says everything that is wrong with a configuration, with its place. */
 export async function checkCommand(args: readonly string[]): Promise<ExitCode> {
@@ -21,14 +19,4 @@ export async function checkCommand(args: readonly string[]): Promise<ExitCode> {
   if (options.json) process.stdout.write(`${JSON.stringify(loaded.diagnostics, undefined, 2)}\n`);
   else for (const diagnostic of loaded.diagnostics) process.stdout.write(`${formatDiagnostic(diagnostic)}\n`);
   return loaded.configuration === undefined ? ExitCode.failed : ExitCode.done;
-}
-
-/** The same reading for `check` and `run`. */
-export function loadFromDisk(file: string, configId: string | undefined): LoadedConfiguration {
-  return loadConfiguration(file, {
-    files: filesOnDisk,
-    hostname: hostname(),
-    configId,
-    environment: (name) => process.env[name],
-  });
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defaultRunDirectory, fetchConnections } from '../control/client.ts';
+import { ExitCode, parseOptions } from '../lib/command-line.ts';
 import type { ConnectionEntry } from '../model/connection.ts';
 import { endpointName } from '../model/virtual-service.ts';
-import { ExitCode, parseOptions } from './arguments.ts';
 import { print } from './print.ts';
 
 /** `baton connections`: the connection table, streamed, so that a million entries need no memory here either. */

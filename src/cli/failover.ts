@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defaultRunDirectory, requestFailover } from '../control/client.ts';
-import { ExitCode, parseOptions } from './arguments.ts';
+import { ExitCode, parseOptions } from '../lib/command-line.ts';
 
 /** `baton failover`: the director hands its virtual routers over on purpose. */
 export async function failoverCommand(args: readonly string[]): Promise<ExitCode> {

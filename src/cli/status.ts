@@ -7,9 +7,9 @@ import type {
   SorryServerStatus,
   VirtualRouterStatus,
 } from '../director/status.ts';
+import { ExitCode, parseOptions } from '../lib/command-line.ts';
 import { keepalivedStateNames } from '../model/virtual-router.ts';
 import { endpointName } from '../model/virtual-service.ts';
-import { ExitCode, parseOptions } from './arguments.ts';
 import { print } from './print.ts';
 import { formatTable } from './table.ts';
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, familyOf, type IpAddress, ipAddressBytes, parseIpAddress } from '../lib/ip-address.ts';
 import { defaultTimeouts, type ProtocolTimeouts } from '../model/timeouts.ts';
-import type { AnnouncementPolicy } from '../model/virtual-router.ts';
-import { quote, readStatements, reportOption } from './block-reader.ts';
-import type { DiagnosticCollector, Span } from './diagnostic.ts';
-import type { Word } from './lexer.ts';
-import type { Statement } from './parser.ts';
+import { type AnnouncementPolicy, vrrpGroups } from '../model/virtual-router.ts';
+import { quote, readStatements, reportOption } from './language/block-reader.ts';
+import type { DiagnosticCollector, Span } from './language/diagnostic.ts';
+import type { Word } from './language/lexer.ts';
+import type { Statement } from './language/parser.ts';
 import {
   checkAddress,
   checkInterfaceName,
@@ -16,7 +16,7 @@ import {
   readSeconds,
   readSwitch,
   readWholeNumber,
-} from './values.ts';
+} from './language/values.ts';
 
 /** `lvs_sync_daemon` as written: the instance it names is looked up when all are known. */
 export interface SyncStatement {
@@ -44,7 +44,7 @@ export interface GlobalDefinitions {
 }
 
 /** keepalived include/vrrp.h: VRRP_GARP_*; the version is 2 unless told otherwise (global_data.c). */
-export const defaultAnnouncement: AnnouncementPolicy = {
+const defaultAnnouncement: AnnouncementPolicy = {
   repeat: 5,
   delayMs: 5000,
   refreshMs: 0,
@@ -56,7 +56,7 @@ export const defaultAnnouncement: AnnouncementPolicy = {
 export const garpDelayRange = { min: 0, max: 4294 };
 export const garpRefreshRange = { min: 0, max: 4_294_967 };
 /** keepalived allows four thousand million; more than this in a row is a mistake that floods the link. */
-export const garpRepeatRange = { min: 0, max: 1000 };
+const garpRepeatRange = { min: 0, max: 1000 };
 
 /** IPVS's defaults: group and port of ip_vs_sync.c. */
 const syncDefaults = { port: 8848, ttl: 1, group: '224.0.0.81' as IpAddress };
@@ -121,8 +121,8 @@ export function readGlobalDefinitions(
       v3_checksum_as_v2: (statement) => {
         globals.checksumAsV2 = readSwitch(statement, diagnostics) ?? globals.checksumAsV2;
       },
-      vrrp_mcast_group4: (statement) => onlyGroup(statement, '224.0.0.18', diagnostics),
-      vrrp_mcast_group6: (statement) => onlyGroup(statement, 'ff02::12', diagnostics),
+      vrrp_mcast_group4: (statement) => onlyGroup(statement, vrrpGroups.ipv4, diagnostics),
+      vrrp_mcast_group6: (statement) => onlyGroup(statement, vrrpGroups.ipv6, diagnostics),
       // Taking nothing but the peers' advertisements is what is done anyway.
       vrrp_check_unicast_src: (statement) => noArguments(statement, diagnostics),
       vrrp_garp_interval: (statement) => {

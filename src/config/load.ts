@@ -4,20 +4,20 @@ import { hashWords } from '../lib/hash.ts';
 import { familyOf } from '../lib/ip-address.ts';
 import { createPrng } from '../lib/prng.ts';
 import type { Configuration, SyncSettings } from '../model/configuration.ts';
-import type { VirtualRouter } from '../model/virtual-router.ts';
+import { routerKey, type VirtualRouter } from '../model/virtual-router.ts';
 import { virtualServiceName } from '../model/virtual-service.ts';
-import { readStatements } from './block-reader.ts';
-import { type Diagnostic, DiagnosticCollector, formatPlace, type Span } from './diagnostic.ts';
-import type { ConfigurationFiles } from './files.ts';
 import {
   type GlobalDefinitions,
   initialGlobalDefinitions,
   readGlobalDefinitions,
   syncMaxLengths,
 } from './global-definitions.ts';
-import { isScriptKeyword } from './keyword-table.ts';
-import { parseStatements, type Statement } from './parser.ts';
-import { preprocess } from './preprocessor.ts';
+import { readStatements } from './language/block-reader.ts';
+import { type Diagnostic, DiagnosticCollector, formatPlace, type Span } from './language/diagnostic.ts';
+import type { ConfigurationFiles } from './language/files.ts';
+import { isScriptKeyword } from './language/keyword-table.ts';
+import { parseStatements, type Statement } from './language/parser.ts';
+import { preprocess } from './language/preprocessor.ts';
 import { type PlacedService, readVirtualServer } from './virtual-server.ts';
 import { completeInstance, type InstanceStatement, readInstance } from './vrrp-instance.ts';
 
@@ -147,7 +147,7 @@ function completeInstances(
     const router = completeInstance(instance, globals, diagnostics);
     if (router === undefined) continue;
     routers.push(router);
-    const key = `${router.interface} ${router.family} ${router.vrid}`;
+    const key = routerKey(router);
     const rival = vrids.get(key);
     if (rival !== undefined) {
       const place = `vrrp_instance ${rival.name} at ${formatPlace(rival.span)}`;

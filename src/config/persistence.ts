@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, ipAddressBytes, parseIpAddress } from '../lib/ip-address.ts';
 import type { Persistence } from '../model/virtual-service.ts';
-import { quote } from './block-reader.ts';
-import type { DiagnosticCollector } from './diagnostic.ts';
-import type { Word } from './lexer.ts';
-import type { Statement } from './parser.ts';
-import { onlyArgument, readWholeNumber } from './values.ts';
+import { quote } from './language/block-reader.ts';
+import type { DiagnosticCollector } from './language/diagnostic.ts';
+import type { Word } from './language/lexer.ts';
+import type { Statement } from './language/parser.ts';
+import { onlyArgument, readWholeNumber } from './language/values.ts';
 
 /** `persistence_timeout` and `persistence_granularity` as written. */
 export interface PersistenceStatement {

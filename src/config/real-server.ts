@@ -1,29 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { alphaReader, type CheckOptions, timeReaders } from '../health/checkers/check-options.ts';
+import { type CompleteCheck, checkerReaders } from '../health/checkers/checkers.ts';
 import { type Family, familyOf, type IpAddress } from '../lib/ip-address.ts';
 import type { CheckedRealServer } from '../model/configuration.ts';
 import type { ForwardingMethod, RealServer } from '../model/virtual-service.ts';
-import { quote, readStatements } from './block-reader.ts';
-import type { DiagnosticCollector, Span } from './diagnostic.ts';
-import {
-  alphaReader,
-  type CheckTimes,
-  completeTcpCheck,
-  readTcpCheck,
-  type TcpCheckStatement,
-  timeReaders,
-} from './health-check.ts';
-import type { Word } from './lexer.ts';
-import type { Statement } from './parser.ts';
+import { quote, readStatements } from './language/block-reader.ts';
+import type { DiagnosticCollector, Span } from './language/diagnostic.ts';
+import type { Word } from './language/lexer.ts';
+import type { Statement } from './language/parser.ts';
 import {
   checkAddress,
   checkWholeNumber,
   familyName,
   onlyArgument,
   parseWholeNumber,
+  portRange,
   readSwitch,
   readWholeNumber,
   refuseLinkLocal,
-} from './values.ts';
+} from './language/values.ts';
 
 /** A service's address and port. */
 export interface Endpoint {
@@ -44,8 +40,8 @@ export interface RealServerStatement extends PoolMember {
   readonly connectionRateMax: number | undefined;
   readonly lowerThreshold: number | undefined;
   readonly inhibitOnFailure: boolean | undefined;
-  readonly times: CheckTimes;
-  readonly checks: readonly TcpCheckStatement[];
+  readonly checkOptions: CheckOptions;
+  readonly checks: readonly CompleteCheck[];
 }
 
 /** What a virtual_server says for all its real servers. */
@@ -53,10 +49,9 @@ export interface PoolDefaults {
   readonly method: ForwardingMethod | undefined;
   readonly weight: number;
   readonly inhibitOnFailure: boolean;
-  readonly times: CheckTimes;
+  readonly checkOptions: CheckOptions;
 }
 
-export const portRange = { min: 1, max: 65_535 };
 export const weightRange = { min: 0, max: 65_535 };
 const thresholdRange = { min: 0, max: 4_294_967_295 };
 
@@ -66,8 +61,8 @@ export function readRealServer(
   service: Endpoint | undefined,
   diagnostics: DiagnosticCollector,
 ): RealServerStatement | undefined {
-  const times: CheckTimes = {};
-  const checks: TcpCheckStatement[] = [];
+  const checkOptions: CheckOptions = {};
+  const checks: CompleteCheck[] = [];
   let weight: number | undefined;
   let method: ForwardingMethod | undefined;
   let inhibitOnFailure: boolean | undefined;
@@ -79,8 +74,9 @@ export function readRealServer(
     statement.block?.statements ?? [],
     'real_server',
     {
-      ...timeReaders(times, 1, diagnostics),
-      ...alphaReader(times, diagnostics),
+      ...timeReaders(checkOptions, 1, diagnostics),
+      ...alphaReader(checkOptions, diagnostics),
+      ...checkerReaders(checks, diagnostics),
       weight: (inner) => {
         weight = readWholeNumber(inner, weightRange, diagnostics);
       },
@@ -100,9 +96,6 @@ export function readRealServer(
       max_connection_rate: (inner) => {
         connectionRateMax = readWholeNumber(inner, thresholdRange, diagnostics);
       },
-      TCP_CHECK: (inner) => {
-        checks.push(readTcpCheck(inner, diagnostics));
-      },
     },
     diagnostics,
   );
@@ -120,7 +113,7 @@ export function readRealServer(
     lowerThreshold,
     connectionRateMax,
     inhibitOnFailure,
-    times,
+    checkOptions,
     checks,
   };
 }
@@ -179,14 +172,14 @@ export function completeRealServer(
   const weight = server.weight ?? defaults.weight;
   const member = completeMember(server, server.method ?? defaults.method, weight, virtualPort, diagnostics);
   const { upperThreshold = 0, lowerThreshold = 0, connectionRateMax = 0 } = server;
-  const times = [server.times, defaults.times];
+  const outer = [server.checkOptions, defaults.checkOptions];
   return {
     ...member,
     ...(upperThreshold > 0 ? { upperThreshold } : {}),
     ...(lowerThreshold > 0 ? { lowerThreshold } : {}),
     ...(connectionRateMax > 0 ? { connectionRateMax } : {}),
     ...((server.inhibitOnFailure ?? defaults.inhibitOnFailure) ? { inhibitOnFailure: true } : {}),
-    checks: server.checks.map((check) => completeTcpCheck(check, member, times)),
+    checks: server.checks.map((complete) => complete(member, outer)),
   };
 }
 

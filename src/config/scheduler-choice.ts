@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Scheduler, type SchedulerName, schedulerNames } from '../model/virtual-service.ts';
-import { quote } from './block-reader.ts';
-import type { DiagnosticCollector } from './diagnostic.ts';
-import type { Word } from './lexer.ts';
-import type { Statement } from './parser.ts';
-import { nearest } from './spelling.ts';
-
-export const supportedSchedulers = ['rr', 'wrr', 'lc', 'wlc', 'sh', 'mh'] as const satisfies readonly SchedulerName[];
+import { supportedSchedulers } from '../scheduler/schedulers.ts';
+import { quote } from './language/block-reader.ts';
+import type { DiagnosticCollector } from './language/diagnostic.ts';
+import type { Word } from './language/lexer.ts';
+import type { Statement } from './language/parser.ts';
+import { nearest } from './language/spelling.ts';
 
 /** Takes the scheduler's flags behind its name too, as `ipvsadm -b` has them. */
 export function readSchedulerName(
@@ -31,7 +30,7 @@ export function readSchedulerName(
     diagnostics.error(word.span, `unknown scheduler ${quote(word.text)}: ${hint}`);
     return undefined;
   }
-  if (!supportedSchedulers.some((scheduler) => scheduler === name)) {
+  if (!supportedSchedulers.includes(name)) {
     diagnostics.error(
       word.span,
       `the scheduler ${name} is not supported yet: choose one of ${supportedSchedulers.join(', ')}`,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, familyOf, type IpAddress, parseIpAddress } from '../lib/ip-address.ts';
 import type { UnicastPeer, VirtualRouter } from '../model/virtual-router.ts';
-import { quote, reportOption } from './block-reader.ts';
-import { type DiagnosticCollector, formatPlace, type Span } from './diagnostic.ts';
-import type { Word } from './lexer.ts';
-import type { Statement } from './parser.ts';
-import { checkWholeNumber, familyName, noArguments, onlyArgument } from './values.ts';
+import { quote, reportOption } from './language/block-reader.ts';
+import { type DiagnosticCollector, formatPlace, type Span } from './language/diagnostic.ts';
+import type { Word } from './language/lexer.ts';
+import type { Statement } from './language/parser.ts';
+import { checkWholeNumber, familyName, noArguments, onlyArgument } from './language/values.ts';
 
 /** What a vrrp_instance says of the addresses its advertisements go from and to. */
 export interface UnicastStatement {

@@ -2,11 +2,11 @@
 import { familyOf, type IpAddress, ipAddressBytes, ipAddressFromBytes, parseIpAddress } from '../lib/ip-address.ts';
 import { parsePrefix } from '../lib/prefix.ts';
 import type { VirtualAddress } from '../model/virtual-router.ts';
-import { quote, reportOption } from './block-reader.ts';
-import type { DiagnosticCollector, Span } from './diagnostic.ts';
-import type { Word } from './lexer.ts';
-import type { Statement } from './parser.ts';
-import { checkInterfaceName, checkWholeNumber, parseWholeNumber } from './values.ts';
+import { quote, reportOption } from './language/block-reader.ts';
+import type { DiagnosticCollector, Span } from './language/diagnostic.ts';
+import type { Word } from './language/lexer.ts';
+import type { Statement } from './language/parser.ts';
+import { checkInterfaceName, checkWholeNumber, parseWholeNumber } from './language/values.ts';
 
 /** An entry of `virtual_ipaddress`: its interface is that of the instance unless `dev` names another. */
 export interface VirtualAddressEntry extends Omit<VirtualAddress, 'interface'> {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { type CheckOptions, timeReaders } from '../health/checkers/check-options.ts';
 import { familyOf } from '../lib/ip-address.ts';
 import type { CheckedRealServer, ConfiguredService } from '../model/configuration.ts';
 import {
@@ -7,18 +9,26 @@ import {
   type SchedulerName,
   type TransportProtocol,
 } from '../model/virtual-service.ts';
-import { quote, readStatements } from './block-reader.ts';
-import { type DiagnosticCollector, formatPlace, type Span } from './diagnostic.ts';
-import { type CheckTimes, timeReaders } from './health-check.ts';
-import type { Word } from './lexer.ts';
-import type { Statement } from './parser.ts';
+import { quote, readStatements } from './language/block-reader.ts';
+import { type DiagnosticCollector, formatPlace, type Span } from './language/diagnostic.ts';
+import type { Word } from './language/lexer.ts';
+import type { Statement } from './language/parser.ts';
+import {
+  checkAddress,
+  checkWholeNumber,
+  familyName,
+  noArguments,
+  onlyArgument,
+  portRange,
+  readWholeNumber,
+  refuseLinkLocal,
+} from './language/values.ts';
 import { completePersistence, type PersistenceStatement, persistenceReaders } from './persistence.ts';
 import {
   completeMember,
   completeRealServer,
   type Endpoint,
   type PoolMember,
-  portRange,
   type RealServerStatement,
   readForwardingMethod,
   readPoolMember,
@@ -26,15 +36,6 @@ import {
   weightRange,
 } from './real-server.ts';
 import { noFlags, readSchedulerName, schedulerFlags } from './scheduler-choice.ts';
-import {
-  checkAddress,
-  checkWholeNumber,
-  familyName,
-  noArguments,
-  onlyArgument,
-  readWholeNumber,
-  refuseLinkLocal,
-} from './values.ts';
 
 /** A virtual service and where it stands. */
 export interface PlacedService {
@@ -59,7 +60,7 @@ interface ServerBody {
   quorumSpan: Span;
   hysteresis: number;
   hysteresisSpan: Span;
-  readonly times: CheckTimes;
+  readonly checkOptions: CheckOptions;
   readonly realServers: RealServerStatement[];
   realServerGiven: boolean;
   sorryServer: PoolMember | undefined;
@@ -90,7 +91,7 @@ export function readVirtualServer(statement: Statement, diagnostics: DiagnosticC
     quorumSpan: span,
     hysteresis: 0,
     hysteresisSpan: span,
-    times: {},
+    checkOptions: {},
     realServers: [],
     realServerGiven: false,
     sorryServer: undefined,
@@ -101,7 +102,7 @@ export function readVirtualServer(statement: Statement, diagnostics: DiagnosticC
     statement.block?.statements ?? [],
     'virtual_server',
     {
-      ...timeReaders(body.times, 1, diagnostics),
+      ...timeReaders(body.checkOptions, 1, diagnostics),
       ...persistenceReaders(body.persistence, diagnostics),
       ...schedulingReaders(body, diagnostics),
       ...poolReaders(body, endpoint, diagnostics),
@@ -184,7 +185,7 @@ function poolReaders(body: ServerBody, endpoint: Endpoint | undefined, diagnosti
     },
     alpha: (statement: Statement) => {
       noArguments(statement, diagnostics);
-      body.times.alpha = true;
+      body.checkOptions.alpha = true;
     },
     inhibit_on_failure: (statement: Statement) => {
       noArguments(statement, diagnostics);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, familyOf } from '../lib/ip-address.ts';
-import type { AnnouncementPolicy, VirtualRouter } from '../model/virtual-router.ts';
-import { quote, readStatements } from './block-reader.ts';
-import { type DiagnosticCollector, formatPlace, type Span } from './diagnostic.ts';
+import { type AnnouncementPolicy, ownerPriority, type VirtualRouter } from '../model/virtual-router.ts';
 import { type GlobalDefinitions, garpDelayRange, garpRefreshRange, readRepeat } from './global-definitions.ts';
-import type { Statement } from './parser.ts';
-import { completeUnicast, type UnicastStatement, unicastReaders } from './unicast.ts';
+import { quote, readStatements } from './language/block-reader.ts';
+import { type DiagnosticCollector, formatPlace, type Span } from './language/diagnostic.ts';
+import type { Statement } from './language/parser.ts';
 import {
   checkInterfaceName,
   familyName,
@@ -14,7 +13,8 @@ import {
   readSeconds,
   readSwitch,
   readWholeNumber,
-} from './values.ts';
+} from './language/values.ts';
+import { completeUnicast, type UnicastStatement, unicastReaders } from './unicast.ts';
 import { readVirtualAddress, type VirtualAddressEntry } from './virtual-address.ts';
 
 /** Its name and where it stands, with all that the block says; defaults are filled in when all globals are known. */
@@ -49,7 +49,6 @@ export interface InstanceStatement {
  * than this in IPv6 (vrrp.c, vrrp_complete_instance).
  */
 const addressesMax = { ipv4: 255, ipv6: 89 } as const satisfies Record<Family, number>;
-const ownerPriority = 255;
 const defaultPriority = 100;
 const defaultAdvertIntervalMs = 1000;
 /** TIMER_MAX_SEC of keepalived. */

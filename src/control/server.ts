@@ -2,6 +2,7 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { DirectorView } from '../director/view.ts';
+import { errorSentence } from '../lib/error-sentence.ts';
 import { describeRecord, recordWords } from '../model/connection-batch.ts';
 
 const recordsPerPage = 2048;
@@ -16,7 +17,7 @@ export function serveControl(path: string, view: DirectorView): Promise<Server> 
   const server = createServer((request, response) => {
     answer(view, request, response).catch((error: unknown) => {
       if (response.headersSent) response.destroy();
-      else send(response, 500, { error: error instanceof Error ? error.message : String(error) });
+      else send(response, 500, { error: errorSentence(error) });
     });
   });
   server.requestTimeout = requestTimeoutMs;

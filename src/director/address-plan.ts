@@ -2,10 +2,11 @@
 import type { EngineAddress } from '../engine/engine.ts';
 import { type Family, familyOf, type IpAddress, isLinkLocal } from '../lib/ip-address.ts';
 import type { Configuration, ConfiguredService } from '../model/configuration.ts';
-import type { VirtualRouter } from '../model/virtual-router.ts';
+import { endlessLease, routerLeaseSlotsMax } from '../model/lease.ts';
+import { routerKey, type VirtualRouter } from '../model/virtual-router.ts';
 import type { RealServer } from '../model/virtual-service.ts';
 
-/** A virtual router with what this director needs to run it. */
+/** A virtual router with what this director needs to run it: plain data, it crosses a process boundary. */
 export interface RouterAssignment {
   readonly router: VirtualRouter;
   /** Index into the lease array. */
@@ -26,14 +27,11 @@ export interface AddressPlan {
   readonly families: ReadonlySet<Family>;
 }
 
-/** What a plan keeps of one before it: of this director, or of one that its vrrp process has outlived. */
-export type FormerPlan = Pick<AddressPlan, 'routers'>;
+/** What a plan keeps of one before it: of this director, or of its predecessor. */
+export type PreviousPlan = Pick<AddressPlan, 'routers'>;
 
 /** How the host reaches an address: the interface of its route, and whether the host holds the address itself. */
 export type Locate = (address: IpAddress) => { readonly interface: string; readonly held: boolean } | undefined;
-
-/** Slots of the lease array (LeaseMemory's size). */
-export const leaseSlotsMax = 255;
 
 /**
  * Decides who speaks for each virtual address. Virtual routers that were in the `previous` plan keep their lease slots,
@@ -41,7 +39,7 @@ export const leaseSlotsMax = 255;
  */
 export function planAddresses(
   configuration: Configuration,
-  previous: FormerPlan | undefined,
+  previous: PreviousPlan | undefined,
   locate: Locate,
 ): AddressPlan {
   const served = new Set(configuration.services.map((service) => service.address));
@@ -50,7 +48,7 @@ export function planAddresses(
   const slots = assignSlots(configuration.virtualRouters, leaseSlotsOf(previous));
   const routers = configuration.virtualRouters.map((router) => ({
     router,
-    leaseSlot: slots.get(routerIdentity(router)) ?? -1,
+    leaseSlot: slots.get(routerKey(router))!,
     installed: new Set(router.addresses.map(({ address }) => address).filter((address) => !answered.has(address))),
   }));
   const elected = routers.flatMap(({ router, leaseSlot }) =>
@@ -68,11 +66,6 @@ export function planAddresses(
     interfaces: collectInterfaces(configuration, addresses, locate),
     families: new Set([...served].map(familyOf)),
   };
-}
-
-/** Two configurations speak of the same virtual router when this is equal. */
-export function routerIdentity(router: Pick<VirtualRouter, 'interface' | 'family' | 'vrid'>): string {
-  return `${router.interface} ${router.family} ${router.vrid}`;
 }
 
 /**
@@ -104,7 +97,7 @@ function poolOf({ realServers, sorryServer }: ConfiguredService): readonly RealS
 function refuseHeldAddresses(
   { virtualRouters }: Configuration,
   answered: ReadonlySet<IpAddress>,
-  previous: FormerPlan | undefined,
+  previous: PreviousPlan | undefined,
   locate: Locate,
 ): void {
   const own = new Set(previous?.routers.flatMap(({ installed }) => [...installed]));
@@ -127,24 +120,26 @@ function concerns(interfaceName: string, address: IpAddress, routers: readonly V
   );
 }
 
-function leaseSlotsOf(plan: FormerPlan | undefined): Map<string, number> {
-  return new Map(plan?.routers.map(({ router, leaseSlot }) => [routerIdentity(router), leaseSlot]) ?? []);
+function leaseSlotsOf(plan: PreviousPlan | undefined): Map<string, number> {
+  return new Map(plan?.routers.map(({ router, leaseSlot }) => [routerKey(router), leaseSlot]) ?? []);
 }
 
 function assignSlots(routers: readonly VirtualRouter[], previous: ReadonlyMap<string, number>): Map<string, number> {
   const slots = new Map<string, number>();
   for (const router of routers) {
-    const slot = previous.get(routerIdentity(router));
-    if (slot !== undefined) slots.set(routerIdentity(router), slot);
+    const slot = previous.get(routerKey(router));
+    if (slot !== undefined) slots.set(routerKey(router), slot);
   }
   const taken = new Set(slots.values());
   let free = 0;
   for (const router of routers) {
-    if (slots.has(routerIdentity(router))) continue;
+    if (slots.has(routerKey(router))) continue;
     while (taken.has(free)) free += 1;
-    if (free >= leaseSlotsMax) throw new Error(`there are more than ${leaseSlotsMax} vrrp_instances; remove some`);
+    if (free >= routerLeaseSlotsMax) {
+      throw new Error(`there are more than ${routerLeaseSlotsMax} vrrp_instances; remove some`);
+    }
     taken.add(free);
-    slots.set(routerIdentity(router), free);
+    slots.set(routerKey(router), free);
   }
   return slots;
 }
@@ -154,7 +149,7 @@ function planUnelected(address: IpAddress, locate: Locate): EngineAddress {
   if (place === undefined) {
     throw new Error(`no interface has a route to virtual_server ${address}; put the address into a vrrp_instance`);
   }
-  return { address, interface: place.interface, leaseSlot: -1, answer: true };
+  return { address, interface: place.interface, leaseSlot: endlessLease, answer: true };
 }
 
 function collectInterfaces(
@@ -166,14 +161,17 @@ function collectInterfaces(
   for (const service of configuration.services) {
     for (const server of poolOf(service)) {
       const place = locate(server.address);
-      if (place?.held) {
-        throw new Error(
-          `${server === service.sorryServer ? 'sorry_server' : 'real_server'} ${server.address} is an address of this director itself (${place.interface}); ` +
-            'the portable engine does not deliver to its own host yet',
-        );
-      }
+      if (place?.held) throw new Error(explainOwnAddress(server, service, place.interface));
       if (place !== undefined) names.add(place.interface);
     }
   }
   return [...names].sort();
+}
+
+function explainOwnAddress(server: RealServer, service: ConfiguredService, interfaceName: string): string {
+  const role = server === service.sorryServer ? 'sorry' : 'real';
+  return (
+    `${role}_server ${server.address} is an address of this director itself (${interfaceName}), ` +
+    `and no engine forwards to its own host yet; move the ${role} server to another host`
+  );
 }

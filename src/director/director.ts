@@ -6,7 +6,7 @@ import type { Log } from '../lib/log.ts';
 import type { Configuration, ConfiguredService } from '../model/configuration.ts';
 import { endpointName, virtualServiceName } from '../model/virtual-service.ts';
 import { compileService } from '../scheduler/compile.ts';
-import { type AddressPlan, type FormerPlan, type Locate, planAddresses } from './address-plan.ts';
+import { type AddressPlan, type Locate, type PreviousPlan, planAddresses } from './address-plan.ts';
 import type { ElectionControl, HealthControl, ReplicationControl } from './controls.ts';
 import { poolInEffect } from './pool.ts';
 import { describeServices } from './service-status.ts';
@@ -18,8 +18,8 @@ export interface DirectorParts {
   readonly election: ElectionControl;
   readonly replication: ReplicationControl;
   readonly health: HealthControl;
-  /** Of a director that this one goes on for: its lease slots are in use, and its addresses on interfaces. */
-  readonly formerPlan?: FormerPlan;
+  /** Of a director that this one succeeds: its lease slots are in use, and its addresses on interfaces. */
+  readonly predecessorPlan?: PreviousPlan;
   /** Takes a snapshot of the host's routes. */
   readonly takeRouteSnapshot: () => Locate;
   /** Throws a sentence when the engine cannot work on an interface for these families. */
@@ -71,7 +71,7 @@ export class Director implements DirectorView {
     return this.#queue(async () => {
       const { takeRouteSnapshot, verifyInterface, log } = this.#parts;
       const [formerConfiguration, formerPlan] = [this.#configuration, this.#plan];
-      const plan = planAddresses(configuration, this.#plan ?? this.#parts.formerPlan, takeRouteSnapshot());
+      const plan = planAddresses(configuration, this.#plan ?? this.#parts.predecessorPlan, takeRouteSnapshot());
       for (const name of plan.interfaces) verifyInterface(name, plan.families);
       try {
         await this.#adopt(configuration, plan);

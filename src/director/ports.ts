@@ -1,39 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Datagram } from '../../vrrp/ladder.ts';
+import type { Endpoints } from '../../vrrp/packet.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { IpAddress } from '../lib/ip-address.ts';
-import type { UnicastPeer, VirtualAddress, VirtualRouter } from '../model/virtual-router.ts';
+import type { VirtualAddress, VirtualRouter } from '../model/virtual-router.ts';
 import type { ElectionChange } from './election/election-view.ts';
 import type { ElectionLog } from './election/log-sentences.ts';
-import type { ElectedRouterView } from './election/running-router.ts';
+import type { RunningRouter } from './election/running-router.ts';
 
 // What the director's parts need from the outside. platform/linux implements these for real, test/support on
 // simulated time and network.
 
-export interface ReceivedAdvertisement {
+/**
+ * `message` is valid only during the call. With a negative `ttl` the kernel has found it out of the range for the sender,
+ * and `message` is cut short.
+ */
+export interface ReceivedAdvertisement extends Datagram {
   /** The interface it came in on. */
   readonly interface: string;
-  /** From the IP header. */
-  readonly source: IpAddress;
-  readonly destination: IpAddress;
-  /** TTL or hop limit. Negative: the kernel has found it out of the range for the sender, and `message` is cut short. */
-  readonly ttl: number;
-  /** The VRRP message, without IP header. Valid only during the call. */
-  readonly message: Uint8Array;
 }
 
 /** How a virtual router's advertisements travel, where that is not from the primary address to the group. */
-export interface VrrpPath {
-  readonly sourceAddress?: IpAddress;
-  readonly unicastPeers?: readonly UnicastPeer[];
-}
+export type VrrpPath = Pick<VirtualRouter, 'sourceAddress' | 'unicastPeers'>;
 
-/** The addresses in the IP header of an advertisement. */
-export interface VrrpEndpoints {
-  /** As `open` gave it. */
-  readonly source: IpAddress;
-  /** The group, or a peer. */
-  readonly destination: IpAddress;
-}
+/** The addresses in the IP header of an advertisement: from what `open` gave to the group, or to a peer. */
+export type VrrpEndpoints = Endpoints;
 
 /** VRRP on the interfaces of the configured virtual routers, by multicast and unicast. */
 export interface VrrpTransport {
@@ -87,8 +78,6 @@ export interface SyncTransport {
   close(): void;
 }
 
-export type { TcpConnector } from '../health/connector.ts';
-
 /** All that the election works on. */
 export interface ElectionPorts {
   readonly clock: Clock;
@@ -98,5 +87,5 @@ export interface ElectionPorts {
   readonly leaseWriter: LeaseWriter;
   readonly log: ElectionLog;
   /** After every transition, and when a router that became active has acquired its addresses. */
-  readonly onChange: (router: ElectedRouterView, change: ElectionChange) => void;
+  readonly onChange: (router: Readonly<RunningRouter>, change: ElectionChange) => void;
 }

@@ -14,6 +14,7 @@ export interface VirtualRouterStatus {
   readonly state: VirtualRouterState;
   /** Milliseconds since the state was entered. */
   readonly stateAgeMs: number;
+  /** The effective one, which it advertises. */
   readonly priority: number;
   readonly addresses: readonly IpAddress[];
   /** The director that was last heard as active, while this one is a backup. */

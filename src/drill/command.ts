@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { fileURLToPath } from 'node:url';
-import { ExitCode } from '../cli/arguments.ts';
+import { ExitCode } from '../lib/command-line.ts';
 import { enterSandbox } from './lab/sandbox.ts';
 import { ToolError } from './lab/tool.ts';
 import { type DrillOptions, helpText, parseDrillArguments } from './options.ts';

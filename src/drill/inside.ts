@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { errorSentence } from '../lib/error-sentence.ts';
 import { type DrillSettings, settle } from './engine.ts';
 import { prepareSandbox } from './lab/lab.ts';
 import { leaveWithParent } from './lab/sandbox.ts';
@@ -34,7 +35,7 @@ async function main(given: DrillOptions, prefix: string): Promise<void> {
     // Written whole before the end: a pipe takes 64 KiB at a time.
     process.stdout.write(report, () => process.exit(result.verdict === 'passed' ? 0 : 1));
   } catch (error) {
-    process.stderr.write(`baton drill: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`baton drill: ${errorSentence(error)}\n`);
     process.exit(1);
   }
 }
@@ -54,7 +55,7 @@ async function drill(forwarding: LabForwarding, options: DrillSettings, prefix: 
       scenarios.push(await runScenario({ pair, options, say }, scenario));
     } catch (error) {
       // What came before has its figures; what would come after has no healthy pair to begin with.
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorSentence(error);
       failures.push(`${scenario} (${forwarding}) could not be brought to its end: ${reason}`);
       break;
     }

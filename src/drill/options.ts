@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseArgs } from 'node:util';
 import { type EngineRequest, engineRequests } from '../engine/engine.ts';
+import { errorSentence } from '../lib/error-sentence.ts';
 import type { LabFamily, LabForwarding } from './lab/topology.ts';
 import { defaultScenarios, type ScenarioName, scenarioNames, scenarioTexts } from './scenario-names.ts';
 
@@ -65,7 +66,7 @@ export function parseDrillArguments(argv: readonly string[]): ParsedCommand {
   try {
     return readArguments(argv);
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
+    const text = errorSentence(error);
     return { kind: 'wrong', sentence: `baton drill: ${text.split('. ')[0]}; see baton drill --help` };
   }
 }

@@ -82,7 +82,14 @@ export async function openPair(
   await Promise.all(probes.map((probe, i) => probe.call('start', probeOptions(topology, families[i]!))));
   const remotes = [client, capture, ...probes, ...servers];
   return {
-    ...{ lab, topology, forwarding, families, directors, client, servers, capture },
+    lab,
+    topology,
+    forwarding,
+    families,
+    directors,
+    client,
+    servers,
+    capture,
     watchAgain: (director) => capture.call('watchAgain', director, portsOf(topology, director)),
     close: () => closePair(lab, directors, remotes),
   };

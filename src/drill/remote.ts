@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { type LineReply, type LineRequest, RequestLine, type Served, serveLater } from '../lib/request-line.ts';
 
 /** A program of the drill that runs in a station's namespace and takes its orders over IPC. */
 export interface Remote {
@@ -11,17 +12,6 @@ export interface Remote {
 }
 
 type Procedures = Readonly<Record<string, (...args: never[]) => unknown>>;
-
-interface Order {
-  readonly id: number;
-  readonly procedure: string;
-  readonly args: readonly unknown[];
-}
-interface Answer {
-  readonly id: number;
-  readonly value?: unknown;
-  readonly error?: string;
-}
 
 const stderrTailMax = 4_000;
 
@@ -39,33 +29,26 @@ export function startRemote(lab: Stations, stationName: string, name: string): R
     // A group of its own: Ctrl-C in the terminal is for the drill alone.
     detached: true,
   });
-  const pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
-  let nextId = 0;
+  const place = `${name} in ${stationName}`;
   let stderr = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-stderrTailMax);
   });
-  const fail = (error: Error): void => {
-    for (const { reject } of pending.values()) reject(error);
-    pending.clear();
-  };
-  child.on('message', (answer: Answer) => {
-    const waiting = pending.get(answer.id);
-    pending.delete(answer.id);
-    if (answer.error === undefined) waiting?.resolve(answer.value);
-    else waiting?.reject(new Error(`${name} in ${stationName}: ${answer.error}`));
+  const requests = new RequestLine<Procedures>({
+    otherEnd: place,
+    post: (request) => {
+      if (!child.connected) requests.lose(`${place} is gone: ${stderr.trim()}`);
+      else child.send(request, (error) => error && requests.lose(error.message));
+    },
   });
-  child.on('error', fail);
-  child.on('close', () => fail(new Error(`${name} in ${stationName} ended unexpectedly: ${stderr.trim()}`)));
+  child.on('message', (reply: LineReply) => {
+    requests.receive('refused' in reply ? { ...reply, refused: `${place}: ${reply.refused}` } : reply);
+  });
+  child.on('error', (error) => requests.lose(error.message));
+  child.on('close', () => requests.lose(`${place} ended unexpectedly: ${stderr.trim()}`));
   return {
     call: <Result>(procedure: string, ...args: readonly unknown[]) =>
-      new Promise<Result>((resolve, reject) => {
-        nextId += 1;
-        pending.set(nextId, { resolve: resolve as (value: unknown) => void, reject });
-        const order: Order = { id: nextId, procedure, args };
-        if (!child.connected) fail(new Error(`${name} in ${stationName} is gone: ${stderr.trim()}`));
-        else child.send(order, (error) => error && fail(error));
-      }),
+      requests.ask(procedure, ...(args as never[])) as Promise<Result>,
     stop: () => stop(child),
   };
 }
@@ -73,23 +56,9 @@ export function startRemote(lab: Stations, stationName: string, name: string): R
 /** The other side: answers orders from the parent until the parent goes away. */
 export function serveRemote(procedures: Procedures): void {
   process.once('disconnect', () => process.exit(0));
-  process.on('message', async ({ id, procedure, args }: Order) => {
-    const answer = await perform(procedures, id, procedure, args);
-    process.send?.(answer);
+  process.on('message', async (request: LineRequest<Procedures>) => {
+    process.send?.(await serveLater<Procedures>(procedures as Served<Procedures>, request));
   });
-}
-
-async function perform(
-  procedures: Procedures,
-  id: number,
-  procedure: string,
-  args: readonly unknown[],
-): Promise<Answer> {
-  try {
-    return { id, value: await procedures[procedure]!(...(args as never[])) };
-  } catch (error) {
-    return { id, error: error instanceof Error ? error.message : String(error) };
-  }
 }
 
 function stop(child: ChildProcess): Promise<void> {

@@ -61,7 +61,7 @@ function renderGap(takeover: TakeoverFigures, { takeovers, family }: ScenarioRes
 }
 
 /** One row a director, one character a slice of time: `#` packets were forwarded, `.` none. */
-export function drawGap(slices: readonly Slice[], from: string, to: string): string[] {
+function drawGap(slices: readonly Slice[], from: string, to: string): string[] {
   const first = slices[0];
   if (first === undefined) return [];
   const sliceMs = slices.length > 1 ? slices[1]!.fromMs - first.fromMs : 0;

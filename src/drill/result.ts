@@ -143,8 +143,14 @@ export function judge(observation: Observation): ScenarioResult {
   const { p50, p99, max } = quantiles(observation.stallsMs);
   const first = takeovers[0]?.gap;
   return {
-    ...{ scenario, forwarding, family, advertIntMs },
-    ...{ sessions: traffic.sessions, survived: traffic.sessions - broken, broken, brokenBy: traffic.broken },
+    scenario,
+    forwarding,
+    family,
+    advertIntMs,
+    sessions: traffic.sessions,
+    survived: traffic.sessions - broken,
+    broken,
+    brokenBy: traffic.broken,
     flows: { sent: flows.sent, survived: flows.sent - flows.broken, broken: flows.broken },
     gapMs: first && round(first.gapMs),
     overlapMs: first && round(observation.overlapMs),
@@ -157,7 +163,13 @@ export function judge(observation: Observation): ScenarioResult {
       broken: isSplit ? undefined : 0,
     },
     verdict: failures.length === 0 ? 'passed' : 'failed',
-    ...{ failures, observations, from, to, takeovers: figures, timeline, slices },
+    failures,
+    observations,
+    from,
+    to,
+    takeovers: figures,
+    timeline,
+    slices,
   };
 }
 

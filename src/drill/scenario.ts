@@ -30,9 +30,17 @@ const marginMs = 30;
 
 const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   'cold-start': coldStart,
-  ...{ kill, failback, handover, freeze, poweroff },
+  kill,
+  failback,
+  handover,
+  freeze,
+  poweroff,
   'link-down': linkDown,
-  ...{ restart, reload, partition, asymmetric, flapping },
+  restart,
+  reload,
+  partition,
+  asymmetric,
+  flapping,
   'syn-flood': synFlood,
 };
 
@@ -69,8 +77,16 @@ export async function runScenario(
   );
   const to = record.windows.length > 0 ? scenario.to : scenario.from;
   const result = judge({
-    ...{ scenario: name, forwarding: pair.forwarding, family: options.family, advertIntMs: options.advertIntervalMs },
-    ...{ from: scenario.from, to, traffic, flows, takeovers, failures },
+    scenario: name,
+    forwarding: pair.forwarding,
+    family: options.family,
+    advertIntMs: options.advertIntervalMs,
+    from: scenario.from,
+    to,
+    traffic,
+    flows,
+    takeovers,
+    failures,
     observations: record.observations,
     overlapMs: Math.max(...pair.families.map((family) => overlapOf(wire, family))),
     twoClaimsMs: Math.max(

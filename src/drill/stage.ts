@@ -88,7 +88,10 @@ export function createStage(
     timeline.push({ atMs, what });
   };
   const stage: Stage = {
-    ...{ pair, options, say, note },
+    pair,
+    options,
+    say,
+    note,
     takeOver: async (from, to, kind, what, trigger) => {
       say(what);
       const triggerMs = await trigger();

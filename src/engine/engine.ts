@@ -11,7 +11,7 @@ export type EngineRequest = (typeof engineRequests)[number];
 export interface EngineAddress {
   readonly address: IpAddress;
   readonly interface: string;
-  /** Slot of the virtual router that holds the address in the lease array; -1 for an endless lease. */
+  /** Slot of the virtual router that holds the address in the lease array, or `endlessLease`. */
   readonly leaseSlot: number;
   /**
    * The engine answers ARP, ND and ICMP echo for it. False for an address that the kernel holds: the engine then only

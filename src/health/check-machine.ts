@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { HealthCheck } from '../model/configuration.ts';
+import type { CheckTiming } from '../model/configuration.ts';
 
 /** Where one check stands. It carries its own deadline; who drives it holds no other. */
 export type CheckState = {
@@ -14,8 +14,6 @@ export type CheckState = {
 
 export type CheckEvent = 'begun' | 'succeeded' | 'failed';
 
-export type CheckTiming = Pick<HealthCheck, 'connectTimeoutMs' | 'retry' | 'delayBeforeRetryMs' | 'delayLoopMs'>;
-
 /** keepalived's BOOTSTRAP_DELAY: no check runs in the first second. */
 const bootstrapDelayMs = 1_000;
 /** What a checker may take beyond its own timeout before it is given up. */
@@ -25,11 +23,7 @@ const overdueMs = 1_000;
  * The beginning: up until proven otherwise, down with `alpha`. `jitter`, in [0, 1), spreads first checks over `warmup`,
  * one delay_loop unless it is given.
  */
-export function newCheck(
-  timing: CheckTiming & Pick<HealthCheck, 'alpha' | 'warmupMs'>,
-  jitter: number,
-  nowMs: number,
-): CheckState {
+export function newCheck(timing: CheckTiming, jitter: number, nowMs: number): CheckState {
   const dueAtMs = nowMs + bootstrapDelayMs + jitter * (timing.warmupMs ?? timing.delayLoopMs);
   return { phase: 'waiting', up: timing.alpha !== true, failures: 0, dueAtMs };
 }
@@ -42,7 +36,7 @@ export function newCheck(
 export function stepCheck(state: CheckState, timing: CheckTiming, event: CheckEvent, nowMs: number): CheckState {
   const { up, failures } = state;
   if (event === 'begun') {
-    return { phase: 'running', up, failures, givesUpAtMs: nowMs + timing.connectTimeoutMs + overdueMs };
+    return { phase: 'running', up, failures, givesUpAtMs: nowMs + timing.timeoutMs + overdueMs };
   }
   if (event === 'succeeded') return waiting(true, 0, nowMs + timing.delayLoopMs);
   if (up && failures < timing.retry) return waiting(true, failures + 1, nowMs + timing.delayBeforeRetryMs);

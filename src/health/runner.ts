@@ -3,8 +3,8 @@ import type { Clock } from '../lib/clock.ts';
 import type { CheckedRealServer, ConfiguredService, HealthCheck } from '../model/configuration.ts';
 import { endpointName, virtualServiceName } from '../model/virtual-service.ts';
 import { CheckRun } from './check-run.ts';
-import { runTcpCheck } from './checkers/tcp-check.ts';
-import type { TcpConnector } from './connector.ts';
+import type { CheckPorts } from './checkers/check-ports.ts';
+import { attemptCheck, identifyCheck } from './checkers/checkers.ts';
 import { judgeQuorum } from './quorum.ts';
 import { Slots } from './slots.ts';
 
@@ -18,9 +18,8 @@ export interface HealthChange {
   readonly reason: string;
 }
 
-export interface HealthRunnerParts {
+export interface HealthRunnerParts extends CheckPorts {
   readonly clock: Clock;
-  readonly connector: TcpConnector;
   /** A number in [0, 1), another one each time: spreads the first checks. */
   readonly jitter: () => number;
 }
@@ -64,8 +63,8 @@ export class HealthRunner {
   }
 
   /**
-   * Checks that were there before (same service, real server, kind, address and port) keep their verdict and take on
-   * their present timing; others begin anew.
+   * Checks that were there before (same service and real server, and the same is checked) keep their verdict and take on
+   * their present timing; others begin afresh.
    */
   configure(services: readonly ConfiguredService[]): void {
     const former = this.#watched;
@@ -133,7 +132,7 @@ export class HealthRunner {
     return new CheckRun(check, this.#parts.jitter(), {
       clock: this.#parts.clock,
       slots: this.#slots,
-      attempt: (each) => runTcpCheck(each, this.#parts.connector),
+      attempt: (each) => attemptCheck(each, this.#parts),
       onVerdict: (_up, reason) => {
         const watched = this.#watched.get(watchKey(service, realServer));
         if (watched !== undefined) this.#judge(watched, reason);
@@ -163,7 +162,7 @@ export class HealthRunner {
 function checkKeys(checks: readonly HealthCheck[]): Map<string, HealthCheck> {
   const keys = new Map<string, HealthCheck>();
   for (const check of checks) {
-    const target = `${check.kind} ${endpointName(check)}`;
+    const target = identifyCheck(check);
     let ordinal = 0;
     while (keys.has(`${target} #${ordinal}`)) ordinal += 1;
     keys.set(`${target} #${ordinal}`, check);

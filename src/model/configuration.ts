@@ -22,11 +22,10 @@ export interface SyncSettings {
   readonly unicastSource?: IpAddress;
 }
 
-export interface TcpCheck {
-  readonly kind: 'tcp';
-  readonly address: IpAddress;
-  readonly port: number;
-  readonly connectTimeoutMs: number;
+/** When a check is made, and what follows from how it went: the same for every checker. */
+export interface CheckTiming {
+  /** How long one attempt may take: `connect_timeout`. */
+  readonly timeoutMs: number;
   /** Further attempts after a failed one before the real server is taken out. */
   readonly retry: number;
   readonly delayBeforeRetryMs: number;
@@ -37,7 +36,14 @@ export interface TcpCheck {
   /** Down until it has succeeded once. Absent: up until it has failed. */
   readonly alpha?: boolean;
 }
-export type HealthCheck = TcpCheck;
+
+/** One check of a real server. Plain data. */
+export interface HealthCheck extends CheckTiming {
+  /** The checker that makes it, by its keyword: `TCP_CHECK`. */
+  readonly checker: string;
+  /** What only that checker knows the meaning of. */
+  readonly parameters: object;
+}
 
 export interface CheckedRealServer extends RealServer {
   readonly checks: readonly HealthCheck[];

@@ -24,9 +24,24 @@ export interface AnnouncementPolicy {
   readonly refreshMs: number;
   /** garp_master_refresh_repeat. */
   readonly refreshRepeat: number;
-  /** garp_interval: the gap between two announcements on one interface. */
+  /** garp_interval: the gap between two announcements on one interface; 0 sends a set in one go. */
   readonly intervalMs: number;
 }
+
+/**
+ * What a version 3 checksum over IPv4 covers. Deployed routers disagree: keepalived and FRR sum a pseudo-header as
+ * RFC 5798 is read by them, Cisco and Juniper the message alone, as RFC 9568 section 5.2.8 says.
+ */
+export type ChecksumForm = 'pseudo-header' | 'message-only';
+
+/** The priority of the router that owns the addresses (RFC 9568 section 5.2.4). */
+export const ownerPriority = 255;
+
+/** Where advertisements go that no peer is named for (RFC 9568 sections 5.1.1.2 and 5.1.2.2). */
+export const vrrpGroups = {
+  ipv4: '224.0.0.18' as IpAddress,
+  ipv6: 'ff02::12' as IpAddress,
+} as const satisfies Record<Family, IpAddress>;
 
 /** One `vrrp_instance`: a director's configuration of one virtual router. */
 export interface VirtualRouter {
@@ -36,7 +51,7 @@ export interface VirtualRouter {
   /** 1..255. */
   readonly vrid: number;
   readonly version: 2 | 3;
-  /** 1..255; 255 is the address owner. */
+  /** As configured: 1..255, where 255 is the address owner. */
   readonly priority: number;
   /** Milliseconds; a multiple of 10 in version 3 (centiseconds on the wire), of 1000 in version 2. */
   readonly advertIntervalMs: number;
@@ -50,7 +65,7 @@ export interface VirtualRouter {
   /** `unicast_peer`: advertisements go to each of these, and only theirs are taken. Absent: the multicast group. */
   readonly unicastPeers?: readonly UnicastPeer[];
   /** What a version 3 checksum over IPv4 covers; `message-only` is `v3_checksum_as_v2`. Absent: the pseudo-header too. */
-  readonly checksumForm?: 'pseudo-header' | 'message-only';
+  readonly checksumForm?: ChecksumForm;
 }
 
 export interface UnicastPeer {
@@ -58,6 +73,23 @@ export interface UnicastPeer {
   /** Least and greatest TTL or hop limit accepted from it, 0..255. */
   readonly minTtl: number;
   readonly maxTtl: number;
+}
+
+/**
+ * Names a virtual router on this host: a VRID means nothing beyond its interface, and IPv4 and IPv6 have each their own
+ * (RFC 9568 section 5.2.3). Two configurations with the same key speak of the same virtual router.
+ */
+export function routerKey({
+  interface: name,
+  family,
+  vrid,
+}: Pick<VirtualRouter, 'interface' | 'family' | 'vrid'>): string {
+  return `${name} ${family} ${vrid}`;
+}
+
+/** Its virtual addresses alone, in the order of the configuration. */
+export function addressesOf({ addresses }: Pick<VirtualRouter, 'addresses'>): IpAddress[] {
+  return addresses.map(({ address }) => address);
 }
 
 /** RFC 9568 section 6.4 and keepalived's FAULT. */

@@ -10,13 +10,13 @@ import type { Log } from '../lib/log.ts';
 import type { Configuration } from '../model/configuration.ts';
 import { NodeTcpConnector } from '../platform/linux/check/tcp-connector.ts';
 import { syncSource } from '../platform/linux/datagram/sync-socket.ts';
-import { close } from '../platform/linux/libc.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { RtnetlinkAddressKeeper } from '../platform/linux/netlink/address-keeper.ts';
 import { interfaceFacts } from '../platform/linux/netlink/interface-facts.ts';
 import { refuseKernelForwarding, takeRouteSnapshot } from '../platform/linux/netlink/locate.ts';
 import { RawVrrpTransport } from '../platform/linux/vrrp/vrrp-socket.ts';
-import type { Predecessor } from '../succession/predecessor.ts';
+import { assignmentsOf, type Predecessor } from '../succession/predecessor.ts';
+import { closeAll } from '../succession/successor-descriptors.ts';
 import { chooseEngine } from './engine/choice.ts';
 import { startPortableForwarding } from './engine/portable-forwarding.ts';
 import { startXdpForwarding } from './engine/xdp-forwarding.ts';
@@ -51,16 +51,16 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
     for (const name of [router.interface, ...router.addresses.map((each) => each.interface)]) interfaceFacts(name);
   }
   let { predecessor } = settings;
-  const planned = predecessor === undefined ? undefined : { routers: predecessor.assignments };
+  const planned = predecessor === undefined ? undefined : { routers: assignmentsOf(predecessor) };
   const { interfaces, families } = planAddresses(configuration, planned, takeRouteSnapshot());
   const choice = chooseEngine(settings.engine, interfaces);
   if (choice.kind === 'portable' && predecessor !== undefined) {
     // It holds the XDP program, which would forward beside the portable engine.
-    for (const { fd } of predecessor.descriptors) close(fd);
+    closeAll(predecessor.descriptors.map(({ fd }) => fd));
     await predecessor.dismiss();
     predecessor = undefined;
   }
-  const formerPlan = predecessor === undefined ? undefined : planned;
+  const predecessorPlan = predecessor === undefined ? undefined : planned;
   if (choice.reason !== undefined) log(settings.engine === 'xdp' ? 'warn' : 'info', choice.reason);
   if (choice.kind === 'portable') for (const name of interfaces) refuseKernelForwarding(name, families);
   // All that may throw comes before the engine, which would keep the process.
@@ -69,7 +69,7 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
     choice.kind === 'xdp'
       ? startXdpForwarding(interfaces, predecessor, log)
       : await startPortableForwarding(script, interfaces, log);
-  const { leases, kept } = forwarding;
+  const { leases, forSuccessor } = forwarding;
   const election = new VrrpSupervisor({
     script,
     arguments: ['vrrp-process'],
@@ -77,13 +77,13 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
     leaseWriter: leases,
     addressKeeper: new RtnetlinkAddressKeeper(),
     openTransport: () => new RawVrrpTransport(),
-    ...(kept === undefined ? {} : { keep: { ...kept, runDirectory } }),
+    ...(forSuccessor === undefined ? {} : { forSuccessor: { ...forSuccessor, runDirectory } }),
     ...(predecessor === undefined ? {} : { predecessor }),
     log,
   });
-  forwarding.onKeptChanged = (changed) => {
+  forwarding.onForSuccessorChanged = (changed) => {
     election
-      .keep(changed)
+      .changeForSuccessor(changed)
       .catch(({ message }: Error) => log('error', `a restart would not go on as it should: ${message}`));
   };
   const director = new Director({
@@ -102,7 +102,7 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
     health: new HealthRunner({ clock, connector: new NodeTcpConnector(), jitter: Math.random }),
     takeRouteSnapshot,
     verifyInterface: forwarding.verifyInterface,
-    ...(formerPlan === undefined ? {} : { formerPlan }),
+    ...(predecessorPlan === undefined ? {} : { predecessorPlan }),
     clock,
     log,
     version,

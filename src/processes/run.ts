@@ -3,21 +3,22 @@ import { rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { createRequire } from 'node:module';
 import { pino } from 'pino';
-import { ExitCode, parseOptions, UsageError } from '../cli/arguments.ts';
-import { loadFromDisk } from '../cli/check.ts';
-import { formatDiagnostic } from '../config/diagnostic.ts';
+import { formatDiagnostic } from '../config/language/diagnostic.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
+import { loadFromDisk } from '../config/load-from-disk.ts';
 import { controlSocketPath, defaultRunDirectory } from '../control/client.ts';
 import { serveControl } from '../control/server.ts';
 import type { Director } from '../director/director.ts';
 import { type EngineRequest, engineRequests } from '../engine/engine.ts';
+import { ExitCode, parseOptions, UsageError } from '../lib/command-line.ts';
+import { errorSentence } from '../lib/error-sentence.ts';
 import type { Log } from '../lib/log.ts';
 import { close } from '../platform/linux/libc.ts';
 import { claimRunDirectory } from '../platform/linux/process/run-directory.ts';
 import { findPredecessor } from '../succession/predecessor.ts';
 import { composeDirector } from './director-process.ts';
 
-export const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;
+const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;
 
 /** `baton run`: a director in the foreground. Returns when it was stopped. */
 export async function runCommand(args: readonly string[], script: string): Promise<ExitCode> {
@@ -92,10 +93,7 @@ async function reload(director: Director, read: () => LoadedConfiguration, log: 
     await director.apply(loaded.configuration);
     log('info', 'reloaded the configuration');
   } catch (error) {
-    log(
-      'error',
-      `the configuration was not reloaded and the running one stays: ${error instanceof Error ? error.message : error}`,
-    );
+    log('error', `the configuration was not reloaded and the running one stays: ${errorSentence(error)}`);
   }
 }
 

@@ -1,33 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CompiledService, Selector } from '../model/selector.ts';
-import {
-  type Scheduler,
-  type SchedulerName,
-  schedulerNames,
-  type VirtualService,
-  virtualServiceName,
-} from '../model/virtual-service.ts';
-import { type Contender, contendersOf } from './contender.ts';
-import { compileLc } from './lc.ts';
-import { compileMh } from './mh.ts';
-import { compileRr } from './rr.ts';
-import { compileSh } from './sh.ts';
-import { compileWlc } from './wlc.ts';
-import { compileWrr } from './wrr.ts';
-
-type Compiler = (contenders: readonly Contender[], scheduler: Scheduler) => Selector;
-
-const compilers: Partial<Record<SchedulerName, Compiler>> = {
-  rr: compileRr,
-  wrr: compileWrr,
-  lc: compileLc,
-  wlc: compileWlc,
-  sh: compileSh,
-  mh: compileMh,
-};
-
-/** Schedulers that `compileService` knows. */
-export const supportedSchedulers: readonly SchedulerName[] = schedulerNames.filter((name) => name in compilers);
+import type { CompiledService } from '../model/selector.ts';
+import { type VirtualService, virtualServiceName } from '../model/virtual-service.ts';
+import { contendersOf } from './contender.ts';
+import { compilerOf, supportedSchedulers } from './schedulers.ts';
 
 /**
  * Compiles a virtual service into what a data path executes. The weights in `service` are those in effect; `isAlive`
@@ -44,7 +19,7 @@ export function compileService(
   service: VirtualService,
   isAlive: (realServer: number) => boolean = () => true,
 ): CompiledService {
-  const compile = compilers[service.scheduler.name];
+  const compile = compilerOf(service.scheduler.name);
   if (compile === undefined) throw new RangeError(unsupportedScheduler(service));
   return {
     service,

@@ -1,54 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ElectionBequest, writeBequest } from '../director/election/handover-record.ts';
+import type { ElectionHandoverRecord } from '../director/election/election-view.ts';
 import type { Clock } from '../lib/clock.ts';
 import { close } from '../platform/linux/libc.ts';
 import type { DescriptorChannel, DescriptorListener } from '../platform/linux/process/descriptor-passing.ts';
 import { sealText } from '../platform/linux/process/sealed-text.ts';
-import {
-  emitFetched,
-  emitRefusal,
-  emitYielded,
-  type KeptDescriptors,
-  parseRequest,
-  type StoryLine,
-} from './handover-messages.ts';
+import { emitFetched, emitFinal, emitRefusal, type GraceLogLine, parseRequest } from './handover-messages.ts';
+import { emitHandoverRecord } from './handover-record.ts';
+import { closeAll, type SuccessorDescriptors } from './successor-descriptors.ts';
 
-export interface GraceParts {
+export interface GracePeriodParts {
   readonly clock: Clock;
   readonly listener: DescriptorListener;
-  readonly kept: KeptDescriptors;
-  /** The state of the election at this moment. */
-  readonly bequeath: () => ElectionBequest;
+  readonly held: SuccessorDescriptors;
+  /** The election at the time of the call. */
+  readonly handoverRecord: () => ElectionHandoverRecord;
   /** What has been worth a line since the director died. */
-  readonly story: () => readonly StoryLine[];
-  /** Another process goes on from the state that was given last: not a word more. */
-  readonly onYielded: () => void;
-  /** Nobody came in time, or somebody wants it so: resign. Called once, and not after `onYielded`. */
+  readonly logLines: () => readonly GraceLogLine[];
+  /** A successor goes on from the handover record that was given last, so this process must not send another packet. */
+  readonly onReplaced: () => void;
+  /** No successor came in time, or the process is told to end: resign. Called once, and not after `onReplaced`. */
   readonly onEnded: () => void;
 }
 
-/** How long a vrrp process goes on without its director; once as long again from the moment that a new one has asked. */
-export const graceMs = 5_000;
+/** How long a vrrp process goes on without its director; once as long again from the moment that a successor has asked. */
+export const gracePeriodMs = 5_000;
 
 const lookPeriodMs = 2;
 /** A director, its vrrp process, and one of each that came too early and went. */
 const channelsMax = 8;
 
 /**
- * The time between two directors: the data path is in the kernel and the election goes on, so a restarted director can
- * take both over. Answers it in turns of a few microseconds, which the election does not feel.
+ * The time between two directors: the data path is in the kernel and the election goes on, so that a successor can
+ * continue both. Requests are answered in turns of a few microseconds, which the election does not feel.
  */
-export class Grace {
-  readonly #parts: GraceParts;
+export class GracePeriod {
+  readonly #parts: GracePeriodParts;
   readonly #channels = new Set<DescriptorChannel>();
   #endsAtMs: number;
-  /** Of the last director that has fetched: its vrrp process alone may go on from here. */
-  #ticket = 0;
+  /** Of the last director that has fetched: only its vrrp process may replace this one. */
+  #successorNumber = 0;
   #over = false;
 
-  constructor(parts: GraceParts) {
+  constructor(parts: GracePeriodParts) {
     this.#parts = parts;
-    this.#endsAtMs = parts.clock.nowMs() + graceMs;
+    this.#endsAtMs = parts.clock.nowMs() + gracePeriodMs;
     this.#look();
   }
 
@@ -77,41 +72,41 @@ export class Grace {
   #read(channel: DescriptorChannel): void {
     const message = this.#over ? 'nothing' : channel.receive();
     if (message === 'nothing') return;
-    if (typeof message !== 'string') for (const fd of message.descriptors) close(fd);
+    if (typeof message !== 'string') closeAll(message.descriptors);
     const request = typeof message === 'string' ? undefined : parseRequest(message.bytes);
     if (request?.ok !== true) this.#close(channel);
     else if (request.value.ask === 'fetch') this.#fetch(channel);
-    else if (request.value.ask === 'yield') this.#yield(channel, request.value.ticket);
+    else if (request.value.ask === 'replace') this.#replace(channel, request.value.successorNumber);
     else this.end();
   }
 
   #fetch(channel: DescriptorChannel): void {
-    const { kept } = this.#parts;
-    // Only the first one: whatever starts again and again is not to keep the addresses here.
-    if (this.#ticket === 0) this.#endsAtMs += graceMs;
-    this.#ticket += 1;
-    const descriptors = kept.descriptors.map(({ fd }) => fd);
-    if (!this.#answer(channel, emitFetched(kept, this.#ticket), descriptors)) this.#close(channel);
+    const { held } = this.#parts;
+    // Only the first one: a director that starts again and again must not keep the addresses here.
+    if (this.#successorNumber === 0) this.#endsAtMs += gracePeriodMs;
+    this.#successorNumber += 1;
+    const descriptors = held.descriptors.map(({ fd }) => fd);
+    if (!this.#answer(channel, emitFetched(held, this.#successorNumber), descriptors)) this.#close(channel);
   }
 
-  #yield(channel: DescriptorChannel, ticket: number): void {
-    if (ticket !== this.#ticket || ticket === 0) {
+  #replace(channel: DescriptorChannel, successorNumber: number): void {
+    if (successorNumber !== this.#successorNumber || successorNumber === 0) {
       channel.send(emitRefusal());
       return;
     }
-    if (!this.#answer(channel, emitYielded(this.#parts.story()), [])) {
+    if (!this.#answer(channel, emitFinal(this.#parts.logLines()), [])) {
       this.#close(channel);
       return;
     }
     this.#over = true;
-    this.#parts.onYielded();
+    this.#parts.onReplaced();
   }
 
-  /** With the present state. False when it cannot be said. */
+  /** With the handover record of this moment. False when the answer cannot be sent. */
   #answer(channel: DescriptorChannel, bytes: Uint8Array, descriptors: readonly number[]): boolean {
-    const state = sealText('baton-election', writeBequest(this.#parts.bequeath()));
-    const sent = channel.send(bytes, [state, ...descriptors]);
-    close(state);
+    const record = sealText('baton-election', emitHandoverRecord(this.#parts.handoverRecord()));
+    const sent = channel.send(bytes, [record, ...descriptors]);
+    close(record);
     return sent;
   }
 

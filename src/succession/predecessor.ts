@@ -1,37 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { RouterAssignment } from '../director/address-plan.ts';
-import { assignmentsOf, type ElectionBequest } from '../director/election/handover-record.ts';
 import type { Log } from '../lib/log.ts';
 import { type Result, reject } from '../lib/result.ts';
 import { DescriptorChannel, type DescriptorMessage } from '../platform/linux/process/descriptor-passing.ts';
 import {
-  emitRecord,
-  type KeptDescriptors,
+  emitRequest,
+  type FetchedHandover,
+  type FinalHandover,
+  type HandoverReason,
   parseFetched,
-  parseYielded,
-  type SuccessionReason,
+  parseFinal,
   type SuccessionRequest,
   successionPath,
-  type YieldedLegacy,
 } from './handover-messages.ts';
 
 /** A vrrp process that has outlived its director, as the next director sees it. It goes on until it is told otherwise. */
-export interface Predecessor extends KeptDescriptors {
+export interface Predecessor extends FetchedHandover {
   readonly processId: number;
-  /** As the former director had planned them: slots and addresses that are in use. */
-  readonly assignments: readonly RouterAssignment[];
-  /** The election at the time of the question. */
-  readonly bequest: ElectionBequest;
-  /** With which the next vrrp process may ask it to yield. */
-  readonly ticket: number;
   /**
-   * Makes it resign and end: for a director that cannot go on from what it has left. Resolves when it is gone, at once
-   * when it has gone by itself. To be called once, whatever came of it.
+   * Makes it resign and end: for a director that cannot succeed it. Resolves when it is gone, at once when it has gone by
+   * itself. To be called once, whatever came of it.
    */
   dismiss(): Promise<void>;
 }
 
-export type NoBequestReason = SuccessionReason | 'gone' | 'silent';
+/** Why there is no handover record. */
+export type NoRecordReason = HandoverReason | 'gone' | 'silent';
 
 const lookPeriodMs = 1;
 const answerTimeoutMs = 1_000;
@@ -55,7 +49,7 @@ export async function findPredecessor(runDirectory: string, log: Log): Promise<P
   const fetched = typeof answer === 'string' ? reject(answer) : parseFetched(answer);
   const leave = (): Promise<void> => dismiss(channel, processId, log);
   if (fetched.ok) {
-    return { processId, assignments: assignmentsOf(fetched.value.bequest), dismiss: leave, ...fetched.value };
+    return { processId, dismiss: leave, ...fetched.value };
   }
   if (fetched.reason !== 'gone') {
     log('warn', 'a vrrp process that outlived its director is of no use to this one and is sent away', {
@@ -67,31 +61,36 @@ export async function findPredecessor(runDirectory: string, log: Log): Promise<P
   return undefined;
 }
 
+/** The lease slots and addresses that are in use. */
+export function assignmentsOf({ record }: Predecessor): RouterAssignment[] {
+  return record.routers.map(({ assignment }) => assignment);
+}
+
 /**
- * The next vrrp process asks: the one before it ends without a farewell, and this is where to go on. One that does not
- * yield is sent away, so that there are never two; unless it has been asked by another director since (`refused`).
+ * The next vrrp process asks: the predecessor ends without a farewell, and its last handover record says where to go on.
+ * One that gives none is sent away, so that there are never two; unless another director has asked it since (`refused`).
  */
-export async function takeOver(
+export async function replacePredecessor(
   runDirectory: string,
-  ticket: number,
+  successorNumber: number,
   log: Log,
-): Promise<Result<YieldedLegacy, NoBequestReason>> {
+): Promise<Result<FinalHandover, NoRecordReason>> {
   const channel = DescriptorChannel.connect(successionPath(runDirectory));
   if (channel === undefined) return reject('gone');
   const { processId, userId } = channel.peer();
   const own = userId === process.geteuid?.();
-  const answer = own ? await ask(channel, { ask: 'yield', ticket }) : 'gone';
-  const yielded = typeof answer === 'string' ? reject(answer) : parseYielded(answer);
-  if (own && !yielded.ok && yielded.reason !== 'refused') await dismiss(channel, processId, log);
+  const answer = own ? await ask(channel, { ask: 'replace', successorNumber }) : 'gone';
+  const replaced = typeof answer === 'string' ? reject(answer) : parseFinal(answer);
+  if (own && !replaced.ok && replaced.reason !== 'refused') await dismiss(channel, processId, log);
   else channel.close();
-  return yielded;
+  return replaced;
 }
 
 async function ask(
   channel: DescriptorChannel,
   request: SuccessionRequest,
 ): Promise<DescriptorMessage | 'gone' | 'silent'> {
-  if (!channel.send(emitRecord({ ...request }))) return 'gone';
+  if (!channel.send(emitRequest(request))) return 'gone';
   return waitForMessage(channel, answerTimeoutMs);
 }
 
@@ -109,7 +108,7 @@ async function waitForMessage(
   }
 }
 
-/** The connection ends with the process, whatever it dies of: until then its pid is nobody else's. */
+/** The connection ends with the process, whatever it dies of: until then no other process has its id. */
 async function dismiss(channel: DescriptorChannel, processId: number, log: Log): Promise<void> {
   const answer = await ask(channel, { ask: 'dismiss' });
   if (answer === 'silent' && (await waitForMessage(channel, farewellTimeoutMs)) === 'silent') {

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Engine } from '../engine/engine.ts';
-import type { BpfDescriptor, BpfObject, XdpLink } from '../engine/xdp/bpf-object.ts';
+import type { BpfDescriptor, BpfObject, BpfProgram, XdpLink } from '../engine/xdp/bpf-object.ts';
 import { layoutFingerprint } from '../engine/xdp/layout/fingerprint.ts';
 import { LeaseLayout, MailboxLayout, RecordLayout } from '../engine/xdp/layout/structs.ts';
 import { Mailbox, mailboxes } from '../engine/xdp/mailbox.ts';
 import { MappedArray } from '../engine/xdp/mapped-array.ts';
 import type { Log } from '../lib/log.ts';
+import { leaseSlots } from '../model/lease.ts';
 import { openXdpLink } from '../platform/linux/bpf/attachment.ts';
-import { shippedObjectPath } from '../platform/linux/bpf/load.ts';
+import { shippedObjectDigest } from '../platform/linux/bpf/load.ts';
 import { openBpfObject } from '../platform/linux/bpf/object.ts';
 import { close } from '../platform/linux/libc.ts';
-import { leaseSlots } from '../platform/linux/process/lease-memory.ts';
-import type { KeptDescriptors } from './handover-messages.ts';
+import type { SuccessorDescriptors } from './successor-descriptors.ts';
 
-/** The XDP program that a former director has left, attached and forwarding. */
-export interface XdpLegacy {
+/** The XDP program of a predecessor, attached and forwarding. */
+export interface XdpPredecessor {
   readonly object: BpfObject;
   readonly links: readonly XdpLink[];
-  /** It is this version's own: its maps are gone on with. Otherwise only what `takeOverTable` takes. */
+  /** It is this version's own: its maps are used further. Otherwise only what `replaceProgram` copies. */
   readonly same: boolean;
 }
 
@@ -27,8 +26,8 @@ export interface XdpLegacy {
 const slotsPerRun = 4096;
 const recordsPerRun = 1024;
 
-/** What outlives this director, under names that `openLegacy` knows. */
-export function legacyOf(object: BpfObject, links: readonly XdpLink[]): KeptDescriptors {
+/** What a successor needs to go on with this program, under names that `openXdpPredecessor` knows. */
+export function descriptorsForSuccessor(object: BpfObject, links: readonly XdpLink[]): SuccessorDescriptors {
   return {
     label: [programLabel(), tableLabel].join(' '),
     descriptors: [
@@ -38,8 +37,8 @@ export function legacyOf(object: BpfObject, links: readonly XdpLink[]): KeptDesc
   };
 }
 
-/** Undefined, with everything closed, when a version has left it whose maps cannot be read at all. */
-export function openLegacy({ label, descriptors }: KeptDescriptors, log: Log): XdpLegacy | undefined {
+/** Undefined, with everything closed, when the predecessor is of a version whose maps cannot be read at all. */
+export function openXdpPredecessor({ label, descriptors }: SuccessorDescriptors, log: Log): XdpPredecessor | undefined {
   const links: XdpLink[] = [];
   const parts: BpfDescriptor[] = [];
   for (const { name, fd } of descriptors) {
@@ -50,7 +49,10 @@ export function openLegacy({ label, descriptors }: KeptDescriptors, log: Log): X
   }
   const same = label === [programLabel(), tableLabel].join(' ');
   if (same || label.endsWith(` ${tableLabel}`)) return { object: openBpfObject(parts), links, same };
-  log('warn', 'the former director ran a version whose connections cannot be read; they are learnt from the peer');
+  log(
+    'warn',
+    'the director before this one ran a version whose connections cannot be read; they are learnt from the peer',
+  );
   for (const link of links) {
     link.detach();
     link.close();
@@ -59,29 +61,45 @@ export function openLegacy({ label, descriptors }: KeptDescriptors, log: Log): X
   return undefined;
 }
 
-/** Copies the connections of another version's table, which goes on being used meanwhile. Returns how many. */
-export async function takeOverTable(former: BpfObject, engine: Engine): Promise<number> {
-  const mailbox = new Mailbox(former, mailboxes.director);
+/** Puts this version's program in the place of another version's, which has forwarded until then, with its connections. */
+export async function replaceProgram(
+  predecessor: XdpPredecessor,
+  own: { readonly object: BpfObject; readonly program: BpfProgram; readonly engine: Engine },
+  log: Log,
+): Promise<void> {
+  const { object, program, engine } = own;
+  const connections = await copyConnections(predecessor.object, engine);
+  copyLeases(predecessor.object, object);
+  for (const link of predecessor.links) if (link.isAttached()) link.replace(program);
+  // Those that were opened meanwhile.
+  await copyConnections(predecessor.object, engine);
+  predecessor.object.close();
+  log('info', "the predecessor's version of the XDP program was replaced, its connections go on", { connections });
+}
+
+/** The connections of another version's table, which goes on being used meanwhile. Returns how many were applied. */
+async function copyConnections(from: BpfObject, engine: Engine): Promise<number> {
+  const mailbox = new Mailbox(from, mailboxes.director);
   let applied = 0;
   for (let cursor: number | undefined = 0; cursor !== undefined; ) {
     const page = mailbox.exportRecords(cursor, slotsPerRun, recordsPerRun);
     const outcome = await engine.applyBatch(page.records.slice());
     applied += outcome.applied;
     cursor = page.next;
-    // Checks, advertisement of others' news and requests have their turn.
+    // Health checks, sync and requests have their turn between two pages.
     await new Promise((resolve) => setImmediate(resolve));
   }
   return applied;
 }
 
-/** The leases of another version's program, so that its successor forwards from the first packet on. */
-export function takeOverLeases(former: BpfObject, object: BpfObject): void {
-  const from = new MappedArray(former.maps.get('leases')!);
-  const to = new MappedArray(object.maps.get('leases')!);
+/** The leases of another version's program, so that this one forwards from the first packet on. */
+function copyLeases(from: BpfObject, to: BpfObject): void {
+  const source = new MappedArray(from.maps.get('leases')!);
+  const target = new MappedArray(to.maps.get('leases')!);
   for (let slot = 0; slot < leaseSlots; slot += 1) {
-    Atomics.store(to.longs, slot, Atomics.load(from.longs, slot));
-    // Held since now: what the table may lack is waited for.
-    Atomics.store(to.longs, leaseSlots + 1 + slot, process.hrtime.bigint());
+    Atomics.store(target.longs, slot, Atomics.load(source.longs, slot));
+    // Held since this moment: what the table may lack is waited for.
+    Atomics.store(target.longs, leaseSlots + 1 + slot, process.hrtime.bigint());
   }
 }
 
@@ -89,11 +107,11 @@ let program: string | undefined;
 
 /** Names the program and the layouts of its maps exactly. */
 function programLabel(): string {
-  program ??= `${layoutFingerprint} ${createHash('sha256').update(readFileSync(shippedObjectPath)).digest('hex')}`;
+  program ??= `${layoutFingerprint} ${shippedObjectDigest()}`;
   return program;
 }
 
-/** Names all that `takeOverTable` and `takeOverLeases` read of another version. */
+/** Names all that `copyConnections` and `copyLeases` read of another version. */
 const tableLabel = createHash('sha256')
   .update(JSON.stringify([MailboxLayout, RecordLayout, LeaseLayout, leaseSlots]))
   .digest('hex')

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readU32, writeU16, writeU32 } from '../lib/bytes.ts';
+import { readU32, writeU16 } from '../lib/bytes.ts';
 import { addToSum, foldSum } from '../lib/checksum.ts';
 import { accept, type Result, reject } from '../lib/result.ts';
 import { type IcmpFault, type IcmpMessage, IcmpOffset, icmpHeaderLength } from './icmp.ts';
@@ -47,17 +47,6 @@ export function parseIcmpv6(
     rest: readU32(bytes, offset + IcmpOffset.rest),
     payload: bytes.subarray(offset + IcmpOffset.payload, offset + length),
   });
-}
-
-/** The IPv6 header at `ip` holds its addresses already. Returns the offset behind the message. */
-export function emitIcmpv6(message: IcmpMessage, buffer: Uint8Array, ip: number, offset: number): number {
-  const length = icmpHeaderLength + message.payload.length;
-  buffer[offset + IcmpOffset.type] = message.type;
-  buffer[offset + IcmpOffset.code] = message.code;
-  writeU32(buffer, offset + IcmpOffset.rest, message.rest);
-  buffer.set(message.payload, offset + IcmpOffset.payload);
-  writeIcmpv6Checksum(buffer, ip, offset, length);
-  return offset + length;
 }
 
 /** Counts the checksum anew and writes it. */

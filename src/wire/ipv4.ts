@@ -85,11 +85,6 @@ export function writeIpv4Checksum(bytes: Uint8Array, offset: number): void {
   writeU16(bytes, offset + Ipv4Offset.checksum, internetChecksum(bytes, offset, readIpv4HeaderLength(bytes, offset)));
 }
 
-/** The source address as a signed 32-bit integer. */
-export function readIpv4Source(bytes: Uint8Array, offset: number): number {
-  return readI32(bytes, offset + Ipv4Offset.source);
-}
-
 /** The destination address as a signed 32-bit integer. */
 export function readIpv4Destination(bytes: Uint8Array, offset: number): number {
   return readI32(bytes, offset + Ipv4Offset.destination);

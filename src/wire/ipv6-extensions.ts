@@ -24,7 +24,7 @@ export interface Ipv6Transport {
  */
 export type Ipv6ChainFault = 'truncated' | 'extensionHeaders';
 
-export const ExtensionHeader = {
+const ExtensionHeader = {
   hopByHop: 0,
   routing: 43,
   fragment: 44,

@@ -11,12 +11,12 @@ import type { Hop, NextHopSink, Route } from '../../src/engine/xdp/next-hops.ts'
 import { type NextHopSource, XdpEngine } from '../../src/engine/xdp/xdp-engine.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { familyOf, type IpAddress, ipAddressFromBytes } from '../../src/lib/ip-address.ts';
+import { leaseSlots } from '../../src/model/lease.ts';
 import { attachXdp } from '../../src/platform/linux/bpf/attachment.ts';
 import { loadBpfObject } from '../../src/platform/linux/bpf/load.ts';
 import { loadPassProgram } from '../../src/platform/linux/bpf/pass-program.ts';
 import { possibleCpuCount } from '../../src/platform/linux/bpf/possible-cpus.ts';
 import { openRingReader } from '../../src/platform/linux/bpf/ring-reader.ts';
-import { leaseSlots } from '../../src/platform/linux/process/lease-memory.ts';
 import { enterPrivateNamespace, makeInterface } from '../support/private-namespace.ts';
 import {
   type EngineLimits,
@@ -212,7 +212,10 @@ export class XdpUnderTest implements EngineUnderTest {
       this.#hops.follow(sink, onChanged);
     const { object, missingNeighbours } = this.#loaded;
     const engine = new XdpEngine({
-      ...{ object, clock: this.#clock, interfaces: this.#interfaces(), nextHops },
+      object,
+      clock: this.#clock,
+      interfaces: this.#interfaces(),
+      nextHops,
       missingNeighbours: onDemand(missingNeighbours),
     });
     engine.completeNextHops();

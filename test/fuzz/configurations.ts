@@ -80,7 +80,10 @@ export function configurationOf(plan: ConfigurationPlan): EngineConfiguration {
   // Both slots are in every configuration: the portable engine sees when a lease begins by reading it all the time, and
   // takes one that it has not read before for a lease that has just begun.
   const kernels = gateways.map((address, index) => ({
-    ...{ address: address as IpAddress, interface: 'servers', leaseSlot: leaseSlots[index]!, answer: false },
+    address: address as IpAddress,
+    interface: 'servers',
+    leaseSlot: leaseSlots[index]!,
+    answer: false,
   }));
   return {
     addresses: [...listed, ...kernels],

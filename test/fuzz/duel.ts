@@ -2,13 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { EngineConfiguration, EngineCounters } from '../../src/engine/engine.ts';
 import { type IpAddress, ipAddressBytes } from '../../src/lib/ip-address.ts';
-import {
-  ConnectionEvent,
-  describeRecord,
-  RecordOffset,
-  recordWords,
-  unpackHead,
-} from '../../src/model/connection-batch.ts';
+import { ConnectionEvent, RecordOffset, recordWords, unpackHead } from '../../src/model/connection-batch.ts';
 import { virtualServiceName } from '../../src/model/virtual-service.ts';
 import type { EngineUnderTest, FrameOut } from '../contract/engine-under-test.ts';
 import { makePortableEngine } from '../contract/portable-harness.ts';
@@ -309,9 +303,4 @@ function describeRecords(batch: Int32Array): string[] {
   return Array.from({ length: batch.length / recordWords }, (_, index) =>
     batch.subarray(index * recordWords, (index + 1) * recordWords).join(' '),
   );
-}
-
-/** A line of an outcome's table or events, for people. */
-export function readableRecord(line: string): string {
-  return JSON.stringify(describeRecord(Int32Array.from(line.split(' '), Number), 0));
 }

@@ -107,7 +107,7 @@ export interface ShapePlan {
   readonly padding: number;
 }
 
-export const clients = {
+const clients = {
   ipv4: ['198.51.100.7', '198.51.100.8', '203.0.113.9'],
   ipv6: ['2001:db8:c::7', '2001:db8:c::8', '2001:db8:d::9'],
 } as const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { errorSentence } from '../../src/lib/error-sentence.ts';
 import { outcomeOf, search } from './search.ts';
 import type { Story } from './steps.ts';
 import { storyInWords } from './words.ts';
@@ -40,7 +41,7 @@ function readOptions(): Options | undefined {
     if (!Number.isSafeInteger(seed) || !Number.isSafeInteger(runs) || runs < 1) throw new Error('not a whole number');
     return { seed, runs, ...(path === undefined ? {} : { path }), ...(story === undefined ? {} : { story }) };
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : error}\n${usage}`);
+    process.stderr.write(`${errorSentence(error)}\n${usage}`);
     return undefined;
   }
 }

@@ -25,7 +25,14 @@ const service: ServicePlan = {
 const serviceIpv6: ServicePlan = { ...service, address: 2 };
 const flow: FlowPlan = { reply: false, service: 0, client: 0, clientPort: 4000, server: 0, stray: false };
 const record: RecordPlan = {
-  ...{ event: 1, flow, otherProtocol: false, state: 1, template: false, local: false, idleMs: 0, timeoutMs: 20_000 },
+  event: 1,
+  flow,
+  otherProtocol: false,
+  state: 1,
+  template: false,
+  local: false,
+  idleMs: 0,
+  timeoutMs: 20_000,
   bends: [],
 };
 const echo: BodyPlan = { sort: 'icmp', type: 8, code: 0, length: 0 };

@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ElectedRouter } from '../../src/director/election/running-router.ts';
 import type { Family, IpAddress } from '../../src/lib/ip-address.ts';
+import type { FlatRouter } from '../support/election.ts';
 import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 import { type Claim, readClaims, readComplaints } from './wire-record.ts';
 
@@ -86,7 +86,7 @@ export class Arena {
   }
 
   /** Starts baton; resolves when it is in the state. */
-  async startBaton(priority: number, state: 'backup' | 'holding', changes: Partial<ElectedRouter> = {}): Promise<void> {
+  async startBaton(priority: number, state: 'backup' | 'holding', changes: Partial<FlatRouter> = {}): Promise<void> {
     const router = JSON.stringify({ ...this.#router(priority), ...changes });
     const child = this.#left.spawn(process.execPath, contenderScript, router);
     this.#baton = new Contender(child, child.stdout!, (line) => {
@@ -182,7 +182,7 @@ export class Arena {
     } else namespace.ip('address', 'add', `${address}/24`, 'dev', interfaceName);
   }
 
-  #router(priority: number): ElectedRouter {
+  #router(priority: number): FlatRouter {
     const { family, version, intervalMs, unicast } = this.#variant;
     const { keepalived, virtual } = plan[family];
     // keepalived 2.2.7 leaves the hop limit of its IPv6 unicast to the kernel, which is 64.

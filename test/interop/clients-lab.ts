@@ -239,7 +239,7 @@ export class Program {
 }
 
 /** The clock that processes of one machine share. */
-export function monotonicMs(): number {
+function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1000n) / 1000;
 }
 

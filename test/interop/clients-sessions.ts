@@ -108,7 +108,7 @@ export async function startSessions(lab: ClientLab, iperfServers: readonly Progr
 }
 
 /** Asks with dig, one question after the other: each a flow of its own, repeated by dig after a second's silence. */
-export class DigLoop {
+class DigLoop {
   readonly answers: { readonly question: string; readonly answer: string }[] = [];
   readonly #done: Promise<void>;
   #stopping = false;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // A process of its own, in a namespace: one virtual router, elected with the adapters that the daemon has, without an
-// engine behind it. The argument is the ElectedRouter as JSON. Reports on stdout, one JSON line for each change.
+// engine behind it. The argument is the FlatRouter as JSON. Reports on stdout, one JSON line for each change.
 import { Election } from '../../src/director/election/election.ts';
-import type { ElectedRouter } from '../../src/director/election/running-router.ts';
+import { isHolding } from '../../src/director/election/running-router.ts';
 import { MonotonicClock } from '../../src/platform/linux/monotonic-clock.ts';
 import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../../src/platform/linux/netlink/address-keeper.ts';
 import { monitorLinks } from '../../src/platform/linux/netlink/link-monitor.ts';
 import { SegmentAnnouncer } from '../../src/platform/linux/vrrp/announce.ts';
 import { RawVrrpTransport } from '../../src/platform/linux/vrrp/vrrp-socket.ts';
+import { assign, type FlatRouter, factsOf } from '../support/election.ts';
 
-const router = JSON.parse(process.argv[2]!) as ElectedRouter;
+const router = JSON.parse(process.argv[2]!) as FlatRouter;
 const transport = new RawVrrpTransport();
 const addressKeeper = new RtnetlinkAddressKeeper();
 setInterval(() => addressKeeper.renew(), renewalPeriodMs);
@@ -25,16 +26,16 @@ const election = new Election({
   log: (level, sentence) => {
     if (level === 'error') say({ problem: sentence });
   },
-  onChange: ({ state, holding }) => say({ state: holding ? 'holding' : state }),
+  onChange: (running) => say({ state: isHolding(running) ? 'holding' : running.state.kind }),
 });
-const stopMonitoring = monitorLinks((name, up) => election.linkChanged(name, up));
+const stopMonitoring = monitorLinks((name, up) => election.observe({ kind: 'link', interface: name, up }));
 election.setGate(true);
-election.configure([router]);
+election.configure([assign(router)]);
 process.on('SIGTERM', () => {
   stopMonitoring();
   void election.stop().then(() => {
     // What it heard and refused is the other's business to explain: said last, when nothing can be added.
-    const [view] = election.view().routers;
+    const [view] = factsOf(election);
     say({ state: 'stopped', view });
     process.exit(0);
   });

@@ -183,7 +183,7 @@ export class Daemon {
 }
 
 /** Frames that pass an interface, as a host beside it sees them. */
-export class Capture {
+class Capture {
   readonly #fd: number;
   readonly #buffer = pinnedMemory(2048);
 
@@ -222,7 +222,7 @@ export class Capture {
 }
 
 /** A TCP session from the client's namespace: what is written comes back with the real server's name before it. */
-export class Session {
+class Session {
   readonly #child: ChildProcess;
   readonly #lines: string[] = [];
   #ended = false;

@@ -63,7 +63,11 @@ async function exercise(built: Lab): Promise<LabFigures> {
   await client.call('settle', 5_000);
   const afterwards = await client.call<TrafficReport>('report');
   return {
-    ...{ opened, marked, report, closedInOrder, longestStallMs: Math.max(...stalls.longestMs) },
+    opened,
+    marked,
+    report,
+    closedInOrder,
+    longestStallMs: Math.max(...stalls.longestMs),
     framesSeen: frames.length,
     framesInOrder: frames.every((time, i) => i === 0 || time >= frames[i - 1]!),
     brokenAfterwards: afterwards.broken,
@@ -73,7 +77,11 @@ async function exercise(built: Lab): Promise<LabFigures> {
 async function startProbe(built: Lab, destination: string, probe: ReturnType<typeof startRemote>): Promise<void> {
   const link = built.topology.stations.find(({ name }) => name === 'probe')!.links[0]!;
   await probe.call('start', {
-    ...{ interface: link.interface, source: probeAddresses.ipv4, destination, port: port + 1 },
-    ...{ sourceMac: link.macAddress, gatewayMac: routerOnClients.macAddress },
+    interface: link.interface,
+    source: probeAddresses.ipv4,
+    destination,
+    port: port + 1,
+    sourceMac: link.macAddress,
+    gatewayMac: routerOnClients.macAddress,
   });
 }

@@ -24,7 +24,10 @@ for (const { userNamespace, offloads } of [
     const figures = await runLab(userNamespace, offloads);
     const { longestStallMs, framesSeen, brokenAfterwards, ...rest } = figures;
     assert.deepEqual(rest, {
-      ...{ opened: 20, marked: 20, closedInOrder: 20, framesInOrder: true },
+      opened: 20,
+      marked: 20,
+      closedInOrder: 20,
+      framesInOrder: true,
       report: { sessions: 20, broken: { reset: 0, closed: 0, corrupted: 0, stalled: 0 } },
     });
     assert.ok(longestStallMs < 1_000, `longest stall ${longestStallMs} ms`);

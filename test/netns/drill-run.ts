@@ -18,7 +18,10 @@ export async function assertHolds(names: readonly ScenarioName[], ...args: strin
   const { code, stdout, stderr } = await drill('--scenario', names.join(), ...fewer, ...args, '--json');
   const result = JSON.parse(stdout || 'null') as DrillResult | null;
   const figures = result?.scenarios.map((scenario) => ({
-    ...{ scenario: scenario.scenario, broken: scenario.broken, flows: scenario.flows, failures: scenario.failures },
+    scenario: scenario.scenario,
+    broken: scenario.broken,
+    flows: scenario.flows,
+    failures: scenario.failures,
   }));
   const unbroken = { sent: flows, survived: flows, broken: 0 };
   const expected = names.map((scenario) => ({ scenario, broken: 0, flows: unbroken, failures: [] }));

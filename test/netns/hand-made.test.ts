@@ -39,7 +39,9 @@ test('a download by curl crosses a kill -9 of the active director in hand-made n
   const namespaces = ['--mount', '--net', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
   const command = [...user, ...namespaces, 'bash', '-c', script, 'by-hand', builtRoot];
   const { status, stdout, stderr } = spawnSync('unshare', command, {
-    ...{ encoding: 'utf8', timeout: timeoutMs, killSignal: 'SIGKILL' },
+    encoding: 'utf8',
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
     env: { ...process.env, PATH: searchPath },
   });
   const said = `${stdout}\n${stderr}`;

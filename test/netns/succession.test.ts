@@ -12,7 +12,7 @@ import { eventually, type Namespace, Network, namespacesUnavailable } from '../s
 import { addressesOn, Workplace } from './daemon-bench.ts';
 
 const skip = namespacesUnavailable();
-const program = fileURLToPath(new URL('./keeping-director.js', import.meta.url));
+const program = fileURLToPath(new URL('./succession-director.js', import.meta.url));
 const own = '10.9.0.2';
 const virtual = '10.9.0.99';
 const intervalMs = 100;
@@ -146,7 +146,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
 
   const priorities = (): number[] => [...new Set(advertisements.map(({ priority }) => priority))];
 
-  test('goes on; the next director takes over from it without a gap, and SIGTERM then resigns', async () => {
+  test('goes on; the next director succeeds it without a gap, and SIGTERM then resigns', async () => {
     const { first, pid, runDirectory } = await startActive();
     await eventually(() => advertisements.length > 3);
     await first.kill();
@@ -164,7 +164,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     second.say('configure');
     assert.equal(await second.heard('state'), 'active');
     vrrpProcesses.push(second.vrrpProcess);
-    assert.ok(!isAlive(pid), 'the former vrrp process has ended');
+    assert.ok(!isAlive(pid), 'the predecessor has ended');
     const before = advertisements.length;
     // Longer than an address lives without being renewed.
     await eventually(() => advertisements.length > before + 45, 8000);
@@ -192,7 +192,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     assert.deepEqual(readdirSync(runDirectory), ['lock']);
   });
 
-  test('outlives a second director that dies before it was ready, and a third one takes over', async () => {
+  test('outlives a second director that dies before it was ready, and a third one succeeds it', async () => {
     const { first, pid, runDirectory } = await startActive();
     await first.kill();
     const second = start(runDirectory);
@@ -225,7 +225,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     await second.exited;
   });
 
-  test('a director that stops before it has taken over sends it away at once', async () => {
+  test('a director that stops before it has succeeded it sends it away at once', async () => {
     const { first, pid, runDirectory } = await startActive();
     await first.kill();
     const second = start(runDirectory);
@@ -239,7 +239,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     assert.deepEqual(addressesOn(host, 'eth0'), [own]);
   });
 
-  test('one that was killed leaves nothing to go on from, and the next director begins anew', async () => {
+  test('one that was killed leaves no handover record, and the next director starts like any other', async () => {
     const { first, pid, runDirectory } = await startActive();
     await first.kill();
     const second = start(runDirectory);
@@ -251,12 +251,14 @@ describe('a vrrp process whose director dies', { skip }, () => {
     vrrpProcesses.push(second.vrrpProcess);
     await second.active();
     const warnings = second.lines.flatMap(({ level, msg }) => (level === 'warn' ? [msg] : []));
-    assert.deepEqual(warnings, ['begins anew: the former vrrp process has left nothing to go on from (gone)']);
+    assert.deepEqual(warnings, [
+      'starts like any other: the vrrp process before this one left no handover record (gone)',
+    ]);
     second.say('stop');
     await second.exited;
   });
 
-  test('one that stands still when it is to yield is killed as well', async () => {
+  test('one that stands still when it is to be replaced is killed as well', async () => {
     const { first, pid, runDirectory } = await startActive();
     await first.kill();
     const second = start(runDirectory);
@@ -271,7 +273,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     await second.exited;
   });
 
-  test('what has happened meanwhile is told, and a virtual router without a link begins anew', async () => {
+  test('what has happened meanwhile is told, and a virtual router without a link starts like any other', async () => {
     const { first, runDirectory } = await startActive();
     await first.kill();
     host.ip('link', 'set', 'eth0', 'down');
@@ -282,8 +284,8 @@ describe('a vrrp process whose director dies', { skip }, () => {
     second.say('configure');
     await second.heard('state');
     vrrpProcesses.push(second.vrrpProcess);
-    const story = second.lines.flatMap(({ msg = '' }) => (msg.startsWith('meanwhile: ') ? [msg] : []));
-    assert.equal(story[0], 'meanwhile: is now fault: the interface is down');
+    const logged = second.lines.flatMap(({ msg = '' }) => (msg.startsWith('meanwhile: ') ? [msg] : []));
+    assert.equal(logged[0], 'meanwhile: is now fault: the interface is down');
     await second.active();
     await eventually(() => addressesOn(host, 'eth0').includes(virtual));
     second.say('stop');
@@ -303,7 +305,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     await eventually(() => priorities().includes(0));
   });
 
-  test('one that stands still is killed, and the next director begins anew', async () => {
+  test('one that stands still is killed, and the next director starts like any other', async () => {
     const { first, pid, runDirectory } = await startActive();
     await first.kill();
     process.kill(pid, 'SIGSTOP');

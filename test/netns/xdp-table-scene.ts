@@ -172,7 +172,10 @@ export function tableConfiguration(variant: number): EngineConfiguration {
     ...(odd ? [] : [service(family, 'udp', 81, 'direct-route', 2, least(2), {}, true)]),
   ]);
   const addresses = sceneFamilies.map((family) => ({
-    ...{ address: ip(addressOf[family].virtual), interface: 'wire', leaseSlot: 0, answer: true },
+    address: ip(addressOf[family].virtual),
+    interface: 'wire',
+    leaseSlot: 0,
+    answer: true,
   }));
   return { addresses, services, timeouts: { tcpMs: 20_000, tcpFinMs: 6_000, udpMs: 9_000 }, gracePeriodMs: 0 };
 }
@@ -200,11 +203,16 @@ function service(
   const realServers = Array.from({ length: count }, (_, n) => ({
     address: ip(addressOf[family].server(n + 1)),
     port: forwardingMethod === 'masquerade' ? 8000 + port : port,
-    ...{ weight: 1, forwardingMethod, ...terms },
+    weight: 1,
+    forwardingMethod,
+    ...terms,
   }));
   const prefixLength = family === 'ipv4' ? 28 : 124;
   const virtual: VirtualService = {
-    ...{ address: ip(addressOf[family].virtual), port, protocol, realServers },
+    address: ip(addressOf[family].virtual),
+    port,
+    protocol,
+    realServers,
     scheduler: { name: 'rr', hashPort: false, fallback: false },
     ...(persistent ? { persistence: { timeoutMs: 5_000, prefixLength } } : {}),
   };
@@ -269,7 +277,10 @@ export function recount(object: BpfObject): Recount {
   return {
     totals: { ...found, entries4: perFamily[0]!, entries6: perFamily[1]! },
     loads: [...loads].map(([number, counts]) => `${number} ${counts.join(' ')}`).sort(),
-    ...{ busy, duplicates, unreachable, used: perFamily[0]! + perFamily[1]! },
+    busy,
+    duplicates,
+    unreachable,
+    used: perFamily[0]! + perFamily[1]!,
   };
 }
 
@@ -288,7 +299,8 @@ export function counted(object: BpfObject): Pick<Recount, 'totals' | 'loads'> {
   return {
     totals: {
       ...Object.fromEntries(names.map((name) => [name, read(name)])),
-      ...{ entries4: read('entries4'), entries6: read('entries6') },
+      entries4: read('entries4'),
+      entries6: read('entries6'),
     },
     loads: lines.sort(),
   };

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { diagnosticsMax } from '../../src/config/diagnostic.ts';
-import { expandGlob } from '../../src/config/glob.ts';
-import { keywordTable } from '../../src/config/keyword-table.ts';
-import { editDistance } from '../../src/config/spelling.ts';
+import { diagnosticsMax } from '../../src/config/language/diagnostic.ts';
+import { expandGlob } from '../../src/config/language/glob.ts';
+import { keywordTable } from '../../src/config/language/keyword-table.ts';
+import { editDistance } from '../../src/config/language/spelling.ts';
 import { load } from '../unit/config/in-memory.ts';
 
 const keywords = [...keywordTable.values()].flatMap(({ keywords: known }) => [...known.keys()]);

@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { emptySlot, type Selector } from '../../src/model/selector.ts';
 import type { SchedulerName, VirtualService } from '../../src/model/virtual-service.ts';
-import { compileService, supportedSchedulers } from '../../src/scheduler/compile.ts';
+import { compileService } from '../../src/scheduler/compile.ts';
+import { supportedSchedulers } from '../../src/scheduler/schedulers.ts';
 
 interface Situation {
   readonly servers: readonly { readonly weight: number; readonly alive: boolean }[];

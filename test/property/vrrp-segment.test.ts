@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { assign } from '../support/election.ts';
 import { type Director, Lab } from '../transcript/vrrp/lab.ts';
 
 // Directors that can hear each other, through any sequence of freezes, hand-overs, gates, reloads and deaths: never two
@@ -72,10 +73,10 @@ const performances: Readonly<Record<Fault, (director: Director, lab: Lab) => voi
     port.sendError = undefined;
   },
   raise: ({ election, router }) => {
-    election.configure([{ ...router, priority: router.priority + 100 }]);
+    election.configure([assign({ ...router, priority: router.priority + 100 })]);
   },
   lower: ({ election, router }) => {
-    election.configure([{ ...router, priority: router.priority - 20 }]);
+    election.configure([assign({ ...router, priority: router.priority - 20 })]);
   },
 };
 

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Election } from '../../src/director/election/election.ts';
-import { type ElectionBequest, parseBequest, writeBequest } from '../../src/director/election/handover-record.ts';
-import type { ElectedRouter } from '../../src/director/election/running-router.ts';
+import type { ElectionHandoverRecord } from '../../src/director/election/election-view.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
+import { emitHandoverRecord, parseHandoverRecord } from '../../src/succession/handover-record.ts';
+import { assign, type FlatRouter } from '../support/election.ts';
 import { SimulatedHost, SimulatedSegment } from '../support/simulated-segment.ts';
 import { SimulatedTime } from '../support/simulated-time.ts';
 import { defaultRouter } from '../transcript/vrrp/lab.ts';
@@ -40,7 +41,7 @@ class Director {
   readonly name: string;
   readonly address: IpAddress;
   leaseUntilMs = 0;
-  router: ElectedRouter;
+  router: FlatRouter;
   election: Election;
   readonly #world: World;
   #host: SimulatedHost;
@@ -52,32 +53,32 @@ class Director {
     this.router = { ...defaultRouter, priority };
     [this.#host, this.election] = this.#start();
     this.election.setGate(true);
-    this.election.configure([this.router]);
+    this.election.configure([assign(this.router)]);
   }
 
   succeed(readMs: number): void {
     const [formerHost, former] = [this.#host, this.election];
-    const text = writeBequest(former.bequeath());
+    const text = emitHandoverRecord(former.handoverRecord());
     former.fallSilent();
     [this.#host, this.election] = this.#start();
     const { election } = this;
     this.#world.time.callAt(this.#world.time.nowMs() + readMs, () => {
       formerHost.kill();
       if (election !== this.election) return;
-      const parsed = parseBequest(text);
+      const parsed = parseHandoverRecord(text);
       assert.ok(parsed.ok);
-      election.inherit(parsed.value);
-      election.configure([this.router]);
+      election.continueFrom(parsed.value);
+      election.configure([assign(this.router)]);
       election.setGate(true);
     });
   }
 
   /** Whatever that state is. */
-  inherit(bequest: ElectionBequest): void {
+  continueFrom(record: ElectionHandoverRecord): void {
     this.election.fallSilent();
     [this.#host, this.election] = this.#start();
-    this.election.inherit(bequest);
-    this.election.configure([this.router]);
+    this.election.continueFrom(record);
+    this.election.configure([assign(this.router)]);
   }
 
   #start(): [SimulatedHost, Election] {
@@ -136,7 +137,7 @@ test('further processes of two directors never hold two leases, and somebody is 
         else if (kind === 'hand over') director.election.handOver();
         else {
           director.router = { ...director.router, priority };
-          director.election.configure([director.router]);
+          director.election.configure([assign(director.router)]);
         }
       }
       world.time.advanceBy(2000);
@@ -181,11 +182,12 @@ test('a lease is held without a gap however often the process behind it is repla
   );
 });
 
-test('no text makes the reader of a state throw, and what it takes an election goes on from', () => {
-  const whole = new World(200, 100).directors[0]!.election.bequeath();
+test('no text makes the reader of a handover record throw, and an election goes on from what it takes', () => {
+  const text = emitHandoverRecord(new World(200, 100).directors[0]!.election.handoverRecord());
+  const whole: unknown = JSON.parse(text);
   const places = pathsIn(whole);
   const damaged = fc.tuple(fc.constantFrom(...places), fc.jsonValue()).map(([path, value]) => {
-    const copy = JSON.parse(JSON.stringify(whole)) as Record<string, unknown>;
+    const copy = JSON.parse(text) as Record<string, unknown>;
     let at = copy;
     for (const key of path.slice(0, -1)) at = at[key] as Record<string, unknown>;
     at[path.at(-1)!] = value;
@@ -193,11 +195,11 @@ test('no text makes the reader of a state throw, and what it takes an election g
   });
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.json(), damaged), (text) => {
-      const parsed = parseBequest(text);
+      const parsed = parseHandoverRecord(text);
       if (!parsed.ok) return;
       const world = new World(200, 100);
       const { leaseUntilMs } = world.directors[0]!;
-      world.directors[0]!.inherit(parsed.value);
+      world.directors[0]!.continueFrom(parsed.value);
       // An interval may have been damaged too: the lease stays within three of the longest that there can be.
       assert.ok(world.directors[0]!.leaseUntilMs <= Math.max(leaseUntilMs, world.time.nowMs() + 3 * 255_000));
     }),

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type IpAddress, ipAddressFromBytes } from '../../src/lib/ip-address.ts';
-import { climbLadder, type Listener, rejectionReasons } from '../../vrrp/ladder.ts';
+import { addressesOf } from '../../src/model/virtual-router.ts';
+import type { FaultReason } from '../../vrrp/faults.ts';
+import { climbLadder, rejectionReasons } from '../../vrrp/ladder.ts';
 import { createRouter, nextDeadline, step } from '../../vrrp/machine.ts';
 import {
   type Advertisement,
@@ -12,7 +14,8 @@ import {
   packetRejections,
   parseAdvertisement,
 } from '../../vrrp/packet.ts';
-import type { RouterAction, RouterConfiguration, RouterEvent, RouterState } from '../../vrrp/state.ts';
+import type { LocalRouter, RouterAction, RouterEvent, RouterState } from '../../vrrp/state.ts';
+import { routerOf, type Setting } from '../unit/vrrp/routers.ts';
 
 const ipv4 = { source: '192.0.2.2' as IpAddress, destination: '224.0.0.18' as IpAddress };
 const ipv6 = { source: 'fe80::2' as IpAddress, destination: 'ff02::12' as IpAddress };
@@ -60,7 +63,10 @@ test('what is emitted parses to the same', () => {
 });
 
 test('random bytes never throw, and end at a known rung', () => {
-  const listener: Listener = { version: 3, intervalMs: 100, primaryAddress: '192.0.2.1' as IpAddress, addresses: [] };
+  const listener: LocalRouter = {
+    router: routerOf({ intervalMs: 100, addresses: [] }),
+    primaryAddress: '192.0.2.1' as IpAddress,
+  };
   fc.assert(
     fc.property(
       fc.uint8Array({ maxLength: 300 }),
@@ -102,7 +108,7 @@ type Happening =
 
 const address = fc.constantFrom('192.0.2.1', '192.0.2.128').map((text) => text as IpAddress);
 const virtual = fc.subarray(['198.51.100.1', '198.51.100.2'] as IpAddress[], { minLength: 1 });
-const configuration: fc.Arbitrary<RouterConfiguration> = fc.record({
+const setting: fc.Arbitrary<Setting> = fc.record({
   version: fc.constantFrom(2 as const, 3 as const),
   priority: fc.constantFrom(1, 100, 254, 255),
   intervalMs: fc.constantFrom(10, 100, 1000),
@@ -120,6 +126,12 @@ const configuration: fc.Arbitrary<RouterConfiguration> = fc.record({
   }),
 });
 
+const fault: fc.Arbitrary<FaultReason> = fc.constantFrom(
+  { kind: 'link' },
+  { kind: 'address' },
+  { kind: 'script', name: 'chk' },
+);
+
 const event: fc.Arbitrary<RouterEvent> = fc.oneof(
   {
     weight: 8,
@@ -130,14 +142,12 @@ const event: fc.Arbitrary<RouterEvent> = fc.oneof(
       intervalMs: fc.constantFrom(10, 100, 1000),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('startup' as const), interfaceUp: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.constant({ kind: 'startup' as const }) },
   {
     weight: 3,
     arbitrary: fc
       .constantFrom(
         'shutdown' as const,
-        'interfaceDown' as const,
-        'interfaceUp' as const,
         'gateOpened' as const,
         'gateClosed' as const,
         'handoverRequested' as const,
@@ -146,7 +156,26 @@ const event: fc.Arbitrary<RouterEvent> = fc.oneof(
       )
       .map((kind) => ({ kind })),
   },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('configurationChanged' as const), config: configuration }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constantFrom('faultRaised' as const, 'faultCleared' as const), reason: fault }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('priorityChanged' as const),
+      effectivePriority: fc.constantFrom(-100, 1, 50, 150, 300),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: setting.map((each) => ({
+      kind: 'configurationChanged' as const,
+      router: routerOf(each),
+      primaryAddress: each.primaryAddress,
+      effectivePriority: each.priority,
+    })),
+  },
 );
 
 const happening: fc.Arbitrary<Happening> = fc.oneof(
@@ -180,8 +209,8 @@ class Watch {
   everAcquired = 0;
   readonly unconfirmed: { sentAtMs: number; priority: number; intervalMs: number }[] = [];
 
-  constructor(config: RouterConfiguration) {
-    this.state = createRouter(config, 0);
+  constructor(given: Setting) {
+    this.state = createRouter(routerOf(given), given.primaryAddress, 0);
   }
 
   live(each: Happening): void {
@@ -201,7 +230,7 @@ class Watch {
 
   feed(given: RouterEvent): void {
     const before = this.state;
-    const lapsed = before.kind === 'active' && this.nowMs >= before.voiceUntilMs;
+    const lapsed = before.kind === 'active' && this.nowMs >= before.leaseUntilMs;
     const { state, actions } = step(before, given, this.nowMs);
     assert.deepEqual(step(before, given, this.nowMs), { state, actions }, 'the same again');
     if (lapsed) assert.ok(!actions.some((action) => action.kind === 'sendAdvertisement'), 'a lapsed router is silent');
@@ -245,9 +274,11 @@ class Watch {
     const dueMs = nextDeadline(state);
     if (given.kind === 'timer' && dueMs !== undefined) assert.ok(dueMs > this.nowMs, 'a deadline of the past');
     if (state.kind === 'backup' || state.kind === 'active') assert.ok(Number.isFinite(dueMs), 'nothing to wait for');
+    if (state.kind !== 'initialize') assert.equal(state.kind === 'fault', state.faults.length > 0);
+    assert.equal(state.effectivePriority === 255, state.router.priority === 255, 'only the owner has its priority');
     const holding = state.kind === 'active' && state.holding;
-    assert.deepEqual([...this.acquired].sort(), holding ? [...state.config.addresses].sort() : []);
-    if (holding) assert.equal(this.leaseUntilMs, state.voiceUntilMs);
+    assert.deepEqual([...this.acquired].sort(), holding ? addressesOf(state.router).sort() : []);
+    if (holding) assert.equal(this.leaseUntilMs, state.leaseUntilMs);
     else assert.equal(this.leaseUntilMs, Number.NEGATIVE_INFINITY, 'a lease outside active');
   }
 }
@@ -255,9 +286,9 @@ class Watch {
 test('the promises hold through any sequence of events', () => {
   let everAcquired = 0;
   fc.assert(
-    fc.property(configuration, fc.array(happening, { maxLength: 80 }), (config, happenings) => {
-      const watch = new Watch(config);
-      watch.feed({ kind: 'startup', interfaceUp: true });
+    fc.property(setting, fc.array(happening, { maxLength: 80 }), (given, happenings) => {
+      const watch = new Watch(given);
+      watch.feed({ kind: 'startup' });
       for (const each of happenings) watch.live(each);
       everAcquired += watch.everAcquired;
     }),

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Election } from '../../src/director/election/election.ts';
-import { parseBequest, writeBequest } from '../../src/director/election/handover-record.ts';
-import type { ElectedRouter } from '../../src/director/election/running-router.ts';
 import type { AddressKeeper, Announcer, LeaseWriter, SyncTransport, VrrpTransport } from '../../src/director/ports.ts';
 import { type Replication, startReplication } from '../../src/director/replication/replication.ts';
 import type { ConnectionPort } from '../../src/engine/engine.ts';
@@ -9,6 +7,8 @@ import type { Clock } from '../../src/lib/clock.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import type { Prng } from '../../src/lib/prng.ts';
 import { watchEngine } from '../../src/processes/engine/watch.ts';
+import { emitHandoverRecord, parseHandoverRecord } from '../../src/succession/handover-record.ts';
+import { assign, type FlatRouter } from '../support/election.ts';
 import { SimulatedHost, type SimulatedHostOptions } from '../support/simulated-segment.ts';
 import type { SimulatedTime } from '../support/simulated-time.ts';
 import { type EngineTimes, LeaseArray, SimulatedEngine } from './engine.ts';
@@ -30,7 +30,7 @@ export interface DirectorSetting {
   readonly name: string;
   readonly time: SimulatedTime;
   readonly dice: Prng;
-  readonly routers: readonly ElectedRouter[];
+  readonly routers: readonly FlatRouter[];
   readonly times: EngineTimes;
   readonly epoch: number;
   readonly rules: Rules;
@@ -66,7 +66,7 @@ export class SimulatedDirector {
   replication: Replication;
   readonly engine: SimulatedEngine;
   readonly leases = new LeaseArray();
-  routers: readonly ElectedRouter[];
+  routers: readonly FlatRouter[];
   /** Every advertisement ends with an error instead of being sent. */
   mute = false;
   hear: Parameters<VrrpTransport['onReceive']>[0] = () => {};
@@ -74,7 +74,7 @@ export class SimulatedDirector {
   readonly #setting: DirectorSetting;
   readonly #hostOptions: SimulatedHostOptions;
   /** The main process is dead and its successor not there yet; what that one will be configured with. */
-  #absent: { routers: readonly ElectedRouter[] } | undefined;
+  #absent: { routers: readonly FlatRouter[] } | undefined;
 
   constructor(setting: DirectorSetting) {
     const { name, time, dice, mutation, rules } = setting;
@@ -95,7 +95,7 @@ export class SimulatedDirector {
     this.engine = new SimulatedEngine(engineHost, syncHost, leases, slots, setting.times, setting.onSettled);
     this.election = this.#startElection(rules);
     this.replication = this.#startReplication(setting.epoch);
-    this.election.configure(this.routers);
+    this.election.configure(this.routers.map(assign));
   }
 
   get hosts(): readonly SimulatedHost[] {
@@ -128,28 +128,30 @@ export class SimulatedDirector {
     });
   }
 
-  #succeedElection(routers: readonly ElectedRouter[]): void {
+  #succeedElection(routers: readonly FlatRouter[]): void {
     const { name, time, rules, write } = this.#setting;
-    const [formerHost, former] = [this.vrrpHost, this.election];
-    const parsed = formerHost.frozen ? undefined : parseBequest(writeBequest(former.bequeath()));
-    if (parsed !== undefined) former.fallSilent();
-    formerHost.kill();
+    const [predecessorHost, predecessor] = [this.vrrpHost, this.election];
+    const parsed = predecessorHost.frozen
+      ? undefined
+      : parseHandoverRecord(emitHandoverRecord(predecessor.handoverRecord()));
+    if (parsed !== undefined) predecessor.fallSilent();
+    predecessorHost.kill();
     this.vrrpHost = new SimulatedHost(`${name} vrrp`, time, this.#hostOptions);
     this.election = this.#startElection(rules);
     write(name, parsed?.ok ? 'goes on in the place of its predecessor' : 'finds nothing to go on from');
-    if (parsed?.ok) this.election.inherit(parsed.value);
+    if (parsed?.ok) this.election.continueFrom(parsed.value);
     this.routers = routers;
-    this.election.configure(routers);
+    this.election.configure(routers.map(assign));
   }
 
-  reconfigure(routers: readonly ElectedRouter[]): void {
+  reconfigure(routers: readonly FlatRouter[]): void {
     if (this.#absent !== undefined) {
       this.#absent.routers = routers;
       return;
     }
     this.vrrpHost.deliver(() => {
       this.routers = routers;
-      this.election.configure(routers);
+      this.election.configure(routers.map(assign));
     });
   }
 
@@ -210,7 +212,7 @@ export class SimulatedDirector {
       log: (level, sentence, router) => {
         if (level !== 'debug') write(name, `${router ?? ''} ${sentence}`);
       },
-      onChange: (view, change) => rules.changed(name, view, change),
+      onChange: (running, change) => rules.changed(name, running, change),
     });
     watchEngine({
       clock,

@@ -12,14 +12,14 @@ import {
   withEvent,
   withState,
 } from '../../src/model/connection-batch.ts';
+import { engineLifeSlot, leaseSlots } from '../../src/model/lease.ts';
 import { TcpState } from '../../src/model/tcp-state.ts';
-import { engineLifeSlot } from '../../src/processes/engine/watch.ts';
 import type { SimulatedHost } from '../support/simulated-segment.ts';
 import type { Session } from './session.ts';
 
 /** The lease array of one host: written by the election, read by the engine and by whoever watches. */
 export class LeaseArray {
-  readonly #untilMs = new Float64Array(engineLifeSlot + 1);
+  readonly #untilMs = new Float64Array(leaseSlots);
 
   validUntilMs(slot: number): number {
     return this.#untilMs[slot] ?? 0;

@@ -9,7 +9,7 @@ type Fault = (world: World, name: string, dice: Prng) => void;
 const both: readonly Channel[] = ['vrrp', 'sync'];
 
 /** Every failure, by the name it has in the transcript. What heals it is `World.heal`. */
-export const faults: Readonly<Record<string, Fault>> = {
+const faults: Readonly<Record<string, Fault>> = {
   kill: (world, name) => world.kill(name),
   'kill and start': (world, name, dice) => {
     world.kill(name);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseArgs } from 'node:util';
+import { errorSentence } from '../../src/lib/error-sentence.ts';
 import { type Outcome, simulate } from './simulation.ts';
 
 const usage = `usage: npm run sim -- [--seed S] [--runs N] [--transcript] [--go-on]
@@ -34,7 +35,7 @@ function readOptions(): Options | undefined {
     if (!Number.isSafeInteger(seed) || !Number.isSafeInteger(runs) || runs < 1) throw new Error('not a whole number');
     return { seed, runs, transcript: values.transcript, goOn: values['go-on'] };
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : error}\n${usage}`);
+    process.stderr.write(`${errorSentence(error)}\n${usage}`);
     return undefined;
   }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ElectedRouter } from '../../src/director/election/running-router.ts';
+
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { createPrng, type Prng } from '../../src/lib/prng.ts';
 import type { VirtualRouter } from '../../src/model/virtual-router.ts';
+import type { FlatRouter } from '../support/election.ts';
 
 /** What a seed makes of a run before it begins. */
 export interface Plan {
@@ -15,7 +16,7 @@ export interface Plan {
   /** a, b, c, d. */
   readonly names: readonly string[];
   /** By name: the virtual routers as that director has them configured. */
-  readonly routers: ReadonlyMap<string, readonly ElectedRouter[]>;
+  readonly routers: ReadonlyMap<string, readonly FlatRouter[]>;
   /** The slowest configured pace: what bounds are made of. */
   readonly intervalMaxMs: number;
   readonly sessions: number;
@@ -44,7 +45,7 @@ export function makePlan(seed: number): Plan {
   const names = ['a', 'b', 'c', 'd'].slice(0, count);
   const common = makeRouters(dice);
   const mixed = chance(dice, 0.15);
-  const routers = new Map<string, readonly ElectedRouter[]>();
+  const routers = new Map<string, readonly FlatRouter[]>();
   for (const name of names)
     routers.set(
       name,
@@ -71,7 +72,7 @@ export function makePlan(seed: number): Plan {
 }
 
 /** The configuration of a director after a reload with some change. */
-export function changeRouter(router: ElectedRouter, dice: Prng): ElectedRouter {
+export function changeRouter(router: FlatRouter, dice: Prng): FlatRouter {
   switch (dice.below(5)) {
     case 0:
       return { ...router, priority: 1 + dice.below(254) };
@@ -94,7 +95,7 @@ export function pick<Value>(dice: Prng, values: readonly Value[]): Value {
   return values[dice.below(values.length)]!;
 }
 
-function makeRouters(dice: Prng): ElectedRouter[] {
+function makeRouters(dice: Prng): FlatRouter[] {
   const intervalMs = pick(dice, intervals);
   const count = pick(dice, [1, 1, 2, 3]);
   return Array.from({ length: count }, (_, slot) => {
@@ -130,14 +131,14 @@ function refresh(dice: Prng): { refreshMs: number; refreshRepeat: number } {
 }
 
 /** What differs between the directors: priority, `state MASTER`, and in some runs the pace and the wish to preempt. */
-function personalise(router: ElectedRouter, dice: Prng, mixed: boolean): ElectedRouter {
+function personalise(router: FlatRouter, dice: Prng, mixed: boolean): FlatRouter {
   const priority = chance(dice, 0.08) ? 255 : chance(dice, 0.25) ? 100 : 1 + dice.below(254);
   const advertIntervalMs = mixed && router.version === 3 ? pick(dice, intervals) : router.advertIntervalMs;
   const preempt = mixed && chance(dice, 0.3) ? !router.preempt : router.preempt;
   return { ...router, priority, advertIntervalMs, preempt, startAs: chance(dice, 0.3) ? 'active' : 'backup' };
 }
 
-function changeAddresses(router: ElectedRouter): ElectedRouter['addresses'] {
+function changeAddresses(router: FlatRouter): FlatRouter['addresses'] {
   if (router.addresses.length > 2) return router.addresses.slice(0, 2);
   const address = (
     router.family === 'ipv4' ? `198.51.100.${90 + router.leaseSlot}` : `2001:db8::b${router.leaseSlot}`

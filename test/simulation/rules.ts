@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { ElectionChange } from '../../src/director/election/election-view.ts';
-import type { ElectedRouter, ElectedRouterView } from '../../src/director/election/running-router.ts';
+import type { RunningRouter } from '../../src/director/election/running-router.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { activeDownIntervalMs } from '../../vrrp/timers.ts';
+import type { FlatRouter } from '../support/election.ts';
 import { delayBoundMs, type Hearing } from './hearing.ts';
 
 export const ruleTexts = {
@@ -42,7 +43,7 @@ interface Part {
 /** What the rules look at in a director. */
 export interface WatchedDirector {
   readonly name: string;
-  readonly routers: readonly ElectedRouter[];
+  readonly routers: readonly FlatRouter[];
   readonly hosts: readonly { readonly name: string; readonly timersArmed: number; readonly waiting: number }[];
   readonly engine: {
     readonly size: number;
@@ -85,7 +86,7 @@ export class Rules {
     this.violation ??= { rule, atMs: this.#setting.nowMs(), text };
   }
 
-  started(director: string, routers: readonly ElectedRouter[]): void {
+  started(director: string, routers: readonly FlatRouter[]): void {
     for (const { leaseSlot: slot, priority, advertIntervalMs } of routers) {
       this.#parts.set(`${director} ${slot}`, {
         director,
@@ -174,12 +175,12 @@ export class Rules {
       this.break('takeover order', `${director} resigns vr${slot} before its addresses are gone`);
   }
 
-  changed(director: string, view: ElectedRouterView, change: ElectionChange): void {
+  changed(director: string, running: Readonly<RunningRouter>, change: ElectionChange): void {
     if (change.kind !== 'transition') return;
-    const part = this.#part(director, view.leaseSlot);
+    const part = this.#part(director, running.assignment.leaseSlot);
     part.owesSilence = false;
     // Going on in another process is the same term.
-    if (view.state !== 'active' || change.reason === 'resumed') return;
+    if (running.state.kind !== 'active' || change.reason === 'succession') return;
     part.termSinceMs = this.#setting.nowMs();
     if (change.reason === 'preempting' || change.reason === 'owner') this.#checkCopy(part);
   }
@@ -244,7 +245,7 @@ export class Rules {
     }
   }
 
-  #configured(director: string, slot: number): ElectedRouter | undefined {
+  #configured(director: string, slot: number): FlatRouter | undefined {
     return this.#setting.director(director)?.routers.find(({ leaseSlot }) => leaseSlot === slot);
   }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ElectedRouter } from '../../src/director/election/running-router.ts';
+
 import { readU16 } from '../../src/lib/bytes.ts';
 import { mixWord } from '../../src/lib/hash.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import { createPrng } from '../../src/lib/prng.ts';
-import { groupAddresses } from '../../vrrp/packet.ts';
+import { vrrpGroups } from '../../src/model/virtual-router.ts';
+import type { FlatRouter } from '../support/election.ts';
 import { SimulatedTime } from '../support/simulated-time.ts';
 import { addressOf, gateDelayMs, type Mutation, SimulatedDirector } from './director.ts';
 import type { EngineTimes } from './engine.ts';
@@ -46,7 +47,7 @@ export class World {
   readonly #hearing = new Hearing();
   readonly #directors = new Map<string, SimulatedDirector>();
   /** What each director is configured with when it starts again. */
-  readonly #configured: Map<string, readonly ElectedRouter[]>;
+  readonly #configured: Map<string, readonly FlatRouter[]>;
   readonly #switch = new Map<number, string>();
   readonly #syncHeard = new Map<string, { readonly lastMs: number; readonly sinceMs: number }>();
   readonly #dice;
@@ -192,7 +193,7 @@ export class World {
     if (director !== undefined) director.mute = mute;
   }
 
-  remember(name: string, routers: readonly ElectedRouter[]): void {
+  remember(name: string, routers: readonly FlatRouter[]): void {
     this.#configured.set(name, routers);
     this.write(name, `is reloaded: ${routers.map(describeRouter).join('; ')}`);
   }
@@ -228,7 +229,7 @@ export class World {
       const received = {
         interface: interfaceName,
         source: addressOf(from, family),
-        destination: groupAddresses[family],
+        destination: vrrpGroups[family],
         ttl: 255,
         message,
       };
@@ -304,7 +305,7 @@ export class World {
   }
 }
 
-function describeRouter(router: ElectedRouter): string {
+function describeRouter(router: FlatRouter): string {
   const { name, version, family, priority, advertIntervalMs, preempt, preemptDelayMs, startAs } = router;
   const delay = preemptDelayMs > 0 ? ` after ${preemptDelayMs} ms` : '';
   return `${name} v${version} ${family} ${startAs} priority ${priority} every ${advertIntervalMs} ms ${

@@ -82,7 +82,11 @@ export function fakeBpfObject(
   const shapes: Shape[] = [
     ...Object.values(Maps),
     ...Object.values(Globals).map(({ map, size }) => ({
-      ...{ name: map, kind: 'array', keySize: 4, valueSize: size, maxEntries: 1 },
+      name: map,
+      kind: 'array',
+      keySize: 4,
+      valueSize: size,
+      maxEntries: 1,
     })),
   ];
   const maps = new Map(

@@ -2,7 +2,7 @@
 import type { ReceivedAdvertisement, VrrpTransport } from '../../src/director/ports.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import type { Family, IpAddress } from '../../src/lib/ip-address.ts';
-import { groupAddresses } from '../../vrrp/packet.ts';
+import { vrrpGroups } from '../../src/model/virtual-router.ts';
 import type { SimulatedTime } from './simulated-time.ts';
 
 /** One message on its way from a host to another. */
@@ -150,7 +150,7 @@ export class SimulatedSegment {
       const received: ReceivedAdvertisement = {
         interface: interfaceName,
         source: sender.address,
-        destination: groupAddresses[family],
+        destination: vrrpGroups[family],
         ttl: 255,
         message: flight.message,
       };

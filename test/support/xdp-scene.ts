@@ -34,7 +34,10 @@ export function compiledService(
 ): CompiledService {
   const { selector = eachInTurn(servers.length), alive, ...service } = more;
   const realServers = servers.map(([to, toPort, terms]) => ({
-    ...{ address: ip(to), port: toPort, weight: 1, forwardingMethod: 'masquerade' as const },
+    address: ip(to),
+    port: toPort,
+    weight: 1,
+    forwardingMethod: 'masquerade' as const,
     ...terms,
   }));
   const scheduler = { name: 'rr', hashPort: false, fallback: false } as const;
@@ -50,7 +53,10 @@ export function xdpConfiguration(
   more: Partial<EngineConfiguration> = {},
 ): EngineConfiguration {
   const addresses = [...new Set(services.map(({ service }) => service.address))].map((address) => ({
-    ...{ address, interface: 'clients', leaseSlot: 3, answer: true },
+    address,
+    interface: 'clients',
+    leaseSlot: 3,
+    answer: true,
   }));
   return { addresses, services, timeouts: defaultTimeouts, gracePeriodMs: 2000, ...more };
 }

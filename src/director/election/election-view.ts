@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { RejectionCounters } from '../../../vrrp/ladder.ts';
-import type { TransitionReason } from '../../../vrrp/state.ts';
+import type { HandoverRecord, TransitionReason } from '../../../vrrp/state.ts';
 import type { Family } from '../../lib/ip-address.ts';
-import type { ElectedRouterView } from './running-router.ts';
+import type { VirtualRouterState } from '../../model/virtual-router.ts';
+import type { RouterAssignment } from '../address-plan.ts';
+import type { RunningRouter } from './running-router.ts';
 
 export type ElectionChange =
-  | { readonly kind: 'transition'; readonly from: ElectedRouterView['state']; readonly reason: TransitionReason }
+  | { readonly kind: 'transition'; readonly from: VirtualRouterState; readonly reason: TransitionReason }
   | { readonly kind: 'acquired' };
 
 export interface ElectionView {
   readonly gateOpen: boolean;
-  readonly routers: readonly ElectedRouterView[];
+  /** In the order of the configuration. */
+  readonly routers: readonly Readonly<RunningRouter>[];
   /** Advertisements discarded before a virtual router was known to be meant. */
   readonly unattributed: readonly {
     readonly interface: string;
@@ -19,9 +22,21 @@ export interface ElectionView {
   }[];
 }
 
-/** A virtual router whose interface cannot be used yet: it stands in fault until the link comes up. */
+/** A virtual router that has no address to send from yet: it stands in fault until it has one. */
 export interface ElectionFailure {
   readonly router: string;
   /** A sentence: what happened, what to do. */
   readonly sentence: string;
+}
+
+/** Where the election of a successor, another process of this host, goes on. */
+export interface ElectionHandoverRecord {
+  readonly gateOpen: boolean;
+  readonly routers: readonly RouterHandoverRecord[];
+}
+
+export interface RouterHandoverRecord {
+  readonly assignment: RouterAssignment;
+  /** Null where the successor starts like any other: the virtual router stood in fault. */
+  readonly record: HandoverRecord | null;
 }

@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-import { climbLadder, type RejectionReason } from '../../../vrrp/ladder.ts';
+import { isSameFault } from '../../../vrrp/faults.ts';
+import { handoverRecordOf } from '../../../vrrp/handover-record.ts';
 import { nextDeadline, step } from '../../../vrrp/machine.ts';
 import type { RouterAction, RouterEvent } from '../../../vrrp/state.ts';
-import { bequeath } from '../../../vrrp/succession.ts';
-import { familyOf, type IpAddress } from '../../lib/ip-address.ts';
+import type { IpAddress } from '../../lib/ip-address.ts';
+import { routerKey } from '../../model/virtual-router.ts';
+import type { RouterAssignment } from '../address-plan.ts';
 import type { ElectionPorts, ReceivedAdvertisement } from '../ports.ts';
-import { ElectedAddresses } from './elected-addresses.ts';
-import type { ElectionFailure, ElectionView } from './election-view.ts';
-import type { ElectionBequest, InheritedRouter } from './handover-record.ts';
-import { addressListSentence, noteSentence, rejectionSentence, transitionSentence } from './log-sentences.ts';
-import { addressMessages, advertisementOf } from './packets.ts';
-import {
-  adoptConfiguration,
-  createRunningRouter,
-  type ElectedRouter,
-  identityOf,
-  listenerKey,
-  type RunningRouter,
-  viewRouter,
-} from './running-router.ts';
-import { Segments, unknownAddress } from './segments.ts';
+import { Advertising } from './advertising.ts';
+import type { ElectionFailure, ElectionHandoverRecord, ElectionView } from './election-view.ts';
+import { InstalledAddresses } from './installed-addresses.ts';
+import { noteSentence, transitionSentence } from './log-sentences.ts';
+import { Reception } from './reception.ts';
+import { createRunningRouter, isHolding, type RunningRouter } from './running-router.ts';
+import type { Observation } from './tracking/tracked-object.ts';
+import { Tracking } from './tracking/tracking.ts';
+
+/** The source of advertisements that cannot be sent yet. */
+const unknownAddress = { ipv4: '0.0.0.0' as IpAddress, ipv6: '::' as IpAddress } as const;
 
 /**
  * Runs any number of virtual routers on one clock: gives their machines events, executes the actions in order, and
@@ -27,56 +25,61 @@ import { Segments, unknownAddress } from './segments.ts';
  */
 export class Election {
   readonly #ports: ElectionPorts;
-  readonly #segments: Segments;
-  readonly #addresses: ElectedAddresses;
-  /** By identity, in the order of the configuration. */
+  readonly #tracking: Tracking;
+  readonly #addresses: InstalledAddresses;
+  readonly #advertising: Advertising;
+  readonly #reception: Reception;
+  /** By `routerKey`, in the order of the configuration. */
   #routers = new Map<string, RunningRouter>();
-  readonly #listeners = new Map<string, RunningRouter>();
-  readonly #queue: { readonly router: RunningRouter; readonly event: RouterEvent }[] = [];
+  readonly #queue: { readonly running: RunningRouter; readonly event: RouterEvent }[] = [];
   #draining = false;
   #stopped = false;
   #silent = false;
   #gateOpen = false;
   #disarm: (() => void) | undefined;
-  #sendsPending = 0;
-  #onIdle: (() => void)[] = [];
 
-  constructor(ports: ElectionPorts) {
+  constructor(ports: ElectionPorts, tracking = new Tracking(ports)) {
     this.#ports = ports;
-    this.#segments = new Segments(ports.transport);
-    this.#addresses = new ElectedAddresses(ports);
-    ports.transport.onReceive((advertisement) => this.#receive(advertisement));
+    this.#tracking = tracking;
+    this.#addresses = new InstalledAddresses(ports);
+    this.#advertising = new Advertising(ports, (running, sent) => {
+      this.#enqueue(running, { kind: 'advertisementSent', ...sent });
+      this.#drain();
+    });
+    this.#reception = new Reception(ports.log, (key) => this.#routers.get(key));
+    ports.transport.onReceive((received) => this.#receive(received));
   }
 
   /**
-   * Makes these the virtual routers. One whose identity (interface, family, VRID, version) is running already keeps
-   * its state and takes the changes in place; one that is gone resigns; a further one starts.
+   * Makes these the virtual routers. One that is running already keeps its state and takes the changes in place; one
+   * that is gone resigns; a further one starts.
    */
-  configure(routers: readonly ElectedRouter[]): readonly ElectionFailure[] {
-    const wanted = new Map(routers.map((router) => [identityOf(router), router]));
-    for (const [identity, running] of this.#routers) {
-      if (!wanted.has(identity)) this.#remove(identity, running);
+  configure(assignments: readonly RouterAssignment[]): readonly ElectionFailure[] {
+    this.#tracking.observe({ kind: 'poll' });
+    const wanted = new Map(assignments.map((assignment) => [routerKey(assignment.router), assignment]));
+    for (const [key, running] of this.#routers) {
+      const version = wanted.get(key)?.router.version;
+      // The versions do not understand each other, so a virtual router that changes it is another one to its peers.
+      if (version !== running.assignment.router.version) this.#remove(key, running);
     }
-    const failures: ElectionFailure[] = [];
-    const next = new Map<string, RunningRouter>();
-    for (const [identity, configured] of wanted) {
-      const running = this.#routers.get(identity);
-      if (running === undefined) next.set(identity, this.#add(configured, failures));
-      else {
-        this.#reconfigure(running, configured, failures);
-        next.set(identity, running);
-      }
+    for (const [key, assignment] of wanted) {
+      const running = this.#routers.get(key);
+      if (running === undefined) this.#start(this.#create(assignment));
+      else this.#reconfigure(running, assignment);
     }
-    this.#routers = next;
+    this.#routers = new Map([...wanted.keys()].map((key) => [key, this.#routers.get(key)!]));
     this.#drain();
-    return failures;
+    return assignments.flatMap(({ router }) => {
+      const sentence = this.#tracking.failureOf(router);
+      return sentence === undefined ? [] : [{ router: router.name, sentence }];
+    });
   }
 
   /** Open: the connection table is a proven copy, so an active router may be preempted (P3). Closed at first. */
   setGate(open: boolean): void {
     if (open === this.#gateOpen) return;
     this.#gateOpen = open;
-    for (const router of this.#routers.values()) this.#enqueue(router, { kind: open ? 'gateOpened' : 'gateClosed' });
+    for (const running of this.#routers.values()) this.#enqueue(running, { kind: open ? 'gateOpened' : 'gateClosed' });
     this.#drain();
   }
 
@@ -86,25 +89,21 @@ export class Election {
    */
   handOver(): readonly string[] {
     const active = [...this.#routers.values()].filter(({ state }) => state.kind === 'active');
-    for (const router of active) this.#enqueue(router, { kind: 'handoverRequested' });
+    for (const running of active) this.#enqueue(running, { kind: 'handoverRequested' });
     this.#drain();
-    return active.map(({ configured }) => configured.name);
+    return active.map(({ assignment }) => assignment.router.name);
   }
 
   /** Takes `handOver` back: preemption is possible again. */
   releaseHold(): void {
-    for (const router of this.#routers.values()) this.#enqueue(router, { kind: 'holdReleased' });
+    for (const running of this.#routers.values()) this.#enqueue(running, { kind: 'holdReleased' });
     this.#drain();
   }
 
-  linkChanged(interfaceName: string, up: boolean): void {
-    this.#segments.linkChanged(interfaceName, up);
-    for (const router of this.#routers.values()) {
-      if (router.configured.interface !== interfaceName) continue;
-      const source = up ? this.#open(router.configured, []) : undefined;
-      if (source !== undefined) this.#learnSource(router, source);
-      this.#enqueue(router, { kind: source === undefined ? 'interfaceDown' : 'interfaceUp' });
-    }
+  /** Something on the host has changed, or may have. */
+  observe(observation: Observation): void {
+    this.#tracking.observe(observation);
+    for (const running of this.#routers.values()) this.#assess(running);
     this.#drain();
   }
 
@@ -113,19 +112,18 @@ export class Election {
     this.configure([]);
     this.#stopped = true;
     this.#disarm?.();
-    if (this.#sendsPending === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#onIdle.push(resolve));
+    return this.#advertising.whenIdle();
   }
 
-  /** What another process can go on from. */
-  bequeath(): ElectionBequest {
-    const left = ({ configured, state }: RunningRouter): InheritedRouter => {
-      return { configured, bequest: bequeath(state) ?? null };
-    };
-    return { gateOpen: this.#gateOpen, routers: [...this.#routers.values()].map(left) };
+  /** Where a successor can go on. */
+  handoverRecord(): ElectionHandoverRecord {
+    const routers = [...this.#routers.values()].map(({ assignment, state }) => {
+      return { assignment, record: handoverRecordOf(state) ?? null };
+    });
+    return { gateOpen: this.#gateOpen, routers };
   }
 
-  /** Says and changes nothing more: another process goes on in its place. */
+  /** Says and changes nothing more: a successor goes on in its place. */
   fallSilent(): void {
     this.#stopped = true;
     this.#silent = true;
@@ -134,20 +132,21 @@ export class Election {
   }
 
   /**
-   * Goes on where another process stopped. Then `configure` says what is wanted: to the virtual routers that run by then
+   * Goes on where its predecessor stopped. Then `configure` says what is wanted: to the virtual routers that run by then
    * it is a reload.
    */
-  inherit({ routers }: ElectionBequest): void {
-    for (const { configured, bequest } of routers) {
-      const router = this.#create(configured, []);
-      this.#routers.set(identityOf(configured), router);
-      if (bequest === null || !this.#segments.isUsable(configured)) {
-        this.#start(router);
+  continueFrom({ routers }: ElectionHandoverRecord): void {
+    for (const { assignment, record } of routers) {
+      const running = this.#create(assignment);
+      if (record === null || running.assessment.faults.length > 0) {
+        this.#start(running);
         continue;
       }
       // Its own from here on: should the machine give them up, they are taken off.
-      for (const each of configured.addresses) if (each.install) router.installed.set(each.address, each);
-      this.#enqueue(router, { kind: 'inherited', bequest });
+      for (const each of assignment.router.addresses) {
+        if (assignment.installed.has(each.address)) running.present.set(each.address, each);
+      }
+      this.#enqueue(running, { kind: 'succession', record });
     }
     this.#drain();
   }
@@ -155,128 +154,98 @@ export class Election {
   view(): ElectionView {
     return {
       gateOpen: this.#gateOpen,
-      routers: [...this.#routers.values()].map(viewRouter),
-      unattributed: this.#segments.view(),
+      routers: [...this.#routers.values()],
+      unattributed: this.#reception.view(),
     };
   }
 
-  #add(configured: ElectedRouter, failures: ElectionFailure[]): RunningRouter {
-    const router = this.#create(configured, failures);
-    this.#start(router);
-    return router;
+  #create(assignment: RouterAssignment): RunningRouter {
+    const { router } = assignment;
+    const { primaryAddress = unknownAddress[router.family] } = this.#tracking.assess(router);
+    const running = createRunningRouter(assignment, primaryAddress, this.#ports.clock.nowMs());
+    this.#reception.expectOn(router);
+    this.#routers.set(routerKey(router), running);
+    if (this.#gateOpen) this.#enqueue(running, { kind: 'gateOpened' });
+    this.#assess(running);
+    return running;
   }
 
-  #start(router: RunningRouter): void {
-    const { configured } = router;
+  #start(running: RunningRouter): void {
     // A predecessor that was killed may have left these behind; until elected, nothing is forwarded or answered.
-    this.#ports.leaseWriter.revoke(configured.leaseSlot);
-    for (const each of configured.addresses) this.#addresses.uninstall(router, each);
-    this.#enqueue(router, { kind: 'startup', interfaceUp: this.#segments.isUsable(configured) });
+    this.#ports.leaseWriter.revoke(running.assignment.leaseSlot);
+    this.#addresses.clear(running);
+    this.#enqueue(running, { kind: 'startup' });
   }
 
-  #create(configured: ElectedRouter, failures: ElectionFailure[]): RunningRouter {
-    const address = this.#open(configured, failures) ?? unknownAddress[configured.family];
-    const router = createRunningRouter(configured, address, this.#ports.clock.nowMs());
-    this.#listeners.set(listenerKey(configured.interface, configured.family, configured.vrid), router);
-    if (this.#gateOpen) this.#enqueue(router, { kind: 'gateOpened' });
-    return router;
-  }
-
-  #remove(identity: string, router: RunningRouter): void {
-    this.#enqueue(router, { kind: 'shutdown' });
+  #remove(key: string, running: RunningRouter): void {
+    this.#enqueue(running, { kind: 'shutdown' });
     this.#drain();
-    const { interface: name, family, vrid } = router.configured;
-    this.#listeners.delete(listenerKey(name, family, vrid));
-    this.#routers.delete(identity);
+    this.#routers.delete(key);
   }
 
-  #reconfigure(router: RunningRouter, configured: ElectedRouter, failures: ElectionFailure[]): void {
-    const before = router.configured;
-    const source = this.#open(configured, failures);
-    router.primaryAddress = source ?? router.primaryAddress;
-    const config = adoptConfiguration(router, configured);
-    if (before.leaseSlot !== configured.leaseSlot) this.#moveLease(router, before.leaseSlot);
-    this.#enqueue(router, { kind: 'configurationChanged', config });
-    // Another path may be what it needed, or may not be there.
-    if (source === undefined) this.#enqueue(router, { kind: 'interfaceDown' });
-    else if (this.#segments.isUsable(configured)) this.#enqueue(router, { kind: 'interfaceUp' });
+  #reconfigure(running: RunningRouter, assignment: RouterAssignment): void {
+    const formerSlot = running.assignment.leaseSlot;
+    running.assignment = assignment;
+    if (formerSlot !== assignment.leaseSlot) this.#moveLease(running, formerSlot);
+    this.#assess(running, true);
     this.#drain();
-    if (router.state.kind !== 'active' || !router.state.holding) return;
     // The machine has acquired what came and released what went.
-    this.#addresses.rearrange(router);
+    if (isHolding(running)) this.#addresses.rearrange(running);
   }
 
-  #moveLease(router: RunningRouter, formerSlot: number): void {
+  #moveLease({ assignment, state }: RunningRouter, formerSlot: number): void {
     const { leaseWriter } = this.#ports;
     leaseWriter.revoke(formerSlot);
-    const { state } = router;
-    if (state.kind === 'active' && state.holding) leaseWriter.grant(router.configured.leaseSlot, state.voiceUntilMs);
+    if (state.kind === 'active' && state.holding) leaseWriter.grant(assignment.leaseSlot, state.leaseUntilMs);
   }
 
-  /** The address that a virtual router sends from; undefined, with the reason told, when it cannot take part. */
-  #open(configured: ElectedRouter, failures: ElectionFailure[]): IpAddress | undefined {
-    const opened = this.#segments.open(configured);
-    if (typeof opened === 'string') return opened;
-    const { sentence, repeated } = opened;
-    failures.push({ router: configured.name, sentence });
-    if (!repeated) this.#ports.log('error', `cannot take part in the election: ${sentence}`, configured.name);
-    return undefined;
-  }
-
-  /** It had to start in fault before there was an address, or the interface has come back with another. */
-  #learnSource(router: RunningRouter, source: IpAddress): void {
-    if (router.primaryAddress === source) return;
-    router.primaryAddress = source;
-    this.#enqueue(router, { kind: 'configurationChanged', config: adoptConfiguration(router, router.configured) });
+  /** Tells a machine what has become of its host, and of its configuration where that has changed. */
+  #assess(running: RunningRouter, isReconfigured = false): void {
+    const { router } = running.assignment;
+    const before = running.assessment;
+    const found = this.#tracking.assess(router);
+    const { primaryAddress = before.primaryAddress, effectivePriority, faults } = found;
+    running.assessment = { primaryAddress, effectivePriority, faults };
+    if (isReconfigured || primaryAddress !== before.primaryAddress) {
+      this.#enqueue(running, { kind: 'configurationChanged', router, primaryAddress, effectivePriority });
+    } else if (effectivePriority !== before.effectivePriority) {
+      this.#enqueue(running, { kind: 'priorityChanged', effectivePriority });
+    }
+    // What has come before what has gone: between two faults nobody takes part for an instant.
+    for (const reason of faults) {
+      const isKnown = before.faults.some((each) => isSameFault(each, reason));
+      if (!isKnown) this.#enqueue(running, { kind: 'faultRaised', reason });
+    }
+    for (const reason of before.faults) {
+      const remains = faults.some((each) => isSameFault(each, reason));
+      if (!remains) this.#enqueue(running, { kind: 'faultCleared', reason });
+    }
   }
 
   #receive(received: ReceivedAdvertisement): void {
     if (this.#stopped) return;
-    let meant: RunningRouter | undefined;
-    const result = climbLadder(received, (vrid, family) => {
-      meant = this.#listeners.get(listenerKey(received.interface, family, vrid));
-      return meant;
-    });
-    if (!result.ok) {
-      this.#countRejection(result.reason, received, meant);
-      return;
-    }
-    const { router, advertisement, addressListDiffers } = result.value;
-    router.advertisementsReceived += 1;
-    if (addressListDiffers) router.addressListMismatches += 1;
-    if (addressListDiffers && !router.addressListDiffers) {
-      this.#ports.log('warn', addressListSentence(received.source), router.configured.name);
-    }
-    router.addressListDiffers = addressListDiffers;
-    const { priority, intervalMs } = advertisement;
-    this.#enqueue(router, { kind: 'advertisementReceived', source: received.source, priority, intervalMs });
+    const heard = this.#reception.receive(received);
+    if (heard === undefined) return;
+    const { priority, intervalMs } = heard.advertisement;
+    const { source } = received;
+    this.#enqueue(heard.running, { kind: 'advertisementReceived', source, priority, intervalMs });
     this.#drain();
   }
 
-  #countRejection(reason: RejectionReason, received: ReceivedAdvertisement, meant: RunningRouter | undefined): void {
-    const unattributed = this.#segments.rejectionsOf(received.interface, familyOf(received.source));
-    const counters = meant?.rejections ?? unattributed;
-    if (counters === undefined) return;
-    counters[reason] += 1;
-    // One's own advertisements coming back are the network's business, not worth a line.
-    if (counters[reason] > 1 || reason === 'looped-back') return;
-    this.#ports.log('warn', rejectionSentence(reason, received.source, received.interface), meant?.configured.name);
+  #enqueue(running: RunningRouter, event: RouterEvent): void {
+    this.#queue.push({ running, event });
   }
 
-  #enqueue(router: RunningRouter, event: RouterEvent): void {
-    this.#queue.push({ router, event });
-  }
-
-  /** One event after the other, however deep the callbacks of their actions reach; then the timer is set anew. */
+  /** One event after the other, however deep the callbacks of their actions reach; then the timer is set again. */
   #drain(): void {
     if (this.#draining) return;
     this.#draining = true;
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
         if (this.#silent) continue;
-        const { state, actions } = step(next.router.state, next.event, this.#ports.clock.nowMs());
-        next.router.state = state;
-        for (const action of actions) this.#execute(next.router, action);
+        const { state, actions } = step(next.running.state, next.event, this.#ports.clock.nowMs());
+        next.running.state = state;
+        for (const action of actions) this.#execute(next.running, action);
       }
     } finally {
       this.#draining = false;
@@ -297,101 +266,55 @@ export class Election {
 
   #timer(): void {
     const nowMs = this.#ports.clock.nowMs();
-    for (const router of this.#routers.values()) {
-      const dueMs = nextDeadline(router.state);
-      if (dueMs !== undefined && dueMs <= nowMs) this.#enqueue(router, { kind: 'timer' });
+    for (const running of this.#routers.values()) {
+      const dueMs = nextDeadline(running.state);
+      if (dueMs !== undefined && dueMs <= nowMs) this.#enqueue(running, { kind: 'timer' });
     }
     this.#drain();
   }
 
-  #execute(router: RunningRouter, action: RouterAction): void {
+  #execute(running: RunningRouter, action: RouterAction): void {
     const { leaseWriter } = this.#ports;
-    const { configured } = router;
+    const { leaseSlot } = running.assignment;
     switch (action.kind) {
       case 'sendAdvertisement':
-        this.#send(router, action.priority, action.intervalMs);
+        this.#advertising.send(running, action.priority, action.intervalMs);
         break;
       case 'grantLease':
-        leaseWriter.grant(configured.leaseSlot, action.untilMs);
+        leaseWriter.grant(leaseSlot, action.untilMs);
         break;
       case 'revokeLease':
-        leaseWriter.revoke(configured.leaseSlot);
+        leaseWriter.revoke(leaseSlot);
         break;
       case 'acquireAddresses':
-        for (const address of configured.addresses) {
-          if (address.install && action.addresses.includes(address.address)) this.#addresses.install(router, address);
-        }
+        this.#addresses.install(running, action.addresses);
         break;
       case 'releaseAddresses':
-        for (const address of action.addresses) {
-          const installed = router.installed.get(address);
-          if (installed !== undefined) this.#addresses.uninstall(router, installed);
-        }
+        this.#addresses.uninstall(running, action.addresses);
         break;
       case 'announce':
-        for (const address of action.addresses) this.#addresses.announce(router, address);
+        for (const address of action.addresses) this.#addresses.announce(running, address);
         break;
       case 'notify':
       case 'note':
-        this.#report(router, action);
+        this.#report(running, action);
         break;
     }
   }
 
-  #report(router: RunningRouter, action: Extract<RouterAction, { kind: 'notify' | 'note' }>): void {
+  #report(running: RunningRouter, action: Extract<RouterAction, { kind: 'notify' | 'note' }>): void {
     const { log, onChange } = this.#ports;
-    const { name } = router.configured;
+    const { name } = running.assignment.router;
     if (action.kind === 'note') {
       const [level, sentence] = noteSentence(action.note);
       log(level, sentence, name);
-      if (action.note === 'acquired') onChange(viewRouter(router), { kind: 'acquired' });
+      if (action.note === 'acquired') onChange(running, { kind: 'acquired' });
       return;
     }
-    router.reason = action.reason;
-    router.transitions += 1;
-    if (action.to === 'active') router.becameActive += 1;
-    log('info', transitionSentence(action.to, action.reason), name);
-    onChange(viewRouter(router), { kind: 'transition', from: action.from, reason: action.reason });
-  }
-
-  #send(router: RunningRouter, priority: number, intervalMs: number): void {
-    const { interface: name, family } = router.configured;
-    const advertisement = advertisementOf(router.configured, priority, intervalMs, router.addresses);
-    const messages = addressMessages(router.configured, router.primaryAddress, advertisement);
-    const sentAtMs = this.#ports.clock.nowMs();
-    const outcomes: (Error | undefined)[] = [];
-    this.#sendsPending += 1;
-    for (const { message, endpoints } of messages) {
-      const onSent = (error?: Error): void => {
-        outcomes.push(error);
-        if (outcomes.length === messages.length) this.#sent(router, outcomes, { sentAtMs, priority, intervalMs });
-      };
-      this.#ports.transport.send(name, family, message, onSent, endpoints);
-    }
-  }
-
-  /** One peer that could be sent to is enough: another one may be powered off, and its route gone with it. */
-  #sent(
-    router: RunningRouter,
-    outcomes: readonly (Error | undefined)[],
-    sent: { sentAtMs: number; priority: number; intervalMs: number },
-  ): void {
-    this.#sendsPending -= 1;
-    const error = outcomes.every((outcome) => outcome !== undefined) ? outcomes[0] : undefined;
-    if (error === undefined) {
-      router.advertisementsSent += 1;
-      router.mute = false;
-      this.#enqueue(router, { kind: 'advertisementSent', ...sent });
-    } else this.#sendFailed(router, error);
-    this.#drain();
-    if (this.#sendsPending > 0) return;
-    for (const resolve of this.#onIdle.splice(0)) resolve();
-  }
-
-  #sendFailed(router: RunningRouter, error: Error): void {
-    router.sendErrors += 1;
-    if (router.mute) return;
-    router.mute = true;
-    this.#ports.log('error', `cannot send its advertisement: ${error.message}`, router.configured.name);
+    running.reason = action.reason;
+    running.transitions += 1;
+    if (action.to === 'active') running.becameActive += 1;
+    log('info', transitionSentence(action), name);
+    onChange(running, { kind: 'transition', from: action.from, reason: action.reason });
   }
 }

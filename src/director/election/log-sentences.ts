@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { RejectionReason } from '../../../vrrp/ladder.ts';
-import type { Note, RouterState, TransitionReason } from '../../../vrrp/state.ts';
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+import type { FaultKind, FaultReason } from '../../../vrrp/faults.ts';
+import type { RejectionReason } from '../../../vrrp/ladder.ts';
+import type { Note, RouterAction, TransitionReason } from '../../../vrrp/state.ts';
+import type { LogLevel } from '../../lib/log.ts';
 
 /** Where the election's sentences go. `router` is the name of the virtual router it is about. */
 export type ElectionLog = (level: LogLevel, sentence: string, router: string | undefined) => void;
@@ -15,13 +16,26 @@ const reasonTexts = {
   'active-resigned': 'the active router resigned',
   preempting: 'the active router has a lower priority',
   outranked: 'another router with a better claim is active',
-  mute: 'another router is active and its own advertisements do not get out',
-  lapsed: 'its lease had run out before it could advertise again',
-  resumed: 'it goes on from the process before it',
+  'cannot-advertise': 'another router is active and its own advertisements do not get out',
+  'lease-expired': 'its lease had run out before it could advertise again',
+  succession: 'it goes on from the process before it',
   handover: 'it was asked to hand over',
-  'interface-down': 'the interface is down',
-  'interface-up': 'the interface is up again',
+  'fault-raised': 'it cannot take part',
+  'fault-cleared': 'it can take part again',
 } as const satisfies Record<TransitionReason, string>;
+
+/** When it is raised, and when it is cleared. */
+const faultTexts = {
+  link: ['the interface is down', 'the interface is up again'],
+  address: ['the interface has no address to send from', 'the interface has an address to send from'],
+  'tracked-interface': ['a tracked interface is down', 'the tracked interface is up again'],
+  script: ['a tracked script fails', 'the tracked script succeeds again'],
+  process: ['a tracked process does not run', 'the tracked process runs again'],
+  file: ['a tracked file says so', 'the tracked file no longer says so'],
+  bfd: ['a tracked BFD session is down', 'the tracked BFD session is up again'],
+  'sync-group': ['another one of its sync group is in fault', 'its sync group is out of fault'],
+  administrator: ['somebody wants it so', 'nobody wants it so any longer'],
+} as const satisfies Record<FaultKind, readonly [string, string]>;
 
 const noteTexts = {
   acquired: ['info', 'holds the addresses'],
@@ -35,8 +49,13 @@ const noteTexts = {
   'preempt-delayed': ['info', 'hears an active router with a lower priority and waits for the preempt delay'],
 } as const satisfies Record<Note, readonly [LogLevel, string]>;
 
-export function transitionSentence(to: RouterState['kind'], reason: TransitionReason): string {
-  return `is now ${to}: ${reasonTexts[reason]}`;
+export function transitionSentence({ to, reason, fault }: Extract<RouterAction, { kind: 'notify' }>): string {
+  return `is now ${to}: ${fault === undefined ? reasonTexts[reason] : faultText(fault, to === 'fault')}`;
+}
+
+function faultText({ kind, name }: FaultReason, raised: boolean): string {
+  const text = faultTexts[kind][raised ? 0 : 1];
+  return name === undefined ? text : `${text} (${name})`;
 }
 
 export function noteSentence(note: Note): readonly [LogLevel, string] {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Advertisement, advertisementLength, emitAdvertisement, groupAddresses } from '../../../vrrp/packet.ts';
+import { type Advertisement, advertisementLength, emitAdvertisement } from '../../../vrrp/packet.ts';
 import type { IpAddress } from '../../lib/ip-address.ts';
-import type { VirtualRouter } from '../../model/virtual-router.ts';
+import { type VirtualRouter, vrrpGroups } from '../../model/virtual-router.ts';
 import type { VrrpEndpoints } from '../ports.ts';
 
 export interface AddressedMessage {
@@ -15,7 +15,7 @@ export function addressMessages(
   source: IpAddress,
   advertisement: Advertisement,
 ): AddressedMessage[] {
-  const destinations = unicastPeers.length > 0 ? unicastPeers.map(({ address }) => address) : [groupAddresses[family]];
+  const destinations = unicastPeers.length > 0 ? unicastPeers.map(({ address }) => address) : [vrrpGroups[family]];
   return destinations.map((destination) => {
     const endpoints = { source, destination };
     const message = new Uint8Array(advertisementLength(advertisement));

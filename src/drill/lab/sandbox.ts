@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { errorSentence } from '../../lib/error-sentence.ts';
 import { runTool, spawnTool, type Tool, ToolError } from './tool.ts';
 
 /**
@@ -91,7 +92,7 @@ async function chooseUserNamespace(): Promise<UserNamespace> {
       return attempt;
     } catch (error) {
       if (error instanceof ToolError && error.message.startsWith('the drill needs')) throw error;
-      reason = error instanceof Error ? error.message : String(error);
+      reason = errorSentence(error);
     }
   }
   throw new ToolError(

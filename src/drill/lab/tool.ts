@@ -44,12 +44,12 @@ export function spawnTool(tool: Tool, args: readonly string[], options: SpawnOpt
 }
 
 /** What to tell a person about a tool that could not be started or failed. */
-export function explain(tool: Tool, args: readonly string[], error: Error, stderr: string): ToolError {
+function explain(tool: Tool, args: readonly string[], error: Error, stderr: string): ToolError {
   if ((error as NodeJS.ErrnoException).code === 'ENOENT') return missingTool(tool);
   const said = stderr.trim().split('\n').join('; ');
   return new ToolError(`${[tool, ...args].join(' ')} failed: ${said === '' ? error.message : said}`);
 }
 
-export function missingTool(tool: Tool): ToolError {
+function missingTool(tool: Tool): ToolError {
   return new ToolError(`the drill needs the program ${tool}; install Debian's package ${packageOf[tool]}`);
 }

@@ -136,7 +136,9 @@ function link(segment: Segment, host: number): Link {
   const { number, ipv4, ipv6 } = prefixes[segment];
   const hex = host.toString(16);
   return {
-    ...{ interface: segment, segment, addresses: { ipv4: `${ipv4}${host}/24`, ipv6: `${ipv6}${hex}/64` } },
+    interface: segment,
+    segment,
+    addresses: { ipv4: `${ipv4}${host}/24`, ipv6: `${ipv6}${hex}/64` },
     macAddress: `02:00:00:0${number}:00:${hex.padStart(2, '0')}`,
   };
 }

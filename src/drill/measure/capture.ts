@@ -82,7 +82,9 @@ serveRemote({
   read: (): WireReport => {
     drain();
     const sent = ({ forwarded, returned, signs }: Notes): Sent => ({
-      ...{ forwarded: forwarded.times(), clientPorts: forwarded.tags(), returned: returned.times() },
+      forwarded: forwarded.times(),
+      clientPorts: forwarded.tags(),
+      returned: returned.times(),
       signs: signs.toSorted((left, right) => left.atMs - right.atMs),
     });
     const station = ({ notes }: Watched): Record<Family, Sent> => ({ ipv4: sent(notes.ipv4), ipv6: sent(notes.ipv6) });

@@ -14,7 +14,8 @@ const noticeTimeoutMs = 5_000;
 const takeoverTimeoutMs = 15_000;
 
 export const kill: Scenario = {
-  ...{ from: 'a', to: 'b' },
+  from: 'a',
+  to: 'b',
   run: async (stage) => {
     const { a } = stage.pair.directors;
     await stage.takeOver('a', 'b', 'failure', 'kill -9 of every process of director a', () => a.kill());
@@ -22,7 +23,8 @@ export const kill: Scenario = {
 };
 
 export const failback: Scenario = {
-  ...{ from: 'b', to: 'a' },
+  from: 'b',
+  to: 'a',
   prepare: async ({ pair }) => {
     // As a scenario of its own it begins with a healthy pair.
     const { a, b } = pair.directors;
@@ -36,14 +38,16 @@ export const failback: Scenario = {
 };
 
 export const freeze: Scenario = {
-  ...{ from: 'a', to: 'b' },
+  from: 'a',
+  to: 'b',
   run: async (stage) => {
     await freezeAndContinue(stage, frozenMs);
   },
 };
 
 export const poweroff: Scenario = {
-  ...{ from: 'a', to: 'b' },
+  from: 'a',
+  to: 'b',
   run: async (stage) => {
     const { lab, directors, watchAgain } = stage.pair;
     await stage.takeOver('a', 'b', 'failure', 'director a, its namespace and its cables vanish', async () => {
@@ -58,7 +62,8 @@ export const poweroff: Scenario = {
 };
 
 export const linkDown: Scenario = {
-  ...{ from: 'a', to: 'b' },
+  from: 'a',
+  to: 'b',
   run: async (stage) => {
     await loseLink(stage, cutOffMs);
   },
@@ -98,7 +103,7 @@ export async function loseLink(stage: Stage, durationMs: number): Promise<void> 
 }
 
 /** The kernel may forward for a frozen director until its lease is over, and its peer claims the addresses after that only. */
-export function silenceBeforeClaim(
+function silenceBeforeClaim(
   wire: Readonly<Record<'a' | 'b', Sent>>,
   frozenAtMs: number,
   continuedMs: number,

@@ -31,7 +31,8 @@ const failures: readonly ((stage: Stage) => Promise<void>)[] = [
 ];
 
 export const flapping: Scenario = {
-  ...{ from: 'a', to: 'b' },
+  from: 'a',
+  to: 'b',
   run: async (stage) => {
     for (let i = 0; i < failureCount; i += 1) {
       await failures[i % failures.length]!(stage);

@@ -20,7 +20,8 @@ const visitsPerSecond = 50;
 const visitShareMin = 0.9;
 
 export const synFlood: Scenario = {
-  ...{ from: 'a', to: 'a' },
+  from: 'a',
+  to: 'a',
   run: async (stage) => {
     const { pair, say, note } = stage;
     const { a } = pair.directors;

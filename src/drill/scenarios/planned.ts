@@ -12,12 +12,14 @@ const closeTimeoutMs = 5_000;
 const newShare = 0.1;
 
 export const handover: Scenario = {
-  ...{ from: 'a', to: 'b' },
+  from: 'a',
+  to: 'b',
   run: (stage) => handOver(stage, 'a', 'b'),
 };
 
 export const reload: Scenario = {
-  ...{ from: 'a', to: 'a' },
+  from: 'a',
+  to: 'a',
   run: async (stage) => {
     const { pair, options, note, say } = stage;
     const { a, b } = pair.directors;
@@ -45,7 +47,8 @@ export const reload: Scenario = {
 };
 
 export const coldStart: Scenario = {
-  ...{ from: 'a', to: 'a' },
+  from: 'a',
+  to: 'a',
   prepare: async (stage) => {
     const { client, directors } = stage.pair;
     const living = await client.call<number>('mark');

@@ -19,7 +19,8 @@ const aroundMs = 1_000;
 
 export const restart: Scenario = {
   // With the xdp engine nobody takes over: then there is no window, and the longest silence is measured.
-  ...{ from: 'a', to: 'b' },
+  from: 'a',
+  to: 'b',
   run: (stage) => (stage.options.engine === 'xdp' ? replaceDirector(stage) : stopAndStart(stage)),
 };
 
@@ -85,7 +86,7 @@ function judgeEchoes(stage: Stage, probes: readonly EchoProbe[], before: EchoRep
 }
 
 /** What a former director has counted goes on being counted. */
-export function compareStatus(
+function compareStatus(
   before: Pick<DirectorStatus, 'services' | 'processId'>,
   after: Pick<DirectorStatus, 'services' | 'processId'>,
 ): string[] {

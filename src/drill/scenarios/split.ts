@@ -18,13 +18,15 @@ const mergePollMs = 50;
 const newShare = 0.1;
 
 export const partition: Scenario = {
-  ...{ from: 'a', to: 'a' },
+  from: 'a',
+  to: 'a',
   run: (stage) =>
     split(stage, 'the directors cannot hear each other', (apart) => stage.pair.lab.setApart(['a', 'b'], apart)),
 };
 
 export const asymmetric: Scenario = {
-  ...{ from: 'a', to: 'a' },
+  from: 'a',
+  to: 'a',
   run: (stage) => split(stage, 'director b does not hear director a', (deaf) => stage.pair.lab.setDeaf('a', 'b', deaf)),
 };
 

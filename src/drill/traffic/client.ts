@@ -123,10 +123,15 @@ function open(timeoutMs: number): Promise<void> {
   const socket = connect({ host, port: options.port, noDelay: true });
   const end = createSessionEnd({ session: number, direction: 0, seed: options.seed });
   const session: ClientSession = {
-    ...{ slot: number, end, socket },
+    slot: number,
+    end,
+    socket,
     incoming: createStallClock(options.periodMs, performance.now()),
     outgoing: createStallClock(options.periodMs, performance.now()),
-    ...{ broken: undefined, closing: false, port: 0, onChange: undefined },
+    broken: undefined,
+    closing: false,
+    port: 0,
+    onChange: undefined,
   };
   return new Promise((resolve, reject) => {
     const fail = (what: string): void => {

@@ -124,8 +124,14 @@ function openFlow(
   socket.on('message', receive);
   socket.connect(flowPort, address);
   return {
-    ...{ slot, socket, clock: createStallClock(periodMs, performance.now()), sent: 0, answered: -1 },
-    ...{ server: undefined, broken: undefined, onAnswer: undefined },
+    slot,
+    socket,
+    clock: createStallClock(periodMs, performance.now()),
+    sent: 0,
+    answered: -1,
+    server: undefined,
+    broken: undefined,
+    onAnswer: undefined,
   };
 }
 

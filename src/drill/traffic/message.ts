@@ -25,7 +25,7 @@ export interface Message {
 export type MessageReason = 'incomplete' | 'badMagic' | 'badKind' | 'badLength' | 'badPayload';
 
 export const headerLength = 24;
-export const payloadLengthMax = 16_384;
+const payloadLengthMax = 16_384;
 const magic = 0xba70;
 const kinds = ['payload', 'alarm'] as const;
 

@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { type LineReply, type LineRequest, serve } from '../../lib/request-line.ts';
 import { recordWords } from '../../model/connection-batch.ts';
 import type { ApplyOutcome, EngineConfiguration, EngineCounters, ExportPage } from '../engine.ts';
 import type { PortableEngine } from './portable-engine.ts';
 
-/** What the other threads ask. Each request is answered by a reply with the same id. */
-export type EngineRequest =
-  | { readonly id: number; readonly ask: 'configure'; readonly configuration: EngineConfiguration }
-  | { readonly id: number; readonly ask: 'counters' }
-  | { readonly id: number; readonly ask: 'export'; readonly cursor: number; readonly recordsMax: number }
-  | { readonly id: number; readonly ask: 'apply'; readonly batch: Int32Array }
-  | { readonly id: number; readonly ask: 'close' }
-  /** Not answered: the port wants connection events. */
-  | { readonly ask: 'events' }
-  /** Not answered: an event batch has been dealt with. */
-  | { readonly ask: 'acknowledge' }
-  /** Not answered: see `ConnectionPort.expectRecords`. */
-  | { readonly ask: 'expect'; readonly forMs: number }
-  /** Not answered: nothing more comes by this port. */
-  | { readonly ask: 'leave' };
+/** What the other threads ask. */
+export interface EngineRequests {
+  configure(configuration: EngineConfiguration): undefined;
+  counters(): EngineCounters;
+  exportPage(cursor: number, recordsMax: number): ExportPage;
+  applyBatch(batch: Int32Array): ApplyOutcome;
+  close(): undefined;
+}
 
-export type EngineAnswer = EngineCounters | ExportPage | ApplyOutcome | undefined;
+export type ToEngine =
+  | LineRequest<EngineRequests>
+  /** The port wants connection events. */
+  | { readonly tell: 'events' }
+  /** An event batch has been dealt with. */
+  | { readonly tell: 'acknowledge' }
+  /** See `ConnectionPort.expectRecords`. */
+  | { readonly tell: 'expect'; readonly forMs: number }
+  /** Nothing more comes by this port. */
+  | { readonly tell: 'leave' };
 
-export type EngineReply =
-  | { readonly id: number; readonly answer: EngineAnswer }
-  | { readonly id: number; readonly error: string }
+export type FromEngine =
+  | LineReply
   | { readonly events: Int32Array }
   /** So many records were lost because earlier batches had not been acknowledged: export the table again. */
   | { readonly overrun: number };
@@ -60,6 +62,7 @@ export function runEngineThread(parts: EngineThreadParts): void {
   const { engine, poll, nowMs, requests } = parts;
   const events = new EventOutlet(engine, parts.outstandingBatchesMax ?? outstandingBatchesDefault);
   engine.onEvents((batch) => events.send(batch));
+  const procedures = proceduresOf(parts);
   const leaving: MessagePort[] = [];
   let tickAtMs = 0;
   for (;;) {
@@ -79,11 +82,16 @@ export function runEngineThread(parts: EngineThreadParts): void {
         const received = receiveMessageOnPort(port);
         if (received === undefined) break;
         served += 1;
-        const request = received.message as EngineRequest;
-        if (request.ask === 'leave') {
+        const message = received.message as ToEngine;
+        if ('id' in message) {
+          answer(procedures, port, message);
+          if (message.ask === 'close') return;
+        } else if (message.tell === 'leave') {
           events.remove(port);
           leaving.push(port);
-        } else if (serve(parts, events, port, request)) return;
+        } else if (message.tell === 'events') events.add(port);
+        else if (message.tell === 'acknowledge') events.acknowledge(port);
+        else engine.expectRecords(message.forMs);
       }
     }
     for (const port of leaving.splice(0)) requests.splice(requests.indexOf(port), 1);
@@ -136,55 +144,27 @@ class EventOutlet {
   }
 }
 
-/** Returns true when the thread is to end. */
-function serve(
-  parts: EngineThreadParts,
-  events: EventOutlet,
-  port: MessagePort,
-  request: Exclude<EngineRequest, { ask: 'leave' }>,
-): boolean {
-  if (request.ask === 'events') {
-    events.add(port);
-    return false;
-  }
-  if (request.ask === 'acknowledge') {
-    events.acknowledge(port);
-    return false;
-  }
-  if (request.ask === 'expect') {
-    parts.engine.expectRecords(request.forMs);
-    return false;
-  }
-  try {
-    reply(port, request.id, answer(parts, request));
-  } catch (error) {
-    post(port, { id: request.id, error: error instanceof Error ? error.message : String(error) });
-  }
-  return request.ask === 'close';
-}
-
-function answer({ engine, onConfigured }: EngineThreadParts, request: EngineRequest): EngineAnswer {
-  switch (request.ask) {
-    case 'configure':
-      engine.configure(request.configuration);
-      onConfigured?.(request.configuration);
+function proceduresOf({ engine, onConfigured }: EngineThreadParts): EngineRequests {
+  return {
+    configure: (configuration) => {
+      engine.configure(configuration);
+      onConfigured?.(configuration);
       return undefined;
-    case 'counters':
-      return engine.counters();
-    case 'export':
-      return engine.exportPage(request.cursor, request.recordsMax);
-    case 'apply':
-      return engine.applyBatch(request.batch);
-    default:
-      return undefined;
-  }
+    },
+    counters: () => engine.counters(),
+    exportPage: (cursor, recordsMax) => engine.exportPage(cursor, recordsMax),
+    applyBatch: (batch) => engine.applyBatch(batch),
+    close: () => undefined,
+  };
 }
 
-function reply(port: MessagePort, id: number, value: EngineAnswer): void {
-  const page = value !== undefined && 'batch' in value ? value.batch : undefined;
-  port.postMessage({ id, answer: value } satisfies EngineReply, page === undefined ? [] : [page.buffer as ArrayBuffer]);
+/** A page of records is given away, not copied. */
+function answer(procedures: EngineRequests, port: MessagePort, request: LineRequest<EngineRequests>): void {
+  const reply = serve(procedures, request);
+  const isPage = request.ask === 'exportPage' && 'answer' in reply;
+  port.postMessage(reply, isPage ? [(reply.answer as ExportPage).batch.buffer as ArrayBuffer] : []);
 }
 
-function post(port: MessagePort, message: EngineReply): void {
+function post(port: MessagePort, message: FromEngine): void {
   port.postMessage(message);
 }

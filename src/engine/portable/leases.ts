@@ -46,7 +46,7 @@ export class Leases {
     this.#nowMs = nowMs;
   }
 
-  /** Slot -1 is the endless lease. */
+  /** `endlessLease` is less than every slot. */
   isValid(slot: number): boolean {
     return slot < 0 || this.#validUntilMs[slot]! > this.#nowMs;
   }

@@ -6,7 +6,7 @@ import { Drop, type Tally } from './tally.ts';
 
 const framesMax = 256;
 /** What `PacketPort.transmitCopy` takes. */
-export const copyLengthMax = 2048;
+const copyLengthMax = 2048;
 const waitMaxMs = 1_000;
 
 /** Copies of frames whose next hop is being resolved, finished but for their Ethernet addresses. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { MessagePort } from 'node:worker_threads';
+import { RequestLine } from '../../lib/request-line.ts';
 import type {
   ApplyOutcome,
   ConnectionPort,
@@ -8,14 +9,7 @@ import type {
   EngineCounters,
   ExportPage,
 } from '../engine.ts';
-import type { EngineAnswer, EngineReply, EngineRequest } from './engine-thread.ts';
-
-/** A request as its caller words it: the id is added. */
-type Question = EngineRequest extends infer Request
-  ? Request extends { readonly id: number }
-    ? Omit<Request, 'id'>
-    : never
-  : never;
+import type { EngineRequests, FromEngine, ToEngine } from './engine-thread.ts';
 
 /** The connections of an engine in another thread, as that of sync sees them. */
 export class RemoteConnectionPort implements ConnectionPort {
@@ -31,16 +25,16 @@ export class RemoteConnectionPort implements ConnectionPort {
   }
 
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage> {
-    return this.#line.ask<ExportPage>({ ask: 'export', cursor, recordsMax });
+    return this.#line.requests.ask('exportPage', cursor, recordsMax);
   }
 
   expectRecords(forMs: number): void {
-    this.#line.tell({ ask: 'expect', forMs });
+    this.#line.tell({ tell: 'expect', forMs });
   }
 
   /** The batch is copied, not given away: a caller that fails to write it writes it again. */
   applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
-    return this.#line.ask<ApplyOutcome>({ ask: 'apply', batch });
+    return this.#line.requests.ask('applyBatch', batch);
   }
 
   /** Ends this line; the engine goes on. */
@@ -50,7 +44,7 @@ export class RemoteConnectionPort implements ConnectionPort {
 
   /** The engine thread has ended: rejects what is outstanding, and all that is asked from here on. */
   fail(reason: Error): void {
-    this.#line.fail(reason);
+    this.#line.close(reason.message);
   }
 }
 
@@ -65,16 +59,16 @@ export class RemoteEngine implements Engine {
   }
 
   configure(configuration: EngineConfiguration): Promise<void> {
-    return this.#line.ask<undefined>({ ask: 'configure', configuration });
+    return this.#line.requests.ask('configure', configuration);
   }
 
   counters(): Promise<EngineCounters> {
-    return this.#line.ask<EngineCounters>({ ask: 'counters' });
+    return this.#line.requests.ask('counters');
   }
 
   async close(): Promise<void> {
-    await this.#line.ask<undefined>({ ask: 'close' });
-    this.#line.fail(new Error('the engine is closed'));
+    await this.#line.requests.ask('close');
+    this.#line.close('the engine is closed');
   }
 
   onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void): void {
@@ -82,95 +76,72 @@ export class RemoteEngine implements Engine {
   }
 
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage> {
-    return this.#line.ask<ExportPage>({ ask: 'export', cursor, recordsMax });
+    return this.#line.requests.ask('exportPage', cursor, recordsMax);
   }
 
   expectRecords(forMs: number): void {
-    this.#line.tell({ ask: 'expect', forMs });
+    this.#line.tell({ tell: 'expect', forMs });
   }
 
   /** The batch is copied, not given away: a caller that fails to write it writes it again. */
   applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
-    return this.#line.ask<ApplyOutcome>({ ask: 'apply', batch });
+    return this.#line.requests.ask('applyBatch', batch);
   }
 
   /** The engine thread has ended: rejects what is outstanding, and all that is asked from here on. */
   fail(reason: Error): void {
-    this.#line.fail(reason);
+    this.#line.close(reason.message);
   }
 }
 
-/** Requests and replies over one message port. */
+/** Requests, replies and events over one message port. */
 class Line {
+  readonly requests: RequestLine<EngineRequests>;
   readonly #port: MessagePort;
   readonly #wake: () => void;
-  readonly #waiting = new Map<number, { resolve: (answer: EngineAnswer) => void; reject: (error: Error) => void }>();
   #onEvents: (batch: Int32Array) => void = () => {};
   #onOverrun: () => void = () => {};
-  #nextId = 1;
-  #failure: Error | undefined;
+  #closed = false;
 
   constructor(port: MessagePort, wake: () => void) {
     this.#port = port;
     this.#wake = wake;
-    port.on('message', (reply: EngineReply) => this.#receive(reply));
-    port.on('close', () => this.fail(new Error('the engine thread has ended')));
+    this.requests = new RequestLine({ otherEnd: 'the engine thread', post: (request) => this.tell(request) });
+    port.on('message', (message: FromEngine) => this.#receive(message));
+    port.on('close', () => this.close('the engine thread has ended'));
   }
 
-  ask<Answer extends EngineAnswer>(question: Question): Promise<Answer> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const id = this.#nextId;
-    this.#nextId += 1;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve: (answer) => resolve(answer as Answer), reject });
-      this.#port.postMessage({ ...question, id });
-      this.#wake();
-    });
-  }
-
-  /** Not answered. */
-  tell(request: EngineRequest): void {
-    if (this.#failure !== undefined) return;
-    this.#port.postMessage(request);
+  tell(message: ToEngine): void {
+    if (this.#closed) return;
+    this.#port.postMessage(message);
     this.#wake();
   }
 
   listenToEvents(listener: (batch: Int32Array) => void, onOverrun: () => void = () => {}): void {
     this.#onEvents = listener;
     this.#onOverrun = onOverrun;
-    this.#port.postMessage({ ask: 'events' } satisfies EngineRequest);
-    this.#wake();
+    this.tell({ tell: 'events' });
   }
 
   leave(): void {
-    if (this.#failure !== undefined) return;
-    this.#port.postMessage({ ask: 'leave' } satisfies EngineRequest);
-    this.#wake();
-    this.fail(new Error('this line to the engine is closed'));
+    this.tell({ tell: 'leave' });
+    this.close('this line to the engine is closed');
   }
 
-  fail(reason: Error): void {
-    if (this.#failure !== undefined) return;
-    this.#failure = reason;
-    for (const { reject } of this.#waiting.values()) reject(reason);
-    this.#waiting.clear();
+  /** The first sentence holds. */
+  close(sentence: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.requests.close(sentence);
     this.#port.close();
   }
 
-  #receive(reply: EngineReply): void {
-    if ('events' in reply) {
+  #receive(message: FromEngine): void {
+    if ('events' in message) {
       // Acknowledged only when dealt with, so that the engine sees who cannot keep up.
-      this.#onEvents(reply.events);
-      this.#port.postMessage({ ask: 'acknowledge' } satisfies EngineRequest);
-      return;
-    }
-    if ('overrun' in reply) {
-      this.#onOverrun();
-      return;
-    }
-    const waiting = this.#waiting.get(reply.id);
-    this.#waiting.delete(reply.id);
-    if ('error' in reply) waiting?.reject(new Error(reply.error));
-    else waiting?.resolve(reply.answer);
+      this.#onEvents(message.events);
+      this.#port.postMessage({ tell: 'acknowledge' } satisfies ToEngine);
+    } else if ('overrun' in message) this.#onOverrun();
+    else this.requests.receive(message);
   }
 }

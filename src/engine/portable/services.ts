@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { familyOf } from '../../lib/ip-address.ts';
+import { endlessLease } from '../../model/lease.ts';
 import type { CompiledService } from '../../model/selector.ts';
 import { protocolNumbers, virtualServiceName } from '../../model/virtual-service.ts';
 import type { EngineAddress, EngineConfiguration } from '../engine.ts';
@@ -9,8 +10,6 @@ import { addressWords, endpointTag, KeyIndex } from './key-index.ts';
 import type { NextHopResolver } from './next-hop.ts';
 import type { RunningService } from './running-service.ts';
 import { availableRealServers } from './selection.ts';
-
-const endlessLease = -1;
 
 /** The configuration in force: which addresses and services there are, and who serves them. */
 export class Services {

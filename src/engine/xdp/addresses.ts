@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { familyOf, type IpAddress, ipAddressBytes, ipAddressFromBytes } from '../../lib/ip-address.ts';
+import { endlessLease } from '../../model/lease.ts';
 import type { EngineAddress } from '../engine.ts';
 import { addToFilter, filterOf, writeFilter } from './address-filter.ts';
 import { numberValue } from './endpoint-keys.ts';
@@ -17,8 +18,6 @@ export interface XdpInterface {
   /** The largest packet without its Ethernet header. */
   readonly mtu: number;
 }
-
-const endlessLease: EngineAddress['leaseSlot'] = -1;
 
 /** Slot numbers as the program has them. */
 export function leaseSlotOf(slot: number): number {

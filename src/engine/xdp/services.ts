@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { familyOf, type IpAddress } from '../../lib/ip-address.ts';
 import { forwardingMethods } from '../../model/connection-batch.ts';
+import { endlessLease } from '../../model/lease.ts';
 import { type CompiledService, emptySlot } from '../../model/selector.ts';
 import { type RealServer, type VirtualService, virtualServiceName } from '../../model/virtual-service.ts';
 import type { EngineConfiguration } from '../engine.ts';
@@ -55,8 +56,6 @@ interface ServicePlan {
   /** Those whose content differs from what is there. */
   readonly slots: SlotPlan[];
 }
-
-const endlessLease = -1;
 
 /** The virtual services in force, by number, and the maps that lead to them. */
 export class Services {

@@ -1,14 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { TcpCheck } from '../../model/configuration.ts';
+import { readStatements } from '../../config/language/block-reader.ts';
+import { noArguments } from '../../config/language/values.ts';
+import { errorSentence } from '../../lib/error-sentence.ts';
 import { endpointName } from '../../model/virtual-service.ts';
-import type { TcpConnector } from '../connector.ts';
+import { type CheckOptions, endpointReaders, optionReaders, type WrittenEndpoint } from './check-options.ts';
+import type { CheckedEndpoint, Checker } from './checker.ts';
 
-/** One TCP_CHECK. Resolves with why it failed, or with undefined when the connection was established. Never rejects. */
-export async function runTcpCheck(check: TcpCheck, connector: TcpConnector): Promise<string | undefined> {
-  try {
-    const connected = await connector.connect(check.address, check.port, check.connectTimeoutMs);
-    return connected ? undefined : `${endpointName(check)} did not accept a TCP connection`;
-  } catch (error) {
-    return `the TCP connection to ${endpointName(check)} failed: ${error instanceof Error ? error.message : error}`;
-  }
-}
+const keyword = 'TCP_CHECK';
+
+/** Succeeds when a TCP connection is established (keepalived check_tcp.c). */
+export const tcpCheck: Checker<CheckedEndpoint> = {
+  keyword,
+
+  read(statement, diagnostics) {
+    noArguments(statement, diagnostics);
+    const options: CheckOptions = {};
+    const endpoint: WrittenEndpoint = {};
+    readStatements(
+      statement.block?.statements ?? [],
+      keyword,
+      { ...optionReaders(options, diagnostics), ...endpointReaders(endpoint, diagnostics) },
+      diagnostics,
+    );
+    return {
+      options,
+      complete: (server) => ({ address: endpoint.address ?? server.address, port: endpoint.port ?? server.port }),
+    };
+  },
+
+  identify: endpointName,
+
+  async attempt(endpoint, timeoutMs, { connector }) {
+    try {
+      const connected = await connector.connect(endpoint.address, endpoint.port, timeoutMs);
+      return connected ? undefined : `${endpointName(endpoint)} did not accept a TCP connection`;
+    } catch (error) {
+      return `the TCP connection to ${endpointName(endpoint)} failed: ${errorSentence(error)}`;
+    }
+  },
+};

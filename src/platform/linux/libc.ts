@@ -17,7 +17,7 @@ export interface PinnedMemory {
 
 // asm-generic/mman-common.h, linux/mman.h
 export const PROT_READ = 1;
-export const PROT_WRITE = 2;
+const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 export const MAP_PRIVATE = 2;
 export const MAP_FIXED = 0x10;

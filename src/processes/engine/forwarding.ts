@@ -4,7 +4,7 @@ import type { Engine } from '../../engine/engine.ts';
 import type { BpfDescriptor } from '../../engine/xdp/bpf-object.ts';
 import type { Family } from '../../lib/ip-address.ts';
 import type { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
-import type { KeptDescriptors } from '../../succession/handover-messages.ts';
+import type { SuccessorDescriptors } from '../../succession/successor-descriptors.ts';
 
 /** How the sync thread reaches the connections of the engine. */
 export type EngineLine =
@@ -19,10 +19,10 @@ export interface Forwarding {
   readonly openLine: () => EngineLine;
   /** Throws a sentence when the engine cannot work on an interface for these families. */
   readonly verifyInterface: (name: string, families: Iterable<Family>) => void;
-  /** What the vrrp process holds for the director after this one. Absent: nothing outlives the director. */
-  readonly kept?: KeptDescriptors;
-  /** Called with what has taken the place of `kept`. */
-  onKeptChanged: (kept: KeptDescriptors) => void;
+  /** What the vrrp process holds for the director's successor. Absent: nothing outlives the director. */
+  readonly forSuccessor?: SuccessorDescriptors;
+  /** Called with what has taken the place of `forSuccessor`. */
+  onForSuccessorChanged: (forSuccessor: SuccessorDescriptors) => void;
   /** Resolves with the reason when the engine has died. */
   readonly ended: Promise<Error>;
 }

@@ -26,7 +26,7 @@ export async function startPortableForwarding(
         `the portable engine opens its interfaces when it starts, and ${name} was not one; restart baton`,
       );
     },
-    onKeptChanged: () => undefined,
+    onForSuccessorChanged: () => undefined,
     ended: worker.ended,
   };
 }

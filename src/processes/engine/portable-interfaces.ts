@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EngineAddress } from '../../engine/engine.ts';
+import { errorSentence } from '../../lib/error-sentence.ts';
 import type { LogLevel } from '../../lib/log.ts';
 import { PacketRing } from '../../platform/linux/packet/ring.ts';
 import { Poller } from '../../platform/linux/process/poller.ts';
@@ -62,7 +63,7 @@ export class EngineInterfaces {
       this.#failures.delete(port);
       this.#parts.log('warn', `interface ${port.interface} was made anew; the engine forwards on it again`);
     } catch (error) {
-      const sentence = error instanceof Error ? error.message : String(error);
+      const sentence = errorSentence(error);
       if (this.#failures.get(port) === sentence) return false;
       this.#failures.set(port, sentence);
       this.#parts.log('error', `the engine cannot forward on ${port.interface}, which was made anew: ${sentence}`);

@@ -4,13 +4,14 @@ import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_
 import { runEngineThread } from '../../engine/portable/engine-thread.ts';
 import { PortableEngine } from '../../engine/portable/portable-engine.ts';
 import type { LogLevel } from '../../lib/log.ts';
+import { engineLifeSlot } from '../../model/lease.ts';
 import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { RtnetlinkNextHopResolver } from '../../platform/linux/netlink/next-hop-resolver.ts';
 import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
 import { requestPreference } from '../../platform/linux/process/realtime.ts';
 import { Wake } from '../../platform/linux/process/wake.ts';
 import { EngineInterfaces } from './portable-interfaces.ts';
-import { engineLifeSlot, engineSilenceMaxMs } from './watch.ts';
+import { engineSilenceMaxMs } from './watch.ts';
 
 /** Between two signs of life, and two looks for lines to take requests on. */
 const roundUpkeepMs = 5;

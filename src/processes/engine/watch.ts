@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { leaseSlotsMax } from '../../director/address-plan.ts';
 import type { LeaseReader } from '../../engine/engine.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { engineLifeSlot } from '../../model/lease.ts';
 
-/** A slot of the lease memory that no virtual router has: the engine's own sign of life. */
-export const engineLifeSlot = leaseSlotsMax;
 /** The engine thread looks around every 50 ms; one that has not for this long forwards nothing. */
 export const engineSilenceMaxMs = 500;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { XdpInterface } from '../../engine/xdp/addresses.ts';
 import type { BpfProgram, XdpLink } from '../../engine/xdp/bpf-object.ts';
+import { errorSentence } from '../../lib/error-sentence.ts';
 import type { Log } from '../../lib/log.ts';
 import { attachXdp } from '../../platform/linux/bpf/attachment.ts';
 import { interfaceFacts } from '../../platform/linux/netlink/interface-facts.ts';
@@ -76,7 +77,7 @@ export class XdpAttachments {
       if (warning !== undefined) this.#parts.log('warn', warning);
       return true;
     } catch (error) {
-      const sentence = error instanceof Error ? error.message : String(error);
+      const sentence = errorSentence(error);
       if (this.#failures.get(name) !== sentence) this.#parts.log('error', sentence);
       this.#failures.set(name, sentence);
       return false;

@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Engine } from '../../engine/engine.ts';
 import type { XdpInterface } from '../../engine/xdp/addresses.ts';
-import type { BpfObject } from '../../engine/xdp/bpf-object.ts';
 import { defaultXdpLimits, loadSettings } from '../../engine/xdp/load-settings.ts';
 import { type NextHopSettings, type NextHopSink, NextHops } from '../../engine/xdp/next-hops.ts';
 import { type NextHopSource, XdpEngine } from '../../engine/xdp/xdp-engine.ts';
@@ -16,13 +15,12 @@ import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { interfaceFacts } from '../../platform/linux/netlink/interface-facts.ts';
 import { RouteFollower } from '../../platform/linux/netlink/route-follower.ts';
 import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
-import type { KeptDescriptors } from '../../succession/handover-messages.ts';
+import type { SuccessorDescriptors } from '../../succession/successor-descriptors.ts';
 import {
-  legacyOf,
-  openLegacy,
-  takeOverLeases,
-  takeOverTable,
-  type XdpLegacy,
+  descriptorsForSuccessor,
+  openXdpPredecessor,
+  replaceProgram,
+  type XdpPredecessor,
 } from '../../succession/xdp-predecessor.ts';
 import type { Forwarding } from './forwarding.ts';
 import { XdpAttachments } from './xdp-attachments.ts';
@@ -34,18 +32,19 @@ const seenGrainMs = 64;
 export const dataPath = 'baton';
 
 /**
- * Starts the engine in the kernel on these interfaces, or goes on with one that a former director has left. Throws a
+ * Starts the engine in the kernel on these interfaces, or goes on with that of a director before this one. Throws a
  * sentence when kernel, privilege or an interface stands in the way.
  */
 export function startXdpForwarding(
   interfaces: readonly string[],
-  former: KeptDescriptors | undefined,
+  received: SuccessorDescriptors | undefined,
   log: Log,
 ): Forwarding {
   const clock = new MonotonicClock();
-  const legacy = former === undefined ? undefined : openLegacy(former, log);
-  const { object, links } = legacy?.same ? legacy : load(interfaces, legacy, log);
-  if (legacy?.same) log('info', 'goes on with the connections of the former director');
+  const predecessor = received === undefined ? undefined : openXdpPredecessor(received, log);
+  const { object, links } = predecessor?.same ? predecessor : load(interfaces, predecessor, log);
+  if (predecessor?.same) log('info', 'goes on with the connections of the former director');
+  const program = object.programs.get(dataPath)!;
   const following = followRoutes(clock, log);
   const engine = new XdpEngine({
     object,
@@ -59,10 +58,10 @@ export function startXdpForwarding(
   const attachments = new XdpAttachments({
     names: interfaces,
     links,
-    program: object.programs.get(dataPath)!,
+    program,
     onChanged: (present) => {
       engine.setInterfaces(present);
-      forwarding.onKeptChanged(legacyOf(object, attachments.links));
+      forwarding.onForSuccessorChanged(descriptorsForSuccessor(object, attachments.links));
     },
     log,
   });
@@ -70,7 +69,9 @@ export function startXdpForwarding(
   const forwarding: Forwarding = {
     engine: withEnds(
       engine,
-      legacy === undefined || legacy.same ? undefined : () => replace(legacy, object, engine, log),
+      predecessor === undefined || predecessor.same
+        ? undefined
+        : () => replaceProgram(predecessor, { object, program, engine }, log),
       async () => {
         clearInterval(timer);
         attachments.close();
@@ -84,8 +85,8 @@ export function startXdpForwarding(
       if (interfaces.includes(name)) return;
       throw new Error(`the xdp engine opens its interfaces when it starts, and ${name} was not one; restart baton`);
     },
-    kept: legacyOf(object, attachments.links),
-    onKeptChanged: () => undefined,
+    forSuccessor: descriptorsForSuccessor(object, attachments.links),
+    onForSuccessorChanged: () => undefined,
     // The kernel does not die before this process.
     ended: new Promise<Error>(() => undefined),
   };
@@ -118,7 +119,11 @@ export function describeInterface(name: string): XdpInterface {
 }
 
 /** A new program: attached at once, unless another version's is in its place until the table has been copied. */
-function load(interfaces: readonly string[], legacy: XdpLegacy | undefined, log: Log): Omit<XdpLegacy, 'same'> {
+function load(
+  interfaces: readonly string[],
+  predecessor: XdpPredecessor | undefined,
+  log: Log,
+): Omit<XdpPredecessor, 'same'> {
   const host = {
     processors: possibleCpuCount(),
     // The program asks once a tick, and may do so just before the clock moves on with it.
@@ -128,23 +133,11 @@ function load(interfaces: readonly string[], legacy: XdpLegacy | undefined, log:
     hashSeed: randomBytes(8).readBigUInt64LE(),
   };
   const settings = loadSettings(defaultXdpLimits, host);
-  if (legacy !== undefined) return { object: loadBpfObject(settings), links: legacy.links };
+  if (predecessor !== undefined) return { object: loadBpfObject(settings), links: predecessor.links };
   const indexes = interfaces.map((name) => interfaceFacts(name).index);
   const { object, links, warnings } = loadAndAttach(settings, dataPath, indexes);
   for (const warning of warnings) log('warn', warning);
   return { object, links };
-}
-
-/** Takes the place of another version's program, which has forwarded until then, with its connections. */
-async function replace(legacy: XdpLegacy, object: BpfObject, engine: Engine, log: Log): Promise<void> {
-  const program = object.programs.get(dataPath)!;
-  const connections = await takeOverTable(legacy.object, engine);
-  takeOverLeases(legacy.object, object);
-  for (const link of legacy.links) if (link.isAttached()) link.replace(program);
-  // Those that were opened meanwhile.
-  await takeOverTable(legacy.object, engine);
-  legacy.object.close();
-  log('info', "the former director's version of the XDP program was replaced, its connections go on", { connections });
 }
 
 /** The engine with what has to be done after its first configuration, and at its end. */

@@ -8,6 +8,7 @@ import { XdpConnectionPort } from '../../engine/xdp/connection-port.ts';
 import { SettingsLayout } from '../../engine/xdp/layout/structs.ts';
 import { mailboxes } from '../../engine/xdp/mailbox.ts';
 import type { LogLevel } from '../../lib/log.ts';
+import { type LineReply, type LineRequest, serve } from '../../lib/request-line.ts';
 import type { SyncSettings } from '../../model/configuration.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
 import { openBpfObject } from '../../platform/linux/bpf/object.ts';
@@ -26,15 +27,19 @@ export interface SyncThreadSettings {
   readonly engine: EngineLine;
 }
 
+export interface SyncRequests {
+  status(): SyncStatus;
+}
+
 export type ToSyncThread =
+  | LineRequest<SyncRequests>
   | { readonly kind: 'services'; readonly services: readonly VirtualService[] }
-  | { readonly kind: 'status'; readonly id: number }
   | { readonly kind: 'stop' };
 
 export type FromSyncThread =
+  | LineReply
   | { readonly kind: 'ready' }
   | { readonly kind: 'gate'; readonly open: boolean }
-  | { readonly kind: 'status'; readonly id: number; readonly status: SyncStatus }
   | {
       readonly kind: 'log';
       readonly level: LogLevel;
@@ -62,8 +67,8 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
     tuning: { datagramLength: sync.maxLength },
   });
   parent.on('message', (message: ToSyncThread) => {
-    if (message.kind === 'services') replication.reconfigure(message.services);
-    else if (message.kind === 'status') tell({ kind: 'status', id: message.id, status: replication.status() });
+    if ('id' in message) tell(serve<SyncRequests>({ status: () => replication.status() }, message));
+    else if (message.kind === 'services') replication.reconfigure(message.services);
     else {
       clearInterval(watch);
       replication.close();

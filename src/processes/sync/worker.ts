@@ -4,11 +4,13 @@ import { Worker } from 'node:worker_threads';
 import type { ReplicationControl } from '../../director/controls.ts';
 import type { SyncStatus } from '../../director/status.ts';
 import type { Log } from '../../lib/log.ts';
+import { OtherEndGone, RequestLine } from '../../lib/request-line.ts';
 import type { SyncSettings } from '../../model/configuration.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
+import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import type { EngineLine } from '../engine/forwarding.ts';
 import type { ThreadSettings } from '../threads.ts';
-import type { FromSyncThread, SyncThreadSettings, ToSyncThread } from './thread.ts';
+import type { FromSyncThread, SyncRequests, SyncThreadSettings, ToSyncThread } from './thread.ts';
 
 export interface SyncWorkerParts {
   readonly script: string;
@@ -39,8 +41,11 @@ export class SyncWorker implements ReplicationControl {
   /** The last reason why the thread could not be started again, logged once. */
   #restartFailure = '';
   #onGate: (open: boolean) => void = () => undefined;
-  readonly #statusRequests = new Map<number, (status: SyncStatus) => void>();
-  #nextId = 0;
+  readonly #requests = new RequestLine<SyncRequests>({
+    otherEnd: 'the sync thread',
+    post: (request) => this.#tell(request),
+    timeout: { clock: new MonotonicClock(), answerTimeoutMs: statusTimeoutMs },
+  });
 
   constructor(parts: SyncWorkerParts) {
     this.#parts = parts;
@@ -64,18 +69,9 @@ export class SyncWorker implements ReplicationControl {
 
   status(): Promise<SyncStatus> {
     if (this.#worker === undefined) return Promise.resolve(this.#settings === undefined ? off : down);
-    const id = this.#nextId;
-    this.#nextId += 1;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#statusRequests.delete(id);
-        reject(new Error(`the sync thread does not answer within ${statusTimeoutMs} ms`));
-      }, statusTimeoutMs);
-      this.#statusRequests.set(id, (status) => {
-        clearTimeout(timer);
-        resolve(status);
-      });
-      this.#tell({ kind: 'status', id });
+    return this.#requests.ask('status').catch((error: Error) => {
+      if (error instanceof OtherEndGone) return down;
+      throw error;
     });
   }
 
@@ -101,7 +97,7 @@ export class SyncWorker implements ReplicationControl {
     return new Promise((resolve, reject) => {
       let ready = false;
       worker.on('message', (message: FromSyncThread) => {
-        if (message.kind !== 'ready') return this.#receive(message);
+        if ('id' in message || message.kind !== 'ready') return this.#receive(message);
         ready = true;
         this.#restartFailure = '';
         return resolve();
@@ -115,20 +111,16 @@ export class SyncWorker implements ReplicationControl {
   }
 
   #receive(message: FromSyncThread): void {
-    if (message.kind === 'log') this.#parts.log(message.level, message.sentence, message.fields);
+    if ('id' in message) this.#requests.receive(message);
+    else if (message.kind === 'log') this.#parts.log(message.level, message.sentence, message.fields);
     else if (message.kind === 'gate') this.#setGate(message.open);
-    else if (message.kind === 'status') {
-      this.#statusRequests.get(message.id)?.(message.status);
-      this.#statusRequests.delete(message.id);
-    }
   }
 
   /** A director whose sync has failed has no proven copy: the gate closes until it has one again. */
   #exited(worker: Worker): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
-    for (const answer of this.#statusRequests.values()) answer(down);
-    this.#statusRequests.clear();
+    this.#requests.lose('the sync thread ended');
     if (this.#settings === undefined) return;
     this.#setGate(false);
     this.#restartLater();

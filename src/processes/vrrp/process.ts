@@ -1,47 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import type { RouterAssignment } from '../../director/address-plan.ts';
 import { Election } from '../../director/election/election.ts';
 import type { ElectionFailure } from '../../director/election/election-view.ts';
-import { electRouter, routerStatus } from '../../director/election/running-router.ts';
+import { routerStatus } from '../../director/election/running-router.ts';
 import type { VrrpTransport } from '../../director/ports.ts';
-import type { Family } from '../../lib/ip-address.ts';
+import { errorSentence } from '../../lib/error-sentence.ts';
 import type { Log } from '../../lib/log.ts';
+import { type Served, serveLater } from '../../lib/request-line.ts';
 import type { VirtualRouter } from '../../model/virtual-router.ts';
 import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../../platform/linux/netlink/address-keeper.ts';
-import { interfaceFacts, primaryAddress } from '../../platform/linux/netlink/interface-facts.ts';
 import { monitorLinks } from '../../platform/linux/netlink/link-monitor.ts';
 import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
 import { requestRealTime } from '../../platform/linux/process/realtime.ts';
 import { SegmentAnnouncer } from '../../platform/linux/vrrp/announce.ts';
 import { RawVrrpTransport } from '../../platform/linux/vrrp/vrrp-socket.ts';
-import { Keeping } from '../../succession/keeping.ts';
+import { VrrpSuccession } from '../../succession/vrrp-succession.ts';
 import { watchEngine } from '../engine/watch.ts';
-import type { FromVrrpProcess, ToVrrpProcess, VrrpRequest } from './requests.ts';
+import type { FromVrrpProcess, ToVrrpProcess, VrrpRequests } from './requests.ts';
 
 /** The descriptor at which the director passes the lease memory: the first after the channel's. */
 export const leaseDescriptor = 4;
-const faultPeriodMs = 1_000;
+/** An IPv6 address is no source until duplicate address detection is done with it, a second or two after the link came up. */
+const pollPeriodMs = 1_000;
 
 /**
  * The vrrp process: the election and nothing else, so that nothing else can hold it up. It is told what to do over the
  * channel. When that closes unasked, it resigns at once where the director itself forwards. Where the kernel does, which
- * its start with a run-dir says, it goes on for a while: a restarted director can take over from it.
+ * its start with a run-dir says, it goes on for a grace period: a restarted director can succeed it.
  */
 export function runVrrpProcess(runDirectory = process.argv[3]): void {
   try {
-    runElection(runDirectory === undefined ? undefined : new Keeping(runDirectory));
+    runElection(runDirectory === undefined ? undefined : new VrrpSuccession(runDirectory));
   } catch (error) {
-    const sentence = error instanceof Error ? error.message : String(error);
+    const sentence = errorSentence(error);
     process.send?.({ kind: 'unable', sentence } satisfies FromVrrpProcess, undefined, {}, () => process.exit(1));
   }
 }
 
-function runElection(keeping: Keeping | undefined): void {
+function runElection(succession: VrrpSuccession | undefined): void {
   const clock = new MonotonicClock();
   const log: Log = (level, sentence, fields = {}) => {
     const { router } = fields;
-    if (!process.connected) keeping?.note({ level, sentence, ...(typeof router === 'string' ? { router } : {}) });
+    if (!process.connected) succession?.note({ level, sentence, ...(typeof router === 'string' ? { router } : {}) });
     tell({ kind: 'log', level, sentence, fields });
   };
   const notReal = requestRealTime();
@@ -60,44 +62,44 @@ function runElection(keeping: Keeping | undefined): void {
     log: (level, sentence, router) => log(level, sentence, router === undefined ? {} : { router }),
     onChange: () => tell({ kind: 'active', names: activeNames(election) }),
   });
-  if (keeping === undefined) watch(election, clock, leases, log);
-  const stopMonitoring = monitorLinks((interfaceName, up) => election.linkChanged(interfaceName, up));
-  setInterval(() => mendFaults(election), faultPeriodMs);
+  if (succession === undefined) watch(election, clock, leases, log);
+  const stopMonitoring = monitorLinks((name, up) => election.observe({ kind: 'link', interface: name, up }));
+  setInterval(() => election.observe({ kind: 'poll' }), pollPeriodMs);
   let stopped = false;
   const stop = async (): Promise<void> => {
     stopped = true;
     stopMonitoring();
     await election.stop();
     transport.close();
-    keeping?.close();
+    succession?.close();
   };
   const end = (): void => void stop().finally(() => process.exit(0));
-  const inherit = async (assignments: readonly RouterAssignment[], ticket: number): Promise<void> => {
+  const succeed = async (assignments: readonly RouterAssignment[], successorNumber: number): Promise<void> => {
     for (const { router } of assignments) prepare(transport, router);
-    if (keeping === undefined) return;
-    const bequest = await keeping.takeOver(ticket, log);
-    if (bequest === undefined) return;
-    election.inherit(bequest);
+    if (succession === undefined) return;
+    const record = await succession.replacePredecessor(successorNumber, log);
+    if (record === undefined) return;
+    election.continueFrom(record);
     addressKeeper.renew();
   };
 
-  // One after the other: what closes the channel while another process yields is told after that.
+  // One after the other: that the channel has closed while the predecessor is being replaced is dealt with after that.
   let requests = Promise.resolve();
+  const procedures = proceduresOf({ election, clock, succession, succeed, stop });
   process.on('message', (message: ToVrrpProcess) => {
-    if (message.id === undefined) election.setGate(message.gateOpen);
-    else
-      requests = requests.then(() => answer({ election, clock, keeping, inherit, stop }, message.id, message.request));
+    if ('gateOpen' in message) election.setGate(message.gateOpen);
+    else requests = requests.then(async () => tell(await serveLater(procedures, message)));
   });
   process.on('disconnect', () => {
     requests = requests.then(() => {
-      if (stopped || keeping?.listening !== true) return end();
-      keeping.beginGrace(clock, election, end);
+      if (stopped || succession?.listening !== true) return end();
+      succession.beginGracePeriod(clock, election, end);
     });
   });
   // Ctrl-C and a closing terminal reach the whole process group; the director decides what they mean, if there is one.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      if (signal !== 'SIGHUP') keeping?.endGrace();
+      if (signal !== 'SIGHUP') succession?.endGracePeriod();
     });
   }
   tell({ kind: 'ready' });
@@ -128,69 +130,43 @@ function prepare(transport: VrrpTransport, router: VirtualRouter): void {
   }
 }
 
-interface Answering {
+interface ProcessParts {
   readonly election: Election;
   readonly clock: MonotonicClock;
-  readonly keeping: Keeping | undefined;
-  readonly inherit: (assignments: readonly RouterAssignment[], ticket: number) => Promise<void>;
+  readonly succession: VrrpSuccession | undefined;
+  readonly succeed: (assignments: readonly RouterAssignment[], successorNumber: number) => Promise<void>;
   readonly stop: () => Promise<void>;
 }
 
-async function answer(parts: Answering, id: number, request: VrrpRequest): Promise<void> {
-  const { election, clock, keeping, inherit, stop } = parts;
-  try {
-    switch (request.kind) {
-      case 'configure': {
-        if (request.inherit !== undefined) await inherit(request.assignments, request.inherit.ticket);
-        const failures: readonly ElectionFailure[] = election.configure(request.assignments.map(electRouter));
-        keeping?.listen();
-        return tell({ kind: 'answer', id, value: failures.map(({ sentence }) => sentence) });
-      }
-      case 'keep':
-        keeping?.adopt();
-        return tell({ kind: 'answer', id, value: undefined });
-      case 'handOver':
-        return tell({ kind: 'answer', id, value: election.handOver() });
-      case 'status': {
-        const nowMs = clock.nowMs();
-        return tell({ kind: 'answer', id, value: election.view().routers.map((view) => routerStatus(view, nowMs)) });
-      }
-      case 'stop':
-        await stop();
-        return tell({ kind: 'answer', id, value: undefined });
-    }
-  } catch (error) {
-    return tell({ kind: 'refused', id, sentence: error instanceof Error ? error.message : String(error) });
-  }
-}
-
-/**
- * A virtual router whose interface was missing, or had no address, takes part as soon as it has one. A link that is down
- * keeps its addresses, so they alone say nothing. An IPv6 address is
- * no source until duplicate address detection is done with it, a second or two after the link came up.
- */
-function mendFaults(election: Election): void {
-  const faulty = election.view().routers.filter(({ state }) => state === 'fault');
-  for (const name of new Set(faulty.map((router) => router.interface))) {
-    const families = faulty.filter((router) => router.interface === name).map(({ family }) => family);
-    if (families.some((family) => canSendFrom(name, family))) election.linkChanged(name, true);
-  }
-}
-
-function canSendFrom(interfaceName: string, family: Family): boolean {
-  try {
-    const facts = interfaceFacts(interfaceName);
-    return facts.up && facts.running && primaryAddress(facts, family) !== undefined;
-  } catch {
-    return false;
-  }
+function proceduresOf({ election, clock, succession, succeed, stop }: ProcessParts): Served<VrrpRequests> {
+  return {
+    configure: async (assignments, successorNumber) => {
+      if (successorNumber !== undefined) await succeed(assignments, successorNumber);
+      const failures: readonly ElectionFailure[] = election.configure(assignments);
+      succession?.listen();
+      return failures.map(({ sentence }) => sentence);
+    },
+    holdDescriptors: () => {
+      succession?.holdDescriptors();
+      return undefined;
+    },
+    handOver: () => election.handOver(),
+    status: () => {
+      const nowMs = clock.nowMs();
+      return election.view().routers.map((view) => routerStatus(view, nowMs));
+    },
+    stop: async () => {
+      await stop();
+      return undefined;
+    },
+  };
 }
 
 function activeNames(election: Election): string[] {
   return election
     .view()
-    .routers.filter(({ state }) => state === 'active')
-    .map(({ name }) => name);
+    .routers.filter(({ state }) => state.kind === 'active')
+    .map(({ assignment }) => assignment.router.name);
 }
 
 /** Never waits for the director: with the channel full or closed the message is lost. */

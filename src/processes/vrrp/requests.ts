@@ -2,43 +2,32 @@
 import type { RouterAssignment } from '../../director/address-plan.ts';
 import type { VirtualRouterStatus } from '../../director/status.ts';
 import type { LogLevel } from '../../lib/log.ts';
+import type { LineReply, LineRequest } from '../../lib/request-line.ts';
 
 // What the director and its vrrp process say to each other over the channel of child_process.fork, with structured
-// cloning. A request carries an id, its answer the same.
+// cloning.
 
-export type VrrpRequest =
-  | {
-      readonly kind: 'configure';
-      readonly assignments: readonly RouterAssignment[];
-      /** First goes on where the vrrp process of a former director stops, which yields to who has its ticket. */
-      readonly inherit?: { readonly ticket: number };
-    }
+export interface VrrpRequests {
+  /**
+   * With the number of a successor, first replaces the vrrp process that has outlived another director, and goes on where
+   * it stopped. Gives sentences about virtual routers whose interface cannot be used.
+   */
+  configure(assignments: readonly RouterAssignment[], successorNumber?: number): readonly string[];
   /** The descriptors to hold from here on have been sent over the line. */
-  | { readonly kind: 'keep' }
-  | { readonly kind: 'handOver' }
-  | { readonly kind: 'status' }
-  | { readonly kind: 'stop' };
-
-/** What each request is answered with. */
-export interface VrrpAnswers {
-  /** Sentences about virtual routers whose interface cannot be used. */
-  configure: readonly string[];
-  keep: undefined;
-  handOver: readonly string[];
-  status: readonly VirtualRouterStatus[];
-  stop: undefined;
+  holdDescriptors(): undefined;
+  /** Gives the names of the virtual routers. */
+  handOver(): readonly string[];
+  status(): readonly VirtualRouterStatus[];
+  stop(): undefined;
 }
 
-export type ToVrrpProcess =
-  | { readonly id: number; readonly request: VrrpRequest }
-  | { readonly id: undefined; readonly gateOpen: boolean };
+export type ToVrrpProcess = LineRequest<VrrpRequests> | { readonly gateOpen: boolean };
 
 export type FromVrrpProcess =
+  | LineReply
   | { readonly kind: 'ready' }
   /** Instead of `ready`: what is missing. The process then ends. */
   | { readonly kind: 'unable'; readonly sentence: string }
-  | { readonly kind: 'answer'; readonly id: number; readonly value: VrrpAnswers[keyof VrrpAnswers] }
-  | { readonly kind: 'refused'; readonly id: number; readonly sentence: string }
   /** The virtual routers that are active from here on: what the director resigns should the process die. */
   | { readonly kind: 'active'; readonly names: readonly string[] }
   | {

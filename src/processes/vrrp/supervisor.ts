@@ -6,14 +6,15 @@ import { addressMessages, advertisementOf } from '../../director/election/packet
 import type { AddressKeeper, LeaseWriter, VrrpTransport } from '../../director/ports.ts';
 import type { VirtualRouterStatus } from '../../director/status.ts';
 import type { Log } from '../../lib/log.ts';
+import { RequestLine } from '../../lib/request-line.ts';
 import type { VirtualRouter } from '../../model/virtual-router.ts';
-import { close } from '../../platform/linux/libc.ts';
+import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { DescriptorChannel } from '../../platform/linux/process/descriptor-passing.ts';
-import { emitKept, type KeptDescriptors } from '../../succession/handover-messages.ts';
-import { lineDescriptor } from '../../succession/keeping.ts';
 import type { Predecessor } from '../../succession/predecessor.ts';
+import { closeAll, emitDescriptors, type SuccessorDescriptors } from '../../succession/successor-descriptors.ts';
+import { lineDescriptor } from '../../succession/vrrp-succession.ts';
 import { leaseDescriptor } from './process.ts';
-import type { FromVrrpProcess, ToVrrpProcess, VrrpAnswers, VrrpRequest } from './requests.ts';
+import type { FromVrrpProcess, ToVrrpProcess, VrrpRequests } from './requests.ts';
 
 export interface VrrpSupervisorParts {
   /** The script that becomes the vrrp process when started with `arguments`. */
@@ -28,10 +29,10 @@ export interface VrrpSupervisorParts {
    * Where the kernel forwards without the director: the vrrp process outlives one that dies, with these descriptors, and
    * the next director finds it by the run-dir. Absent: it resigns at once.
    */
-  readonly keep?: KeptDescriptors & { readonly runDirectory: string };
+  readonly forSuccessor?: SuccessorDescriptors & { readonly runDirectory: string };
   /**
    * A vrrp process that has outlived the director before this one: the first one started here goes on in its place.
-   * Without `keep` it is sent away before, and its descriptors are closed.
+   * Without `forSuccessor` it is sent away before, and its descriptors are closed.
    */
   readonly predecessor?: Predecessor;
   readonly log: Log;
@@ -41,30 +42,29 @@ const firstRestartDelayMs = 50;
 const restartDelayMaxMs = 5_000;
 const answerTimeoutMs = 5_000;
 
-interface Pending {
-  readonly resolve: (value: never) => void;
-  readonly reject: (error: Error) => void;
-  readonly timer: NodeJS.Timeout;
-}
-
 /**
  * Keeps a vrrp process running. Should it die, the director gives up in its name, at once: leases first, then the
  * addresses, then priority 0, so that the peer need not wait for its active down interval. Then it is started again.
  */
 export class VrrpSupervisor implements ElectionControl {
   readonly #parts: VrrpSupervisorParts;
-  readonly #pending = new Map<number, Pending>();
+  readonly #requests = new RequestLine<VrrpRequests>({
+    otherEnd: 'the vrrp process',
+    post: (request) => {
+      if (!this.#tell(request)) this.#requests.lose('the vrrp process is not running');
+    },
+    timeout: { clock: new MonotonicClock(), answerTimeoutMs },
+  });
   #child: ChildProcess | undefined;
   /** The director's end of the line over which descriptors are passed. */
   #line: DescriptorChannel | undefined;
-  #kept: KeptDescriptors | undefined;
+  #forSuccessor: SuccessorDescriptors | undefined;
   /** Until the vrrp process here has gone on in its place. */
   #predecessor: Predecessor | undefined;
   #assignments: readonly RouterAssignment[] = [];
   #active = new Set<string>();
   #gateOpen = false;
   #stopping = false;
-  #nextId = 0;
   #ready = false;
   #readyAtMs = 0;
   #restartDelayMs = firstRestartDelayMs;
@@ -72,7 +72,7 @@ export class VrrpSupervisor implements ElectionControl {
 
   constructor(parts: VrrpSupervisorParts) {
     this.#parts = parts;
-    this.#kept = parts.keep;
+    this.#forSuccessor = parts.forSuccessor;
     this.#predecessor = parts.predecessor;
   }
 
@@ -84,23 +84,23 @@ export class VrrpSupervisor implements ElectionControl {
 
   setGate(open: boolean): void {
     this.#gateOpen = open;
-    this.#tell({ id: undefined, gateOpen: open });
+    this.#tell({ gateOpen: open });
   }
 
-  /** Changes what outlives the director, as when an interface has come back. Only where `keep` was set from the start. */
-  async keep(kept: KeptDescriptors): Promise<void> {
-    if (this.#parts.keep === undefined) throw new Error('the vrrp process was not set up to keep descriptors');
-    this.#kept = kept;
+  /** As when an interface has come back. Rejects with a sentence when `forSuccessor` was not set from the start. */
+  async changeForSuccessor(forSuccessor: SuccessorDescriptors): Promise<void> {
+    if (this.#parts.forSuccessor === undefined) throw new Error('the vrrp process was not set up to hold descriptors');
+    this.#forSuccessor = forSuccessor;
     // One that is being started gets them when it is ready.
     if (this.#child !== undefined && this.#ready) await this.#passDescriptors();
   }
 
   handOver(): Promise<readonly string[]> {
-    return this.#ask({ kind: 'handOver' });
+    return this.#requests.ask('handOver');
   }
 
   status(): Promise<readonly VirtualRouterStatus[]> {
-    return this.#child === undefined ? Promise.resolve([]) : this.#ask({ kind: 'status' });
+    return this.#child === undefined ? Promise.resolve([]) : this.#requests.ask('status');
   }
 
   async stop(): Promise<void> {
@@ -110,7 +110,7 @@ export class VrrpSupervisor implements ElectionControl {
     const child = this.#child;
     if (child === undefined) return;
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    await this.#ask({ kind: 'stop' }).catch((error: Error) => {
+    await this.#requests.ask('stop').catch((error: Error) => {
       this.#parts.log('error', `the vrrp process does not stop: ${error.message}; it is killed`);
       child.kill('SIGKILL');
     });
@@ -122,7 +122,7 @@ export class VrrpSupervisor implements ElectionControl {
 
   /** Starts a process when there is none. Gives sentences about interfaces that cannot be used. */
   async #configureChild(): Promise<readonly string[]> {
-    if (this.#parts.keep === undefined) await this.#discardPredecessor();
+    if (this.#parts.forSuccessor === undefined) await this.#discardPredecessor();
     if (this.#child === undefined) {
       await this.#start();
       // The gate may have opened before there was a process to hear of it, and without sync it never moves again.
@@ -131,14 +131,13 @@ export class VrrpSupervisor implements ElectionControl {
     }
     const assignments = this.#assignments;
     const predecessor = this.#predecessor;
-    if (predecessor === undefined) return this.#ask({ kind: 'configure', assignments });
-    const { ticket } = predecessor;
-    const sentences = await this.#ask({ kind: 'configure', assignments, inherit: { ticket } });
+    if (predecessor === undefined) return this.#requests.ask('configure', assignments);
+    const sentences = await this.#requests.ask('configure', assignments, predecessor.successorNumber);
     await this.#dismissPredecessor();
     return sentences;
   }
 
-  /** It has yielded, unless this director ends before it came to that. */
+  /** It has been replaced, unless this director ends before it came to that. */
   async #dismissPredecessor(): Promise<void> {
     const predecessor = this.#predecessor;
     this.#predecessor = undefined;
@@ -149,15 +148,16 @@ export class VrrpSupervisor implements ElectionControl {
   async #discardPredecessor(): Promise<void> {
     const descriptors = this.#predecessor?.descriptors ?? [];
     await this.#dismissPredecessor();
-    for (const { fd } of descriptors) close(fd);
+    closeAll(descriptors.map(({ fd }) => fd));
   }
 
   async #passDescriptors(): Promise<void> {
-    const kept = this.#kept;
-    if (kept === undefined || this.#line === undefined) return;
-    const descriptors = kept.descriptors.map(({ fd }) => fd);
-    if (!this.#line.send(emitKept(kept), descriptors)) throw new Error('the vrrp process does not take descriptors');
-    await this.#ask({ kind: 'keep' });
+    const forSuccessor = this.#forSuccessor;
+    if (forSuccessor === undefined || this.#line === undefined) return;
+    const descriptors = forSuccessor.descriptors.map(({ fd }) => fd);
+    const sent = this.#line.send(emitDescriptors(forSuccessor), descriptors);
+    if (!sent) throw new Error('the vrrp process does not take descriptors');
+    await this.#requests.ask('holdDescriptors');
   }
 
   #start(): Promise<void> {
@@ -168,13 +168,13 @@ export class VrrpSupervisor implements ElectionControl {
     return new Promise((resolve, reject) => {
       const ended = (reason: string): void => {
         if (this.#child === child) this.#child = undefined;
-        this.#rejectPending('the vrrp process ended');
+        this.#requests.lose('the vrrp process ended');
         if (this.#ready) this.#exited(reason);
         else reject(new Error(`the vrrp process ended while starting (${reason})`));
       };
       child.on('message', (message: FromVrrpProcess) => {
+        if ('id' in message || message.kind === 'active' || message.kind === 'log') return this.#receive(message);
         if (message.kind === 'unable') return reject(new Error(message.sentence));
-        if (message.kind !== 'ready') return this.#receive(message);
         this.#ready = true;
         this.#readyAtMs = performance.now();
         return resolve();
@@ -188,48 +188,26 @@ export class VrrpSupervisor implements ElectionControl {
   }
 
   #fork(): ChildProcess {
-    const { script, arguments: args, leaseFd, keep } = this.#parts;
+    const { script, arguments: args, leaseFd, forSuccessor } = this.#parts;
     const stdio: (string | number)[] = ['ignore', 'inherit', 'inherit', 'ipc'];
     stdio[leaseDescriptor] = leaseFd;
     const options = { serialization: 'advanced', stdio: stdio as never } as const;
-    if (keep === undefined) return fork(script, [...args], options);
+    if (forSuccessor === undefined) return fork(script, [...args], options);
     this.#line?.close();
     const [line, far] = DescriptorChannel.pair();
     this.#line = line;
     stdio[lineDescriptor] = far.fd;
     try {
-      return fork(script, [...args, keep.runDirectory], options);
+      return fork(script, [...args, forSuccessor.runDirectory], options);
     } finally {
       far.close();
     }
   }
 
-  #receive(message: FromVrrpProcess): void {
-    if (message.kind === 'log') {
-      this.#parts.log(message.level, message.sentence, message.fields);
-    } else if (message.kind === 'active') {
-      this.#active = new Set(message.names);
-    } else if (message.kind === 'answer' || message.kind === 'refused') {
-      const pending = this.#pending.get(message.id);
-      if (pending === undefined) return;
-      this.#pending.delete(message.id);
-      clearTimeout(pending.timer);
-      if (message.kind === 'answer') pending.resolve(message.value as never);
-      else pending.reject(new Error(message.sentence));
-    }
-  }
-
-  #ask<Request extends VrrpRequest>(request: Request): Promise<VrrpAnswers[Request['kind']]> {
-    const id = this.#nextId;
-    this.#nextId += 1;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#pending.delete(id);
-        reject(new Error(`the vrrp process does not answer within ${answerTimeoutMs} ms`));
-      }, answerTimeoutMs);
-      this.#pending.set(id, { resolve, reject, timer });
-      if (!this.#tell({ id, request })) this.#rejectPending('the vrrp process is not running');
-    });
+  #receive(message: Exclude<FromVrrpProcess, { kind: 'ready' | 'unable' }>): void {
+    if ('id' in message) this.#requests.receive(message);
+    else if (message.kind === 'log') this.#parts.log(message.level, message.sentence, message.fields);
+    else this.#active = new Set(message.names);
   }
 
   #tell(message: ToVrrpProcess): boolean {
@@ -238,14 +216,6 @@ export class VrrpSupervisor implements ElectionControl {
       if (error !== null) this.#parts.log('warn', `the vrrp process cannot be told: ${error.message}`);
     });
     return true;
-  }
-
-  #rejectPending(sentence: string): void {
-    for (const { reject, timer } of this.#pending.values()) {
-      clearTimeout(timer);
-      reject(new Error(sentence));
-    }
-    this.#pending.clear();
   }
 
   #exited(reason: string): void {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { assign, factsOf } from '../../support/election.ts';
 import { assertTranscript } from '../../support/transcript.ts';
 import { type Director, Lab } from './lab.ts';
 
@@ -98,7 +99,7 @@ story('freeze and continue', (lab) => {
   lab.pass(3000);
   lab.say('a goes on: it must be silent');
   a.host.thaw();
-  assert.equal(a.election.view().routers[0]?.state, 'backup');
+  assert.equal(factsOf(a.election)[0]?.state, 'backup');
   lab.pass(250);
   lab.say('and may preempt once its active down interval is over');
   lab.pass(400);
@@ -112,7 +113,7 @@ story('frozen backup', (lab) => {
   lab.say('b goes on; the advertisements of a lie unread');
   b.host.thaw();
   lab.pass(500);
-  assert.equal(b.election.view().routers[0]?.state, 'backup');
+  assert.equal(factsOf(b.election)[0]?.state, 'backup');
 });
 
 story('split brain and healing', (lab) => {
@@ -202,11 +203,11 @@ story('link down and up', (lab) => {
   const [a] = pair(lab);
   lab.say('the link of a goes down');
   lab.segment.partition(['b']);
-  a.election.linkChanged('eth0', false);
+  a.election.observe({ kind: 'link', interface: 'eth0', up: false });
   lab.pass(500);
   lab.say('and up again');
   lab.segment.heal();
-  a.election.linkChanged('eth0', true);
+  a.election.observe({ kind: 'link', interface: 'eth0', up: true });
   lab.pass(700);
   assert.deepEqual([lab.leaseValid('a'), lab.leaseValid('b')], [true, false]);
 });
@@ -214,10 +215,10 @@ story('link down and up', (lab) => {
 story('reload', (lab) => {
   const [a] = pair(lab);
   lab.say('a reloads: another interval, one address less');
-  a.election.configure([{ ...a.router, advertIntervalMs: 50, addresses: a.router.addresses.slice(0, 1) }]);
+  a.election.configure([assign({ ...a.router, advertIntervalMs: 50, addresses: a.router.addresses.slice(0, 1) })]);
   lab.pass(500);
   lab.say('a reloads: a priority below that of b');
-  a.election.configure([{ ...a.router, priority: 50, addresses: a.router.addresses }]);
+  a.election.configure([assign({ ...a.router, priority: 50, addresses: a.router.addresses })]);
   lab.pass(700);
   assert.deepEqual([lab.leaseValid('a'), lab.leaseValid('b')], [false, true]);
 });

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Election } from '../../../src/director/election/election.ts';
-import type { ElectedRouter } from '../../../src/director/election/running-router.ts';
 import type { LeaseWriter } from '../../../src/director/ports.ts';
 import { readU16 } from '../../../src/lib/bytes.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
+import { assign, type FlatRouter } from '../../support/election.ts';
 import { SimulatedHost, type SimulatedPort, SimulatedSegment } from '../../support/simulated-segment.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 
@@ -13,10 +13,10 @@ export interface Director {
   readonly host: SimulatedHost;
   readonly port: SimulatedPort;
   readonly election: Election;
-  readonly router: ElectedRouter;
+  readonly router: FlatRouter;
 }
 
-export const defaultRouter: ElectedRouter = {
+export const defaultRouter: FlatRouter = {
   name: 'web',
   interface: 'eth0',
   family: 'ipv4',
@@ -54,7 +54,7 @@ export class Lab {
     this.segment.onSend = (from, message) => this.#writeAdvertisement(from, message);
   }
 
-  add(name: string, changes: Partial<ElectedRouter> = {}): Director {
+  add(name: string, changes: Partial<FlatRouter> = {}): Director {
     const address = `192.0.2.${name.charCodeAt(0) - 'a'.charCodeAt(0) + 1}` as IpAddress;
     const host = new SimulatedHost(name, this.time);
     const port = this.segment.attach(host, address);
@@ -83,7 +83,7 @@ export class Lab {
   }
 
   start(director: Director): void {
-    director.election.configure([director.router]);
+    director.election.configure([assign(director.router)]);
   }
 
   kill(director: Director): void {

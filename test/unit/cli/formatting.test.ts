@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseOptions, UsageError } from '../../../src/cli/arguments.ts';
 import { describeConnection } from '../../../src/cli/connections.ts';
 import { describeStatus } from '../../../src/cli/status.ts';
 import { formatTable } from '../../../src/cli/table.ts';
 import type { DirectorStatus, RealServerStatus } from '../../../src/director/status.ts';
 import { dropReasons, type EngineCounters } from '../../../src/engine/engine.ts';
+import { parseOptions, UsageError } from '../../../src/lib/command-line.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import type { ConnectionEntry } from '../../../src/model/connection.ts';
 

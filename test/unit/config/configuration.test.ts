@@ -87,10 +87,9 @@ virtual_server 192.0.2.10 80 {
               forwardingMethod: 'masquerade',
               checks: [
                 {
-                  kind: 'tcp',
-                  address: '10.0.0.1',
-                  port: 8080,
-                  connectTimeoutMs: 3000,
+                  checker: 'TCP_CHECK',
+                  parameters: { address: '10.0.0.1', port: 8080 },
+                  timeoutMs: 3000,
                   retry: 1,
                   delayBeforeRetryMs: 1000,
                   delayLoopMs: 6000,
@@ -409,10 +408,10 @@ lvs_method NAT
     const checks = (vs: string, rs: string, check: string) =>
       onlyService(service(`${vs}\nreal_server 10.0.0.2 81 {\n${rs}\nTCP_CHECK {\n${check}\n}\nTCP_CHECK { }\n}`))
         ?.realServers[1]?.checks;
-    const base = { kind: 'tcp', address: '10.0.0.2', port: 81 };
+    const base = { checker: 'TCP_CHECK', parameters: { address: '10.0.0.2', port: 81 } };
     const byDefault = {
       ...base,
-      connectTimeoutMs: 5000,
+      timeoutMs: 5000,
       retry: 1,
       delayBeforeRetryMs: 1000,
       delayLoopMs: 60_000,
@@ -420,7 +419,7 @@ lvs_method NAT
     };
     const fromOuter = {
       ...base,
-      connectTimeoutMs: 2000,
+      timeoutMs: 2000,
       retry: 3,
       delayBeforeRetryMs: 4000,
       delayLoopMs: 1500,
@@ -428,17 +427,16 @@ lvs_method NAT
     };
     const fromInner = {
       ...base,
-      connectTimeoutMs: 12_000,
+      timeoutMs: 12_000,
       retry: 13,
       delayBeforeRetryMs: 0,
       delayLoopMs: 11_000,
       warmupMs: 0,
     };
     const fromOwn = {
-      kind: 'tcp',
-      address: '10.9.9.9',
-      port: 99,
-      connectTimeoutMs: 250,
+      checker: 'TCP_CHECK',
+      parameters: { address: '10.9.9.9', port: 99 },
+      timeoutMs: 250,
       retry: 0,
       delayBeforeRetryMs: 24_000,
       delayLoopMs: 21_000,
@@ -466,7 +464,7 @@ sorry_server 2001:db8:1::9
 }`;
     const found = configurationOf(text).services[0];
     assert.deepEqual(
-      { ...found, realServers: found?.realServers.map(({ checks, ...server }) => [server, checks[0]?.address]) },
+      { ...found, realServers: found?.realServers.map(({ checks, ...server }) => [server, checks[0]?.parameters]) },
       {
         address: '2001:db8::10',
         port: 53,
@@ -475,7 +473,10 @@ sorry_server 2001:db8:1::9
         persistence: { timeoutMs: 360_000, prefixLength: 64 },
         onePacket: true,
         realServers: [
-          [{ address: '2001:db8:1::1', port: 5353, weight: 1, forwardingMethod: 'masquerade' }, '2001:db8:2::1'],
+          [
+            { address: '2001:db8:1::1', port: 5353, weight: 1, forwardingMethod: 'masquerade' },
+            { address: '2001:db8:2::1', port: 5353 },
+          ],
         ],
         sorryServer: { address: '2001:db8:1::9', port: 53, weight: 1, forwardingMethod: 'masquerade' },
       },

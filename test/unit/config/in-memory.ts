@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { posix } from 'node:path';
-import { formatDiagnostic } from '../../../src/config/diagnostic.ts';
-import type { ConfigurationFiles } from '../../../src/config/files.ts';
+import { formatDiagnostic } from '../../../src/config/language/diagnostic.ts';
+import type { ConfigurationFiles } from '../../../src/config/language/files.ts';
 import { type LoadedConfiguration, type LoadOptions, loadConfiguration } from '../../../src/config/load.ts';
 import { accept, reject } from '../../../src/lib/result.ts';
 import type { Configuration } from '../../../src/model/configuration.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { keywordTable } from '../../../src/config/keyword-table.ts';
+import { keywordTable } from '../../../src/config/language/keyword-table.ts';
 import { configurationOf, instance, report, service } from './in-memory.ts';
 
 /** Every keyword that is supported, in a place and with a value in which there is nothing to say of it. */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DiagnosticCollector, formatDiagnostic } from '../../../src/config/diagnostic.ts';
-import { isScriptKeyword } from '../../../src/config/keyword-table.ts';
-import { type Block, parseStatements, type Statement } from '../../../src/config/parser.ts';
-import { sourceLine, stripComment } from '../../../src/config/source-line.ts';
-import { editDistance, nearest } from '../../../src/config/spelling.ts';
+import { DiagnosticCollector, formatDiagnostic } from '../../../src/config/language/diagnostic.ts';
+import { isScriptKeyword } from '../../../src/config/language/keyword-table.ts';
+import { type Block, parseStatements, type Statement } from '../../../src/config/language/parser.ts';
+import { sourceLine, stripComment } from '../../../src/config/language/source-line.ts';
+import { editDistance, nearest } from '../../../src/config/language/spelling.ts';
 
 /** `keyword arguments… { … }`, each word as LINE:COLUMN=text when `places` is set. */
 function parse(text: string, places = false): { tree: unknown[]; problems: string[] } {

@@ -2,8 +2,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: a parameter of keepalived.conf looks like a placeholder.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DiagnosticCollector, formatDiagnostic } from '../../../src/config/diagnostic.ts';
-import { type Preprocessed, preprocess } from '../../../src/config/preprocessor.ts';
+import { DiagnosticCollector, formatDiagnostic } from '../../../src/config/language/diagnostic.ts';
+import { type Preprocessed, preprocess } from '../../../src/config/language/preprocessor.ts';
 import { inMemory } from './in-memory.ts';
 
 interface Outcome {

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { formatDiagnostic } from '../../../src/config/diagnostic.ts';
-import { filesOnDisk } from '../../../src/config/files.ts';
+import { formatDiagnostic } from '../../../src/config/language/diagnostic.ts';
+import { filesOnDisk } from '../../../src/config/language/files.ts';
 import { loadConfiguration } from '../../../src/config/load.ts';
 
 const onDisk = { files: filesOnDisk, hostname: 'high.example' };

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { graceMs } from '../../../src/succession/grace-period.ts';
+import { gracePeriodMs } from '../../../src/succession/grace-period.ts';
 
 const path = 'config/baton.service';
 const unit = readUnit(path);
@@ -27,7 +27,7 @@ test('a restart finds the vrrp process and its run-dir, a stop waits for it', ()
   assert.deepEqual([Service?.RuntimeDirectory, Service?.RuntimeDirectoryMode], ['baton', '0700']);
   assert.match(Service?.ExecStart ?? '', / --run-dir \/run\/baton$/);
   assert.equal(Service?.ExecReload, '/bin/kill -HUP $MAINPID');
-  assert.ok(Number(Service?.TimeoutStopSec) * 1000 > 2 * graceMs);
+  assert.ok(Number(Service?.TimeoutStopSec) * 1000 > 2 * gracePeriodMs);
   // Otherwise five starts within ten seconds are the end (DefaultStartLimitBurst).
   assert.ok(Number(Unit?.StartLimitBurst) >= 10 && Number(Unit?.StartLimitIntervalSec) >= 10);
 });

@@ -97,8 +97,8 @@ describe('the address plan', () => {
     const sorry = serviceOf({ sorryServer: { ...realServer('10.0.0.9'), port: 80 } });
     assert.throws(() => planAddresses(configuration([], [sorry]), undefined, host(['10.0.0.9 eth1'])), {
       message:
-        'sorry_server 10.0.0.9 is an address of this director itself (eth1); ' +
-        'the portable engine does not deliver to its own host yet',
+        'sorry_server 10.0.0.9 is an address of this director itself (eth1), ' +
+        'and no engine forwards to its own host yet; move the sorry server to another host',
     });
     assert.throws(
       () => planAddresses(configuration([], [web4]), undefined, host(['10.0.0.2 eth1'])),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type AddressPlan, type Locate, leaseSlotsMax, planAddresses } from '../../../src/director/address-plan.ts';
-import { leaseSlots } from '../../../src/platform/linux/process/lease-memory.ts';
+import { type AddressPlan, type Locate, planAddresses } from '../../../src/director/address-plan.ts';
+import { engineLifeSlot, leaseSlots, routerLeaseSlotsMax } from '../../../src/model/lease.ts';
 import { configuration, router, service } from './configurations.ts';
 
 /** 192.0.2.0/24 is behind eth0, 10.0.0.0/24 behind eth1; `held` is what the host itself has. */
@@ -90,8 +90,8 @@ test('a real server on this host is refused; one without a route is left to the 
     configuration([router('web', 51, ['192.0.2.10'])], [service('192.0.2.10', [realServer])]);
   assert.throws(() => planAddresses(given('192.0.2.2'), undefined, host('192.0.2.2')), {
     message:
-      'real_server 192.0.2.2 is an address of this director itself (eth0); ' +
-      'the portable engine does not deliver to its own host yet',
+      'real_server 192.0.2.2 is an address of this director itself (eth0), ' +
+      'and no engine forwards to its own host yet; move the real server to another host',
   });
   assert.deepEqual(planAddresses(given('203.0.113.5'), undefined, host()).interfaces, ['eth0']);
 });
@@ -114,12 +114,13 @@ test('more virtual routers than lease slots are refused', () => {
     Array.from({ length: count }, (_, i) =>
       router(`r${i}`, (i % 255) + 1, ['192.0.2.10'], `eth${Math.floor(i / 255)}`),
     );
-  assert.equal(plan(many(leaseSlotsMax)).routers.at(-1)!.leaseSlot, leaseSlotsMax - 1);
-  assert.throws(() => plan(many(leaseSlotsMax + 1)), {
+  assert.equal(plan(many(routerLeaseSlotsMax)).routers.at(-1)!.leaseSlot, routerLeaseSlotsMax - 1);
+  assert.throws(() => plan(many(routerLeaseSlotsMax + 1)), {
     message: 'there are more than 255 vrrp_instances; remove some',
   });
 });
 
 test('the slots of virtual routers leave one of the lease memory to the engine', () => {
-  assert.equal(leaseSlotsMax, leaseSlots - 1);
+  assert.equal(routerLeaseSlotsMax, leaseSlots - 1);
+  assert.equal(engineLifeSlot, leaseSlots - 1);
 });

@@ -25,7 +25,7 @@ class Bench {
   readonly time = new SimulatedTime(1000);
   readonly director: Director;
 
-  constructor(former: Partial<Pick<DirectorParts, 'formerPlan'>> = {}) {
+  constructor(former: Partial<Pick<DirectorParts, 'predecessorPlan'>> = {}) {
     this.director = new Director({
       engine: {
         kind: 'portable',
@@ -258,10 +258,10 @@ test('the status joins what all parts say', async () => {
 
 test('a director that goes on for another one leaves each virtual router its lease slot', async () => {
   const [web, mail] = [router('web', 51, ['192.0.2.10']), router('mail', 52, ['192.0.2.11'])];
-  const formerPlan = {
+  const predecessorPlan = {
     routers: [{ router: mail, leaseSlot: 0, installed: new Set(mail.addresses.map((one) => one.address)) }],
   };
-  const bench = new Bench({ formerPlan });
+  const bench = new Bench({ predecessorPlan });
   await bench.director.apply(configuration([web, mail]));
   assert.deepEqual(bench.leaseSlots, [1, 0]);
   await bench.director.apply(configuration([web]));

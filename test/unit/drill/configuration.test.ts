@@ -47,7 +47,10 @@ for (const { forwarding, addresses, servers } of [
 
 function load(forwarding: LabForwarding, director: 'a' | 'b') {
   const text = renderConfiguration(describeTopology(forwarding, 2), director, {
-    ...{ family: 'ipv4', advertIntervalMs: 50, sync: true, flows: 1 },
+    family: 'ipv4',
+    advertIntervalMs: 50,
+    sync: true,
+    flows: 1,
   });
   const files = { readFile: () => accept(Buffer.from(text)), listDirectory: () => undefined };
   const loaded = loadConfiguration('/lab/keepalived.conf', { files, hostname: 'lab' });

@@ -10,27 +10,32 @@ import { gapBoundMs } from '../../../src/drill/result.ts';
 for (const { what, old, next, expected } of [
   {
     what: 'a gap lasts from the last packet of the old to the first of the new',
-    ...{ old: [1, 2, 3], next: [353, 354] },
+    old: [1, 2, 3],
+    next: [353, 354],
     expected: { lastOldMs: 3, firstNewMs: 353, gapMs: 350, overlapMs: 0, moves: 1 },
   },
   {
     what: 'one late packet of the old is an overlap',
-    ...{ old: [1, 2, 8], next: [5, 6, 9, 10] },
+    old: [1, 2, 8],
+    next: [5, 6, 9, 10],
     expected: { lastOldMs: 8, firstNewMs: 5, gapMs: 0, overlapMs: 3, moves: 1 },
   },
   {
     what: 'two that alternate overlap until the old has stopped',
-    ...{ old: [0, 8, 10, 12, 14, 16], next: [9, 11, 13, 15, 17, 18] },
+    old: [0, 8, 10, 12, 14, 16],
+    next: [9, 11, 13, 15, 17, 18],
     expected: { lastOldMs: 16, firstNewMs: 9, gapMs: 0, overlapMs: 7, moves: 1 },
   },
   {
     what: 'forwarding that moves, moves back and moves for good has not overlapped',
-    ...{ old: [0, 1, 60, 61], next: [40, 45, 100, 101] },
+    old: [0, 1, 60, 61],
+    next: [40, 45, 100, 101],
     expected: { lastOldMs: 61, firstNewMs: 100, gapMs: 39, overlapMs: 0, moves: 3 },
   },
   {
     what: 'an overlap before an orderly move is counted all the same',
-    ...{ old: [0, 3, 50], next: [1, 20, 100] },
+    old: [0, 3, 50],
+    next: [1, 20, 100],
     expected: { lastOldMs: 50, firstNewMs: 100, gapMs: 50, overlapMs: 2, moves: 3 },
   },
   { what: 'without a new active there is no gap to measure', old: [1], next: [], expected: undefined },
@@ -43,7 +48,9 @@ for (const { what, old, next, expected } of [
 
 test('packets are counted per slice, relative to the trigger', () => {
   const slices = sliceTimes(Float64Array.of(90, 98, 99, 101), Float64Array.of(112, 113, 200), 100, {
-    ...{ fromMs: -5, toMs: 15, sliceMs: 5 },
+    fromMs: -5,
+    toMs: 15,
+    sliceMs: 5,
   });
   assert.deepEqual(slices, [
     { fromMs: -5, old: 2, new: 0 },
@@ -82,12 +89,15 @@ for (const { what, left, right, expected } of [
   { what: 'both at once', left: advertisements(0, 100, 200, 300), right: advertisements(150, 250, 350), expected: 150 },
   {
     what: 'away and back in silence',
-    ...{ left: advertisements(0, 100, 500, 600), right: advertisements(350, 450), expected: 0 },
+    left: advertisements(0, 100, 500, 600),
+    right: advertisements(350, 450),
+    expected: 0,
   },
   {
     what: 'a handover and back',
     left: [...advertisements(0, 100), { atMs: 101, kind: 'resignation' as const }, ...advertisements(190, 290)],
-    ...{ right: advertisements(110, 180), expected: 0 },
+    right: advertisements(110, 180),
+    expected: 0,
   },
 ]) {
   test(`how long two claim to be active: ${what}`, () => {

@@ -7,8 +7,13 @@ import { scenarioNames } from '../../../src/drill/scenario-names.ts';
 const defaults = {
   scenarios: ['kill', 'failback', 'handover', 'freeze'],
   forwardings: ['direct-route', 'masquerade'],
-  ...{ family: 'ipv4', sessions: 1000, flows: 200, advertIntervalMs: 100, engine: 'auto' },
-  ...{ sync: true, json: false },
+  family: 'ipv4',
+  sessions: 1000,
+  flows: 200,
+  advertIntervalMs: 100,
+  engine: 'auto',
+  sync: true,
+  json: false,
 };
 
 for (const [line, changed] of [

@@ -6,7 +6,12 @@ import { renderReport } from '../../../src/drill/report.ts';
 import { judge, type Observation, summarise, type TakeoverKind } from '../../../src/drill/result.ts';
 
 const observation: Observation = {
-  ...{ scenario: 'kill', forwarding: 'direct-route', family: 'ipv4', advertIntMs: 100, from: 'a', to: 'b' },
+  scenario: 'kill',
+  forwarding: 'direct-route',
+  family: 'ipv4',
+  advertIntMs: 100,
+  from: 'a',
+  to: 'b',
   traffic: {
     sessions: 4,
     broken: { reset: 0, closed: 0, corrupted: 0, stalled: 0 },
@@ -14,7 +19,10 @@ const observation: Observation = {
   stallsMs: Float64Array.of(301.04, 310, 420.06, 290),
   flows: { sent: 3, broken: 0, causes: '' },
   takeovers: [takeover({ lastOldMs: 1_000.2, firstNewMs: 1_312.55, gapMs: 312.35, overlapMs: 0, moves: 1 })],
-  ...{ overlapMs: 0, twoClaimsMs: 0, failures: [], observations: [] },
+  overlapMs: 0,
+  twoClaimsMs: 0,
+  failures: [],
+  observations: [],
   timeline: [
     { atMs: 0, what: 'kill -9 of every process of director a' },
     { atMs: 0.2, what: 'last packet forwarded by director a' },
@@ -92,8 +100,14 @@ test('in a split two active directors and broken sessions are figures, not failu
   const broken = { reset: 1, closed: 0, corrupted: 0, stalled: 0 };
   const silence = takeover({ lastOldMs: 0, firstNewMs: 20, gapMs: 20, overlapMs: 0, moves: 0 }, 'silence');
   const result = judge({
-    ...{ ...observation, scenario: 'partition', to: 'a', takeovers: [{ ...silence, to: 'a' }], overlapMs: 4 },
-    ...{ twoClaimsMs: 1_600.04, traffic: { sessions: 4, broken }, observations: ['one session was carried by b'] },
+    ...observation,
+    scenario: 'partition',
+    to: 'a',
+    takeovers: [{ ...silence, to: 'a' }],
+    overlapMs: 4,
+    twoClaimsMs: 1_600.04,
+    traffic: { sessions: 4, broken },
+    observations: ['one session was carried by b'],
   });
   assert.deepEqual(result.failures, []);
   assert.deepEqual(result.bounds, { gapMs: 391.4, overlapMs: undefined, broken: undefined });

@@ -77,7 +77,9 @@ function signs(...list: readonly (readonly [Sign['kind'], number])[]): Sign[] {
 
 function sentOf({ forwarded = [], returned = [], signs: given = [] }: Partial<Fewer>): Sent {
   return {
-    ...{ forwarded: Float64Array.from(forwarded), clientPorts: new Uint16Array(forwarded.length) },
-    ...{ returned: Float64Array.from(returned), signs: given },
+    forwarded: Float64Array.from(forwarded),
+    clientPorts: new Uint16Array(forwarded.length),
+    returned: Float64Array.from(returned),
+    signs: given,
   };
 }

@@ -131,7 +131,13 @@ test('a flow takes answers of one real server in their order, with gaps, and not
 });
 
 const sample: Message = {
-  ...{ kind: 'payload', direction: 0, session: 3, sequence: 0, acknowledged: 0, seed: 9, payloadLength: 40 },
+  kind: 'payload',
+  direction: 0,
+  session: 3,
+  sequence: 0,
+  acknowledged: 0,
+  seed: 9,
+  payloadLength: 40,
 };
 
 function bytesOf(message: Message, offset: number): Uint8Array {

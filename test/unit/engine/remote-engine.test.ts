@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { type EngineReply, type EngineRequest, runEngineThread } from '../../../src/engine/portable/engine-thread.ts';
+import type { EngineCounters } from '../../../src/engine/engine.ts';
+import { type FromEngine, runEngineThread, type ToEngine } from '../../../src/engine/portable/engine-thread.ts';
 import { PortableEngine } from '../../../src/engine/portable/portable-engine.ts';
 import { RemoteConnectionPort, RemoteEngine } from '../../../src/engine/portable/remote-engine.ts';
 import { recordWords } from '../../../src/model/connection-batch.ts';
@@ -85,34 +86,34 @@ test('what is outstanding when the thread ends is rejected', async () => {
 test('a listener that does not keep up loses events, is told so, and holds nobody up', () => {
   const { port1, port2 } = new MessageChannel();
   const { run, clients } = threadOf([port2]);
-  const say = (request: EngineRequest): void => port1.postMessage(request);
+  const say = (message: ToEngine): void => port1.postMessage(message);
   const connect = (sourcePort: number): void => {
     clients.deliver(tcpFrame({ sourcePort, flags: 'S' }));
     clients.deliver(tcpFrame({ sourcePort, flags: 'A' }));
   };
-  const heard: EngineReply[] = [];
+  const heard: FromEngine[] = [];
   const listen = (): void => {
     for (let got = receiveMessageOnPort(port1); got !== undefined; got = receiveMessageOnPort(port1)) {
       heard.push(got.message);
     }
   };
   const steps: (() => void)[] = [
-    () => say({ ask: 'events' }),
+    () => say({ tell: 'events' }),
     ...[1, 2, 3, 4].map((sourcePort) => () => connect(sourcePort)),
-    () => say({ ask: 'acknowledge' }),
-    () => say({ id: 2, ask: 'counters' }),
+    () => say({ tell: 'acknowledge' }),
+    () => say({ id: 2, ask: 'counters', args: [] }),
     () => connect(5),
-    () => say({ id: 3, ask: 'close' }),
+    () => say({ id: 3, ask: 'close', args: [] }),
   ];
-  say({ id: 1, ask: 'configure', configuration: configurationOf() });
+  say({ id: 1, ask: 'configure', args: [configurationOf()] });
   run(() => steps.shift()!());
   listen();
   const story = heard.map((reply) => {
     if ('events' in reply) return `events ${reply.events.length / recordWords}`;
     if ('overrun' in reply) return `overrun ${reply.overrun}`;
-    if ('error' in reply) return reply.error;
-    const { answer } = reply;
-    return answer !== undefined && 'eventOverruns' in answer ? `counted ${answer.eventOverruns}` : `done ${reply.id}`;
+    if ('refused' in reply) return reply.refused;
+    const answer = reply.answer as Partial<EngineCounters> | undefined;
+    return answer?.eventOverruns !== undefined ? `counted ${answer.eventOverruns}` : `done ${reply.id}`;
   });
   assert.deepEqual(story, ['done 1', 'events 1', 'events 1', 'overrun 2', 'counted 2', 'events 1', 'done 3']);
   port1.close();
@@ -123,12 +124,12 @@ test('the sync side is handed events and overruns', async () => {
   const sync = new RemoteConnectionPort(port1, () => undefined);
   const events: number[] = [];
   const overrun = new Promise<void>((resolve) => sync.onEvents((batch) => events.push(batch.length), resolve));
-  port2.postMessage({ events: new Int32Array(34) } satisfies EngineReply);
-  port2.postMessage({ overrun: 5 } satisfies EngineReply);
+  port2.postMessage({ events: new Int32Array(34) } satisfies FromEngine);
+  port2.postMessage({ overrun: 5 } satisfies FromEngine);
   await overrun;
   assert.deepEqual(events, [34]);
-  assert.deepEqual(receiveMessageOnPort(port2)?.message, { ask: 'events' });
-  assert.deepEqual(receiveMessageOnPort(port2)?.message, { ask: 'acknowledge' });
+  assert.deepEqual(receiveMessageOnPort(port2)?.message, { tell: 'events' });
+  assert.deepEqual(receiveMessageOnPort(port2)?.message, { tell: 'acknowledge' });
   port1.close();
 });
 

@@ -136,7 +136,10 @@ test('a batch is applied in parts, and their outcomes are summed', async () => {
   const port = new XdpConnectionPort({ object, mailbox: 1, clock: new ManualClock() });
   const batch = Int32Array.from({ length: 600 * recordWords + 5 }, (_, i) => Math.floor(i / recordWords));
   assert.deepEqual(await port.applyBatch(batch), {
-    ...{ applied: 591, refusedLocal: 3, refusedUnknown: 6, refusedFull: 0 },
+    applied: 591,
+    refusedLocal: 3,
+    refusedUnknown: 6,
+    refusedFull: 0,
   });
   assert.deepEqual(counts, [256, 0, 256, 256, 88, 512]);
 });

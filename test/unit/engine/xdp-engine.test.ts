@@ -232,7 +232,10 @@ test('what cannot be had is refused in a sentence, and nothing changes', async (
     assert.deepEqual([scene.destinations(), scene.slots(0), scene.endpoints('services4'), scene.addresses()], before);
   }
   const addresses = many(4097).map((_, i) => ({
-    ...{ address: ip(`10.1.${i >> 8}.${i & 255}`), interface: 'clients', leaseSlot: 0, answer: true },
+    address: ip(`10.1.${i >> 8}.${i & 255}`),
+    interface: 'clients',
+    leaseSlot: 0,
+    answer: true,
   }));
   await assert.rejects(scene.engine.configure(xdpConfiguration([], { addresses })), /room for 4096 virtual addresses/);
   assert.throws(

@@ -41,7 +41,7 @@ export class NextHopTables implements NextHopSink {
   }
 }
 
-export function describeRoute({ kind, interfaceIndex, mtu, ownMacAddress, resolved, macAddress }: Route): string {
+function describeRoute({ kind, interfaceIndex, mtu, ownMacAddress, resolved, macAddress }: Route): string {
   if (kind === 'unreachable') return 'unreachable';
   const what = kind === 'onLink' ? 'on the link' : `via ${resolved ? hex(macAddress) : '?'}`;
   return `${interfaceIndex} ${what} from ${hex(ownMacAddress)} mtu ${mtu}`;
@@ -53,7 +53,7 @@ export function describeHop({ state, interfaceIndex, mtu, ownMacAddress, macAddr
   return `${interfaceIndex} to ${mac} from ${hex(ownMacAddress)} mtu ${mtu}`;
 }
 
-export function hex(bytes: Uint8Array): string {
+function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 

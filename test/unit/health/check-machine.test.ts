@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newCheck, nextDeadline, retimeCheck, stepCheck } from '../../../src/health/check-machine.ts';
 
-const timing = { connectTimeoutMs: 3_000, retry: 2, delayBeforeRetryMs: 1_000, delayLoopMs: 6_000 };
+const timing = { timeoutMs: 3_000, retry: 2, delayBeforeRetryMs: 1_000, delayLoopMs: 6_000 };
 
 /** Each attempt takes 100 ms; gives when attempts begin and what the check says after each. */
 function story(outcomes: readonly ('succeeded' | 'failed')[], retry = timing.retry): [number, boolean][] {

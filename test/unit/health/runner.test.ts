@@ -4,22 +4,21 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { HealthRunner } from '../../../src/health/runner.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
-import type { ConfiguredService, TcpCheck } from '../../../src/model/configuration.ts';
+import type { ConfiguredService, HealthCheck } from '../../../src/model/configuration.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 
 type Answer = boolean | 'hang' | Error;
 
-const check: TcpCheck = {
-  kind: 'tcp',
-  address: '10.0.0.1' as IpAddress,
-  port: 80,
-  connectTimeoutMs: 2_000,
+const check: HealthCheck = {
+  checker: 'TCP_CHECK',
+  parameters: { address: '10.0.0.1', port: 80 },
+  timeoutMs: 2_000,
   retry: 1,
   delayBeforeRetryMs: 1_000,
   delayLoopMs: 5_000,
 };
 
-function serviceOf(servers: readonly (readonly TcpCheck[])[]): ConfiguredService {
+function serviceOf(servers: readonly (readonly HealthCheck[])[]): ConfiguredService {
   return {
     address: '192.0.2.1' as IpAddress,
     port: 80,
@@ -33,6 +32,11 @@ function serviceOf(servers: readonly (readonly TcpCheck[])[]): ConfiguredService
       checks,
     })),
   };
+}
+
+/** The same check of another endpoint. */
+function checkOf(port: number, address = '10.0.0.1'): HealthCheck {
+  return { ...check, parameters: { address, port } };
 }
 
 /** A runner on simulated time; `answers` says what connecting to an `address:port` gives. */
@@ -101,7 +105,7 @@ test('a real server that stops accepting goes down after its retries and comes b
 
 test('with several checks a real server is alive only while all are up', async () => {
   const bench = new Bench();
-  bench.runner.configure([serviceOf([[check, { ...check, port: 81 }]])]);
+  bench.runner.configure([serviceOf([[check, checkOf(81)]])]);
   bench.answers.set('10.0.0.1:81', new Error('connect ECONNREFUSED'));
   await bench.advanceTo(4_000);
   bench.answers.set('10.0.0.1:80', false);
@@ -118,7 +122,7 @@ test('with several checks a real server is alive only while all are up', async (
 
 test('a check that hangs is given up by itself, and no second one is begun beside it', async () => {
   const bench = new Bench();
-  bench.runner.configure([serviceOf([[check], [{ ...check, address: '10.0.0.2' as IpAddress }]])]);
+  bench.runner.configure([serviceOf([[check], [checkOf(80, '10.0.0.2')]])]);
   bench.answers.set('10.0.0.1:80', 'hang');
   await bench.advanceTo(30_000);
   assert.deepEqual(bench.changes, ['5000 10.0.0.1:80 down: an earlier check still has not come back']);
@@ -131,7 +135,7 @@ test('a check that hangs is given up by itself, and no second one is begun besid
 
 test('a reload keeps the verdict of checks that stay, judges without those that go, and forgets removed servers', async () => {
   const bench = new Bench();
-  const failing = { ...check, port: 81 };
+  const failing = checkOf(81);
   bench.runner.configure([serviceOf([[check, failing], [check]])]);
   bench.answers.set('10.0.0.1:81', false);
   await bench.advanceTo(2_500);
@@ -147,7 +151,7 @@ test('a reload keeps the verdict of checks that stay, judges without those that 
 
 test('at most 64 checks run at once, and all of them run', async () => {
   const bench = new Bench();
-  const targets = Array.from({ length: 200 }, (_, i) => ({ ...check, port: 1_000 + i }));
+  const targets = Array.from({ length: 200 }, (_, i) => checkOf(1_000 + i));
   bench.runner.configure([serviceOf(targets.map((target) => [target]))]);
   await bench.advanceTo(1_000);
   while (bench.running > 0) await setImmediate();
@@ -172,8 +176,8 @@ test('a virtual service has its quorum while one real server with a weight is al
 
 test('stopping begins none of the checks that wait for their turn', async () => {
   const bench = new Bench();
-  const targets = Array.from({ length: 100 }, (_, i) => ({ ...check, port: 1_000 + i }));
-  for (const { port } of targets) bench.answers.set(`10.0.0.1:${port}`, 'hang');
+  const targets = Array.from({ length: 100 }, (_, i) => checkOf(1_000 + i));
+  for (let i = 0; i < targets.length; i += 1) bench.answers.set(`10.0.0.1:${1_000 + i}`, 'hang');
   bench.runner.configure([serviceOf(targets.map((target) => [target]))]);
   bench.time.advanceTo(1_000);
   bench.runner.stop();

@@ -6,8 +6,9 @@ import { closeSync, openSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
+import { leaseSlots } from '../../../src/model/lease.ts';
 import { MAP_SHARED, memoryAt, mmap } from '../../../src/platform/linux/libc.ts';
-import { LeaseMemory, leaseSlots } from '../../../src/platform/linux/process/lease-memory.ts';
+import { LeaseMemory } from '../../../src/platform/linux/process/lease-memory.ts';
 
 describe('the lease memory', () => {
   test('gives what was granted, until it is revoked', () => {

@@ -66,16 +66,18 @@ function supervise(manner: string, more: Partial<VrrpSupervisorParts> = {}): Vrr
 }
 
 const runDirectory = '/run/of/nobody';
-const keep = (text: string) => ({ label: `of ${text}`, descriptors: [{ name: 'leases', fd: sealText('map', text) }] });
+const holding = (text: string) => ({
+  label: `of ${text}`,
+  descriptors: [{ name: 'leases', fd: sealText('map', text) }],
+});
 
-/** One that would yield to the third director that asked. */
+/** One that the third director that fetched may replace. */
 const predecessor = (): Predecessor => ({
   processId: 1,
   label: '',
   descriptors: [],
-  assignments: [],
-  bequest: { gateOpen: false, routers: [] },
-  ticket: 3,
+  record: { gateOpen: false, routers: [] },
+  successorNumber: 3,
   dismiss: () => Promise.resolve(void calls.push('dismissed')),
 });
 
@@ -141,12 +143,12 @@ test('stopping ends the process, also one that has just died', async () => {
   assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
 });
 
-test('descriptors to keep are passed to every process, and again when they change', async () => {
-  const first = keep('one');
-  await supervise('obedient', { keep: { ...first, runDirectory } }).configure([assignment]);
+test('descriptors for a successor are passed to every process, and again when they change', async () => {
+  const first = holding('one');
+  await supervise('obedient', { forSuccessor: { ...first, runDirectory } }).configure([assignment]);
   const [status] = await supervisor.status();
   assert.equal(status?.interface, `${runDirectory}, of one, leases one`);
-  await supervisor.keep(keep('two'));
+  await supervisor.changeForSuccessor(holding('two'));
   assert.equal((await supervisor.status())[0]?.interface, `${runDirectory}, of two, leases two`);
   process.kill(status.priority, 'SIGKILL');
   await eventually(() => logged.length > 0);
@@ -154,16 +156,16 @@ test('descriptors to keep are passed to every process, and again when they chang
   assert.equal((await supervisor.status())[0]?.interface, `${runDirectory}, of two, leases two`);
 });
 
-test('without descriptors to keep there is no line to pass any', async () => {
+test('without descriptors for a successor there is no line to pass any', async () => {
   await supervise('obedient').configure([assignment]);
   assert.equal((await supervisor.status())[0]?.interface, 'nothing');
-  await assert.rejects(supervisor.keep(keep('one')), {
-    message: 'the vrrp process was not set up to keep descriptors',
+  await assert.rejects(supervisor.changeForSuccessor(holding('one')), {
+    message: 'the vrrp process was not set up to hold descriptors',
   });
 });
 
 test('the first process goes on in the place of the one that outlived a director, and no further one does', async () => {
-  supervise('obedient', { keep: { ...keep('one'), runDirectory }, predecessor: predecessor() });
+  supervise('obedient', { forSuccessor: { ...holding('one'), runDirectory }, predecessor: predecessor() });
   await supervisor.configure([assignment]);
   const [status] = await supervisor.status();
   assert.deepEqual([status?.vrid, calls], [3, ['dismissed']]);
@@ -172,7 +174,7 @@ test('the first process goes on in the place of the one that outlived a director
 });
 
 test('where nothing would outlive this director, the process that outlived one before it is sent away first', async () => {
-  const { descriptors } = keep('one');
+  const { descriptors } = holding('one');
   supervise('unable', { predecessor: { ...predecessor(), descriptors } });
   await assert.rejects(supervisor.configure([assignment]), { message: 'CAP_NET_RAW is missing' });
   assert.deepEqual(calls, ['dismissed']);
@@ -181,14 +183,14 @@ test('where nothing would outlive this director, the process that outlived one b
 });
 
 test('a process that dies before it goes on is not resigned for, since the one before it is still active', async () => {
-  supervise('frail', { keep: { ...keep('one'), runDirectory }, predecessor: predecessor() });
+  supervise('frail', { forSuccessor: { ...holding('one'), runDirectory }, predecessor: predecessor() });
   await assert.rejects(supervisor.configure([assignment]), { message: 'the vrrp process ended' });
   assert.deepEqual(calls, []);
   assert.deepEqual(logged, ['error the vrrp process ended (SIGKILL); starting it again']);
 });
 
 test('a director that stops before anybody went on sends the one before away', async () => {
-  supervise('obedient', { keep: { ...keep('one'), runDirectory }, predecessor: predecessor() });
+  supervise('obedient', { forSuccessor: { ...holding('one'), runDirectory }, predecessor: predecessor() });
   await supervisor.stop();
   assert.deepEqual(calls, ['dismissed']);
 });

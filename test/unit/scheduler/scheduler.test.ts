@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import { emptySlot, type Selector } from '../../../src/model/selector.ts';
 import type { SchedulerName, VirtualService } from '../../../src/model/virtual-service.ts';
-import { compileService, supportedSchedulers } from '../../../src/scheduler/compile.ts';
+import { compileService } from '../../../src/scheduler/compile.ts';
+import { supportedSchedulers } from '../../../src/scheduler/schedulers.ts';
 import { apportion } from '../../../src/scheduler/weights.ts';
 
 interface Options {

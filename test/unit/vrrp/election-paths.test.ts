@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Election } from '../../../src/director/election/election.ts';
-import type { ElectedRouter } from '../../../src/director/election/running-router.ts';
 import type { ReceivedAdvertisement, VrrpEndpoints, VrrpPath, VrrpTransport } from '../../../src/director/ports.ts';
 import type { Family, IpAddress } from '../../../src/lib/ip-address.ts';
 import { parseAdvertisement } from '../../../vrrp/packet.ts';
+import { assign, type FlatRouter, factsOf } from '../../support/election.ts';
 import { SimulatedHost } from '../../support/simulated-segment.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { defaultRouter } from '../../transcript/vrrp/lab.ts';
@@ -51,7 +51,7 @@ class RecordingTransport implements VrrpTransport {
   close(): void {}
 }
 
-function elect(...routers: ElectedRouter[]) {
+function elect(...routers: FlatRouter[]) {
   const time = new SimulatedTime();
   const transport = new RecordingTransport();
   const problems: string[] = [];
@@ -64,13 +64,13 @@ function elect(...routers: ElectedRouter[]) {
     log: (level, sentence) => level === 'error' && problems.push(sentence),
     onChange: () => {},
   });
-  election.configure(routers);
+  election.configure(routers.map(assign));
   /** All calls since it was asked last. */
   const since = (): string[] => transport.calls.splice(0);
   return { time, transport, election, problems, since };
 }
 
-const unicast: ElectedRouter = { ...defaultRouter, sourceAddress: ip('192.0.2.9'), unicastPeers: peers };
+const unicast: FlatRouter = { ...defaultRouter, sourceAddress: ip('192.0.2.9'), unicastPeers: peers };
 
 test('each peer gets an advertisement with a checksum of its own', () => {
   const { time, since } = elect(unicast);
@@ -86,11 +86,11 @@ test('one reachable peer is enough to be active; without any the virtual router 
   const { time, transport, election, problems } = elect(unicast);
   transport.unreachable.add('192.0.2.2');
   time.advanceTo(400);
-  const [router] = election.view().routers;
+  const [router] = factsOf(election);
   assert.deepEqual([router?.state, router?.holding, problems], ['active', true, []]);
   transport.unreachable.add('192.0.2.3');
   time.advanceTo(1200);
-  assert.equal(election.view().routers[0]?.holding, false);
+  assert.equal(factsOf(election)[0]?.holding, false);
   assert.deepEqual(problems, ['cannot send its advertisement: there is no route']);
 });
 
@@ -98,18 +98,18 @@ test('a reload from the group to peers takes effect in place', () => {
   const { time, election, since } = elect(defaultRouter);
   time.advanceTo(400);
   since();
-  election.configure([unicast]);
+  election.configure([assign(unicast)]);
   time.advanceTo(500);
   assert.deepEqual(since(), [
     'open eth0 192.0.2.9 for 192.0.2.2 192.0.2.3',
     'send 192.0.2.9 > 192.0.2.2 priority 100',
     'send 192.0.2.9 > 192.0.2.3 priority 100',
   ]);
-  assert.equal(election.view().routers[0]?.becameActive, 1);
+  assert.equal(factsOf(election)[0]?.becameActive, 1);
 });
 
 test('one VRID on one interface in both families is two virtual routers', () => {
-  const six: ElectedRouter = {
+  const six: FlatRouter = {
     ...defaultRouter,
     name: 'web6',
     family: 'ipv6',
@@ -125,7 +125,7 @@ test('one VRID on one interface in both families is two virtual routers', () => 
     'send fe80::1 > ff02::12 priority 100',
   ]);
   assert.deepEqual(
-    election.view().routers.map(({ name, state, activeAddress }) => [name, state, activeAddress]),
+    factsOf(election).map(({ name, state, activeAddress }) => [name, state, activeAddress]),
     [
       ['web', 'active', '192.0.2.1'],
       ['web6', 'active', 'fe80::1'],
@@ -137,25 +137,25 @@ test('an interface that comes back with another address is spoken from with that
   const { time, transport, election, since } = elect(defaultRouter);
   time.advanceTo(400);
   since();
-  election.linkChanged('eth0', false);
+  election.observe({ kind: 'link', interface: 'eth0', up: false });
   transport.addresses.ipv4 = '192.0.2.7';
-  election.linkChanged('eth0', true);
+  election.observe({ kind: 'link', interface: 'eth0', up: true });
   time.advanceTo(800);
   assert.deepEqual(since().slice(0, 2), [
     'open eth0 192.0.2.7 for the group',
     'send 192.0.2.7 > 224.0.0.18 priority 100',
   ]);
-  assert.equal(election.view().routers[0]?.activeAddress, '192.0.2.7');
+  assert.equal(factsOf(election)[0]?.activeAddress, '192.0.2.7');
 });
 
 test('an interface that comes back without an address is in fault, said once', () => {
   const { time, transport, election, problems } = elect(defaultRouter);
   time.advanceTo(400);
   transport.missing = true;
-  for (let i = 0; i < 3; i += 1) election.linkChanged('eth0', true);
-  assert.equal(election.view().routers[0]?.state, 'fault');
+  for (let i = 0; i < 3; i += 1) election.observe({ kind: 'link', interface: 'eth0', up: true });
+  assert.equal(factsOf(election)[0]?.state, 'fault');
   assert.deepEqual(problems, ['cannot take part in the election: interface eth0 has no address']);
   transport.missing = false;
-  election.linkChanged('eth0', true);
-  assert.equal(election.view().routers[0]?.state, 'backup');
+  election.observe({ kind: 'link', interface: 'eth0', up: true });
+  assert.equal(factsOf(election)[0]?.state, 'backup');
 });

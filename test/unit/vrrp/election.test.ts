@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Election } from '../../../src/director/election/election.ts';
 import type { ElectionChange } from '../../../src/director/election/election-view.ts';
-import { type ElectedRouter, electRouter, routerStatus } from '../../../src/director/election/running-router.ts';
+import { routerStatus } from '../../../src/director/election/running-router.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import { zeroRejections } from '../../../vrrp/ladder.ts';
+import { assign, type FlatRouter, factsOf, routerFacts } from '../../support/election.ts';
 import { SimulatedHost, SimulatedSegment } from '../../support/simulated-segment.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { defaultRouter } from '../../transcript/vrrp/lab.ts';
@@ -39,9 +40,9 @@ function makeElection() {
   return { time, segment, host, port, election, changes, since };
 }
 
-function holding(routers: readonly ElectedRouter[] = [defaultRouter]) {
+function holding(routers: readonly FlatRouter[] = [defaultRouter]) {
   const made = makeElection();
-  made.election.configure(routers);
+  made.election.configure(routers.map(assign));
   made.time.advanceTo(400);
   made.since();
   return made;
@@ -49,7 +50,7 @@ function holding(routers: readonly ElectedRouter[] = [defaultRouter]) {
 
 test('starting clears what a predecessor may have left, then elects itself', () => {
   const { election, time, since, changes } = makeElection();
-  assert.deepEqual(election.configure([defaultRouter]), []);
+  assert.deepEqual(election.configure([assign(defaultRouter)]), []);
   assert.deepEqual(since(), ['revoke 0', 'remove 198.51.100.10/32 eth0', 'remove 192.0.2.254/24 eth0']);
   time.advanceTo(400);
   assert.deepEqual(since(), [
@@ -68,8 +69,9 @@ test('starting clears what a predecessor may have left, then elects itself', () 
 test('the read model', () => {
   const { election, time } = holding();
   time.advanceTo(1000);
-  const [router] = election.view().routers;
-  assert.ok(router);
+  const [running] = election.view().routers;
+  assert.ok(running);
+  const router = routerFacts(running);
   assert.deepEqual(
     { ...router, sinceMs: Math.round(router.sinceMs), leaseUntilMs: Math.round(router.leaseUntilMs ?? 0) },
     {
@@ -97,7 +99,7 @@ test('the read model', () => {
       rejections: zeroRejections(),
     },
   );
-  assert.deepEqual(routerStatus(router, router.sinceMs + 5), {
+  assert.deepEqual(routerStatus(running, router.sinceMs + 5), {
     name: 'web',
     vrid: 51,
     interface: 'eth0',
@@ -142,7 +144,7 @@ test('a reload changes prefix, place and kind of an address, and the lease slot,
     { ...served, install: true },
     { ...gateway, prefixLength: 25, interface: 'eth1' },
   ];
-  election.configure([{ ...defaultRouter, leaseSlot: 3, addresses }]);
+  election.configure([assign({ ...defaultRouter, leaseSlot: 3, addresses })]);
   assert.deepEqual(since(), [
     'revoke 0',
     'grant 3 667.6',
@@ -150,22 +152,22 @@ test('a reload changes prefix, place and kind of an address, and the lease slot,
     'remove 192.0.2.254/24 eth0',
     'add 192.0.2.254/25 eth1',
   ]);
-  assert.equal(election.view().routers[0]?.becameActive, 1);
+  assert.equal(factsOf(election)[0]?.becameActive, 1);
 });
 
 test('a virtual router that is no longer configured resigns, the others stay', () => {
-  const other: ElectedRouter = { ...defaultRouter, name: 'mail', vrid: 52, leaseSlot: 1, addresses: [] };
+  const other: FlatRouter = { ...defaultRouter, name: 'mail', vrid: 52, leaseSlot: 1, addresses: [] };
   const { election, segment, since } = holding([defaultRouter, other]);
   const sent: (number | undefined)[][] = [];
   segment.onSend = (_from, message) => sent.push([message[1], message[2]]);
-  election.configure([other]);
+  election.configure([assign(other)]);
   assert.deepEqual(since(), ['revoke 0', 'remove 192.0.2.254/24 eth0']);
   assert.deepEqual(sent, [
     [51, 100],
     [51, 0],
   ]);
   assert.deepEqual(
-    election.view().routers.map(({ name, state }) => [name, state]),
+    factsOf(election).map(({ name, state }) => [name, state]),
     [['mail', 'active']],
   );
 });
@@ -173,15 +175,15 @@ test('a virtual router that is no longer configured resigns, the others stay', (
 test('an interface that cannot be used is a sentence, and joins when its link comes up', () => {
   const { election, port, time } = makeElection();
   port.openError = new Error('interface eth0 does not exist; create it or correct the configuration');
-  assert.deepEqual(election.configure([defaultRouter]), [
+  assert.deepEqual(election.configure([assign(defaultRouter)]), [
     { router: 'web', sentence: 'interface eth0 does not exist; create it or correct the configuration' },
   ]);
-  assert.equal(election.view().routers[0]?.state, 'fault');
+  assert.equal(factsOf(election)[0]?.state, 'fault');
   port.openError = undefined;
-  election.linkChanged('eth0', true);
-  assert.equal(election.view().routers[0]?.state, 'backup');
+  election.observe({ kind: 'link', interface: 'eth0', up: true });
+  assert.equal(factsOf(election)[0]?.state, 'backup');
   time.advanceBy(400);
-  assert.equal(election.view().routers[0]?.activeAddress, '192.0.2.1');
+  assert.equal(factsOf(election)[0]?.activeAddress, '192.0.2.1');
 });
 
 test('hand-over names what was active; stop resolves when the farewells have left', async () => {
@@ -218,15 +220,8 @@ test('an address that cannot be put in place does not stop the election', () => 
     log: (level, sentence) => level === 'error' && logged.push(sentence),
     onChange: () => {},
   });
-  election.configure([defaultRouter]);
+  election.configure([assign(defaultRouter)]);
   time.advanceTo(1000);
   assert.deepEqual(logged, ['not permitted']);
-  assert.equal(election.view().routers[0]?.holding, true);
-});
-
-test("an assignment of the director's plan becomes an elected router", () => {
-  const { leaseSlot, addresses, ...router } = defaultRouter;
-  const plain = addresses.map(({ install: _install, ...address }) => address);
-  const assignment = { router: { ...router, addresses: plain }, leaseSlot, installed: new Set([ip('192.0.2.254')]) };
-  assert.deepEqual(electRouter(assignment), defaultRouter);
+  assert.equal(factsOf(election)[0]?.holding, true);
 });

@@ -2,32 +2,30 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
-import {
-  climbLadder,
-  type Datagram,
-  type Listener,
-  type RejectionReason,
-  rejectionReasons,
-} from '../../../vrrp/ladder.ts';
+import type { VirtualRouter } from '../../../src/model/virtual-router.ts';
+import { climbLadder, type Datagram, type RejectionReason, rejectionReasons } from '../../../vrrp/ladder.ts';
 import { type Advertisement, advertisementLength, emitAdvertisement } from '../../../vrrp/packet.ts';
+import type { LocalRouter } from '../../../vrrp/state.ts';
+import { routerOf } from './routers.ts';
 
 const ip = (text: string): IpAddress => text as IpAddress;
 const peer = ip('192.0.2.2');
 const group = ip('224.0.0.18');
 
-const listeners: Readonly<Record<number, Listener>> = {
-  3: { version: 3, intervalMs: 100, primaryAddress: ip('192.0.2.1'), addresses: [ip('198.51.100.10')] },
-  5: {
-    version: 3,
-    intervalMs: 100,
-    primaryAddress: ip('192.0.2.1'),
-    addresses: [ip('198.51.100.10')],
+function listener(changes: Partial<VirtualRouter> = {}): LocalRouter {
+  const router = { ...routerOf({ intervalMs: 100, addresses: [ip('198.51.100.10')] }), ...changes };
+  return { router, primaryAddress: ip('192.0.2.1') };
+}
+
+const listeners: Readonly<Record<number, LocalRouter>> = {
+  3: listener(),
+  5: listener({
     unicastPeers: [
       { address: ip('192.0.2.2'), minTtl: 250, maxTtl: 254 },
       { address: ip('192.0.2.3'), minTtl: 0, maxTtl: 255 },
     ],
-  },
-  2: { version: 2, intervalMs: 1000, primaryAddress: ip('192.0.2.1'), addresses: [ip('198.51.100.10')] },
+  }),
+  2: listener({ version: 2, advertIntervalMs: 1000 }),
 };
 
 function advertisement(changes: Partial<Advertisement> = {}): Advertisement {

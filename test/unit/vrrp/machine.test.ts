@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import { becomeActive, becomeBackup, becomeFault } from '../../../vrrp/transitions.ts';
-import { activeBench, Bench, defaults, greater, lesser, own, virtual } from './routers.ts';
+import { activeBench, Bench, greater, lesser, own, virtual } from './routers.ts';
 
 // Priority 100 at 1000 ms: skew 609.375, active down interval 3609.375.
 
@@ -25,10 +25,11 @@ describe('startup', () => {
 
   test('without a link it is in fault until the link comes', () => {
     const bench = new Bench();
-    assert.deepEqual(bench.feed({ kind: 'startup', interfaceUp: false }), ['initialize to fault: interface-down']);
+    assert.deepEqual(bench.raise('link'), []);
+    assert.deepEqual(bench.feed({ kind: 'startup' }), ['initialize to fault: fault-raised link']);
     assert.equal(bench.deadline, undefined);
     assert.deepEqual(bench.hear(50), []);
-    assert.deepEqual(bench.at(500).feed({ kind: 'interfaceUp' }), ['fault to backup: interface-up']);
+    assert.deepEqual(bench.at(500).clear('link'), ['fault to backup: fault-cleared link']);
     assert.equal(bench.deadline, 4109.375);
   });
 });
@@ -262,7 +263,7 @@ describe('preemption', () => {
     const bench = new Bench();
     bench.start();
     bench.at(3609.375).timer();
-    assert.deepEqual(bench.at(3625).hear(50), ['revoke', 'active to backup: mute']);
+    assert.deepEqual(bench.at(3625).hear(50), ['revoke', 'active to backup: cannot-advertise']);
   });
 
   test('acquires nothing before an advertisement has left, and settles from then', () => {
@@ -304,7 +305,7 @@ describe('active', () => {
   });
 
   test('a lapsed router says nothing, whatever wakes it', () => {
-    const lapse = ['revoke', `release ${virtual}`, 'active to backup: lapsed'];
+    const lapse = ['revoke', `release ${virtual}`, 'active to backup: lease-expired'];
     const wakers: readonly [string, (bench: Bench) => string[]][] = [
       ['timer', (bench) => bench.timer()],
       ['a losing advertisement', (bench) => bench.hear(50)],
@@ -312,7 +313,7 @@ describe('active', () => {
       ['a stale confirmation', (bench) => bench.sent(100, 1000, bench.nowMs - 9000)],
       ['a fresh confirmation', (bench) => bench.sent()],
       ['handover', (bench) => bench.feed({ kind: 'handoverRequested' })],
-      ['reload', (bench) => bench.feed({ kind: 'configurationChanged', config: { ...defaults, priority: 99 } })],
+      ['reload', (bench) => bench.reconfigure({ priority: 99 })],
     ];
     for (const [name, wake] of wakers) {
       const bench = activeBench();
@@ -417,10 +418,10 @@ describe('active', () => {
   });
 
   test('a link that goes down takes the lease with it, in silence', () => {
-    assert.deepEqual(activeBench().feed({ kind: 'interfaceDown' }), [
+    assert.deepEqual(activeBench().raise('link'), [
       'revoke',
       `release ${virtual}`,
-      'active to fault: interface-down',
+      'active to fault: fault-raised link',
     ]);
   });
 });
@@ -462,8 +463,7 @@ describe('reload', () => {
   test('addresses come and go in place, the rest is told at once', () => {
     const added = '198.51.100.20' as IpAddress;
     const bench = activeBench();
-    const config = { ...bench.state.config, priority: 120, intervalMs: 500, addresses: [added] };
-    assert.deepEqual(bench.feed({ kind: 'configurationChanged', config }), [
+    assert.deepEqual(bench.reconfigure({ priority: 120, intervalMs: 500, addresses: [added] }), [
       'send 120/500',
       `release ${virtual}`,
       `acquire ${added}`,
@@ -474,8 +474,7 @@ describe('reload', () => {
 
   test('a longer interval does not stretch the lease before the backups can know it', () => {
     const bench = activeBench();
-    const config = { ...bench.state.config, intervalMs: 5000 };
-    bench.feed({ kind: 'configurationChanged', config });
+    bench.reconfigure({ intervalMs: 5000 });
     assert.deepEqual(bench.sent(), [`grant ${bench.nowMs + 3000}`]);
     assert.equal(bench.deadline, bench.nowMs + 1000);
     bench.at(bench.nowMs + 1000).timer();
@@ -484,18 +483,15 @@ describe('reload', () => {
 
   test('nothing that matters changed: nothing is said', () => {
     const bench = activeBench();
-    assert.deepEqual(
-      bench.feed({ kind: 'configurationChanged', config: { ...bench.state.config, preempt: false } }),
-      [],
-    );
+    assert.deepEqual(bench.reconfigure({ preempt: false }), []);
   });
 
   test('a priority set anew ends a hold', () => {
     const bench = activeBench();
     bench.feed({ kind: 'handoverRequested' });
-    bench.feed({ kind: 'configurationChanged', config: { ...bench.state.config } });
+    bench.reconfigure({});
     assert.equal(bench.state.heldOff, true);
-    bench.feed({ kind: 'configurationChanged', config: { ...bench.state.config, priority: 101 } });
+    bench.reconfigure({ priority: 101 });
     assert.equal(bench.state.heldOff, false);
   });
 });
@@ -503,8 +499,8 @@ describe('reload', () => {
 test('impossible transitions are refused', () => {
   const active = activeBench().state;
   const backup = becomeBackup(active, 0, 'outranked').state;
-  const fault = becomeFault(backup, 0).state;
-  assert.equal(active.config.primaryAddress, own);
+  const fault = becomeFault(backup, 0, { kind: 'link' }).state;
+  assert.equal(active.primaryAddress, own);
   assert.throws(() => becomeActive(active, 0, 'active-down'), /cannot go from active to active/);
   assert.throws(() => becomeBackup(backup, 0, 'startup'), /cannot go from backup to backup/);
   assert.throws(() => becomeActive(fault, 0, 'active-down'), /cannot go from fault to active/);

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
+import type { ChecksumForm } from '../../../src/model/virtual-router.ts';
 import {
   type Advertisement,
   advertisementLength,
-  type ChecksumForm,
   dumpAdvertisement,
   type Endpoints,
   emitAdvertisement,

@@ -17,7 +17,7 @@ import { askWhyRefused, modeFlags, queryXdp } from './xdp-netlink.ts';
 export type AttachReason = 'occupied' | 'mtu' | 'gone' | 'privilege' | 'unsupported';
 
 /** The message is one sentence. */
-export class AttachError extends Error {
+class AttachError extends Error {
   override readonly name = 'AttachError';
   readonly reason: AttachReason;
 

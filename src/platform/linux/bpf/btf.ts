@@ -33,7 +33,7 @@ export interface BtfType {
 }
 
 /** By BTF_KIND_*, from 0 on. */
-export const btfKinds = [
+const btfKinds = [
   'void',
   'int',
   'pointer',

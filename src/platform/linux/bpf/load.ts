@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -40,7 +41,7 @@ export class VerifierError extends Error {
 }
 
 /** Compiled from src/engine/xdp/bpf and shipped beside the JavaScript. */
-export const shippedObjectPath = fileURLToPath(new URL('../../../engine/xdp/bpf/baton.bpf.o', import.meta.url));
+const shippedObjectPath = fileURLToPath(new URL('../../../engine/xdp/bpf/baton.bpf.o', import.meta.url));
 
 const objectName = 'baton';
 const BPF_F_XDP_HAS_FRAGS = 1 << 5;
@@ -50,6 +51,11 @@ const F_DUPFD_CLOEXEC = 1030;
  * beginning when it does not fit, later ones its end).
  */
 const logLength = 8 << 20;
+
+/** SHA-256 of the object that comes with baton, in hexadecimal. */
+export function shippedObjectDigest(): string {
+  return createHash('sha256').update(readFileSync(shippedObjectPath)).digest('hex');
+}
 
 /**
  * Brings an object file's maps and programs into the kernel. Throws one sentence: a VerifierError when the verifier refuses a

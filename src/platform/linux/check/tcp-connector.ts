@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect } from 'node:net';
-import type { TcpConnector } from '../../../director/ports.ts';
+import type { TcpConnector } from '../../../health/checkers/check-ports.ts';
 import type { IpAddress } from '../../../lib/ip-address.ts';
 
 /** Opens and resets: a check every second must not leave a connection in TIME_WAIT each time. */

@@ -123,9 +123,9 @@ export const NTF_USE = 1;
 export const NDA_DST = 1;
 
 // linux/if_link.h
-export const IFLA_ADDRESS = 1;
+const IFLA_ADDRESS = 1;
 export const IFLA_IFNAME = 3;
-export const IFLA_MTU = 4;
+const IFLA_MTU = 4;
 const IFLA_LINKINFO = 18;
 // linux/if_link.h
 const IFLA_INFO_KIND = 1;

@@ -233,9 +233,14 @@ export class PacketRing implements PacketPort {
     try {
       openRing(fd, this.#layout);
       this.#memory.attach(fd);
-      queue = new TransmitQueue(name, index, this.#memory, this.#layout.queueLength, this.#qdiscBypass, (error) =>
-        this.#reportTransmitError(error),
-      );
+      queue = new TransmitQueue({
+        interfaceName: name,
+        interfaceIndex: index,
+        memory: this.#memory,
+        capacity: this.#layout.queueLength,
+        qdiscBypass: this.#qdiscBypass,
+        onError: (error) => this.#reportTransmitError(error),
+      });
       groups.follow(this.#answered);
       // Last: from here on frames arrive.
       bindPacketSocket(fd, index, ETH_P_ALL, name);

@@ -34,6 +34,16 @@ const iovecCountAt = 24;
 
 const sendBufferBytes = 8 << 20;
 
+export interface TransmitQueueParts {
+  readonly interfaceName: string;
+  readonly interfaceIndex: number;
+  readonly memory: PacketMemory;
+  /** How many frames may wait. */
+  readonly capacity: number;
+  readonly qdiscBypass: boolean;
+  readonly onError: (errno: number) => void;
+}
+
 /**
  * Frames that wait for one sendmmsg(2), as pointers to where they lie. A packet socket with protocol 0: it receives
  * nothing. PACKET_VNET_HDR lets the kernel complete checksums and cut merged frames.
@@ -45,14 +55,7 @@ export class TransmitQueue {
   readonly #onError: (errno: number) => void;
   #length = 0;
 
-  constructor(
-    interfaceName: string,
-    interfaceIndex: number,
-    memory: PacketMemory,
-    capacity: number,
-    qdiscBypass: boolean,
-    onError: (errno: number) => void,
-  ) {
+  constructor({ interfaceName, interfaceIndex, memory, capacity, qdiscBypass, onError }: TransmitQueueParts) {
     this.#memory = memory;
     this.#capacity = capacity;
     this.#onError = onError;

@@ -2,6 +2,7 @@
 import { fstatSync, readFileSync } from 'node:fs';
 import type { LeaseWriter } from '../../../director/ports.ts';
 import type { LeaseReader } from '../../../engine/engine.ts';
+import { leaseSlots } from '../../../model/lease.ts';
 import {
   checked,
   close,
@@ -14,9 +15,6 @@ import {
   pinnedMemory,
   ppoll,
 } from '../libc.ts';
-
-/** How many virtual routers can hold a lease. */
-export const leaseSlots = 256;
 
 // A u64 of CLOCK_MONOTONIC nanoseconds per slot.
 const bytesPerSlot = 8;

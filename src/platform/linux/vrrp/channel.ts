@@ -3,6 +3,7 @@ import raw, { type RawSocket } from 'raw-socket';
 import type { ReceivedAdvertisement, VrrpEndpoints } from '../../../director/ports.ts';
 import { readU16 } from '../../../lib/bytes.ts';
 import { type Family, type IpAddress, ipAddressFromBytes, parseIpAddress } from '../../../lib/ip-address.ts';
+import { vrrpGroups } from '../../../model/virtual-router.ts';
 import { checkIpv4, emitIpv4, Ipv4Offset, ipv4HeaderLengthMin, readIpv4HeaderLength } from '../../../wire/ipv4.ts';
 import { emitIpv6, ipv6HeaderLength } from '../../../wire/ipv6.ts';
 import { IPPROTO_IPV6, multicastOptions, type SocketOption } from '../datagram/multicast-options.ts';
@@ -13,8 +14,6 @@ import { attachFilter } from '../packet/socket-filter.ts';
 import { type HopLimitRange, markedLength, vrrpIpv6Filter } from './advertisement-filter.ts';
 
 const IPPROTO_VRRP = 112;
-/** RFC 9568 sections 5.1.1.2 and 5.1.2.2. */
-export const vrrpGroups = { ipv4: '224.0.0.18' as IpAddress, ipv6: 'ff02::12' as IpAddress };
 /** RFC 9568 section 5.1.1.3: a packet that was routed here has less. */
 const ttl = 255;
 /** What a sender is held to that no range was set for. By unicast it is no peer, whatever its hop limit. */

@@ -56,7 +56,7 @@ export class SolicitedNodeGroups {
   }
 }
 
-export function solicitedNodeGroup(address: IpAddress): IpAddress {
+function solicitedNodeGroup(address: IpAddress): IpAddress {
   return ipAddressFromBytes(Uint8Array.of(...groupPrefix, ...ipAddressBytes(address).subarray(13)));
 }
 

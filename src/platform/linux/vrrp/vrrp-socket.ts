@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ReceivedAdvertisement, VrrpEndpoints, VrrpPath, VrrpTransport } from '../../../director/ports.ts';
 import type { Family, IpAddress } from '../../../lib/ip-address.ts';
+import { vrrpGroups } from '../../../model/virtual-router.ts';
 import { findInterfaceIndex, type InterfaceFacts, interfaceFacts, primaryAddress } from '../netlink/interface-facts.ts';
 import { NetlinkSocket } from '../netlink/netlink-socket.ts';
-import { type ChannelPlace, VrrpChannel, vrrpGroups } from './channel.ts';
+import { type ChannelPlace, VrrpChannel } from './channel.ts';
 
 /** An interface that fails every send is looked at again at most this often. */
 const reopenIntervalMs = 1000;

@@ -10,10 +10,10 @@ import { claimRunDirectory } from '../../src/platform/linux/process/run-director
 import { readSealedText, sealText } from '../../src/platform/linux/process/sealed-text.ts';
 import { RawVrrpTransport } from '../../src/platform/linux/vrrp/vrrp-socket.ts';
 import { VrrpSupervisor } from '../../src/processes/vrrp/supervisor.ts';
-import type { NamedDescriptor } from '../../src/succession/handover-messages.ts';
 import { findPredecessor } from '../../src/succession/predecessor.ts';
+import type { NamedDescriptor } from '../../src/succession/successor-descriptors.ts';
 
-// A director whose data path stands in the kernel, as far as the election is concerned: `node keeping-director.js RUN-DIR
+// A director whose data path stands in the kernel, as far as the election is concerned: `node succession-director.js RUN-DIR
 // PRIORITY ADDRESS/LENGTH...`. Files in memory take the place of maps and links. Tells what it does in lines of JSON on
 // stdout, and obeys words on stdin.
 
@@ -40,7 +40,7 @@ const supervisor = new VrrpSupervisor({
   leaseWriter: leases,
   addressKeeper: new RtnetlinkAddressKeeper(),
   openTransport: () => new RawVrrpTransport(),
-  keep: { label: `director ${process.pid}`, descriptors, runDirectory },
+  forSuccessor: { label: `director ${process.pid}`, descriptors, runDirectory },
   ...(predecessor === undefined ? {} : { predecessor }),
   log,
 });

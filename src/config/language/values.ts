@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Family, familyOf, type IpAddress, isLinkLocal, parseIpAddress } from '../lib/ip-address.ts';
+import { type Family, familyOf, type IpAddress, isLinkLocal, parseIpAddress } from '../../lib/ip-address.ts';
 import { quote } from './block-reader.ts';
 import type { DiagnosticCollector } from './diagnostic.ts';
 import type { Word } from './lexer.ts';
@@ -30,6 +30,8 @@ export interface Range {
   readonly min: number;
   readonly max: number;
 }
+
+export const portRange: Range = { min: 1, max: 65_535 };
 
 /** A whole number in decimal. */
 export function parseWholeNumber(text: string, range: Range): number | undefined {
@@ -75,12 +77,6 @@ export function readSeconds(statement: Statement, range: Range, diagnostics: Dia
   // Whole microseconds: 0.07 × 1000 alone is 70.00000000000001.
   return Math.round(seconds * 1_000_000) / 1000;
 }
-
-/** Times of checks: keepalived counts microseconds and goes as far as they fit; a year is far beyond any use. */
-export const checkDelayRange: Range = { min: 0, max: 31_536_000 };
-export const checkPeriodRange: Range = { min: 0.000_001, max: 31_536_000 };
-/** UINT_MAX microseconds. */
-export const connectTimeoutRange: Range = { min: 0.000_001, max: 4294 };
 
 /** An interface name that the kernel would take. */
 export function checkInterfaceName(word: Word, diagnostics: DiagnosticCollector): string | undefined {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { vrrpGroups } from '../../model/virtual-router.ts';
 
 /** A block whose statements are keywords. `root` is the top level of a file. */
 export type BlockName = string;
@@ -20,6 +21,8 @@ export interface Keyword {
   readonly consequence: string | undefined;
   /** keepalived reads its words with quotes of both kinds and escapes. */
   readonly isScript: boolean;
+  /** May stand in its block more than once; of any other keyword the last one counts. */
+  readonly isRepeatable: boolean;
 }
 
 interface BlockDefinition {
@@ -37,12 +40,12 @@ const httpKeywords = `nb_get_retry virtualhost http_protocol enable_sni sni_name
 /**
  * Every keyword that keepalived 2.4.3 installs (global_parser.c, vrrp_parser.c, check_parser.c, check_*.c,
  * bfd_parser.c, track_file.c), by block. A mark behind a keyword tells its shape: `{}` a block of keywords, `[]` a
- * block of values; `'` a script with its own quoting.
+ * block of values; `'` a script with its own quoting. A `*` behind that: it may be given more than once.
  */
 const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
   root: {
     title: 'the top level',
-    supported: 'global_defs{} vrrp_instance{} virtual_server{}',
+    supported: 'global_defs{}* vrrp_instance{}* virtual_server{}*',
     ignored: `linkbeat_use_polling namespace_with_ipsets use_pid_dir instance child_wait_time linkbeat_interfaces[]
       interface_up_down_delays[] track_group{} static_ipaddress[] static_routes[] static_rules[] track_file{}
       vrrp_track_file{} vrrp_track_process{} bfd_instance{} vrrp_script{} vrrp_sync_group{} garp_group{} SSL{}
@@ -82,9 +85,9 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
   },
   vrrp_instance: {
     title: 'vrrp_instance',
-    supported: `state interface virtual_router_id priority advert_int version virtual_ipaddress[] preempt nopreempt
+    supported: `state interface virtual_router_id priority advert_int version virtual_ipaddress[]* preempt nopreempt
       preempt_delay garp_master_delay garp_master_refresh garp_master_repeat garp_master_refresh_repeat accept
-      native_ipv6 unicast_peer[] unicast_src_ip mcast_src_ip check_unicast_src unicast_fault_no_peer
+      native_ipv6 unicast_peer[]* unicast_src_ip mcast_src_ip check_unicast_src unicast_fault_no_peer
       v3_checksum_as_v2`,
     ignored: `use_vmac use_vmac_addr vmac_xmit_base use_ipvlan old_unicast_checksum dont_track_primary
       track_interface[] track_script[] track_file[]
@@ -100,7 +103,7 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
   virtual_server: {
     title: 'virtual_server',
     supported: `retry delay_before_retry warmup connect_timeout delay_loop lb_algo lvs_sched flag-1 flag-2 sh-port
-      sh-fallback mh-port mh-fallback lb_kind lvs_method protocol weight real_server{} ip_family ops
+      sh-fallback mh-port mh-fallback lb_kind lvs_method protocol weight real_server{}* ip_family ops
       persistence_timeout persistence_granularity alpha quorum hysteresis inhibit_on_failure sorry_server
       sorry_server_lvs_method`,
     ignored: `hashed flag-3 persistence_engine ha_suspend smtp_alert virtualhost snmp_name omega quorum_up'
@@ -109,7 +112,7 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
   real_server: {
     title: 'real_server',
     supported: `weight lvs_method retry delay_before_retry warmup connect_timeout delay_loop alpha uthreshold lthreshold
-      max_connection_rate inhibit_on_failure TCP_CHECK{}`,
+      max_connection_rate inhibit_on_failure TCP_CHECK{}*`,
     ignored: `notify_up' notify_down' smtp_alert virtualhost snmp_name
       MISC_CHECK{} SMTP_CHECK{} PING_CHECK{} UDP_CHECK{} HTTP_GET{} SSL_GET{} DNS_CHECK{} FILE_CHECK{} BFD_CHECK{}`,
   },
@@ -178,6 +181,13 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
   BFD_CHECK: { title: 'BFD_CHECK', supported: '', ignored: 'name alpha' },
 };
 
+/** Two names of one keyword. */
+export const aliases: ReadonlyMap<string, string> = new Map([
+  ['lb_algo', 'lvs_sched'],
+  ['lb_kind', 'lvs_method'],
+  ['mcast_src_ip', 'unicast_src_ip'],
+]);
+
 const unchecked = 'the real server counts as up unless another check says otherwise';
 const tracking = 'the priority does not change and the director does not leave its place for it';
 
@@ -195,7 +205,7 @@ const consequences: Readonly<Record<BlockName, Readonly<Record<string, string>>>
     default_interface: 'give every vrrp_instance its interface',
   },
   vrrp_instance: {
-    mcast_dst_ip: 'advertisements go to 224.0.0.18 or ff02::12, where its peers would not hear them',
+    mcast_dst_ip: `advertisements go to ${vrrpGroups.ipv4} or ${vrrpGroups.ipv6}, where its peers would not hear them`,
     unicast_ttl: 'advertisements are sent with TTL 255',
     vrf: 'the instance would run on the wrong interface',
     virtual_ipaddress_excluded: 'nobody would hold these addresses; move them to virtual_ipaddress',
@@ -264,14 +274,15 @@ function keywordsOf(block: BlockName, definition: BlockDefinition): ReadonlyMap<
   for (const support of ['supported', 'ignored', 'refused'] as const) {
     const marked = (definition[support] ?? '').split(/\s+/).filter((word) => word !== '');
     for (const word of marked) {
-      const name = word.replace(/(\{\}|\[\]|')$/, '');
-      const shape: Shape = word.endsWith('{}') ? 'keywords' : word.endsWith('[]') ? 'values' : 'words';
+      const [, name = word, mark, star] = /^(.*?)(\{\}|\[\]|')?(\*)?$/.exec(word) ?? [];
+      const shape: Shape = mark === '{}' ? 'keywords' : mark === '[]' ? 'values' : 'words';
       keywords.set(name, {
         support,
         shape,
         block: shape === 'keywords' ? name : undefined,
         consequence: consequences[block]?.[name],
-        isScript: word.endsWith("'"),
+        isScript: mark === "'",
+        isRepeatable: star !== undefined,
       });
     }
   }

@@ -1,26 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Bequest } from '../../../vrrp/state.ts';
-import { familyOf, type IpAddress, parseIpAddress } from '../../lib/ip-address.ts';
-import { accept, type Result, reject } from '../../lib/result.ts';
-import type { UnicastPeer } from '../../model/virtual-router.ts';
-import { leaseSlotsMax, type RouterAssignment } from '../address-plan.ts';
-import type { ElectedAddress, ElectedRouter } from './running-router.ts';
+import type { HandoverRecord } from '../../vrrp/state.ts';
+import type { RouterAssignment } from '../director/address-plan.ts';
+import type { ElectionHandoverRecord, RouterHandoverRecord } from '../director/election/election-view.ts';
+import { familyOf, type IpAddress, parseIpAddress } from '../lib/ip-address.ts';
+import { accept, type Result, reject } from '../lib/result.ts';
+import { routerLeaseSlotsMax } from '../model/lease.ts';
+import type { UnicastPeer, VirtualAddress } from '../model/virtual-router.ts';
+import { wireNames } from './wire-names.ts';
 
-/** What an election leaves to the one that goes on in its place, in another process of the same host. */
-export interface ElectionBequest {
-  readonly gateOpen: boolean;
-  readonly routers: readonly InheritedRouter[];
-}
+// The text of a handover record: JSON, whose fields stay as they are, since a predecessor and its successor may be of
+// different versions.
 
-export interface InheritedRouter {
-  readonly configured: ElectedRouter;
-  /** Null where there is nothing to go on from: the virtual router stood in fault. */
-  readonly bequest: Bequest | null;
-}
+export type HandoverRecordReason = 'not-json' | 'malformed';
 
-export type BequestReason = 'not-json' | 'malformed';
-
-const routersMax = leaseSlotsMax;
 /** More than keepalived's 64 KiB advertisement could name. */
 const addressesMax = 2048;
 const textLengthMax = 255;
@@ -31,15 +23,19 @@ const intervalMsMax = 255_000;
 /** Of any moment: 285 years of running time. */
 const timeMsMax = 9e12;
 
-export function writeBequest(bequest: ElectionBequest): string {
-  return JSON.stringify(bequest);
+export function emitHandoverRecord({ gateOpen, routers }: ElectionHandoverRecord): string {
+  const written = routers.map(({ assignment, record }) => ({
+    [wireNames.assignment]: writeAssignment(assignment),
+    [wireNames.record]: record === null ? null : writeState(record),
+  }));
+  return JSON.stringify({ gateOpen, routers: written });
 }
 
 /**
- * Reads what `writeBequest` wrote, in this version or another. Only the form is judged here; that a time lies further off
- * than its rule allows is the state machine's business.
+ * Reads what `emitHandoverRecord` wrote, in this version or another. Only the form is judged here; that a time lies
+ * further off than its rule allows is the state machine's business.
  */
-export function parseBequest(text: string): Result<ElectionBequest, BequestReason> {
+export function parseHandoverRecord(text: string): Result<ElectionHandoverRecord, HandoverRecordReason> {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -48,34 +44,51 @@ export function parseBequest(text: string): Result<ElectionBequest, BequestReaso
   }
   try {
     const { gateOpen, routers } = record(value);
-    return accept({ gateOpen: truth(gateOpen), routers: list(routers, routersMax).map(readInherited) });
+    return accept({ gateOpen: truth(gateOpen), routers: list(routers, routerLeaseSlotsMax).map(readRouter) });
   } catch (error) {
     if (error instanceof Malformed) return reject('malformed');
     throw error;
   }
 }
 
-/** As the plan of the former director had it: what its lease slots and addresses are. */
-export function assignmentsOf({ routers }: ElectionBequest): RouterAssignment[] {
-  return routers.map(({ configured: { leaseSlot, ...router } }) => {
-    const installed = new Set(router.addresses.flatMap(({ address, install }) => (install ? [address] : [])));
-    return { router, leaseSlot, installed };
-  });
-}
-
 class Malformed extends Error {}
 
-function readInherited(value: unknown): InheritedRouter {
-  const { configured, bequest } = record(value);
-  return { configured: readRouter(configured), bequest: bequest === null ? null : readState(bequest) };
+function writeAssignment({ router, leaseSlot, installed }: RouterAssignment): Record<string, unknown> {
+  const addresses = router.addresses.map((each) => ({ ...each, install: installed.has(each.address) }));
+  return { ...router, addresses, leaseSlot };
 }
 
-function readRouter(value: unknown): ElectedRouter {
+/** The fields one by one: a field that has another name in the state machine keeps this one in the text. */
+function writeState(state: HandoverRecord): Record<string, unknown> {
+  const { kind, sinceMs } = state;
+  if (kind === 'active') {
+    const { leaseUntilMs: voiceUntilMs, lastAdvertisementSent: voiced, settling, holding } = state;
+    return { kind, sinceMs, voiceUntilMs, voiced, settling, holding };
+  }
+  return {
+    kind,
+    sinceMs,
+    heldOff: state.heldOff,
+    downAtMs: state.activeDownTimerAtMs,
+    activeIntervalMs: state.activeAdverIntervalMs,
+    heard: state.heard,
+    claimedUntilMs: state.otherActiveUntilMs,
+    preemptAfterMs: state.preemptDelayUntilMs,
+  };
+}
+
+function readRouter(value: unknown): RouterHandoverRecord {
+  const { [wireNames.assignment]: assignment, [wireNames.record]: state } = record(value);
+  return { assignment: readAssignment(assignment), record: state === null ? null : readState(state) };
+}
+
+function readAssignment(value: unknown): RouterAssignment {
   const fields = record(value);
   const { sourceAddress, unicastPeers, checksumForm, announcement } = fields;
+  const addresses = list(fields.addresses, addressesMax).map(readAddress);
   const family = oneOf(fields.family, ['ipv4', 'ipv6']);
   const { repeat, delayMs, refreshMs, refreshRepeat, intervalMs } = record(announcement);
-  return {
+  const router = {
     name: text(fields.name),
     interface: text(fields.interface),
     family,
@@ -86,7 +99,7 @@ function readRouter(value: unknown): ElectedRouter {
     startAs: oneOf(fields.startAs, ['active', 'backup']),
     preempt: truth(fields.preempt),
     preemptDelayMs: number(fields.preemptDelayMs, 0, durationMsMax),
-    addresses: list(fields.addresses, addressesMax).map(readAddress),
+    addresses: addresses.map(([each]) => each),
     announcement: {
       repeat: whole(repeat, 0, 1e4),
       delayMs: number(delayMs, 0, durationMsMax),
@@ -94,25 +107,27 @@ function readRouter(value: unknown): ElectedRouter {
       refreshRepeat: whole(refreshRepeat, 0, 1e4),
       intervalMs: number(intervalMs, 0, durationMsMax),
     },
-    leaseSlot: whole(fields.leaseSlot, 0, leaseSlotsMax - 1),
     ...(sourceAddress === undefined ? {} : { sourceAddress: address(sourceAddress, family) }),
     ...(unicastPeers === undefined ? {} : { unicastPeers: list(unicastPeers, addressesMax).map(readPeer) }),
     ...(checksumForm === undefined ? {} : { checksumForm: oneOf(checksumForm, ['pseudo-header', 'message-only']) }),
-  };
+  } as const;
+  const installed = new Set(addresses.flatMap(([{ address: each }, install]) => (install ? [each] : [])));
+  return { router, leaseSlot: whole(fields.leaseSlot, 0, routerLeaseSlotsMax - 1), installed };
 }
 
-function readAddress(value: unknown): ElectedAddress {
+/** With whether it goes onto an interface. */
+function readAddress(value: unknown): [VirtualAddress, boolean] {
   const fields = record(value);
   const { broadcast, scope, label } = fields;
-  return {
+  const virtual = {
     address: address(fields.address),
     prefixLength: whole(fields.prefixLength, 0, 128),
     interface: text(fields.interface),
-    install: truth(fields.install),
     ...(broadcast === undefined ? {} : { broadcast: address(broadcast) }),
     ...(scope === undefined ? {} : { scope: whole(scope, 0, 255) }),
     ...(label === undefined ? {} : { label: text(label) }),
   };
+  return [virtual, truth(fields.install)];
 }
 
 function readPeer(value: unknown): UnicastPeer {
@@ -120,7 +135,7 @@ function readPeer(value: unknown): UnicastPeer {
   return { address: address(peer), minTtl: whole(minTtl, 0, 255), maxTtl: whole(maxTtl, 0, 255) };
 }
 
-function readState(value: unknown): Bequest {
+function readState(value: unknown): HandoverRecord {
   const fields = record(value);
   const kind = oneOf(fields.kind, ['active', 'backup']);
   const sinceMs = time(fields.sinceMs);
@@ -128,8 +143,8 @@ function readState(value: unknown): Bequest {
     return {
       kind,
       sinceMs,
-      voiceUntilMs: time(fields.voiceUntilMs),
-      voiced: optional(fields.voiced, (voiced) => {
+      leaseUntilMs: time(fields.voiceUntilMs),
+      lastAdvertisementSent: optional(fields.voiced, (voiced) => {
         const { atMs, intervalMs } = record(voiced);
         return { atMs: time(atMs), intervalMs: number(intervalMs, 1, intervalMsMax) };
       }),
@@ -144,8 +159,8 @@ function readState(value: unknown): Bequest {
     kind,
     sinceMs,
     heldOff: truth(fields.heldOff),
-    downAtMs: time(fields.downAtMs),
-    activeIntervalMs: number(fields.activeIntervalMs, 1, intervalMsMax),
+    activeDownTimerAtMs: time(fields.downAtMs),
+    activeAdverIntervalMs: number(fields.activeIntervalMs, 1, intervalMsMax),
     heard: optional(fields.heard, (heard) => {
       const { source, priority, intervalMs, atMs, resigned } = record(heard);
       return {
@@ -156,8 +171,8 @@ function readState(value: unknown): Bequest {
         resigned: truth(resigned),
       };
     }),
-    claimedUntilMs: optional(fields.claimedUntilMs, time),
-    preemptAfterMs: optional(fields.preemptAfterMs, time),
+    otherActiveUntilMs: optional(fields.claimedUntilMs, time),
+    preemptDelayUntilMs: optional(fields.preemptAfterMs, time),
   };
 }
 

@@ -1,33 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type DiagnosticCollector, formatPlace } from './diagnostic.ts';
-import { type BlockName, blocksWith, type Keyword, type KeywordBlock, keywordTable } from './keyword-table.ts';
+import { aliases, type BlockName, blocksWith, type Keyword, type KeywordBlock, keywordTable } from './keyword-table.ts';
 import type { Word } from './lexer.ts';
 import type { Statement } from './parser.ts';
 import { nearest } from './spelling.ts';
 
 export type Readers = Readonly<Record<string, (statement: Statement) => void>>;
 
-/** Keywords that may stand in their block more than once. */
-const repeatable: ReadonlySet<string> = new Set([
-  'global_defs',
-  'vrrp_instance',
-  'virtual_server',
-  'real_server',
-  'TCP_CHECK',
-  'virtual_ipaddress',
-  'unicast_peer',
-]);
-
 const everyKeyword: ReadonlySet<string> = new Set(
   [...keywordTable.values()].flatMap(({ keywords }) => [...keywords.keys()]),
 );
-
-/** Two names of one keyword. */
-const aliases: ReadonlyMap<string, string> = new Map([
-  ['lb_algo', 'lvs_sched'],
-  ['lb_kind', 'lvs_method'],
-  ['mcast_src_ip', 'unicast_src_ip'],
-]);
 
 /**
  * Goes through the statements of a block: supported keywords go to their reader, all others are reported as what they
@@ -56,7 +38,7 @@ export function readStatements(
     if (!hasShape(statement, keyword, diagnostics)) continue;
     const meaning = aliases.get(name) ?? name;
     const earlier = seen.get(meaning);
-    if (earlier !== undefined && !repeatable.has(name)) {
+    if (earlier !== undefined && !keyword.isRepeatable) {
       diagnostics.warning(
         statement.keyword.span,
         `${name} is given already at ${formatPlace(earlier.keyword.span)}: the last one counts`,

@@ -2,36 +2,36 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Election } from '../../../src/director/election/election.ts';
-import { assignmentsOf, parseBequest, writeBequest } from '../../../src/director/election/handover-record.ts';
-import type { ElectedRouter } from '../../../src/director/election/running-router.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
-import type { Bequest, RouterConfiguration } from '../../../vrrp/state.ts';
-import { bequeath } from '../../../vrrp/succession.ts';
+import { emitHandoverRecord, parseHandoverRecord } from '../../../src/succession/handover-record.ts';
+import { handoverRecordOf } from '../../../vrrp/handover-record.ts';
+import type { HandoverRecord } from '../../../vrrp/state.ts';
+import { assign, type FlatRouter, factsOf } from '../../support/election.ts';
 import { SimulatedHost, SimulatedSegment } from '../../support/simulated-segment.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { defaultRouter } from '../../transcript/vrrp/lab.ts';
-import { activeBench, Bench, greater, lesser, virtual } from './routers.ts';
+import { activeBench, Bench, greater, lesser, type Setting, virtual } from './routers.ts';
 
-/** A machine that goes on from what another one has left, over plain text. */
-function successor(bequest: Bequest | undefined, nowMs: number, changes: Partial<RouterConfiguration> = {}) {
+/** A machine that goes on from the handover record of another one, over plain text. */
+function successor(handed: HandoverRecord | undefined, nowMs: number, changes: Partial<Setting> = {}) {
   const bench = new Bench(changes).at(nowMs);
-  const left = JSON.parse(JSON.stringify(bequest)) as Bequest;
-  return { bench, actions: bench.feed({ kind: 'inherited', bequest: left }) };
+  const record = JSON.parse(JSON.stringify(handed)) as HandoverRecord;
+  return { bench, actions: bench.feed({ kind: 'succession', record }) };
 }
 
 describe('a virtual router in a further process', () => {
   test('goes on as active: advertises at once, under the lease that it finds', () => {
-    const former = activeBench();
-    const { sinceMs } = former.state;
-    former.at(former.nowMs + 700);
-    const nowMs = former.nowMs;
-    const { bench, actions } = successor(bequeath(former.state), nowMs);
+    const predecessor = activeBench();
+    const { sinceMs } = predecessor.state;
+    predecessor.at(predecessor.nowMs + 700);
+    const nowMs = predecessor.nowMs;
+    const { bench, actions } = successor(handoverRecordOf(predecessor.state), nowMs);
     assert.deepEqual(actions, [
       'send 100/1000',
       `grant ${nowMs - 700 + 3000}`,
       `acquire ${virtual}`,
       `announce ${virtual} ${virtual}`,
-      'initialize to active: resumed',
+      'initialize to active: succession',
     ]);
     assert.equal(bench.state.sinceMs, sinceMs);
     assert.equal(bench.deadline, nowMs + 1000);
@@ -39,29 +39,29 @@ describe('a virtual router in a further process', () => {
     assert.deepEqual(bench.at(nowMs + 1).sent(100, 1000, nowMs), [`grant ${nowMs + 3000}`]);
   });
 
-  test('whose lease has run out begins anew, and keeps nothing', () => {
-    const former = activeBench();
-    const { bench, actions } = successor(bequeath(former.state), former.nowMs + 3000);
-    assert.deepEqual(actions, ['revoke', `release ${virtual}`, 'initialize to backup: lapsed']);
-    assert.equal(bench.deadline, former.nowMs + 3000 + 3609.375);
+  test('whose lease has run out waits as backup, and holds nothing', () => {
+    const predecessor = activeBench();
+    const { bench, actions } = successor(handoverRecordOf(predecessor.state), predecessor.nowMs + 3000);
+    assert.deepEqual(actions, ['revoke', `release ${virtual}`, 'initialize to backup: lease-expired']);
+    assert.equal(bench.deadline, predecessor.nowMs + 3000 + 3609.375);
   });
 
   test('takes no lease longer than an advertisement can have earned', () => {
-    const former = activeBench();
-    const left = { ...bequeath(former.state), voiceUntilMs: 1e12 } as Bequest;
-    const { actions } = successor(left, former.nowMs);
-    assert.equal(actions[1], `grant ${former.nowMs + 3000}`);
+    const predecessor = activeBench();
+    const record = { ...handoverRecordOf(predecessor.state), leaseUntilMs: 1e12 } as HandoverRecord;
+    const { actions } = successor(record, predecessor.nowMs);
+    assert.equal(actions[1], `grant ${predecessor.nowMs + 3000}`);
   });
 
   test('settles to the end before it acquires', () => {
-    const former = new Bench();
-    former.start();
-    const deadline = former.deadline!;
-    former.at(deadline).timer();
-    former.sent();
-    assert.ok(former.state.kind === 'active' && !former.state.holding);
-    const { bench, actions } = successor(bequeath(former.state), deadline + 4);
-    assert.deepEqual(actions, ['send 100/1000', 'initialize to active: resumed']);
+    const predecessor = new Bench();
+    predecessor.start();
+    const deadline = predecessor.deadline!;
+    predecessor.at(deadline).timer();
+    predecessor.sent();
+    assert.ok(predecessor.state.kind === 'active' && !predecessor.state.holding);
+    const { bench, actions } = successor(handoverRecordOf(predecessor.state), deadline + 4);
+    assert.deepEqual(actions, ['send 100/1000', 'initialize to active: succession']);
     assert.deepEqual(bench.sent(), []);
     assert.deepEqual(
       bench
@@ -73,35 +73,36 @@ describe('a virtual router in a further process', () => {
   });
 
   test('goes on as backup: waits for the active router no longer than before, and knows it', () => {
-    const former = new Bench();
-    former.start();
-    former.at(1000).hear(150, { from: greater, intervalMs: 100 });
-    const { bench, actions } = successor(bequeath(former.state), 1100);
-    assert.deepEqual(actions, ['initialize to backup: resumed']);
+    const predecessor = new Bench();
+    predecessor.start();
+    predecessor.at(1000).hear(150, { from: greater, intervalMs: 100 });
+    const { bench, actions } = successor(handoverRecordOf(predecessor.state), 1100);
+    assert.deepEqual(actions, ['initialize to backup: succession']);
     assert.equal(bench.deadline, 1000 + 360.9375);
     assert.deepEqual(bench.at(1360.9375).timer(), ['send 100/1000', 'backup to active: active-down']);
   });
 
   test('keeps a hold and a preempt delay', () => {
-    const former = new Bench({ preemptDelayMs: 5000 });
-    former.start();
-    former.at(1000).hear(50, { from: lesser });
-    const held = { ...former.state, heldOff: true } as Bench['state'];
-    const { bench } = successor(bequeath(held), 2000, { preemptDelayMs: 5000 });
+    const predecessor = new Bench({ preemptDelayMs: 5000 });
+    predecessor.start();
+    predecessor.at(1000).hear(50, { from: lesser });
+    const held = { ...predecessor.state, heldOff: true } as Bench['state'];
+    const { bench } = successor(handoverRecordOf(held), 2000, { preemptDelayMs: 5000 });
     assert.ok(bench.state.kind === 'backup' && bench.state.heldOff);
-    assert.equal(bench.state.preemptAfterMs, 6000);
+    assert.equal(bench.state.preemptDelayUntilMs, 6000);
   });
 
   test('has nothing to go on from where there was no election', () => {
     const bench = new Bench();
-    assert.equal(bequeath(bench.state), undefined);
-    bench.feed({ kind: 'startup', interfaceUp: false });
-    assert.equal(bequeath(bench.state), undefined);
+    assert.equal(handoverRecordOf(bench.state), undefined);
+    bench.raise('link');
+    bench.feed({ kind: 'startup' });
+    assert.equal(handoverRecordOf(bench.state), undefined);
   });
 });
 
 /** Two processes of one host on a segment, one after the other. */
-class Succession {
+class Host {
   readonly time = new SimulatedTime();
   readonly segment = new SimulatedSegment(this.time);
   readonly calls: string[] = [];
@@ -134,9 +135,9 @@ class Succession {
   }
 
   /** `old` is active and holds at 1000 ms. */
-  active(routers: readonly ElectedRouter[] = [defaultRouter]) {
+  active(routers: readonly FlatRouter[] = [defaultRouter]) {
     const old = this.elect('old');
-    old.election.configure(routers);
+    old.election.configure(routers.map(assign));
     this.time.advanceTo(1000);
     this.calls.length = 0;
     this.sent.length = 0;
@@ -144,20 +145,20 @@ class Succession {
   }
 
   /** From `old` to `new` at this moment, then the reload. */
-  succeed(old: ReturnType<Succession['elect']>, routers: readonly ElectedRouter[]) {
+  succeed(old: ReturnType<Host['elect']>, routers: readonly FlatRouter[]) {
     const next = this.elect('new');
-    const parsed = parseBequest(writeBequest(old.election.bequeath()));
+    const parsed = parseHandoverRecord(emitHandoverRecord(old.election.handoverRecord()));
     assert.ok(parsed.ok);
     old.election.fallSilent();
-    next.election.inherit(parsed.value);
-    next.election.configure(routers);
+    next.election.continueFrom(parsed.value);
+    next.election.configure(routers.map(assign));
     return next;
   }
 }
 
 describe('an election in a further process', () => {
-  test('holds what was held, and the former one says and touches nothing more', () => {
-    const run = new Succession();
+  test('holds what was held, and the predecessor says and touches nothing more', () => {
+    const run = new Host();
     const old = run.active();
     const next = run.succeed(old, [defaultRouter]);
     assert.deepEqual(run.calls, [
@@ -170,11 +171,11 @@ describe('an election in a further process', () => {
     assert.deepEqual(run.sent, ['new 100', 'new 100', 'new 100']);
     assert.deepEqual(run.calls.slice(4), ['new grant 0 1300.0', 'new grant 0 1400.0', 'new grant 0 1500.0']);
     assert.equal(old.host.timersArmed, 0);
-    assert.equal(next.election.view().routers[0]?.state, 'active');
+    assert.equal(factsOf(next.election)[0]?.state, 'active');
   });
 
-  test('an advertisement of the former one that leaves late earns nothing', () => {
-    const run = new Succession();
+  test('an advertisement of the predecessor that leaves late earns nothing', () => {
+    const run = new Host();
     const old = run.active();
     run.time.advanceTo(1067);
     const timer = run.time.runUntil(() => run.sent.length > 0);
@@ -196,7 +197,7 @@ describe('an election in a further process', () => {
       leaseSlot: 1,
       addresses: defaultRouter.addresses.slice(1),
     };
-    const run = new Succession();
+    const run = new Host();
     const old = run.active([defaultRouter, second]);
     const [served] = defaultRouter.addresses;
     assert.ok(served);
@@ -210,17 +211,17 @@ describe('an election in a further process', () => {
   });
 
   test('without a link it gives all up and stands in fault', () => {
-    const run = new Succession();
+    const run = new Host();
     const old = run.active();
     const next = run.elect('new');
     next.port.openError = new Error('interface eth0 has no IPv4 address');
-    next.election.inherit(old.election.bequeath());
+    next.election.continueFrom(old.election.handoverRecord());
     assert.deepEqual(run.calls, ['new revoke 0', 'new remove 198.51.100.10/32 eth0', 'new remove 192.0.2.254/24 eth0']);
-    assert.equal(next.election.view().routers[0]?.state, 'fault');
+    assert.equal(factsOf(next.election)[0]?.state, 'fault');
   });
 
-  test('what it leaves survives being written down', () => {
-    const full: ElectedRouter = {
+  test('its handover record survives being written down', () => {
+    const full: FlatRouter = {
       ...defaultRouter,
       sourceAddress: '192.0.2.1' as IpAddress,
       unicastPeers: [{ address: '192.0.2.2' as IpAddress, minTtl: 254, maxTtl: 255 }],
@@ -237,38 +238,16 @@ describe('an election in a further process', () => {
         },
       ],
     };
-    const run = new Succession();
-    const bequest = run.active([full]).election.bequeath();
-    const parsed = parseBequest(writeBequest(bequest));
-    assert.deepEqual(parsed, { ok: true, value: bequest });
+    const run = new Host();
+    const record = run.active([full]).election.handoverRecord();
+    const parsed = parseHandoverRecord(emitHandoverRecord(record));
+    assert.deepEqual(parsed, { ok: true, value: record });
     const { leaseSlot, ...router } = full;
-    assert.deepEqual(assignmentsOf(bequest), [{ router, leaseSlot, installed: new Set(['192.0.2.254']) }]);
-  });
-
-  test('anything else is refused', () => {
-    const { gateOpen, routers } = new Succession().active().election.bequeath();
-    const [one] = routers;
-    assert.ok(one?.bequest);
-    const { configured, bequest } = one;
-    const table: readonly [string, unknown][] = [
-      ['no object', []],
-      ['a text', 'x'],
-      ['no gate', { routers }],
-      ['no list', { gateOpen, routers: {} }],
-      ['too many', { gateOpen, routers: Array.from({ length: 256 }, () => one) }],
-      ['no router', { gateOpen, routers: [null] }],
-      ['a slot too far', { gateOpen, routers: [{ configured: { ...configured, leaseSlot: 255 }, bequest }] }],
-      ['half a VRID', { gateOpen, routers: [{ configured: { ...configured, vrid: 1.5 }, bequest }] }],
-      ['no name', { gateOpen, routers: [{ configured: { ...configured, name: '' }, bequest }] }],
-      ['no address', { gateOpen, routers: [{ configured: { ...configured, addresses: [{}] }, bequest }] }],
-      ['another family', { gateOpen, routers: [{ configured: { ...configured, sourceAddress: '::1' }, bequest }] }],
-      ['no interval', { gateOpen, routers: [{ configured: { ...configured, advertIntervalMs: 0 }, bequest }] }],
-      ['no time', { gateOpen, routers: [{ configured, bequest: { ...bequest, voiceUntilMs: null } }] }],
-      ['no state', { gateOpen, routers: [{ configured, bequest: { ...bequest, kind: 'fault' } }] }],
-    ];
-    for (const [name, value] of table) {
-      assert.deepEqual(parseBequest(JSON.stringify(value)), { ok: false, reason: 'malformed' }, name);
-    }
-    assert.deepEqual(parseBequest('{'), { ok: false, reason: 'not-json' });
+    const addresses = full.addresses.map(({ install, ...address }) => address);
+    assert.deepEqual(
+      record.routers.map(({ assignment }) => assignment),
+      [{ router: { ...router, addresses }, leaseSlot, installed: new Set(['192.0.2.254']) }],
+    );
+    assert.deepEqual(assign(full), record.routers[0]?.assignment);
   });
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { accept, type Result, reject } from '../lib/result.ts';
+import { accept, type Result, reject } from '../../lib/result.ts';
 
 /**
  * A line's `~SEQ(…)` or `~LST(…)`: the rest of the line is read once for each row of values (keepalived lib/parser.c,

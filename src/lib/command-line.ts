@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { errorSentence } from './error-sentence.ts';
 
 /** Wrong usage: printed as it is, exit code 2. */
 export class UsageError extends Error {}
@@ -14,7 +15,6 @@ export function parseOptions<const Given extends Options>(command: string, args:
   try {
     return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`baton ${command}: ${text.split(/\.\s/)[0]}; see baton --help`);
+    throw new UsageError(`baton ${command}: ${errorSentence(error).split(/\.\s/)[0]}; see baton --help`);
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { accept, type Result, reject } from '../lib/result.ts';
+import { accept, type Result, reject } from '../../lib/result.ts';
 
 /** Where the files of a configuration come from. */
 export interface ConfigurationFiles {

@@ -4,36 +4,43 @@ import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import type { ElectionBequest } from '../../../src/director/election/handover-record.ts';
+import type { ElectionHandoverRecord } from '../../../src/director/election/election-view.ts';
 import { DescriptorChannel, DescriptorListener } from '../../../src/platform/linux/process/descriptor-passing.ts';
 import { readSealedText, sealText } from '../../../src/platform/linux/process/sealed-text.ts';
-import { Grace } from '../../../src/succession/grace-period.ts';
+import { GracePeriod } from '../../../src/succession/grace-period.ts';
 import {
-  descriptorsKeptMax,
-  emitKept,
-  emitRecord,
-  emitYielded,
+  emitFinal,
+  emitRequest,
+  type GraceLogLine,
   parseFetched,
-  parseKept,
-  parseYielded,
-  type StoryLine,
+  parseFinal,
   type SuccessionRequest,
   successionPath,
 } from '../../../src/succession/handover-messages.ts';
+import { emitRecord } from '../../../src/succession/json-record.ts';
+import {
+  emitDescriptors,
+  parseDescriptors,
+  successorDescriptorsMax,
+} from '../../../src/succession/successor-descriptors.ts';
+import { assign } from '../../support/election.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { defaultRouter } from '../../transcript/vrrp/lab.ts';
 
-const story: readonly StoryLine[] = [
+const logLines: readonly GraceLogLine[] = [
   { level: 'warn', sentence: 'has a rival', router: 'web' },
   { level: 'info', sentence: 'goes on' },
 ];
-const bequest: ElectionBequest = { gateOpen: true, routers: [{ configured: defaultRouter, bequest: null }] };
+const record: ElectionHandoverRecord = {
+  gateOpen: true,
+  routers: [{ assignment: assign(defaultRouter), record: null }],
+};
 
 describe('the time between two directors', () => {
   let directory: string;
   let time: SimulatedTime;
   let events: string[];
-  let grace: Grace;
+  let gracePeriod: GracePeriod;
   let listener: DescriptorListener;
   let map: number;
   let opened: DescriptorChannel[];
@@ -45,13 +52,13 @@ describe('the time between two directors', () => {
     opened = [];
     map = sealText('map', 'a map');
     listener = DescriptorListener.open(successionPath(directory));
-    grace = new Grace({
+    gracePeriod = new GracePeriod({
       clock: time,
       listener,
-      kept: { label: 'v1', descriptors: [{ name: 'leases', fd: map }] },
-      bequeath: () => bequest,
-      story: () => story,
-      onYielded: () => void events.push(`yielded at ${time.nowMs()}`),
+      held: { label: 'v1', descriptors: [{ name: 'leases', fd: map }] },
+      handoverRecord: () => record,
+      logLines: () => logLines,
+      onReplaced: () => void events.push(`replaced at ${time.nowMs()}`),
       onEnded: () => void events.push(`ended at ${time.nowMs()}`),
     });
   });
@@ -70,8 +77,8 @@ describe('the time between two directors', () => {
   }
 
   /** Asks, and gives what has been answered within a few looks. */
-  function ask(channel: DescriptorChannel, request: SuccessionRequest | Record<string, unknown>) {
-    assert.ok(channel.send(emitRecord({ ...request })));
+  function ask(channel: DescriptorChannel, request: SuccessionRequest) {
+    assert.ok(channel.send(emitRequest(request)));
     time.advanceBy(5);
     return channel.receive();
   }
@@ -82,23 +89,23 @@ describe('the time between two directors', () => {
     const fetched = parseFetched(answer);
     assert.ok(fetched.ok);
     for (const { fd } of fetched.value.descriptors) closeSync(fd);
-    return fetched.value.ticket;
+    return fetched.value.successorNumber;
   }
 
   test('ends 5 s after the director, once', () => {
     time.advanceTo(20_000);
-    grace.end();
+    gracePeriod.end();
     assert.deepEqual(events, ['ended at 6000']);
   });
 
   test('ends when somebody wants it so', () => {
     time.advanceTo(2500);
-    grace.end();
+    gracePeriod.end();
     time.advanceTo(20_000);
     assert.deepEqual(events, ['ended at 2500']);
   });
 
-  test('gives descriptors, state and label, and lasts 5 s longer from the first question on, not from others', () => {
+  test('gives descriptors, handover record and label, and lasts 5 s longer from the first question on, not from others', () => {
     time.advanceTo(4000);
     const answer = ask(connect(), { ask: 'fetch' });
     assert.ok(typeof answer !== 'string');
@@ -108,9 +115,9 @@ describe('the time between two directors', () => {
     assert.deepEqual(
       { ...fetched.value, descriptors: [name, readSealedText(fd, 100)] },
       {
-        ticket: 1,
+        successorNumber: 1,
         label: 'v1',
-        bequest,
+        record,
         descriptors: ['leases', 'a map'],
       },
     );
@@ -121,26 +128,26 @@ describe('the time between two directors', () => {
     assert.deepEqual(events, ['ended at 11000']);
   });
 
-  test('yields to the one that asked last', () => {
+  test('is replaced by the one that asked last', () => {
     const [first, second] = [fetch(), fetch()];
-    const refused = ask(connect(), { ask: 'yield', ticket: first });
+    const refused = ask(connect(), { ask: 'replace', successorNumber: first });
     assert.ok(typeof refused !== 'string');
-    assert.deepEqual(parseYielded(refused), { ok: false, reason: 'refused' });
+    assert.deepEqual(parseFinal(refused), { ok: false, reason: 'refused' });
     assert.deepEqual(events, []);
     const channel = connect();
-    const yielded = ask(channel, { ask: 'yield', ticket: second });
-    assert.ok(typeof yielded !== 'string');
-    assert.deepEqual(parseYielded(yielded), { ok: true, value: { bequest, story } });
+    const replaced = ask(channel, { ask: 'replace', successorNumber: second });
+    assert.ok(typeof replaced !== 'string');
+    assert.deepEqual(parseFinal(replaced), { ok: true, value: { record, logLines } });
     time.advanceTo(30_000);
-    grace.end();
+    gracePeriod.end();
     assert.equal(events.length, 1);
-    assert.match(events[0]!, /^yielded at 10/);
+    assert.match(events[0]!, /^replaced at 10/);
   });
 
-  test('yields to nobody that has not asked for the state', () => {
-    const answer = ask(connect(), { ask: 'yield', ticket: 0 });
+  test('is replaced by nobody that has not fetched', () => {
+    const answer = ask(connect(), { ask: 'replace', successorNumber: 0 });
     assert.ok(typeof answer !== 'string');
-    assert.deepEqual(parseYielded(answer), { ok: false, reason: 'refused' });
+    assert.deepEqual(parseFinal(answer), { ok: false, reason: 'refused' });
     assert.deepEqual(events, []);
   });
 
@@ -194,21 +201,27 @@ describe('what processes say to each other', () => {
       { name: 'leases', fd: open() },
       { name: 'eth0', fd: open() },
     ];
-    const kept = { label: 'v1', descriptors };
-    const parsed = parseKept({ bytes: emitKept(kept), descriptors: descriptors.map(({ fd }) => fd) });
-    assert.deepEqual(parsed, { ok: true, value: kept });
+    const held = { label: 'v1', descriptors };
+    const parsed = parseDescriptors({ bytes: emitDescriptors(held), descriptors: descriptors.map(({ fd }) => fd) });
+    assert.deepEqual(parsed, { ok: true, value: held });
     for (const { fd } of descriptors) closeSync(fd);
   });
 
-  test('too much to keep is a sentence', () => {
-    const descriptors = Array.from({ length: descriptorsKeptMax + 1 }, (_, fd) => ({ name: `map${fd}`, fd }));
+  test('too much to hold is a sentence', () => {
+    const descriptors = Array.from({ length: successorDescriptorsMax + 1 }, (_, fd) => ({ name: `map${fd}`, fd }));
     assert.throws(
-      () => emitKept({ label: '', descriptors }),
+      () => emitDescriptors({ label: '', descriptors }),
       /^Error: at most 64 descriptors with names of at most 64/,
     );
-    assert.throws(() => emitKept({ label: '', descriptors: [{ name: '', fd: 1 }] }), /^Error: at most 64 descriptors/);
-    assert.throws(() => emitKept({ label: 'x'.repeat(4097), descriptors: [] }), /^Error: a label has at most 4096/);
-    assert.ok(emitKept({ label: 'x'.repeat(4096), descriptors: descriptors.slice(1) }).length < 16_384);
+    assert.throws(
+      () => emitDescriptors({ label: '', descriptors: [{ name: '', fd: 1 }] }),
+      /^Error: at most 64 descriptors/,
+    );
+    assert.throws(
+      () => emitDescriptors({ label: 'x'.repeat(4097), descriptors: [] }),
+      /^Error: a label has at most 4096/,
+    );
+    assert.ok(emitDescriptors({ label: 'x'.repeat(4096), descriptors: descriptors.slice(1) }).length < 16_384);
   });
 
   const state = '{"gateOpen":true,"routers":[]}';
@@ -218,14 +231,14 @@ describe('what processes say to each other', () => {
     ['no JSON', undefined, state, 1, 'malformed'],
     ['a refusal', { refused: true }, undefined, 0, 'refused'],
     ['another format', { ...whole, format: 2 }, state, 1, 'other-format'],
-    ['no state', whole, undefined, 0, 'malformed'],
-    ['a state that is none', whole, '{}', 1, 'malformed'],
+    ['no handover record', whole, undefined, 0, 'malformed'],
+    ['a handover record that is none', whole, '{}', 1, 'malformed'],
     ['a descriptor without a name', whole, state, 2, 'malformed'],
     ['a name without a descriptor', whole, state, 0, 'malformed'],
     ['a name that is none', { ...whole, names: [1] }, state, 1, 'malformed'],
-    ['no ticket', { ...whole, ticket: 'x' }, state, 1, 'malformed'],
+    ['no number', { ...whole, ticket: 'x' }, state, 1, 'malformed'],
     ['no label', { ...whole, label: undefined }, state, 1, 'malformed'],
-    ['a state of more than 1 MiB', whole, ' '.repeat(1 << 20) + state, 1, 'malformed'],
+    ['a handover record of more than 1 MiB', whole, ' '.repeat(1 << 20) + state, 1, 'malformed'],
   ];
   for (const [name, answer, text, further, reason] of table) {
     test(`an answer with ${name} is refused, and its descriptors are closed`, () => {
@@ -237,32 +250,32 @@ describe('what processes say to each other', () => {
     });
   }
 
-  test('of a story that is too long the end is told', () => {
-    const line = (number: number): StoryLine => ({ level: 'info', sentence: `${number} ${'ä'.repeat(500)}` });
+  test('of too many log lines the last are told', () => {
+    const line = (number: number): GraceLogLine => ({ level: 'info', sentence: `${number} ${'ä'.repeat(500)}` });
     const long = Array.from({ length: 50 }, (_, i) => line(i));
-    const bytes = emitYielded(long);
+    const bytes = emitFinal(long);
     assert.ok(bytes.length <= 16_384 && bytes.length > 15_000);
-    const parsed = parseYielded({ bytes, descriptors: [sealText('state', state)] });
+    const parsed = parseFinal({ bytes, descriptors: [sealText('state', state)] });
     assert.ok(parsed.ok);
-    assert.deepEqual(parsed.value.story, long.slice(-parsed.value.story.length));
-    const whole = emitYielded(story);
-    assert.equal(parseYielded({ bytes: whole, descriptors: [] }).ok, false, 'no state');
+    assert.deepEqual(parsed.value.logLines, long.slice(-parsed.value.logLines.length));
+    const whole = emitFinal(logLines);
+    assert.equal(parseFinal({ bytes: whole, descriptors: [] }).ok, false, 'no state');
     for (const wrong of [undefined, 'x', [{}], [null], [{ level: 'loud', sentence: '' }], [{ level: 'info' }]]) {
       const answer = emitRecord({ format: 1, story: wrong });
-      const refused = parseYielded({ bytes: answer, descriptors: [sealText('state', state)] });
+      const refused = parseFinal({ bytes: answer, descriptors: [sealText('state', state)] });
       assert.deepEqual(refused, { ok: false, reason: 'malformed' });
     }
   });
 
-  test('an answer with a whole state is taken', () => {
+  test('an answer with a whole handover record is taken', () => {
     const descriptors = [sealText('state', state), open()];
     const parsed = parseFetched({ bytes: emitRecord(whole), descriptors });
     assert.deepEqual(parsed, {
       ok: true,
       value: {
-        ticket: 1,
+        successorNumber: 1,
         label: '',
-        bequest: { gateOpen: true, routers: [] },
+        record: { gateOpen: true, routers: [] },
         descriptors: [{ name: 'a', fd: descriptors[1] }],
       },
     });

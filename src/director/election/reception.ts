@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+import { climbLadder, type RejectionCounters, type RejectionReason, zeroRejections } from '../../../vrrp/ladder.ts';
+import type { Advertisement } from '../../../vrrp/packet.ts';
+import { type Family, familyOf } from '../../lib/ip-address.ts';
+import { routerKey, type VirtualRouter } from '../../model/virtual-router.ts';
+import type { ReceivedAdvertisement } from '../ports.ts';
+import type { ElectionView } from './election-view.ts';
+import { addressListSentence, type ElectionLog, rejectionSentence } from './log-sentences.ts';
+import type { RunningRouter } from './running-router.ts';
+
+/** Finds whom a received advertisement is meant for, if it is to be heard at all, and counts what is not. */
+export class Reception {
+  readonly #log: ElectionLog;
+  /** By `routerKey`. */
+  readonly #find: (key: string) => RunningRouter | undefined;
+  /** Where virtual routers are or have been, with what was discarded before one of them was known to be meant. */
+  readonly #segments = new Map<string, ElectionView['unattributed'][number] & { rejections: RejectionCounters }>();
+
+  constructor(log: ElectionLog, find: (key: string) => RunningRouter | undefined) {
+    this.#log = log;
+    this.#find = find;
+  }
+
+  expectOn({ interface: name, family }: Pick<VirtualRouter, 'interface' | 'family'>): void {
+    const key = segmentKey(name, family);
+    if (this.#segments.has(key)) return;
+    this.#segments.set(key, { interface: name, family, rejections: zeroRejections() });
+  }
+
+  receive(
+    received: ReceivedAdvertisement,
+  ): { readonly running: RunningRouter; readonly advertisement: Advertisement } | undefined {
+    let meant: RunningRouter | undefined;
+    const result = climbLadder(received, (vrid, family) => {
+      meant = this.#find(routerKey({ interface: received.interface, family, vrid }));
+      return meant?.state;
+    });
+    if (!result.ok) {
+      this.#countRejection(result.reason, received, meant);
+      return undefined;
+    }
+    // The ladder admits nothing that is meant for nobody.
+    const running = meant!;
+    const { advertisement, addressListDiffers } = result.value;
+    running.advertisementsReceived += 1;
+    if (addressListDiffers) running.addressListMismatches += 1;
+    if (addressListDiffers && !running.addressListDiffers) {
+      this.#log('warn', addressListSentence(received.source), running.assignment.router.name);
+    }
+    running.addressListDiffers = addressListDiffers;
+    return { running, advertisement };
+  }
+
+  view(): ElectionView['unattributed'] {
+    return [...this.#segments.values()].map((segment) => ({ ...segment, rejections: { ...segment.rejections } }));
+  }
+
+  #countRejection(reason: RejectionReason, received: ReceivedAdvertisement, meant: RunningRouter | undefined): void {
+    const segment = this.#segments.get(segmentKey(received.interface, familyOf(received.source)));
+    const counters = meant?.rejections ?? segment?.rejections;
+    if (counters === undefined) return;
+    counters[reason] += 1;
+    // One's own advertisements coming back are the network's business, not worth a line.
+    if (counters[reason] > 1 || reason === 'looped-back') return;
+    const sentence = rejectionSentence(reason, received.source, received.interface);
+    this.#log('warn', sentence, meant?.assignment.router.name);
+  }
+}
+
+function segmentKey(interfaceName: string, family: Family): string {
+  return `${interfaceName} ${family}`;
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+import { errorSentence } from '../../../lib/error-sentence.ts';
+import type { IpAddress } from '../../../lib/ip-address.ts';
+import type { VirtualRouter } from '../../../model/virtual-router.ts';
+import type { ElectionPorts } from '../../ports.ts';
+import type { Observation, TrackedObject, Verdict } from './tracked-object.ts';
+
+/** What came of opening a path: the address to send from, or a sentence why there is none. */
+type Source = { readonly interface: string } & ({ readonly address: IpAddress } | { readonly failure: string });
+
+const fault: readonly Verdict[] = [{ kind: 'fault', reason: { kind: 'address' } }];
+
+/**
+ * Every virtual router needs an address to send from. It may come late: an interface that is still to be made, an IPv6
+ * address that duplicate address detection is not done with. Looking for it opens the transport.
+ */
+export class SourceAddress implements TrackedObject {
+  readonly #ports: Pick<ElectionPorts, 'transport' | 'log'>;
+  readonly #sources = new Map<string, Source>();
+  /** The last failure of a path, said once. */
+  readonly #said = new Map<string, string>();
+
+  constructor(ports: Pick<ElectionPorts, 'transport' | 'log'>) {
+    this.#ports = ports;
+  }
+
+  /** A link that came up may have come back as another interface, with other addresses: all is opened again. */
+  observe(observation: Observation): void {
+    for (const [path, source] of this.#sources) {
+      const again =
+        observation.kind === 'link'
+          ? observation.up && source.interface === observation.interface
+          : observation.kind === 'poll' && 'failure' in source;
+      if (again) this.#sources.delete(path);
+    }
+  }
+
+  judge(router: VirtualRouter): readonly Verdict[] {
+    return 'failure' in this.#sourceOf(router) ? fault : [];
+  }
+
+  addressOf(router: VirtualRouter): IpAddress | undefined {
+    const source = this.#sourceOf(router);
+    return 'address' in source ? source.address : undefined;
+  }
+
+  /** A sentence: what happened, what to do. */
+  failureOf(router: VirtualRouter): string | undefined {
+    const source = this.#sourceOf(router);
+    return 'failure' in source ? source.failure : undefined;
+  }
+
+  #sourceOf(router: VirtualRouter): Source {
+    const path = pathOf(router);
+    const known = this.#sources.get(path);
+    if (known !== undefined) return known;
+    const source = this.#open(router, path);
+    this.#sources.set(path, source);
+    return source;
+  }
+
+  #open(router: VirtualRouter, path: string): Source {
+    const { transport, log } = this.#ports;
+    const { interface: name, family } = router;
+    try {
+      const address = transport.open(name, family, router);
+      this.#said.delete(path);
+      return { interface: name, address };
+    } catch (error) {
+      const failure = errorSentence(error);
+      const repeated = this.#said.get(path) === failure;
+      this.#said.set(path, failure);
+      if (!repeated) log('error', `cannot take part in the election: ${failure}`, router.name);
+      return { interface: name, failure };
+    }
+  }
+}
+
+/** Virtual routers with the same path share a source and, where they speak by unicast, the peers. */
+function pathOf({ interface: name, family, sourceAddress, unicastPeers }: VirtualRouter): string {
+  const peers = unicastPeers?.map(({ address, minTtl, maxTtl }) => `${address} ${minTtl} ${maxTtl}`);
+  return [name, family, sourceAddress ?? '', ...(peers ?? [])].join(',');
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { FaultReason } from '../../../../vrrp/faults.ts';
+import type { VirtualRouter } from '../../../model/virtual-router.ts';
+import type { ElectionPorts } from '../../ports.ts';
+import { OwnLink } from './own-link.ts';
+import { SourceAddress } from './source-address.ts';
+import type { Assessment, Observation, TrackedObject } from './tracked-object.ts';
+
+/** All that virtual routers track. */
+export class Tracking {
+  readonly #source: SourceAddress;
+  readonly #objects: readonly TrackedObject[];
+
+  /** `further`: besides what every virtual router has. */
+  constructor(ports: Pick<ElectionPorts, 'transport' | 'log'>, further: readonly TrackedObject[] = []) {
+    this.#source = new SourceAddress(ports);
+    this.#objects = [new OwnLink(), this.#source, ...further];
+  }
+
+  observe(observation: Observation): void {
+    for (const each of this.#objects) each.observe(observation);
+  }
+
+  assess(router: VirtualRouter): Assessment {
+    const faults: FaultReason[] = [];
+    let effectivePriority = router.priority;
+    for (const verdict of this.#objects.flatMap((each) => each.judge(router))) {
+      if (verdict.kind === 'fault') faults.push(verdict.reason);
+      else effectivePriority += verdict.weight;
+    }
+    return { primaryAddress: this.#source.addressOf(router), effectivePriority, faults };
+  }
+
+  /** Why a virtual router has no address to send from, as a sentence. */
+  failureOf(router: VirtualRouter): string | undefined {
+    return this.#source.failureOf(router);
+  }
+}
