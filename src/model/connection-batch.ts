@@ -135,16 +135,19 @@ export function unpackHead(word: number): RecordHead {
   };
 }
 
-/** Whether a head that came from outside holds only values that exist. */
+/**
+ * Whether a head that came from outside holds only values that exist. Written out, because it is part of the decoding of
+ * every entry, where V8 inlines only so much.
+ */
 export function isValidHead(word: number): boolean {
-  const event = eventOf(word);
-  const protocol = protocolOf(word);
+  const event = word & eventMask;
+  const protocol = (word >>> protocolShift) & protocolMask;
   return (
     event >= ConnectionEvent.upsert &&
     event <= ConnectionEvent.remove &&
     (protocol === protocolNumbers.tcp || protocol === protocolNumbers.udp) &&
-    stateOf(word) < tcpStateNames.length &&
-    methodOf(word) < forwardingMethods.length &&
+    ((word >>> stateShift) & stateMask) < tcpStateNames.length &&
+    ((word >>> methodShift) & methodMask) < forwardingMethods.length &&
     word >>> usedBits === 0
   );
 }

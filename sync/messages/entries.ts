@@ -33,6 +33,7 @@ export const entryLengthIpv6 = 65;
 // V8 folds a module's own constants into the code of its functions; imported ones it loads for each entry.
 const Word = RecordOffset;
 const Flag = RecordFlag;
+const wordsOfRecord = recordWords;
 
 const addressesOffset = 17;
 /** Byte 0. */
@@ -44,11 +45,11 @@ export function measureEntries(
   from: number,
   room: number,
 ): { readonly count: number; readonly length: number } {
-  const total = Math.floor(batch.length / recordWords);
+  const total = Math.floor(batch.length / wordsOfRecord);
   let length = 0;
   let count = 0;
   for (let record = from; record < total; record += 1) {
-    const next = length + entryLength(batch[record * recordWords + Word.head]!);
+    const next = length + entryLength(batch[record * wordsOfRecord + Word.head]!);
     if (next > room) break;
     length = next;
     count += 1;
@@ -65,7 +66,7 @@ export function emitEntries(
   offset: number,
 ): number {
   for (let record = from; record < from + count; record += 1) {
-    const at = record * recordWords;
+    const at = record * wordsOfRecord;
     const head = batch[at + Word.head]!;
     const ipv6 = (head & Flag.ipv6) !== 0;
     buffer[offset] =
@@ -82,7 +83,7 @@ export function emitEntries(
     writeU32(buffer, offset + 13, batch[at + Word.timeoutMs]!);
     const words = ipv6 ? 4 : 1;
     let to = offset + addressesOffset;
-    for (let address = Word.clientAddress; address < recordWords; address += 4) {
+    for (let address = Word.clientAddress; address < wordsOfRecord; address += 4) {
       for (let word = 0; word < words; word += 1, to += 4) writeU32(buffer, to, batch[at + address + word]!);
     }
     offset = to;
@@ -99,9 +100,9 @@ export function parseEntries(bytes: Uint8Array): Result<Int32Array, 'badEntry'> 
     count += 1;
   }
   if (count === 0 || end !== bytes.length) return reject('badEntry');
-  const batch = new Int32Array(count * recordWords);
+  const batch = new Int32Array(count * wordsOfRecord);
   let offset = 0;
-  for (let at = 0; at < batch.length; at += recordWords) {
+  for (let at = 0; at < batch.length; at += wordsOfRecord) {
     const bits = bytes[offset]!;
     if ((bits & EntryBits.unused) !== 0) return reject('badEntry');
     const ipv6 = (bits & EntryBits.ipv6) !== 0;
@@ -118,7 +119,7 @@ export function parseEntries(bytes: Uint8Array): Result<Int32Array, 'badEntry'> 
     batch[at + Word.timeoutMs] = readI32(bytes, offset + 13);
     const words = ipv6 ? 4 : 1;
     offset += addressesOffset;
-    for (let address = Word.clientAddress; address < recordWords; address += 4) {
+    for (let address = Word.clientAddress; address < wordsOfRecord; address += 4) {
       for (let word = 0; word < words; word += 1, offset += 4) batch[at + address + word] = readI32(bytes, offset);
     }
     if (!isValidRecord(batch, at)) return reject('badEntry');
@@ -164,7 +165,7 @@ function isUnspecified(batch: Int32Array, at: number): boolean {
 }
 
 function hasIpv6Words(batch: Int32Array, at: number): boolean {
-  for (let address = Word.clientAddress; address < recordWords; address += 4) {
+  for (let address = Word.clientAddress; address < wordsOfRecord; address += 4) {
     if ((batch[at + address + 1]! | batch[at + address + 2]! | batch[at + address + 3]!) !== 0) return true;
   }
   return false;
