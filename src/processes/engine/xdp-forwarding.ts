@@ -6,7 +6,7 @@ import { defaultXdpLimits, loadSettings } from '../../engine/xdp/load-settings.t
 import { type NextHopSettings, type NextHopSink, NextHops } from '../../engine/xdp/next-hops.ts';
 import { type NextHopSource, XdpEngine } from '../../engine/xdp/xdp-engine.ts';
 import type { Log } from '../../lib/log.ts';
-import { loadAndAttach } from '../../platform/linux/bpf/attachment.ts';
+import { attachXdp, loadAndAttach } from '../../platform/linux/bpf/attachment.ts';
 import { loadBpfObject } from '../../platform/linux/bpf/load.ts';
 import { possibleCpuCount } from '../../platform/linux/bpf/possible-cpus.ts';
 import { openRingReader } from '../../platform/linux/bpf/ring-reader.ts';
@@ -58,7 +58,8 @@ export function startXdpForwarding(
   const attachments = new XdpAttachments({
     names: interfaces,
     links,
-    program,
+    attach: (index) => attachXdp(program, index),
+    find: findInterface,
     onChanged: (present) => {
       engine.setInterfaces(present);
       forwarding.onForSuccessorChanged(descriptorsForSuccessor(object, attachments.links));
@@ -116,6 +117,14 @@ function followRoutes(clock: MonotonicClock, log: Log) {
 export function describeInterface(name: string): XdpInterface {
   const { index, macAddress, mtu } = interfaceFacts(name);
   return { name, index, macAddress, mtu };
+}
+
+function findInterface(name: string): XdpInterface | undefined {
+  try {
+    return describeInterface(name);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A new program: attached at once, unless another version's is in its place until the table has been copied. */
