@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Family } from '../lib/ip-address.ts';
+import { forwardingMethods } from '../model/forwarding-method.ts';
 import { createDirector, type Director } from './director.ts';
 import type { DrillSettings } from './engine.ts';
 import { makeHealthy } from './health.ts';
@@ -98,7 +99,7 @@ export async function openPair(
 /** A UDP answer comes from the address that was asked: with direct-route that is the virtual one. */
 function listenOptions(topology: Topology, number: number, periodMs: number): ListenOptions {
   const { addresses } = topology.realServers[number]!;
-  const held = topology.forwarding === 'direct-route' ? virtualAddresses : addresses;
+  const held = forwardingMethods[topology.forwarding].rewritesAddresses ? addresses : virtualAddresses;
   return { port: servicePort, flowPort, flowAddresses: Object.values(held), number, periodMs };
 }
 

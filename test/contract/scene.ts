@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import type { DropReason, EngineConfiguration, EngineCounters } from '../../src/engine/engine.ts';
 import type { Family, IpAddress } from '../../src/lib/ip-address.ts';
 import { describeRecord, eventOf, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import type { ForwardingMethod } from '../../src/model/forwarding-method.ts';
 import type { Selector } from '../../src/model/selector.ts';
 import { defaultTimeouts } from '../../src/model/timeouts.ts';
-import type { ForwardingMethod, RealServer, VirtualService } from '../../src/model/virtual-service.ts';
+import type { RealServer, VirtualService } from '../../src/model/virtual-service.ts';
 import type { ArrivalOptions, EngineLimits, EngineUnderTest, FrameOut, MakeEngine } from './engine-under-test.ts';
 import { describeFrame, type TcpFields, tcpFrame } from './frames.ts';
 

@@ -11,6 +11,7 @@
 
 #include <linux/types.h>
 
+#include "forwarding-method.h"
 #include "record.h"
 
 #define CACHE_LINE 64
@@ -20,13 +21,6 @@ enum selector_shape {
 	SELECTOR_SEQUENCE = 0,
 	SELECTOR_HASH = 1,
 	SELECTOR_LEAST = 2,
-};
-
-/* As in src/model/connection-batch.ts. */
-enum forwarding_method {
-	METHOD_MASQUERADE = 0,
-	METHOD_DIRECT_ROUTE = 1,
-	METHOD_TUNNEL = 2,
 };
 
 /* In the order of `dropReasons` in src/engine/engine.ts. */
@@ -194,6 +188,7 @@ enum destination_flag {
 struct destination {
 	__u32 address[4];
 	__u16 port;
+	/* `enum forwarding_method` */
 	__u8 method;
 	__u8 flags;
 	/* Slot in `leases`, or LEASE_ENDLESS. */
@@ -436,6 +431,7 @@ struct mailbox {
 	__u32 applied;
 	__u32 refused_local;
 	__u32 refused_unknown;
+	__u32 refused_method;
 	__u32 refused_full;
 	struct record records[MAILBOX_RECORDS];
 };

@@ -238,7 +238,7 @@ static long match_destination(__u32 step, struct match *match)
 	return 1;
 }
 
-/* The own real server with the record's endpoint: its forwarding method is this director's, as in IPVS. */
+/* The own real server with the record's endpoint: it has this director's forwarding method, as in IPVS. */
 standalone int find_recorded(const struct flow *flow, const struct record *record, int ipv6)
 {
 	struct match match = { .found = NO_DESTINATION };
@@ -267,6 +267,7 @@ enum import_verdict {
 	IMPORT_APPLIED,
 	IMPORT_REFUSED_LOCAL,
 	IMPORT_REFUSED_UNKNOWN,
+	IMPORT_REFUSED_METHOD,
 	IMPORT_REFUSED_FULL,
 };
 
@@ -391,7 +392,7 @@ static __always_inline int is_valid_head(__u32 head)
 	__u32 event = record_field(head, EVENT), protocol = record_field(head, PROTOCOL);
 
 	return event >= EVENT_UPSERT && event <= EVENT_REMOVE && (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP) &&
-	       record_field(head, STATE) <= TCP_SYN_ACK && record_field(head, FORWARDING_METHOD) <= METHOD_TUNNEL &&
+	       record_field(head, STATE) <= TCP_SYN_ACK && method_is_known(record_field(head, FORWARDING_METHOD)) &&
 	       (head >> RECORD_HEAD_BITS) == 0;
 }
 
@@ -406,6 +407,8 @@ static long import_slot(__u32 step, struct work *work)
 	record = &box->records[step];
 	if (!is_valid_head(record->words[RECORD_HEAD]))
 		verdict = IMPORT_REFUSED_UNKNOWN;
+	else if (!method_is_supported(record_field(record->words[RECORD_HEAD], FORWARDING_METHOD)))
+		verdict = IMPORT_REFUSED_METHOD;
 	else if (record_field(record->words[RECORD_HEAD], IPV6))
 		verdict = import_record6(record, work);
 	else
@@ -415,6 +418,7 @@ static long import_slot(__u32 step, struct work *work)
 	box->refused_local += verdict == IMPORT_REFUSED_LOCAL;
 	box->refused_full += verdict == IMPORT_REFUSED_FULL;
 	box->refused_unknown += verdict == IMPORT_REFUSED_UNKNOWN;
+	box->refused_method += verdict == IMPORT_REFUSED_METHOD;
 	return 0;
 }
 
@@ -429,7 +433,7 @@ int import_records(struct xdp_md *ctx)
 	box = mailbox_of(work.mailbox);
 	if (!box)
 		return XDP_PASS;
-	box->applied = box->refused_local = box->refused_unknown = box->refused_full = 0;
+	box->applied = box->refused_local = box->refused_unknown = box->refused_method = box->refused_full = 0;
 	bpf_loop(work.count_max, import_slot, &work, 0);
 	return XDP_PASS;
 }
