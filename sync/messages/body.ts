@@ -10,13 +10,14 @@ export type MessageReason = BodyReason | FieldReason;
 /** A row of the table as the body is read by it. */
 interface Layout {
   readonly shape: string;
-  readonly fields: readonly (readonly [name: string, field: Field<unknown>])[];
+  readonly names: readonly string[];
+  readonly fields: readonly Field<unknown>[];
 }
 
 const layouts: ReadonlyMap<DatagramType, Layout> = new Map(
   Object.values(messages).map((row) => {
-    const fields = Object.entries<Field<unknown>>(row.fields);
-    return [row.type, { shape: fields.map(([, field]) => field.shape).join(''), fields }];
+    const fields = Object.values<Field<unknown>>(row.fields);
+    return [row.type, { shape: fields.map(({ shape }) => shape).join(''), names: Object.keys(row.fields), fields }];
   }),
 );
 
@@ -31,14 +32,15 @@ export function parseMessage(type: DatagramType, body: Uint8Array): Result<Messa
   if (bounds !== undefined) return reject(bounds);
   const elements = decode(body);
   if (elements === undefined) return reject('bodyNotMessagePack');
-  const { shape, fields } = layouts.get(type)!;
+  const { shape, names, fields } = layouts.get(type)!;
   if (!hasShape(elements, shape)) return reject('bodyShape');
   const message: Record<string, unknown> = { type };
   let at = 0;
-  for (const [name, field] of fields) {
+  for (let i = 0; i < fields.length; i += 1) {
+    const field = fields[i]!;
     const value = field.parse(elements, at);
     if (!value.ok) return value;
-    message[name] = value.value;
+    message[names[i]!] = value.value;
     at += field.shape.length;
   }
   return accept(message as Message);
@@ -48,7 +50,8 @@ export function parseMessage(type: DatagramType, body: Uint8Array): Result<Messa
 export function emitMessage(message: OutgoingOf<MessageName>): Uint8Array {
   const values: Readonly<Record<string, unknown>> = message;
   const elements: Element[] = [];
-  for (const [name, field] of layouts.get(message.type)!.fields) elements.push(...field.emit(values[name]));
+  const { names, fields } = layouts.get(message.type)!;
+  for (let i = 0; i < fields.length; i += 1) fields[i]!.emit(values[names[i]!], elements);
   return packr.pack(elements);
 }
 

@@ -30,6 +30,10 @@ import { protocolNumbers } from '../../src/model/virtual-service.ts';
 export const entryLengthIpv4 = 29;
 export const entryLengthIpv6 = 65;
 
+// V8 folds a module's own constants into the code of its functions; imported ones it loads for each entry.
+const Word = RecordOffset;
+const Flag = RecordFlag;
+
 const addressesOffset = 17;
 /** Byte 0. */
 const EntryBits = { event: 3, ipv6: 4, local: 8, methodShift: 4, method: 3, template: 0x40, unused: 0x80 } as const;
@@ -44,7 +48,7 @@ export function measureEntries(
   let length = 0;
   let count = 0;
   for (let record = from; record < total; record += 1) {
-    const next = length + entryLength(batch[record * recordWords + RecordOffset.head]!);
+    const next = length + entryLength(batch[record * recordWords + Word.head]!);
     if (next > room) break;
     length = next;
     count += 1;
@@ -62,23 +66,23 @@ export function emitEntries(
 ): number {
   for (let record = from; record < from + count; record += 1) {
     const at = record * recordWords;
-    const head = batch[at + RecordOffset.head]!;
-    const ipv6 = (head & RecordFlag.ipv6) !== 0;
+    const head = batch[at + Word.head]!;
+    const ipv6 = (head & Flag.ipv6) !== 0;
     buffer[offset] =
       (eventOf(head) & EntryBits.event) |
       (ipv6 ? EntryBits.ipv6 : 0) |
-      ((head & RecordFlag.local) !== 0 ? EntryBits.local : 0) |
+      ((head & Flag.local) !== 0 ? EntryBits.local : 0) |
       (methodOf(head) << EntryBits.methodShift) |
-      ((head & RecordFlag.template) !== 0 ? EntryBits.template : 0);
+      ((head & Flag.template) !== 0 ? EntryBits.template : 0);
     buffer[offset + 1] = protocolOf(head);
     buffer[offset + 2] = stateOf(head);
-    writeU32(buffer, offset + 3, batch[at + RecordOffset.ports]!);
-    writeU16(buffer, offset + 7, batch[at + RecordOffset.realPort]!);
-    writeU32(buffer, offset + 9, batch[at + RecordOffset.idleMs]!);
-    writeU32(buffer, offset + 13, batch[at + RecordOffset.timeoutMs]!);
+    writeU32(buffer, offset + 3, batch[at + Word.ports]!);
+    writeU16(buffer, offset + 7, batch[at + Word.realPort]!);
+    writeU32(buffer, offset + 9, batch[at + Word.idleMs]!);
+    writeU32(buffer, offset + 13, batch[at + Word.timeoutMs]!);
     const words = ipv6 ? 4 : 1;
     let to = offset + addressesOffset;
-    for (let address = RecordOffset.clientAddress; address < recordWords; address += 4) {
+    for (let address = Word.clientAddress; address < recordWords; address += 4) {
       for (let word = 0; word < words; word += 1, to += 4) writeU32(buffer, to, batch[at + address + word]!);
     }
     offset = to;
@@ -104,17 +108,17 @@ export function parseEntries(bytes: Uint8Array): Result<Int32Array, 'badEntry'> 
     const event = (bits & EntryBits.event) as ConnectionEvent;
     const method = (bits >>> EntryBits.methodShift) & EntryBits.method;
     const flags =
-      (ipv6 ? RecordFlag.ipv6 : 0) |
-      ((bits & EntryBits.local) !== 0 ? RecordFlag.local : 0) |
-      ((bits & EntryBits.template) !== 0 ? RecordFlag.template : 0);
-    batch[at + RecordOffset.head] = headWord(event, bytes[offset + 1]!, bytes[offset + 2]!, method, flags);
-    batch[at + RecordOffset.ports] = readI32(bytes, offset + 3);
-    batch[at + RecordOffset.realPort] = readU16(bytes, offset + 7);
-    batch[at + RecordOffset.idleMs] = readI32(bytes, offset + 9);
-    batch[at + RecordOffset.timeoutMs] = readI32(bytes, offset + 13);
+      (ipv6 ? Flag.ipv6 : 0) |
+      ((bits & EntryBits.local) !== 0 ? Flag.local : 0) |
+      ((bits & EntryBits.template) !== 0 ? Flag.template : 0);
+    batch[at + Word.head] = headWord(event, bytes[offset + 1]!, bytes[offset + 2]!, method, flags);
+    batch[at + Word.ports] = readI32(bytes, offset + 3);
+    batch[at + Word.realPort] = readU16(bytes, offset + 7);
+    batch[at + Word.idleMs] = readI32(bytes, offset + 9);
+    batch[at + Word.timeoutMs] = readI32(bytes, offset + 13);
     const words = ipv6 ? 4 : 1;
     offset += addressesOffset;
-    for (let address = RecordOffset.clientAddress; address < recordWords; address += 4) {
+    for (let address = Word.clientAddress; address < recordWords; address += 4) {
       for (let word = 0; word < words; word += 1, offset += 4) batch[at + address + word] = readI32(bytes, offset);
     }
     if (!isValidRecord(batch, at)) return reject('badEntry');
@@ -127,33 +131,31 @@ export function parseEntries(bytes: Uint8Array): Result<Int32Array, 'badEntry'> 
  * connection: its real server may be left out.
  */
 export function isValidRecord(batch: Int32Array, at: number): boolean {
-  const head = batch[at + RecordOffset.head]!;
+  const head = batch[at + Word.head]!;
   if (!isValidHead(head)) return false;
-  const ports = batch[at + RecordOffset.ports]!;
+  const ports = batch[at + Word.ports]!;
   if ((ports & 0xffff) === 0 || !isValidClient(head, ports >>> 16)) return false;
-  if (batch[at + RecordOffset.idleMs]! < 0 || batch[at + RecordOffset.timeoutMs]! < 0) return false;
-  const realPort = batch[at + RecordOffset.realPort]!;
+  if (batch[at + Word.idleMs]! < 0 || batch[at + Word.timeoutMs]! < 0) return false;
+  const realPort = batch[at + Word.realPort]!;
   if (realPort < 0 || realPort > 0xffff) return false;
-  if ((head & RecordFlag.ipv6) === 0 && hasIpv6Words(batch, at)) return false;
-  if (isUnspecified(batch, at + RecordOffset.clientAddress) || isUnspecified(batch, at + RecordOffset.virtualAddress)) {
+  if ((head & Flag.ipv6) === 0 && hasIpv6Words(batch, at)) return false;
+  if (isUnspecified(batch, at + Word.clientAddress) || isUnspecified(batch, at + Word.virtualAddress)) {
     return false;
   }
   if (eventOf(head) === ConnectionEvent.remove) return true;
-  return (
-    realPort !== 0 && batch[at + RecordOffset.timeoutMs]! > 0 && !isUnspecified(batch, at + RecordOffset.realAddress)
-  );
+  return realPort !== 0 && batch[at + Word.timeoutMs]! > 0 && !isUnspecified(batch, at + Word.realAddress);
 }
 
 /** A template stands for no port; a UDP packet need not name one (RFC 768). UDP flows and templates have one state. */
 function isValidClient(head: number, port: number): boolean {
   const isUdp = protocolOf(head) === protocolNumbers.udp;
-  const isTemplate = (head & RecordFlag.template) !== 0;
+  const isTemplate = (head & Flag.template) !== 0;
   if ((isUdp || isTemplate) && stateOf(head) !== 0) return false;
   return isTemplate ? port === 0 : isUdp || port !== 0;
 }
 
 function entryLength(head: number): number {
-  return (head & RecordFlag.ipv6) !== 0 ? entryLengthIpv6 : entryLengthIpv4;
+  return (head & Flag.ipv6) !== 0 ? entryLengthIpv6 : entryLengthIpv4;
 }
 
 /** 0.0.0.0 and :: name no host. */
@@ -162,7 +164,7 @@ function isUnspecified(batch: Int32Array, at: number): boolean {
 }
 
 function hasIpv6Words(batch: Int32Array, at: number): boolean {
-  for (let address = RecordOffset.clientAddress; address < recordWords; address += 4) {
+  for (let address = Word.clientAddress; address < recordWords; address += 4) {
     if ((batch[at + address + 1]! | batch[at + address + 2]! | batch[at + address + 3]!) !== 0) return true;
   }
   return false;

@@ -19,7 +19,8 @@ export interface Field<Value, Sent = Value> {
   readonly shape: string;
   /** Reads the elements from `at` on, which have this shape. */
   parse(elements: readonly Element[], at: number): Result<Value, FieldReason>;
-  emit(value: Sent): readonly Element[];
+  /** Appends its elements. */
+  emit(value: Sent, elements: Element[]): void;
 }
 
 /** First and last sequence number, both included. */
@@ -37,7 +38,7 @@ const rangeLength = 16;
 export const u32: Field<number> = {
   shape: 'n',
   parse: (elements, at) => accept(elements[at] as number),
-  emit: (value) => [value],
+  emit: (value, elements) => void elements.push(value),
 };
 
 /** 1..2^53 - 1, in eight bytes. */
@@ -47,7 +48,7 @@ export const sequenceNumber: Field<number> = {
     const value = u64Of(elements[at] as Uint8Array);
     return value === undefined || value === 0 ? reject('bodyShape') : accept(value);
   },
-  emit: (value) => [u64Bytes(value)],
+  emit: (value, elements) => void elements.push(u64Bytes(value)),
 };
 
 /** 0 or 1. */
@@ -57,7 +58,7 @@ export const flag: Field<boolean> = {
     const value = elements[at] as number;
     return value > 1 ? reject('bodyShape') : accept(value === 1);
   },
-  emit: (value) => [value ? 1 : 0],
+  emit: (value, elements) => void elements.push(value ? 1 : 0),
 };
 
 /** By its index in `gateStates`. */
@@ -67,7 +68,7 @@ export const gateState: Field<GateState> = {
     const state = gateStates[elements[at] as number];
     return state === undefined ? reject('bodyShape') : accept(state);
   },
-  emit: (state) => [gateStates.indexOf(state)],
+  emit: (state, elements) => void elements.push(gateStates.indexOf(state)),
 };
 
 /** A digest of so many bytes, in hexadecimal digits. */
@@ -78,7 +79,7 @@ export function digest(length: number): Field<string> {
       const bytes = elements[at] as Uint8Array;
       return bytes.length === length ? accept(Buffer.from(bytes).toString('hex')) : reject('bodyShape');
     },
-    emit: (digits) => [Buffer.from(digits, 'hex')],
+    emit: (digits, elements) => void elements.push(Buffer.from(digits, 'hex')),
   };
 }
 
@@ -89,7 +90,7 @@ export const incarnation: Field<Incarnation> = {
     const epoch = u64Of(elements[at + 1] as Uint8Array);
     return epoch === undefined ? reject('bodyShape') : accept({ sender: elements[at] as number, epoch });
   },
-  emit: ({ sender, epoch }) => [sender, u64Bytes(epoch)],
+  emit: ({ sender, epoch }, elements) => void elements.push(sender, u64Bytes(epoch)),
 };
 
 /** 1..`countMax` ranges, rising and apart, so that a few bytes cannot ask for the same datagrams over and over. */
@@ -111,7 +112,7 @@ export function sequenceRanges(countMax: number): Field<readonly SequenceRange[]
       }
       return accept(ranges);
     },
-    emit: (ranges) => [u64Bytes(...ranges.flat())],
+    emit: (ranges, elements) => void elements.push(u64Bytes(...ranges.flat())),
   };
 }
 
@@ -119,7 +120,7 @@ export function sequenceRanges(countMax: number): Field<readonly SequenceRange[]
 export const connectionEntries: Field<Int32Array, Uint8Array> = {
   shape: 'b',
   parse: (elements, at) => parseEntries(elements[at] as Uint8Array),
-  emit: (packed) => [packed],
+  emit: (packed, elements) => void elements.push(packed),
 };
 
 /** Numbers above 32 bits cross as eight bytes: MessagePack libraries disagree about integers of that size. */

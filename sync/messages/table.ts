@@ -66,7 +66,7 @@ export type OutgoingOf<Name extends MessageName> = Name extends MessageName
     }
   : never;
 type ValueOf<One> = One extends Field<infer Value, never> ? Value : never;
-type SentOf<One> = One extends { emit(value: infer Sent): unknown } ? Sent : never;
+type SentOf<One> = One extends { emit(value: infer Sent, elements: never): unknown } ? Sent : never;
 
 export type Message = MessageOf<MessageName>;
 /** Takes a number of its sender's stream and is applied in that order. */
