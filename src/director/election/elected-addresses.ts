@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { errorSentence } from '../../lib/error-sentence.ts';
 import type { IpAddress } from '../../lib/ip-address.ts';
 import type { ElectionPorts } from '../ports.ts';
 import type { ElectedAddress, RunningRouter } from './running-router.ts';
@@ -45,7 +47,7 @@ export class ElectedAddresses {
     try {
       task();
     } catch (error) {
-      this.#ports.log('error', error instanceof Error ? error.message : String(error), router.configured.name);
+      this.#ports.log('error', errorSentence(error), router.configured.name);
     }
   }
 }

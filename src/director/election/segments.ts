@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type RejectionCounters, zeroRejections } from '../../../vrrp/ladder.ts';
+import { errorSentence } from '../../lib/error-sentence.ts';
 import type { Family, IpAddress } from '../../lib/ip-address.ts';
 import type { VirtualRouter } from '../../model/virtual-router.ts';
 import type { VrrpTransport } from '../ports.ts';
@@ -61,7 +62,7 @@ export class Segments {
       segment.failures.delete(path);
       return source;
     } catch (error) {
-      const sentence = error instanceof Error ? error.message : String(error);
+      const sentence = errorSentence(error);
       const repeated = segment.failures.get(path) === sentence;
       segment.failures.set(path, sentence);
       return { sentence, repeated };

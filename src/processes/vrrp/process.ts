@@ -4,6 +4,7 @@ import { Election } from '../../director/election/election.ts';
 import type { ElectionFailure } from '../../director/election/election-view.ts';
 import { electRouter, routerStatus } from '../../director/election/running-router.ts';
 import type { VrrpTransport } from '../../director/ports.ts';
+import { errorSentence } from '../../lib/error-sentence.ts';
 import type { Family } from '../../lib/ip-address.ts';
 import type { Log } from '../../lib/log.ts';
 import type { VirtualRouter } from '../../model/virtual-router.ts';
@@ -32,7 +33,7 @@ export function runVrrpProcess(runDirectory = process.argv[3]): void {
   try {
     runElection(runDirectory === undefined ? undefined : new VrrpSuccession(runDirectory));
   } catch (error) {
-    const sentence = error instanceof Error ? error.message : String(error);
+    const sentence = errorSentence(error);
     process.send?.({ kind: 'unable', sentence } satisfies FromVrrpProcess, undefined, {}, () => process.exit(1));
   }
 }
@@ -163,7 +164,7 @@ async function answer(parts: Answering, id: number, request: VrrpRequest): Promi
         return tell({ kind: 'answer', id, value: undefined });
     }
   } catch (error) {
-    return tell({ kind: 'refused', id, sentence: error instanceof Error ? error.message : String(error) });
+    return tell({ kind: 'refused', id, sentence: errorSentence(error) });
   }
 }
 
