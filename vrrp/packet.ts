@@ -62,7 +62,7 @@ export const packetRejections = [
 ] as const;
 export type PacketRejection = (typeof packetRejections)[number];
 
-export const vrrpProtocol = 112;
+const vrrpProtocol = 112;
 /** RFC 9568 sections 5.1.1.2 and 5.1.2.2. */
 export const groupAddresses = {
   ipv4: '224.0.0.18' as IpAddress,

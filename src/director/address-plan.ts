@@ -71,7 +71,7 @@ export function planAddresses(
 }
 
 /** Two configurations speak of the same virtual router when this is equal. */
-export function routerIdentity(router: Pick<VirtualRouter, 'interface' | 'family' | 'vrid'>): string {
+function routerIdentity(router: Pick<VirtualRouter, 'interface' | 'family' | 'vrid'>): string {
   return `${router.interface} ${router.family} ${router.vrid}`;
 }
 

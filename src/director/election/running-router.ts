@@ -125,7 +125,7 @@ export function adoptConfiguration(router: RunningRouter, configured: ElectedRou
   return config;
 }
 
-export function machineConfiguration(configured: ElectedRouter, primaryAddress: IpAddress): RouterConfiguration {
+function machineConfiguration(configured: ElectedRouter, primaryAddress: IpAddress): RouterConfiguration {
   return {
     version: configured.version,
     priority: configured.priority,
