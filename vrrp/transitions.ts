@@ -25,7 +25,7 @@ import { activeDownIntervalMs, leaseMs } from './timers.ts';
 /** How long a preempted router gets to step down before its successor acquires the addresses. */
 export const settleMs = 10;
 /** Interval in the last advertisements of a router that resigns: the smallest of version 3, one centisecond. */
-export const farewellIntervalMs = 10;
+const farewellIntervalMs = 10;
 
 const settleRepeats = 2;
 

@@ -51,7 +51,7 @@ const seed = 0x6261_746f;
  * How often each side of a session sends: about 5 000 messages a second and direction, at least one every 100 ms. Two
  * processors can do that beside the rest of the lab.
  */
-export function messagePeriodMs(sessions: number): number {
+function messagePeriodMs(sessions: number): number {
   return Math.min(2_000, Math.max(100, Math.ceil(sessions / 5)));
 }
 

@@ -157,7 +157,7 @@ export function writeAddressWords(words: Int32Array, offset: number, address: Ip
   }
 }
 
-export function readAddressWords(words: Int32Array, offset: number, family: Family): IpAddress {
+function readAddressWords(words: Int32Array, offset: number, family: Family): IpAddress {
   const bytes = new Uint8Array(family === 'ipv6' ? 16 : 4);
   for (let i = 0; i < bytes.length; i += 1) bytes[i] = words[offset + (i >> 2)]! >>> (24 - 8 * (i & 3));
   return ipAddressFromBytes(bytes);

@@ -10,7 +10,7 @@ import type { RealServer, VirtualService } from '../../src/model/virtual-service
 import type { ArrivalOptions, EngineLimits, EngineUnderTest, FrameOut, MakeEngine } from './engine-under-test.ts';
 import { describeFrame, type TcpFields, tcpFrame } from './frames.ts';
 
-export const virtualAddress = '192.0.2.80';
+const virtualAddress = '192.0.2.80';
 export const virtualAddressIpv6 = '2001:db8::80';
 export const slot = 3;
 const ip = (text: string): IpAddress => text as IpAddress;

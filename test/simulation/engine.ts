@@ -272,7 +272,7 @@ export class SimulatedEngine implements ConnectionPort {
   }
 }
 
-export function keyOf(record: Int32Array): string {
+function keyOf(record: Int32Array): string {
   return `${headKeyOf(record[0]!)} ${record[1]} ${record[5]} ${record[6]} ${record[7]} ${record[8]}`;
 }
 

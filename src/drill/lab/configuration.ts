@@ -26,7 +26,7 @@ export interface ConfigurationOptions {
 }
 
 /** The director of the higher priority is the one that is active when all is well. */
-export const priorities: Readonly<Record<DirectorName, number>> = { a: 150, b: 100 };
+const priorities: Readonly<Record<DirectorName, number>> = { a: 150, b: 100 };
 /** One real server of the lab waits for a reload that adds it. */
 export const initialRealServers: RealServerChoice = [1, 1];
 export const realServerCount = initialRealServers.length + 1;

@@ -10,7 +10,7 @@ import { noDestination } from './limits.ts';
 import type { MappedArray } from './mapped-array.ts';
 
 /** How many destinations with one endpoint the program looks through for the connection of a reply. */
-export const sharersMax = 64;
+const sharersMax = 64;
 
 interface Chain {
   readonly key: Uint8Array;

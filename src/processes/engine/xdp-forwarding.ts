@@ -29,7 +29,7 @@ const tickPeriodMs = 10;
 /** Short beside every timeout, long beside the time between two packets of a busy connection. */
 const seenGrainMs = 64;
 /** The program of the object that is attached. */
-export const dataPath = 'baton';
+const dataPath = 'baton';
 
 /**
  * Starts the engine in the kernel on these interfaces, or goes on with that of a director before this one. Throws a
@@ -114,7 +114,7 @@ function followRoutes(clock: MonotonicClock, log: Log) {
 }
 
 /** What is known of an interface that the program is on. */
-export function describeInterface(name: string): XdpInterface {
+function describeInterface(name: string): XdpInterface {
   const { index, macAddress, mtu } = interfaceFacts(name);
   return { name, index, macAddress, mtu };
 }
