@@ -65,9 +65,9 @@ export class Forwarder {
     this.#clientHops = clientHops;
     this.#tally = tally;
     this.#egress = egress;
-    this.#admission = new Admission(destinations, connections, leases, egress, answers, tally);
+    this.#admission = new Admission({ destinations, connections, leases, egress, answers, tally });
     this.#host = new AddressHost(services, leases, tally, answers);
-    this.#icmpErrors = new IcmpErrors(connections, destinations, leases, clientHops, egress, tally);
+    this.#icmpErrors = new IcmpErrors({ connections, destinations, leases, clientHops, egress, tally });
     this.#fragments = new FragmentTable(connections.table.limits.hashSeed);
   }
 

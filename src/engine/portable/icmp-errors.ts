@@ -30,6 +30,15 @@ export function isError(packet: Packet): boolean {
   return packet.ipv6 ? isIcmpv6Error(type) : isIcmpError(type);
 }
 
+export interface IcmpErrorsParts {
+  readonly connections: Connections;
+  readonly destinations: Destinations;
+  readonly leases: Leases;
+  readonly clientHops: ClientHops;
+  readonly egress: Egress;
+  readonly tally: Tally;
+}
+
 /**
  * ICMP errors about connections: they quote the beginning of a packet as it was on their side of the director, and go
  * on to the other side with the quotation, and in masquerade the addresses, as that side knows them (ip_vs_nat_icmp in
@@ -46,14 +55,7 @@ export class IcmpErrors {
   /** The flow key of the quoted packet's answers: its source and destination changed places. */
   readonly #key = new Int32Array(keyWords);
 
-  constructor(
-    connections: Connections,
-    destinations: Destinations,
-    leases: Leases,
-    clientHops: ClientHops,
-    egress: Egress,
-    tally: Tally,
-  ) {
+  constructor({ connections, destinations, leases, clientHops, egress, tally }: IcmpErrorsParts) {
     this.#connections = connections;
     this.#destinations = destinations;
     this.#leases = leases;

@@ -7,7 +7,7 @@
 #include "forward.h"
 #include "prepare.h"
 #include "slow.h"
-#include "table-work.h"
+#include "record-work.h"
 
 char _license[] SEC("license") = "Apache-2.0";
 

@@ -5,6 +5,8 @@
  *
  * Addresses and ports are in network byte order unless a field says otherwise; an IPv4 address is the first of four
  * words, the others are zero. Times are CLOCK_MONOTONIC: nanoseconds in 64 bits, or milliseconds modulo 2^32.
+ *
+ * Longer than the bound: one description after another, which is looked up and not read through.
  */
 #ifndef BATON_LAYOUT_H
 #define BATON_LAYOUT_H
