@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fetchStatus } from '../src/control/client.ts';
+import { forwardingMethods } from '../src/model/forwarding-method.ts';
 import { start } from './command.ts';
 import { addresses, flowPort, httpPort, inside, namespaces, processors, realServers } from './ground.ts';
 
@@ -116,7 +117,7 @@ function batonConfiguration(method: 'direct-route' | 'masquerade'): string {
   const service = (port: number, protocol: string): string[] => [
     `virtual_server ${addresses.virtual} ${port} {`,
     '  lb_algo rr',
-    `  lb_kind ${method === 'direct-route' ? 'DR' : 'NAT'}`,
+    `  lb_kind ${forwardingMethods[method].keyword}`,
     `  protocol ${protocol}`,
     ...realServers.map((address) => `  real_server ${address} ${port} {\n    weight 1\n  }`),
     '}',

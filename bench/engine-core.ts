@@ -5,8 +5,8 @@ import type { NextHop } from '../src/engine/portable/next-hop.ts';
 import type { Frame, PacketPort } from '../src/engine/portable/packet-port.ts';
 import { PortableEngine } from '../src/engine/portable/portable-engine.ts';
 import type { Family, IpAddress } from '../src/lib/ip-address.ts';
+import type { ForwardingMethod } from '../src/model/forwarding-method.ts';
 import { defaultTimeouts } from '../src/model/timeouts.ts';
-import type { ForwardingMethod } from '../src/model/virtual-service.ts';
 import { Flags, segmentFrame } from '../test/contract/packets.ts';
 
 const slotLength = 128;

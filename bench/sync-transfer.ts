@@ -4,7 +4,7 @@
 
 import type { SyncTransport } from '../src/director/ports.ts';
 import { type Replication, startReplication } from '../src/director/replication/replication.ts';
-import type { ConnectionPort } from '../src/engine/engine.ts';
+import { type ConnectionPort, nothingApplied } from '../src/engine/engine.ts';
 import type { Clock } from '../src/lib/clock.ts';
 import type { IpAddress } from '../src/lib/ip-address.ts';
 import { packHead, RecordOffset, recordWords } from '../src/model/connection-batch.ts';
@@ -83,7 +83,7 @@ function makePort(entries: Int32Array): {
     applyBatch: async (batch) => {
       const applied = batch.length / recordWords;
       imported += applied;
-      return { applied, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
+      return { ...nothingApplied, applied };
     },
   };
   return { port, imported: () => imported, emit: (batch) => listener(batch) };

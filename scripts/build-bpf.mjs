@@ -27,7 +27,9 @@ const shipped = 'src/engine/xdp/bpf/baton.bpf.o';
 const packages = '--no-install-recommends clang llvm libbpf-dev';
 /** What tests load lies in a folder of its own. */
 const testObjects = 'test/support/bpf';
-const flags = '-O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Werror -fdebug-compilation-dir=.';
+// A switch over an enum names every one of its values and has no default, so that a new value is not overlooked.
+const warnings = '-Wall -Wextra -Wno-unused-parameter -Wswitch-enum -Wcovered-switch-default -Werror';
+const flags = `-O2 -g -target bpf -mcpu=v3 ${warnings} -fdebug-compilation-dir=.`;
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 

@@ -4,7 +4,7 @@ import { bodyReasons } from './messages/body-bounds.ts';
 import { fieldReasons } from './messages/fields.ts';
 
 /** Well-formed datagrams that change nothing all the same. */
-export const sessionReasons = [
+const sessionReasons = [
   /** This director's own, come back. */
   'ownDatagram',
   /** Another director uses this one's sender id. */
@@ -24,7 +24,7 @@ export const sessionReasons = [
 export const rejectionReasons = [...frameReasons, ...bodyReasons, ...fieldReasons, ...sessionReasons] as const;
 export type RejectionReason = (typeof rejectionReasons)[number];
 
-export const trafficCounterNames = [
+const trafficCounterNames = [
   'datagramsSent',
   'datagramsReceived',
   'bytesSent',

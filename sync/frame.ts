@@ -69,7 +69,7 @@ export type FrameReason = (typeof frameReasons)[number];
 export const frameLength = 48;
 /** What UDP over IPv4 carries at most. */
 export const datagramLengthMax = 65_507;
-export const protocolVersion = 1;
+const protocolVersion = 1;
 
 const magic = 0x4254ffff;
 const resentFlag = 1;

@@ -57,7 +57,7 @@ export const packetRejections = [
 ] as const;
 export type PacketRejection = (typeof packetRejections)[number];
 
-export const vrrpProtocol = 112;
+const vrrpProtocol = 112;
 
 const headerLength = 8;
 const authenticationLength = 8;

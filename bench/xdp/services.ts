@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EngineConfiguration } from '../../src/engine/engine.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
+import type { ForwardingMethod } from '../../src/model/forwarding-method.ts';
 import type { CompiledService, Selector } from '../../src/model/selector.ts';
-import type { ForwardingMethod } from '../../src/model/virtual-service.ts';
 import { inside, namespaces } from '../ground.ts';
 import { type Arms, type Family, servers, virtualAddress } from './ground.ts';
 

@@ -4,7 +4,8 @@ import { alphaReader, type CheckOptions, timeReaders } from '../health/checkers/
 import { type CompleteCheck, checkerReaders } from '../health/checkers/checkers.ts';
 import { type Family, familyOf, type IpAddress } from '../lib/ip-address.ts';
 import type { CheckedRealServer } from '../model/configuration.ts';
-import type { ForwardingMethod, RealServer } from '../model/virtual-service.ts';
+import { type ForwardingMethod, forwardingMethods, methodByKeyword } from '../model/forwarding-method.ts';
+import type { RealServer } from '../model/virtual-service.ts';
 import { quote, readStatements } from './language/block-reader.ts';
 import type { DiagnosticCollector, Span } from './language/diagnostic.ts';
 import type { Word } from './language/lexer.ts';
@@ -54,6 +55,9 @@ export interface PoolDefaults {
 
 export const weightRange = { min: 0, max: 65_535 };
 const thresholdRange = { min: 0, max: 4_294_967_295 };
+const supportedKeywords = Object.values(forwardingMethods)
+  .flatMap(({ supported, keyword }) => (supported ? [keyword] : []))
+  .join(' or ');
 
 /** `service` is undefined when the virtual_server's own line cannot be used. */
 export function readRealServer(
@@ -151,15 +155,14 @@ export function readForwardingMethod(
   diagnostics: DiagnosticCollector,
 ): ForwardingMethod | undefined {
   const [word] = statement.arguments;
-  if (word?.text === 'TUN') {
-    diagnostics.error(word.span, 'TUN is not supported yet: choose NAT or DR');
+  const method = methodByKeyword(word?.text);
+  if (word !== undefined && method?.supported === false) {
+    diagnostics.error(word.span, `${method.keyword} is not supported yet: choose ${supportedKeywords}`);
     return undefined;
   }
   const only = onlyArgument(statement, diagnostics);
-  if (only === undefined) return undefined;
-  if (only.text === 'NAT') return 'masquerade';
-  if (only.text === 'DR') return 'direct-route';
-  diagnostics.error(only.span, `${statement.keyword.text} must be NAT or DR, not ${quote(only.text)}`);
+  if (only === undefined || method !== undefined) return method?.name;
+  diagnostics.error(only.span, `${statement.keyword.text} must be ${supportedKeywords}, not ${quote(only.text)}`);
   return undefined;
 }
 
@@ -191,12 +194,13 @@ export function completeMember(
   diagnostics: DiagnosticCollector,
 ): RealServer {
   const forwardingMethod = method ?? 'masquerade';
-  // Only the destination MAC address changes on the way: the real server gets the packet with the port it had.
-  const mustBeVirtual = forwardingMethod === 'direct-route' && server.port !== virtualPort;
+  const { keyword, rewritesPorts } = forwardingMethods[forwardingMethod];
+  // The real server gets the packet with the port that it had.
+  const mustBeVirtual = !rewritesPorts && server.port !== virtualPort;
   if (mustBeVirtual) {
     diagnostics.warning(
       server.portSpan,
-      `DR cannot change the port ${virtualPort} to ${server.port}: ${virtualPort} is used`,
+      `${keyword} cannot change the port ${virtualPort} to ${server.port}: ${virtualPort} is used`,
     );
   }
   return { address: server.address, port: mustBeVirtual ? virtualPort : server.port, weight, forwardingMethod };

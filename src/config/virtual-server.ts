@@ -3,12 +3,8 @@
 import { type CheckOptions, timeReaders } from '../health/checkers/check-options.ts';
 import { familyOf } from '../lib/ip-address.ts';
 import type { CheckedRealServer, ConfiguredService } from '../model/configuration.ts';
-import {
-  endpointName,
-  type ForwardingMethod,
-  type SchedulerName,
-  type TransportProtocol,
-} from '../model/virtual-service.ts';
+import type { ForwardingMethod } from '../model/forwarding-method.ts';
+import { endpointName, type SchedulerName, type TransportProtocol } from '../model/virtual-service.ts';
 import { quote, readStatements } from './language/block-reader.ts';
 import { type DiagnosticCollector, formatPlace, type Span } from './language/diagnostic.ts';
 import type { Word } from './language/lexer.ts';

@@ -2,6 +2,7 @@
 import type { EngineAddress } from '../engine/engine.ts';
 import { type Family, familyOf, type IpAddress, isLinkLocal } from '../lib/ip-address.ts';
 import type { Configuration, ConfiguredService } from '../model/configuration.ts';
+import { forwardingMethods } from '../model/forwarding-method.ts';
 import { endlessLease, routerLeaseSlotsMax } from '../model/lease.ts';
 import { routerKey, type VirtualRouter } from '../model/virtual-router.ts';
 import type { RealServer } from '../model/virtual-service.ts';
@@ -27,7 +28,7 @@ export interface AddressPlan {
   readonly families: ReadonlySet<Family>;
 }
 
-/** What a plan keeps of one before it: of this director, or of its predecessor. */
+/** A plan keeps this of one before it: of this director, or of its predecessor. */
 export type PreviousPlan = Pick<AddressPlan, 'routers'>;
 
 /** How the host reaches an address: the interface of its route, and whether the host holds the address itself. */
@@ -78,9 +79,9 @@ function addressesToAnswer(
   served: ReadonlySet<IpAddress>,
   locate: Locate,
 ): ReadonlySet<IpAddress> {
-  const masqueraded = services.flatMap(poolOf).filter((server) => server.forwardingMethod === 'masquerade');
+  const replying = services.flatMap(poolOf).filter((server) => forwardingMethods[server.forwardingMethod].seesReplies);
   // A link-local address is as good a gateway as any, so that the family decides and not the prefix.
-  const behind = new Set(masqueraded.map(({ address }) => `${locate(address)?.interface} ${familyOf(address)}`));
+  const behind = new Set(replying.map(({ address }) => `${locate(address)?.interface} ${familyOf(address)}`));
   const gateways = virtualRouters
     .flatMap((router) => router.addresses)
     .filter(({ address, interface: name }) => behind.has(`${name} ${familyOf(address)}`))

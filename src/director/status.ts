@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EngineCounters, RealServerCounters, TrafficCounters } from '../engine/engine.ts';
 import type { IpAddress } from '../lib/ip-address.ts';
+import type { ForwardingMethod } from '../model/forwarding-method.ts';
 import type { VirtualRouterState } from '../model/virtual-router.ts';
-import type { ForwardingMethod, Persistence, SchedulerName } from '../model/virtual-service.ts';
+import type { Persistence, SchedulerName } from '../model/virtual-service.ts';
 
 // What a running director says of itself: the JSON of `GET /status` and of `baton status --json`. Scripts rely on it:
 // fields are added, never renamed.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Family } from '../lib/ip-address.ts';
+import { forwardingMethods } from '../model/forwarding-method.ts';
 import { createDirector, type Director } from './director.ts';
 import type { DrillSettings } from './engine.ts';
 import { makeHealthy } from './health.ts';
@@ -50,7 +51,7 @@ const seed = 0x6261_746f;
  * How often each side of a session sends: about 5 000 messages a second and direction, at least one every 100 ms. Two
  * processors can do that beside the rest of the lab.
  */
-export function messagePeriodMs(sessions: number): number {
+function messagePeriodMs(sessions: number): number {
   return Math.min(2_000, Math.max(100, Math.ceil(sessions / 5)));
 }
 
@@ -98,7 +99,7 @@ export async function openPair(
 /** A UDP answer comes from the address that was asked: with direct-route that is the virtual one. */
 function listenOptions(topology: Topology, number: number, periodMs: number): ListenOptions {
   const { addresses } = topology.realServers[number]!;
-  const held = topology.forwarding === 'direct-route' ? virtualAddresses : addresses;
+  const held = forwardingMethods[topology.forwarding].rewritesAddresses ? addresses : virtualAddresses;
   return { port: servicePort, flowPort, flowAddresses: Object.values(held), number, periodMs };
 }
 

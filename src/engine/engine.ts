@@ -33,7 +33,7 @@ export interface TrafficCounters {
   readonly connections: number;
   readonly packetsIn: number;
   readonly bytesIn: number;
-  /** Masquerade only: in direct-route the replies do not pass. */
+  /** 0 where the forwarding method does not see the replies. */
   readonly packetsOut: number;
   readonly bytesOut: number;
 }
@@ -115,9 +115,29 @@ export interface ApplyOutcome {
   readonly applied: number;
   /** Records about connections that this director forwards itself. */
   readonly refusedLocal: number;
-  /** Records whose virtual service or real server is not configured here. */
+  /** Records whose virtual service or real server is not configured here, or that no engine can have written. */
   readonly refusedUnknown: number;
+  /** Records of a forwarding method that the engines do not have. */
+  readonly refusedMethod: number;
   readonly refusedFull: number;
+}
+
+export const nothingApplied: ApplyOutcome = {
+  applied: 0,
+  refusedLocal: 0,
+  refusedUnknown: 0,
+  refusedMethod: 0,
+  refusedFull: 0,
+};
+
+export function addOutcomes(one: ApplyOutcome, other: ApplyOutcome): ApplyOutcome {
+  return {
+    applied: one.applied + other.applied,
+    refusedLocal: one.refusedLocal + other.refusedLocal,
+    refusedUnknown: one.refusedUnknown + other.refusedUnknown,
+    refusedMethod: one.refusedMethod + other.refusedMethod,
+    refusedFull: one.refusedFull + other.refusedFull,
+  };
 }
 
 export interface ExportPage {

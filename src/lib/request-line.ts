@@ -8,7 +8,7 @@ import { errorSentence } from './error-sentence.ts';
 
 type Procedure = (...args: never[]) => unknown;
 
-export type RequestTable<Table> = { readonly [Kind in keyof Table]: Procedure };
+type RequestTable<Table> = { readonly [Kind in keyof Table]: Procedure };
 
 /** What the asking end posts. */
 export type LineRequest<Table extends RequestTable<Table>> = {

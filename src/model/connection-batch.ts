@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, type IpAddress, ipAddressBytes, ipAddressFromBytes } from '../lib/ip-address.ts';
 import type { ConnectionEntry } from './connection.ts';
+import { methodByNumber } from './forwarding-method.ts';
 import { ConnectionEvent, RecordOffset, recordHeadFields, recordWords } from './record-layout.ts';
 import { tcpStateNames } from './tcp-state.ts';
-import { type ForwardingMethod, protocolNumbers, type TransportProtocol } from './virtual-service.ts';
+import { protocolNumbers, type TransportProtocol } from './virtual-service.ts';
 
 export { ConnectionEvent, RecordOffset, recordWords };
 
@@ -22,20 +23,13 @@ export { ConnectionEvent, RecordOffset, recordWords };
 //
 // The head is taken apart and put together here and nowhere else.
 
-/** The forwarding method in two bits. */
-export const forwardingMethods = [
-  'masquerade',
-  'direct-route',
-  'tunnel',
-] as const satisfies readonly ForwardingMethod[];
-
 export interface RecordHead {
   readonly event: ConnectionEvent;
   readonly protocol: number;
   readonly state: number;
   readonly family: Family;
   readonly local: boolean;
-  /** Index into `forwardingMethods`. */
+  /** `MethodRecord.number`. */
   readonly forwardingMethod: number;
   /** A connection template (persistence). Absent: false. */
   readonly template?: boolean;
@@ -70,7 +64,7 @@ export const RecordFlag = {
 /** Together with the ports and the addresses of client and service these bits identify an entry. */
 const keyMask = (protocolMask << protocolShift) | RecordFlag.ipv6 | RecordFlag.template;
 
-/** A head from its parts. `flags`: of `RecordFlag`; `method`: index into `forwardingMethods`. */
+/** A head from its parts. `flags`: of `RecordFlag`; `method`: its `MethodRecord.number`. */
 export function headWord(
   event: ConnectionEvent,
   protocol: number,
@@ -95,7 +89,7 @@ export function stateOf(head: number): number {
   return (head >>> stateShift) & stateMask;
 }
 
-/** Index into `forwardingMethods`. */
+/** `MethodRecord.number`. */
 export function methodOf(head: number): number {
   return (head >>> methodShift) & methodMask;
 }
@@ -147,7 +141,7 @@ export function isValidHead(word: number): boolean {
     event <= ConnectionEvent.remove &&
     (protocol === protocolNumbers.tcp || protocol === protocolNumbers.udp) &&
     ((word >>> stateShift) & stateMask) < tcpStateNames.length &&
-    ((word >>> methodShift) & methodMask) < forwardingMethods.length &&
+    methodByNumber((word >>> methodShift) & methodMask) !== undefined &&
     word >>> usedBits === 0
   );
 }
@@ -166,7 +160,7 @@ export function writeAddressWords(words: Int32Array, offset: number, address: Ip
   }
 }
 
-export function readAddressWords(words: Int32Array, offset: number, family: Family): IpAddress {
+function readAddressWords(words: Int32Array, offset: number, family: Family): IpAddress {
   const bytes = new Uint8Array(family === 'ipv6' ? 16 : 4);
   for (let i = 0; i < bytes.length; i += 1) bytes[i] = words[offset + (i >> 2)]! >>> (24 - 8 * (i & 3));
   return ipAddressFromBytes(bytes);
@@ -186,7 +180,7 @@ export function describeRecord(batch: Int32Array, index: number): ConnectionEntr
     virtualPort: ports & 0xffff,
     realAddress: readAddressWords(batch, at + RecordOffset.realAddress, head.family),
     realPort: batch[at + RecordOffset.realPort]!,
-    forwardingMethod: forwardingMethods[head.forwardingMethod] ?? 'masquerade',
+    forwardingMethod: methodByNumber(head.forwardingMethod)!.name,
     ...(head.template === true ? { template: true } : {}),
     state: head.protocol === protocolNumbers.tcp ? (tcpStateNames[head.state] ?? 'NONE') : 'UDP',
     expiresInMs: Math.max(0, batch[at + RecordOffset.timeoutMs]! - batch[at + RecordOffset.idleMs]!),

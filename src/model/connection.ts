@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Family, IpAddress } from '../lib/ip-address.ts';
-import type { ForwardingMethod, TransportProtocol } from './virtual-service.ts';
+import type { ForwardingMethod } from './forwarding-method.ts';
+import type { TransportProtocol } from './virtual-service.ts';
 
 /** The 5-tuple that names a connection as its client sees it. */
 export interface FlowKey {

@@ -37,3 +37,13 @@ export interface CompiledService {
    */
   readonly alive?: readonly boolean[];
 }
+
+/** By real server: a connection template may lead to it. See `CompiledService.alive`. */
+export function availableRealServers({ service, selector, alive }: CompiledService): boolean[] {
+  if (alive !== undefined) return [...alive];
+  const available = service.realServers.map(({ weight }) => weight === 0);
+  const chosen =
+    selector.shape === 'least' ? selector.candidates.map(({ realServer }) => realServer) : [...selector.slots];
+  for (const realServer of chosen) if (realServer !== emptySlot) available[realServer] = true;
+  return available;
+}

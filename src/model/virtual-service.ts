@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { familyOf, type IpAddress } from '../lib/ip-address.ts';
+import { type ForwardingMethod, forwardingMethods } from './forwarding-method.ts';
 
 export type TransportProtocol = 'tcp' | 'udp' | 'sctp';
 
 /** IANA protocol numbers, as they stand in the IP header. */
 export const protocolNumbers = { tcp: 6, udp: 17, sctp: 132 } as const satisfies Record<TransportProtocol, number>;
-
-/** How a packet reaches its real server. The config file says NAT, DR and TUN. */
-export type ForwardingMethod = 'masquerade' | 'direct-route' | 'tunnel';
 
 export const schedulerNames = [
   'rr',
@@ -37,7 +35,7 @@ export interface Scheduler {
 
 export interface RealServer {
   readonly address: IpAddress;
-  /** 1..65535. With direct-route it equals the virtual service's port. */
+  /** 1..65535. It equals the virtual service's port unless the forwarding method rewrites ports. */
   readonly port: number;
   /** 0..65535. 0 quiesces: established connections go on, new ones go elsewhere. */
   readonly weight: number;
@@ -72,6 +70,24 @@ export interface VirtualService {
   readonly onePacket?: boolean;
   /** In the order of the configuration: schedulers that break ties do so by this order. */
   readonly realServers: readonly RealServer[];
+}
+
+/**
+ * Throws a sentence when an engine cannot forward to a real server of the service: by its forwarding method, or because
+ * no method that there is crosses address families.
+ */
+export function requireForwardable(service: VirtualService): void {
+  for (const { address, forwardingMethod } of service.realServers) {
+    const refuse = (because: string): never => {
+      throw new RangeError(`virtual service ${virtualServiceName(service)}: real server ${address} ${because}`);
+    };
+    if (!forwardingMethods[forwardingMethod].supported) {
+      refuse(`has the forwarding method ${forwardingMethod}, which is not supported yet`);
+    }
+    if (familyOf(address) !== familyOf(service.address)) {
+      refuse("is of the other address family; use one of the service's own");
+    }
+  }
 }
 
 /** Names a virtual service within one director and between peers: `tcp 192.0.2.1:80`. */

@@ -48,8 +48,8 @@ export interface FinalHandover {
 export type HandoverReason = 'refused' | 'other-format' | 'malformed';
 
 /** Of the answers and the handover record. An answer of another format is not read: its process is dismissed. */
-export const handoverFormat = 1;
-export const recordBytesMax = 1 << 20;
+const handoverFormat = 1;
+const recordBytesMax = 1 << 20;
 /** The last lines are the ones that are handed over. */
 export const graceLogLinesMax = 50;
 

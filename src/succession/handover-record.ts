@@ -11,7 +11,7 @@ import { wireNames } from './wire-names.ts';
 // The text of a handover record: JSON, whose fields stay as they are, since a predecessor and its successor may be of
 // different versions.
 
-export type HandoverRecordReason = 'not-json' | 'malformed';
+type HandoverRecordReason = 'not-json' | 'malformed';
 
 /** More than keepalived's 64 KiB advertisement could name. */
 const addressesMax = 2048;

@@ -25,7 +25,7 @@ export interface Predecessor extends FetchedHandover {
 }
 
 /** Why there is no handover record. */
-export type NoRecordReason = HandoverReason | 'gone' | 'silent';
+type NoRecordReason = HandoverReason | 'gone' | 'silent';
 
 const lookPeriodMs = 1;
 const answerTimeoutMs = 1_000;

@@ -39,6 +39,13 @@ const addressesOffset = 17;
 /** Byte 0. */
 const EntryBits = { event: 3, ipv6: 4, local: 8, methodShift: 4, method: 3, template: 0x40, unused: 0x80 } as const;
 
+/** The flags of a head by byte 0. */
+const flagsOfBits = Int32Array.from({ length: EntryBits.unused }, (_, bits) => {
+  const ipv6 = (bits & EntryBits.ipv6) !== 0 ? Flag.ipv6 : 0;
+  const local = (bits & EntryBits.local) !== 0 ? Flag.local : 0;
+  return ipv6 | local | ((bits & EntryBits.template) !== 0 ? Flag.template : 0);
+});
+
 /** How many records of the batch, from `from` on, fit into `room` bytes, and the bytes they take. */
 export function measureEntries(
   batch: Int32Array,
@@ -108,11 +115,7 @@ export function parseEntries(bytes: Uint8Array): Result<Int32Array, 'badEntry'> 
     const ipv6 = (bits & EntryBits.ipv6) !== 0;
     const event = (bits & EntryBits.event) as ConnectionEvent;
     const method = (bits >>> EntryBits.methodShift) & EntryBits.method;
-    const flags =
-      (ipv6 ? Flag.ipv6 : 0) |
-      ((bits & EntryBits.local) !== 0 ? Flag.local : 0) |
-      ((bits & EntryBits.template) !== 0 ? Flag.template : 0);
-    batch[at + Word.head] = headWord(event, bytes[offset + 1]!, bytes[offset + 2]!, method, flags);
+    batch[at + Word.head] = headWord(event, bytes[offset + 1]!, bytes[offset + 2]!, method, flagsOfBits[bits]!);
     batch[at + Word.ports] = readI32(bytes, offset + 3);
     batch[at + Word.realPort] = readU16(bytes, offset + 7);
     batch[at + Word.idleMs] = readI32(bytes, offset + 9);

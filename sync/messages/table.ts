@@ -102,7 +102,7 @@ export function isKnownType(type: number): type is DatagramType {
   return namesByType.has(type);
 }
 
-export function nameOfType(type: DatagramType): MessageName {
+function nameOfType(type: DatagramType): MessageName {
   return namesByType.get(type)!;
 }
 

@@ -9,6 +9,16 @@ import { configurationOf, describe, Scene } from './scene.ts';
 
 /** What leaves for what arrives: both methods, selectors, and what the engine says for an address itself. */
 export function forwardingContract(name: string, make: MakeEngine): void {
+  test(`${name}: a configuration with a forwarding method that no engine has is refused, and changes nothing`, async () => {
+    const scene = await Scene.open(make);
+    await assert.rejects(scene.engine.configure(configurationOf({ method: 'tunnel' })), {
+      name: 'RangeError',
+      message:
+        /^virtual service tcp 192\.0\.2\.80:80: real server 10\.0\.0\.1 has the forwarding method tunnel, which /,
+    });
+    assert.match((await scene.client({ flags: 'S' }))[0]!, /> 10\.0\.0\.1:8080/);
+  });
+
   test(`${name}: masquerade rewrites both ways`, async () => {
     const scene = await Scene.open(make);
     const rows: [string, () => Promise<string[]>, string][] = [

@@ -1,26 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type ApplyOutcome, nothingApplied } from '../../src/engine/engine.ts';
 import {
   ConnectionEvent,
   withEvent as headWithEvent,
+  packHead,
   RecordOffset,
   recordWords,
+  unpackHead,
 } from '../../src/model/connection-batch.ts';
+import { type ForwardingMethod, forwardingMethods } from '../../src/model/forwarding-method.ts';
 import type { MakeEngine } from './engine-under-test.ts';
 import { configurationOf, Scene, slot } from './scene.ts';
 
-const outcome = (fields: object): object => ({
-  applied: 0,
-  refusedLocal: 0,
-  refusedUnknown: 0,
-  refusedFull: 0,
-  ...fields,
-});
+const outcome = (fields: Partial<ApplyOutcome>): ApplyOutcome => ({ ...nothingApplied, ...fields });
 
 function withEvent(batch: Int32Array, event: ConnectionEvent): Int32Array {
   const copy = Int32Array.from(batch);
   for (let at = 0; at < copy.length; at += recordWords) copy[at] = headWithEvent(copy[at]!, event);
+  return copy;
+}
+
+function withMethod(batch: Int32Array, method: ForwardingMethod): Int32Array {
+  const copy = Int32Array.from(batch);
+  for (let at = 0; at < copy.length; at += recordWords) {
+    copy[at] = packHead({ ...unpackHead(copy[at]!), forwardingMethod: forwardingMethods[method].number });
+  }
   return copy;
 }
 
@@ -104,6 +110,42 @@ export function replicationContract(name: string, make: MakeEngine): void {
     const nonsense = Int32Array.from(batch);
     for (let at = 0; at < nonsense.length; at += recordWords) nonsense[at + RecordOffset.head] = -1;
     assert.deepEqual(await smaller.engine.applyBatch(nonsense), outcome({ refusedUnknown: 3 }));
+  });
+
+  test(`${name}: a record of a forwarding method that no engine has is refused, whatever it says`, async () => {
+    const active = await Scene.open(make);
+    await active.handshake();
+    const batch = await active.tableWords();
+    const backup = await Scene.open(make, { lease: 'none' });
+    const tunnel = withMethod(batch, 'tunnel');
+    assert.deepEqual(await backup.engine.applyBatch(tunnel), outcome({ refusedMethod: 1 }));
+    assert.deepEqual(await backup.table(), []);
+    assert.deepEqual(
+      await backup.engine.applyBatch(Int32Array.of(...tunnel, ...batch)),
+      outcome({ applied: 1, refusedMethod: 1 }),
+      'the others of a batch are taken',
+    );
+    for (const event of [ConnectionEvent.upsert, ConnectionEvent.refresh, ConnectionEvent.remove]) {
+      assert.deepEqual(await backup.engine.applyBatch(withEvent(tunnel, event)), outcome({ refusedMethod: 1 }));
+    }
+    assert.deepEqual(await backup.table(), ['ESTABLISHED 198.51.100.7:40000 > 10.0.0.1:8080 learnt 900']);
+    assert.deepEqual(
+      await active.engine.applyBatch(tunnel),
+      outcome({ refusedMethod: 1 }),
+      'before its own are looked at',
+    );
+  });
+
+  test(`${name}: the own real server's forwarding method counts, not that of a record`, async () => {
+    const active = await Scene.open(make);
+    await active.handshake();
+    const backup = await Scene.open(make, { lease: 'none' });
+    const direct = withMethod(await active.tableWords(), 'direct-route');
+    assert.deepEqual(await backup.engine.applyBatch(direct), outcome({ applied: 1 }));
+    const [head] = await backup.tableWords();
+    assert.equal(unpackHead(head!).forwardingMethod, forwardingMethods.masquerade.number);
+    backup.engine.setLease(slot, 60_000);
+    assert.equal((await backup.server({ flags: 'A' })).length, 1);
   });
 
   test(`${name}: a director that has lost its lease believes its peer`, async () => {

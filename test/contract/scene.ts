@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import type { DropReason, EngineConfiguration, EngineCounters } from '../../src/engine/engine.ts';
 import type { Family, IpAddress } from '../../src/lib/ip-address.ts';
 import { describeRecord, eventOf, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
+import type { ForwardingMethod } from '../../src/model/forwarding-method.ts';
 import type { Selector } from '../../src/model/selector.ts';
 import { defaultTimeouts } from '../../src/model/timeouts.ts';
-import type { ForwardingMethod, RealServer, VirtualService } from '../../src/model/virtual-service.ts';
+import type { RealServer, VirtualService } from '../../src/model/virtual-service.ts';
 import type { ArrivalOptions, EngineLimits, EngineUnderTest, FrameOut, MakeEngine } from './engine-under-test.ts';
 import { describeFrame, type TcpFields, tcpFrame } from './frames.ts';
 
-export const virtualAddress = '192.0.2.80';
+const virtualAddress = '192.0.2.80';
 export const virtualAddressIpv6 = '2001:db8::80';
 export const slot = 3;
 const ip = (text: string): IpAddress => text as IpAddress;

@@ -30,6 +30,7 @@ const record: RecordPlan = {
   otherProtocol: false,
   state: 1,
   template: false,
+  method: 'masquerade',
   local: false,
   idleMs: 0,
   timeoutMs: 20_000,

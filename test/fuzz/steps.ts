@@ -8,6 +8,7 @@ import {
   recordWords,
   writeAddressWords,
 } from '../../src/model/connection-batch.ts';
+import { type ForwardingMethod, forwardingMethods } from '../../src/model/forwarding-method.ts';
 import { protocolNumbers } from '../../src/model/virtual-service.ts';
 import type { EngineLimits } from '../contract/engine-under-test.ts';
 import { type ConfigurationPlan, configurationPlans, leaseSlots, rarely } from './configurations.ts';
@@ -33,6 +34,7 @@ export interface RecordPlan {
   readonly otherProtocol: boolean;
   readonly state: number;
   readonly template: boolean;
+  readonly method: ForwardingMethod;
   readonly local: boolean;
   readonly idleMs: number;
   readonly timeoutMs: number;
@@ -71,7 +73,7 @@ function writeRecord(words: Int32Array, at: number, plan: RecordPlan, configurat
     state: plan.state,
     family,
     local: plan.local,
-    forwardingMethod: 0,
+    forwardingMethod: forwardingMethods[plan.method].number,
     template: plan.template,
   });
   words[at + RecordOffset.ports] = ((plan.template ? 0 : client.port) << 16) | virtual.port;
@@ -85,6 +87,8 @@ function writeRecord(words: Int32Array, at: number, plan: RecordPlan, configurat
   for (const { at: offset, word } of plan.bends) words[at + offset] = word;
 }
 
+const methods: readonly ForwardingMethod[] = ['masquerade', 'masquerade', 'direct-route'];
+
 /** The prefix of 24, in IPv6 of 64 bits: one of those that services have. */
 function maskAddress(words: Int32Array, at: number, family: 'ipv4' | 'ipv6'): void {
   if (family === 'ipv4') words[at]! &= 0xffff_ff00;
@@ -97,6 +101,7 @@ const recordPlans: fc.Arbitrary<RecordPlan> = fc.record({
   otherProtocol: rarely(10),
   state: fc.constantFrom(1, 1, 1, 0, 3, 4, 5, 6, 7, 8, 10),
   template: rarely(5),
+  method: fc.constantFrom(...methods, ...methods, 'tunnel'),
   local: fc.boolean(),
   idleMs: fc.constantFrom(0, 0, 500, 4_000, 30_000, -5),
   timeoutMs: fc.constantFrom(20_000, 0, 3_000, -1, 2_000_000_000),

@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { EngineConfiguration, EngineCounters } from '../../src/engine/engine.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
+import type { ForwardingMethod } from '../../src/model/forwarding-method.ts';
 import { defaultTimeouts } from '../../src/model/timeouts.ts';
-import type { ForwardingMethod } from '../../src/model/virtual-service.ts';
 import { Network, namespacesUnavailable } from '../support/namespaces.ts';
 
 const inside = fileURLToPath(new URL('engine-inside.js', import.meta.url));

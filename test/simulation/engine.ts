@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ApplyOutcome, ConnectionPort, ExportPage } from '../../src/engine/engine.ts';
+import { type ApplyOutcome, type ConnectionPort, type ExportPage, nothingApplied } from '../../src/engine/engine.ts';
 import { Leases } from '../../src/engine/portable/leases.ts';
 import {
   ConnectionEvent,
@@ -121,7 +121,7 @@ export class SimulatedEngine implements ConnectionPort {
 
   applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
     return this.#call(() => {
-      const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
+      const outcome = { ...nothingApplied };
       for (let at = 0; at < batch.length; at += recordWords) {
         outcome[this.#apply(batch.slice(at, at + recordWords))] += 1;
       }
@@ -272,7 +272,7 @@ export class SimulatedEngine implements ConnectionPort {
   }
 }
 
-export function keyOf(record: Int32Array): string {
+function keyOf(record: Int32Array): string {
   return `${headKeyOf(record[0]!)} ${record[1]} ${record[5]} ${record[6]} ${record[7]} ${record[8]}`;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ApplyOutcome, ConnectionPort, ExportPage } from '../../src/engine/engine.ts';
+import { type ApplyOutcome, type ConnectionPort, type ExportPage, nothingApplied } from '../../src/engine/engine.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import {
   ConnectionEvent,
@@ -132,7 +132,7 @@ export class FakeConnectionPort implements ConnectionPort {
   }
 
   #apply(batch: Int32Array): ApplyOutcome {
-    const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
+    const outcome = { ...nothingApplied };
     for (let at = 0; at < batch.length; at += recordWords) {
       const record = batch.slice(at, at + recordWords);
       const key = keyOf(record);

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ConnectionPort } from '../../engine/engine.ts';
+import { type ApplyOutcome, addOutcomes, type ConnectionPort, nothingApplied } from '../../engine/engine.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
 import { recordWords } from '../../model/connection-batch.ts';
 
-/** Sums of ApplyOutcome since the start, and what is waiting. */
-export interface ApplyTotals {
-  readonly applied: number;
-  readonly refusedLocal: number;
-  readonly refusedUnknown: number;
-  readonly refusedFull: number;
+/** Sums since the start, and what is waiting. */
+export interface ApplyTotals extends ApplyOutcome {
   readonly failures: number;
   readonly queuedRecords: number;
 }
@@ -36,7 +32,8 @@ export class ApplyQueue {
   #queuedRecords = 0;
   #writing = false;
   #closed = false;
-  readonly #totals = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0, failures: 0 };
+  #outcome = nothingApplied;
+  #failures = 0;
 
   constructor(options: ApplyQueueOptions) {
     this.#options = options;
@@ -53,7 +50,7 @@ export class ApplyQueue {
   }
 
   totals(): ApplyTotals {
-    return { ...this.#totals, queuedRecords: this.#queuedRecords };
+    return { ...this.#outcome, failures: this.#failures, queuedRecords: this.#queuedRecords };
   }
 
   close(): void {
@@ -74,16 +71,13 @@ export class ApplyQueue {
       (outcome) => {
         this.#writing = false;
         this.#queuedRecords -= records;
-        this.#totals.applied += outcome.applied;
-        this.#totals.refusedLocal += outcome.refusedLocal;
-        this.#totals.refusedUnknown += outcome.refusedUnknown;
-        this.#totals.refusedFull += outcome.refusedFull;
+        this.#outcome = addOutcomes(this.#outcome, outcome);
         this.#options.onApplied(batches);
         this.#writeNext();
       },
       (error: unknown) => {
         if (this.#closed) return;
-        this.#totals.failures += 1;
+        this.#failures += 1;
         const { clock, log, retryMs } = this.#options;
         log('warn', `connection entries could not be written to the table, trying again: ${String(error)}`);
         clock.callAt(clock.nowMs() + retryMs, () => {

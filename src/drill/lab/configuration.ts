@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Family } from '../../lib/ip-address.ts';
+import { forwardingMethods } from '../../model/forwarding-method.ts';
 import {
   type DirectorName,
   familiesOf,
@@ -25,7 +26,7 @@ export interface ConfigurationOptions {
 }
 
 /** The director of the higher priority is the one that is active when all is well. */
-export const priorities: Readonly<Record<DirectorName, number>> = { a: 150, b: 100 };
+const priorities: Readonly<Record<DirectorName, number>> = { a: 150, b: 100 };
 /** One real server of the lab waits for a reload that adds it. */
 export const initialRealServers: RealServerChoice = [1, 1];
 export const realServerCount = initialRealServers.length + 1;
@@ -78,7 +79,8 @@ function renderInstance(
   const length = family === 'ipv4' ? 24 : 64;
   const addresses = [`    ${virtualAddresses[family]}/${length} dev front`];
   if (family === 'ipv6') addresses.unshift(`    ${linkLocalAddress}/64 dev front`);
-  if (topology.forwarding === 'masquerade') addresses.push(`    ${gatewayAddresses[family]}/${length} dev back`);
+  const { seesReplies } = forwardingMethods[topology.forwarding];
+  if (seesReplies) addresses.push(`    ${gatewayAddresses[family]}/${length} dev back`);
   return [
     `vrrp_instance ${virtualRouters[family].name} {`,
     '  state BACKUP',
@@ -104,7 +106,7 @@ function renderService(
     `virtual_server ${virtualAddresses[family]} ${port} {`,
     '  delay_loop 2',
     '  lb_algo wrr',
-    `  lb_kind ${topology.forwarding === 'direct-route' ? 'DR' : 'NAT'}`,
+    `  lb_kind ${forwardingMethods[topology.forwarding].keyword}`,
     `  protocol ${protocol}`,
     ...weights.flatMap((weight, i) => [
       `  real_server ${topology.realServers[i]!.addresses[family]} ${port} {`,

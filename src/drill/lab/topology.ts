@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Family } from '../../lib/ip-address.ts';
-import type { ForwardingMethod } from '../../model/virtual-service.ts';
+import { type ForwardingMethod, forwardingMethods } from '../../model/forwarding-method.ts';
 
 // What the lab consists of, as plain values: `lab.ts` makes it real.
 //
@@ -92,9 +92,9 @@ export function familiesOf(family: LabFamily): readonly Family[] {
 }
 
 export function describeTopology(forwarding: LabForwarding, realServerCount: number): Topology {
-  const isDirect = forwarding === 'direct-route';
-  const segments = isDirect ? ['clients', 'front'] : ['clients', 'front', 'back'];
-  const directorInterfaces = isDirect ? (['front'] as const) : (['front', 'back'] as const);
+  const { seesReplies } = forwardingMethods[forwarding];
+  const segments = seesReplies ? ['clients', 'front', 'back'] : ['clients', 'front'];
+  const directorInterfaces = seesReplies ? (['front', 'back'] as const) : (['front'] as const);
   const servers = Array.from({ length: realServerCount }, (_, i) => realServer(forwarding, i + 1));
   const forwards = { 'ipv4/ip_forward': '1', 'ipv6/conf/all/forwarding': '1' } as const;
   const stations = [
@@ -119,7 +119,7 @@ export function describeTopology(forwarding: LabForwarding, realServerCount: num
  * its own requests. For IPv6 the kernel answers only for the addresses of the interface that was asked.
  */
 function realServer(forwarding: LabForwarding, number: number): Station {
-  if (forwarding === 'masquerade')
+  if (forwardingMethods[forwarding].seesReplies)
     return station(`rs${number}`, [link('back', 20 + number)], { gateways: gatewayAddresses });
   return station(`rs${number}`, [link('front', 20 + number)], {
     gateways: routerOnFront,

@@ -16,6 +16,15 @@ import type { RunningService } from './running-service.ts';
 import { selectDestination } from './selection.ts';
 import { Drop, type Tally } from './tally.ts';
 
+export interface AdmissionParts {
+  readonly destinations: Destinations;
+  readonly connections: Connections;
+  readonly leases: Leases;
+  readonly egress: Egress;
+  readonly answers: Answers;
+  readonly tally: Tally;
+}
+
 /** What becomes of a packet for a virtual service that no entry knows: scheduled, refused, or dropped. */
 export class Admission {
   readonly #destinations: Destinations;
@@ -25,14 +34,7 @@ export class Admission {
   readonly #answers: Answers;
   readonly #tally: Tally;
 
-  constructor(
-    destinations: Destinations,
-    connections: Connections,
-    leases: Leases,
-    egress: Egress,
-    answers: Answers,
-    tally: Tally,
-  ) {
+  constructor({ destinations, connections, leases, egress, answers, tally }: AdmissionParts) {
     this.#destinations = destinations;
     this.#connections = connections;
     this.#leases = leases;

@@ -29,7 +29,7 @@ export const defaultTableLimits: Omit<TableLimits, 'hashSeed'> = { halfOpenMax: 
 
 /**
  * The half-open and the established connections of all virtual services, with two indexes: by the client's flow key,
- * and, for masquerade, by the key that a real server's reply carries. Both tables share one slab and are told apart by
+ * and, where the replies pass here, by the key that a real server's reply carries. Both tables share one slab and are told apart by
  * a flag, so that one probe answers for both; each has a limit of its own, and only the half-open one is an LRU.
  *
  * Keeps each real server's active and inactive connections right through every change.
@@ -95,7 +95,7 @@ export class ConnectionTable {
   }
 
   /**
-   * The masquerade entry that a real server's packet answers, or `absent`. `key` is laid out as a flow key: the real
+   * The entry that a real server's packet answers, or `absent`. `key` is laid out as a flow key: the real
    * server stands for the client, the client for the virtual address, as in the packet.
    */
   findReply(key: Int32Array): number {
@@ -183,7 +183,7 @@ export class ConnectionTable {
 
   /** The entry whose replies could not be told from those of a new entry with this key and destination, or `absent`. */
   findReplyOf(key: Int32Array, destination: number): number {
-    if (!this.#destinations.isMasquerade(destination)) return absent;
+    if (!this.#destinations.seesReplies(destination)) return absent;
     const { slots, mask } = this.#byReply;
     const { words } = this;
     const hash = this.#hashReply(key, destination);
@@ -287,7 +287,7 @@ export class ConnectionTable {
   }
 
   #hasReplies(head: number, destination: number): boolean {
-    return (head & EntryFlag.template) === 0 && this.#destinations.isMasquerade(destination);
+    return (head & EntryFlag.template) === 0 && this.#destinations.seesReplies(destination);
   }
 
   #allocate(): number {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { completesHandshake } from '../../connection/lifecycle.ts';
 import { nextTcpState, type TcpDirection } from '../../connection/tcp-transitions.ts';
+import { roundsBetweenTouches } from '../../connection/template-touches.ts';
 import { timeoutsByState } from '../../connection/timeouts.ts';
 import { ConnectionEvent } from '../../model/connection-batch.ts';
 import { TcpState } from '../../model/tcp-state.ts';
@@ -192,7 +193,7 @@ export class Connections {
   #keepTemplate(persistence: Persistence, entry: number, nowMs: number): void {
     const head = this.table.words[entry + EntryWord.head]!;
     if ((head & (EntryFlag.template | EntryFlag.halfOpen)) !== 0 || !this.publisher.isHeld(entry)) return;
-    if (this.#sweepRound % Templates.roundsBetween(persistence, sweepPeriodMs) !== 0) return;
+    if (this.#sweepRound % roundsBetweenTouches(persistence, sweepPeriodMs) !== 0) return;
     this.templates.keep(persistence, entry, nowMs);
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isActiveTcpState } from '../../connection/lifecycle.ts';
-import { forwardingMethods } from '../../model/connection-batch.ts';
+import { familyOf } from '../../lib/ip-address.ts';
+import { forwardingMethods, type MethodRecord, nextHopTarget } from '../../model/forwarding-method.ts';
 import type { TcpState } from '../../model/tcp-state.ts';
 import type { RealServer } from '../../model/virtual-service.ts';
 import { EntryFlag } from './entry-layout.ts';
@@ -25,8 +26,8 @@ export class Destinations {
   /** Four words per destination. */
   addresses = new Int32Array(destinationsInitial * 4);
   ports = new Uint16Array(destinationsInitial);
-  /** Index into `forwardingMethods`. */
-  methods = new Uint8Array(destinationsInitial);
+  /** What each method puts in front of a packet, in bytes. */
+  bytesInFront = new Uint8Array(destinationsInitial);
   leaseSlots = new Int32Array(destinationsInitial);
   active = new Int32Array(destinationsInitial);
   inactive = new Int32Array(destinationsInitial);
@@ -46,10 +47,12 @@ export class Destinations {
   readonly services: (RunningService | undefined)[] = [];
   readonly nextHops: (NextHop | undefined)[] = [];
   readonly realServers: (RealServer | undefined)[] = [];
+  readonly methods: MethodRecord[] = [];
   readonly #free: number[] = [];
 
-  isMasquerade(destination: number): boolean {
-    return this.methods[destination] === 0;
+  /** Whether the replies of a real server pass here. */
+  seesReplies(destination: number): boolean {
+    return this.methods[destination]!.seesReplies;
   }
 
   sameEndpoint(a: number, b: number): boolean {
@@ -58,10 +61,10 @@ export class Destinations {
     return this.ports[a] === this.ports[b];
   }
 
-  /** Whether a masquerade real server's replies carry this source: the address in the first four words, and the port. */
+  /** Whether replies that pass here carry this source: the address in the first four words, and the port. */
   repliesFrom(destination: number, words: Int32Array, port: number): boolean {
     for (let i = 0; i < 4; i += 1) if (this.addresses[(destination << 2) + i] !== words[i]) return false;
-    return this.ports[destination] === port && this.isMasquerade(destination);
+    return this.ports[destination] === port && this.seesReplies(destination);
   }
 
   /** An entry in `state` has come (1) or gone (-1). `head` is its `EntryWord.head`. */
@@ -144,24 +147,26 @@ export class Destinations {
 
   /** A number for a real server of a service: the one it already has, or a new one. */
   acquire(service: RunningService, realServer: RealServer, leaseSlot: number, resolver: NextHopResolver): number {
-    const method = forwardingMethods.indexOf(realServer.forwardingMethod);
+    const { address, port, forwardingMethod } = realServer;
+    const method = forwardingMethods[forwardingMethod];
     const known = this.realServers.findIndex(
       (other, i) =>
         other !== undefined &&
         this.services[i] === service &&
         this.methods[i] === method &&
-        other.address === realServer.address &&
-        other.port === realServer.port,
+        other.address === address &&
+        other.port === port,
     );
     const destination = known >= 0 ? known : this.#allocate();
-    this.addresses.set(addressWords(realServer.address), destination << 2);
-    this.ports[destination] = realServer.port;
+    this.addresses.set(addressWords(address), destination << 2);
+    this.ports[destination] = port;
     this.#setLimits(destination, realServer);
     this.methods[destination] = method;
+    this.bytesInFront[destination] = method.bytesInFront[familyOf(address)];
     this.leaseSlots[destination] = leaseSlot;
     this.services[destination] = service;
     this.realServers[destination] = realServer;
-    this.nextHops[destination] ??= resolver.resolve(realServer.address);
+    this.nextHops[destination] ??= resolver.resolve(nextHopTarget(method, address));
     return destination;
   }
 
@@ -200,7 +205,7 @@ export class Destinations {
     const length = this.ports.length * 2;
     this.addresses = copyInto(new Int32Array(length * 4), this.addresses);
     this.ports = copyInto(new Uint16Array(length), this.ports);
-    this.methods = copyInto(new Uint8Array(length), this.methods);
+    this.bytesInFront = copyInto(new Uint8Array(length), this.bytesInFront);
     this.leaseSlots = copyInto(new Int32Array(length), this.leaseSlots);
     this.active = copyInto(new Int32Array(length), this.active);
     this.inactive = copyInto(new Int32Array(length), this.inactive);

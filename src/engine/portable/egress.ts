@@ -36,10 +36,10 @@ export class Egress {
   }
 
   /**
-   * Whether route, TTL and size let the packet go on; otherwise it is counted, and its sender told in the name of the
-   * virtual address, which `virtual` holds in words from `at` on.
+   * Whether route, TTL and size let the packet go on, with `inFront` bytes more; otherwise it is counted, and its sender
+   * told in the name of the virtual address, which `virtual` holds in words from `at` on.
    */
-  mayLeave(packet: Packet, hop: NextHop, leaseSlot: number, virtual: Int32Array, at: number): boolean {
+  mayLeave(packet: Packet, inFront: number, hop: NextHop, leaseSlot: number, virtual: Int32Array, at: number): boolean {
     const egress = hop.port;
     if (hop.state === 'unreachable' || egress === undefined) {
       this.#tally.drops[Drop.noRoute]! += 1;
@@ -50,10 +50,11 @@ export class Egress {
     const tooOld = memory[ip + (packet.ipv6 ? Ipv6Offset.hopLimit : Ipv4Offset.ttl)]! <= 1;
     const largest =
       segmentSize === 0 ? packet.length : packet.transport - ip + packet.transportHeaderLength + segmentSize;
-    if (!tooOld && largest <= egress.mtu) return true;
+    const room = egress.mtu - inFront;
+    if (!tooOld && largest <= room) return true;
     this.#tally.drops[tooOld ? Drop.ttlExceeded : Drop.tooBig]! += 1;
     if (tooOld) this.explain(packet, leaseSlot, virtual, at, Problem.timeExceeded, 0);
-    else if (mayNotBeFragmented(packet)) this.explain(packet, leaseSlot, virtual, at, Problem.tooBig, egress.mtu);
+    else if (mayNotBeFragmented(packet)) this.explain(packet, leaseSlot, virtual, at, Problem.tooBig, room);
     return false;
   }
 

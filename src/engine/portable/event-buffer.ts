@@ -26,7 +26,7 @@ export function writeRecord(
     event,
     head & 0xff,
     (head & stateMask) >>> stateShift,
-    destinations.methods[destination]!,
+    destinations.methods[destination]!.number,
     flags,
   );
   records[at + RecordOffset.ports] = words[entry + EntryWord.ports]!;

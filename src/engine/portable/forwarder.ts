@@ -20,7 +20,7 @@ import type { Leases } from './leases.ts';
 import { Fragment, Packet } from './packet.ts';
 import type { Frame, PacketPort } from './packet-port.ts';
 import type { PendingFrames } from './pending-frames.ts';
-import { decrementTtl, rewriteEndpoint, Side } from './rewrite.ts';
+import { prepareIn, prepareOut } from './prepare.ts';
 import type { Services } from './services.ts';
 import { Drop, type Tally } from './tally.ts';
 
@@ -65,9 +65,9 @@ export class Forwarder {
     this.#clientHops = clientHops;
     this.#tally = tally;
     this.#egress = egress;
-    this.#admission = new Admission(destinations, connections, leases, egress, answers, tally);
+    this.#admission = new Admission({ destinations, connections, leases, egress, answers, tally });
     this.#host = new AddressHost(services, leases, tally, answers);
-    this.#icmpErrors = new IcmpErrors(connections, destinations, leases, clientHops, egress, tally);
+    this.#icmpErrors = new IcmpErrors({ connections, destinations, leases, clientHops, egress, tally });
     this.#fragments = new FragmentTable(connections.table.limits.hashSeed);
   }
 
@@ -217,7 +217,7 @@ export class Forwarder {
     // An entry of a removed service only waits for the sweep.
     if (this.#destinations.services[destination] === undefined) return;
     if (isTcp) {
-      const direction = this.#destinations.isMasquerade(destination) ? TcpDirection.input : TcpDirection.inputOnly;
+      const direction = this.#destinations.seesReplies(destination) ? TcpDirection.input : TcpDirection.inputOnly;
       if (!this.#connections.follow(entry, direction, flags, this.#nowMs)) {
         this.#drop('tableFull');
         return;
@@ -235,19 +235,11 @@ export class Forwarder {
     if (hop === undefined) return;
     const leaseSlot = destinations.leaseSlots[destination]!;
     destinations.countIn(destination, packet.length);
-    if (!this.#egress.mayLeave(packet, hop, leaseSlot, packet.key, KeyWord.virtualAddress)) return;
+    const inFront = destinations.bytesInFront[destination]!;
+    if (!this.#egress.mayLeave(packet, inFront, hop, leaseSlot, packet.key, KeyWord.virtualAddress)) return;
     if (packet.fragment === Fragment.first) this.#fragments.begin(packet, destination, false, this.#nowMs);
-    decrementTtl(packet);
-    if (destinations.isMasquerade(destination)) {
-      rewriteEndpoint(
-        packet,
-        Side.destination,
-        destinations.addresses,
-        destination << 2,
-        destinations.ports[destination]!,
-      );
-    }
-    this.#egress.transmit(packet, hop, leaseSlot);
+    if (prepareIn(packet, destinations, destination)) this.#egress.transmit(packet, hop, leaseSlot);
+    else this.#drop('noRoute');
   }
 
   /**
@@ -329,10 +321,9 @@ export class Forwarder {
     const leaseSlot = this.#destinations.leaseSlots[destination]!;
     const hop = this.#clientHops.find(packet.ipv6, packet.key, KeyWord.virtualAddress);
     this.#destinations.countOut(destination, packet.length);
-    if (!this.#egress.mayLeave(packet, hop, leaseSlot, virtual, at)) return;
+    if (!this.#egress.mayLeave(packet, 0, hop, leaseSlot, virtual, at)) return;
     if (packet.fragment === Fragment.first) this.#fragments.begin(packet, destination, true, this.#nowMs);
-    decrementTtl(packet);
-    rewriteEndpoint(packet, Side.source, virtual, at, port);
+    prepareOut(packet, virtual, at, port);
     this.#egress.transmit(packet, hop, leaseSlot);
   }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { writeU16 } from '../../lib/bytes.ts';
-import { internetChecksum } from '../../lib/checksum.ts';
 import { checkIcmp, IcmpOffset, IcmpType, isIcmpError } from '../../wire/icmp.ts';
-import { checkIcmpv6, Icmpv6Type, isIcmpv6Error, writeIcmpv6Checksum } from '../../wire/icmpv6.ts';
+import { checkIcmpv6, Icmpv6Type, isIcmpv6Error } from '../../wire/icmpv6.ts';
 import { IpProtocol } from '../../wire/ipv4.ts';
 import type { ClientHops } from './client-hops.ts';
 import type { Connections } from './connections.ts';
@@ -11,7 +9,7 @@ import type { Egress } from './egress.ts';
 import { absent, EntryWord, KeyWord, keyWords } from './entry-layout.ts';
 import type { Leases } from './leases.ts';
 import { Packet } from './packet.ts';
-import { decrementTtl, rewriteAddress, rewriteEndpoint, Side } from './rewrite.ts';
+import { prepareErrorIn, prepareErrorOut } from './prepare.ts';
 import { Drop, type Tally } from './tally.ts';
 
 /** Whether a packet, not a fragment, holds an ICMP message of its own family. */
@@ -32,6 +30,15 @@ export function isError(packet: Packet): boolean {
   return packet.ipv6 ? isIcmpv6Error(type) : isIcmpError(type);
 }
 
+export interface IcmpErrorsParts {
+  readonly connections: Connections;
+  readonly destinations: Destinations;
+  readonly leases: Leases;
+  readonly clientHops: ClientHops;
+  readonly egress: Egress;
+  readonly tally: Tally;
+}
+
 /**
  * ICMP errors about connections: they quote the beginning of a packet as it was on their side of the director, and go
  * on to the other side with the quotation, and in masquerade the addresses, as that side knows them (ip_vs_nat_icmp in
@@ -48,14 +55,7 @@ export class IcmpErrors {
   /** The flow key of the quoted packet's answers: its source and destination changed places. */
   readonly #key = new Int32Array(keyWords);
 
-  constructor(
-    connections: Connections,
-    destinations: Destinations,
-    leases: Leases,
-    clientHops: ClientHops,
-    egress: Egress,
-    tally: Tally,
-  ) {
+  constructor({ connections, destinations, leases, clientHops, egress, tally }: IcmpErrorsParts) {
     this.#connections = connections;
     this.#destinations = destinations;
     this.#leases = leases;
@@ -76,15 +76,13 @@ export class IcmpErrors {
     const hop = this.#destinations.nextHops[destination];
     if (hop === undefined) return;
     this.#destinations.countIn(destination, packet.length);
-    if (!this.#egress.mayLeave(packet, hop, leaseSlot, packet.key, KeyWord.virtualAddress)) return;
-    decrementTtl(packet);
-    if (this.#destinations.isMasquerade(destination)) {
-      const { addresses, ports } = this.#destinations;
-      rewriteEndpoint(this.#quoted, Side.source, addresses, destination << 2, ports[destination]!);
-      rewriteAddress(packet, Side.destination, addresses, destination << 2);
-      writeChecksum(packet);
+    const inFront = this.#destinations.bytesInFront[destination]!;
+    if (!this.#egress.mayLeave(packet, inFront, hop, leaseSlot, packet.key, KeyWord.virtualAddress)) return;
+    if (prepareErrorIn(packet, this.#quoted, this.#destinations, destination)) {
+      this.#egress.transmit(packet, hop, leaseSlot);
+    } else {
+      this.#tally.drops[Drop.noRoute]! += 1;
     }
-    this.#egress.transmit(packet, hop, leaseSlot);
   }
 
   /** An error for another address, unchecked: perhaps about a masqueraded connection's packet. False: it is not. */
@@ -108,11 +106,8 @@ export class IcmpErrors {
     const hop = this.#clientHops.find(packet.ipv6, packet.key, KeyWord.virtualAddress);
     const virtual = entry + EntryWord.virtualAddress;
     this.#destinations.countOut(destination, packet.length);
-    if (!this.#egress.mayLeave(packet, hop, leaseSlot, words, virtual)) return true;
-    decrementTtl(packet);
-    rewriteEndpoint(this.#quoted, Side.destination, words, virtual, words[entry + EntryWord.ports]! & 0xffff);
-    rewriteAddress(packet, Side.source, words, virtual);
-    writeChecksum(packet);
+    if (!this.#egress.mayLeave(packet, 0, hop, leaseSlot, words, virtual)) return true;
+    prepareErrorOut(packet, this.#quoted, words, virtual, words[entry + EntryWord.ports]! & 0xffff);
     this.#egress.transmit(packet, hop, leaseSlot);
     return true;
   }
@@ -160,15 +155,4 @@ function isFollowed(packet: Packet): boolean {
   return (
     type === IcmpType.destinationUnreachable || type === IcmpType.timeExceeded || type === IcmpType.parameterProblem
   );
-}
-
-/** The message has been found intact, so that its checksum may be counted anew. */
-function writeChecksum(packet: Packet): void {
-  const { memory, ip, transport, end } = packet;
-  if (packet.ipv6) {
-    writeIcmpv6Checksum(memory, ip, transport, end - transport);
-    return;
-  }
-  writeU16(memory, transport + IcmpOffset.checksum, 0);
-  writeU16(memory, transport + IcmpOffset.checksum, internetChecksum(memory, transport, end - transport));
 }

@@ -4,15 +4,17 @@ import {
   ConnectionEvent,
   eventOf,
   isValidHead,
+  methodOf,
   protocolOf,
   RecordFlag,
   RecordOffset,
   recordWords,
   stateOf,
 } from '../../model/connection-batch.ts';
+import { methodByNumber } from '../../model/forwarding-method.ts';
 import type { TcpState } from '../../model/tcp-state.ts';
 import { protocolNumbers } from '../../model/virtual-service.ts';
-import type { ApplyOutcome, ExportPage } from '../engine.ts';
+import { type ApplyOutcome, type ExportPage, nothingApplied } from '../engine.ts';
 import type { Connections } from './connections.ts';
 import type { Destinations } from './destinations.ts';
 import { absent, EntryFlag, EntryWord, entryShift, KeyWord, keyWords } from './entry-layout.ts';
@@ -62,7 +64,7 @@ export class Replication {
   }
 
   apply(batch: Int32Array, nowMs: number): ApplyOutcome {
-    const outcome = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
+    const outcome = { ...nothingApplied };
     for (let at = 0; at + recordWords <= batch.length; at += recordWords) {
       outcome[this.#applyRecord(batch, at, nowMs)] += 1;
     }
@@ -72,6 +74,7 @@ export class Replication {
   #applyRecord(batch: Int32Array, at: number, nowMs: number): Verdict {
     const head = batch[at + RecordOffset.head]!;
     if (!isValidHead(head)) return 'refusedUnknown';
+    if (methodByNumber(methodOf(head))?.supported !== true) return 'refusedMethod';
     const key = this.#readKey(batch, at);
     const { table } = this.#connections;
     let entry = table.find(key);
@@ -151,7 +154,7 @@ export class Replication {
     return key;
   }
 
-  /** The own real server with the record's endpoint: its forwarding method is this director's, as in IPVS. */
+  /** The own real server with the record's endpoint: it has this director's forwarding method, as in IPVS. */
   #findDestination(key: Int32Array, batch: Int32Array, at: number): number {
     const service = this.#services.findService(
       key[KeyWord.head]!,

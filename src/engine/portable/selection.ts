@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { finishHash, mixWord } from '../../lib/hash.ts';
-import { type CompiledService, emptySlot, type LeastCandidate } from '../../model/selector.ts';
+import { emptySlot, type LeastCandidate } from '../../model/selector.ts';
 import type { Destinations } from './destinations.ts';
 import { EntryFlag, KeyWord } from './entry-layout.ts';
 import type { RunningService } from './running-service.ts';
@@ -33,16 +33,6 @@ export function selectDestination(
     case 'least':
       return leastLoaded(service, selector.candidates, destinations, nowMs);
   }
-}
-
-/** By real server: 1 when it is quiesced or has a share of the selector. See `RunningService.available`. */
-export function availableRealServers({ service, selector, alive }: CompiledService): Uint8Array {
-  if (alive !== undefined) return Uint8Array.from(alive, (isAlive) => (isAlive ? 1 : 0));
-  const available = Uint8Array.from(service.realServers, ({ weight }) => (weight === 0 ? 1 : 0));
-  const chosen =
-    selector.shape === 'least' ? selector.candidates.map(({ realServer }) => realServer) : [...selector.slots];
-  for (const realServer of chosen) if (realServer !== emptySlot) available[realServer] = 1;
-  return available;
 }
 
 /** An overloaded real server loses its turn. */

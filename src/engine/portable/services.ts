@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { familyOf } from '../../lib/ip-address.ts';
+import { forwardingMethods } from '../../model/forwarding-method.ts';
 import { endlessLease } from '../../model/lease.ts';
-import type { CompiledService } from '../../model/selector.ts';
-import { protocolNumbers, virtualServiceName } from '../../model/virtual-service.ts';
+import { availableRealServers } from '../../model/selector.ts';
+import { protocolNumbers, requireForwardable, virtualServiceName } from '../../model/virtual-service.ts';
 import type { EngineAddress, EngineConfiguration } from '../engine.ts';
 import { type Destinations, trafficFields } from './destinations.ts';
 import { EntryFlag } from './entry-layout.ts';
 import { addressWords, endpointTag, KeyIndex } from './key-index.ts';
 import type { NextHopResolver } from './next-hop.ts';
 import type { RunningService } from './running-service.ts';
-import { availableRealServers } from './selection.ts';
 
 /** The configuration in force: which addresses and services there are, and who serves them. */
 export class Services {
@@ -29,7 +28,7 @@ export class Services {
 
   /** Keeps what both configurations have: destination numbers, counters, cursors. */
   configure(configuration: EngineConfiguration): void {
-    for (const compiled of configuration.services) requireOneFamily(compiled);
+    for (const { service } of configuration.services) requireForwardable(service);
     const before = new Map(this.running.map((service) => [service.name, service]));
     const slots = new Map(configuration.addresses.map((address) => [address.address, address.leaseSlot]));
     this.running = configuration.services.map((compiled) => {
@@ -48,7 +47,7 @@ export class Services {
       before.delete(name);
       service.compiled = compiled;
       service.leaseSlot = leaseSlot;
-      service.available = availableRealServers(compiled);
+      service.available = Uint8Array.from(availableRealServers(compiled), Number);
       service.destinations = Int32Array.from(compiled.service.realServers, (realServer) =>
         this.#destinations.acquire(service, realServer, leaseSlot, this.#resolver),
       );
@@ -82,7 +81,7 @@ export class Services {
     return this.running[this.#serviceIndex.find((head & EntryFlag.ipv6) !== 0, words, at, tag)];
   }
 
-  /** The service that the endpoint of a masquerade real server belongs to, the first of several: replies come from here. */
+  /** The service that the endpoint of a real server belongs to whose replies pass here, the first of several. */
   findReplyService(head: number, words: Int32Array, at: number, port: number): RunningService | undefined {
     const tag = endpointTag(head & 0xff, port);
     return this.running[this.#replyIndex.find((head & EntryFlag.ipv6) !== 0, words, at, tag)];
@@ -117,20 +116,12 @@ export class Services {
       const { address, port, protocol } = compiled.service;
       this.#serviceIndex.add(address, endpointTag(protocolNumbers[protocol], port), number);
     }
-    const masqueraded = this.running.flatMap(({ compiled: { service } }, number) =>
+    const replying = this.running.flatMap(({ compiled: { service } }, number) =>
       service.realServers
-        .filter((realServer) => realServer.forwardingMethod === 'masquerade')
+        .filter(({ forwardingMethod }) => forwardingMethods[forwardingMethod].seesReplies)
         .map(({ address, port }) => ({ address, tag: endpointTag(protocolNumbers[service.protocol], port), number })),
     );
-    this.#replyIndex = new KeyIndex(masqueraded.length);
-    for (const { address, tag, number } of masqueraded) this.#replyIndex.add(address, tag, number);
+    this.#replyIndex = new KeyIndex(replying.length);
+    for (const { address, tag, number } of replying) this.#replyIndex.add(address, tag, number);
   }
-}
-
-function requireOneFamily({ service }: CompiledService): void {
-  const other = service.realServers.find(({ address }) => familyOf(address) !== familyOf(service.address));
-  if (other === undefined) return;
-  throw new RangeError(
-    `virtual service ${virtualServiceName(service)}: real server ${other.address} is of the other address family; use one of the service's own`,
-  );
 }

@@ -6,8 +6,6 @@ import { absent, EntryFlag, EntryWord, KeyWord, keyWords } from './entry-layout.
 import type { Publisher } from './publisher.ts';
 import type { RunningService } from './running-service.ts';
 
-/** A template is looked after this many times in its timeout while connections of it live. */
-const touchesPerTimeout = 4;
 const templateState = 0;
 
 /**
@@ -64,11 +62,6 @@ export class Templates {
       this.#publisher.publish(ConnectionEvent.upsert, entry, nowMs);
     }
     this.#use(entry, persistence, nowMs);
-  }
-
-  /** Every how many rounds of the sweep a connection has to look after its template; a round takes `roundMs`. */
-  static roundsBetween(persistence: Persistence, roundMs: number): number {
-    return Math.max(1, Math.floor(persistence.timeoutMs / touchesPerTimeout / roundMs));
   }
 
   #use(entry: number, persistence: Persistence, nowMs: number): void {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from '../../lib/clock.ts';
 import { recordWords } from '../../model/connection-batch.ts';
-import type { ApplyOutcome, ConnectionPort, ExportPage } from '../engine.ts';
+import { type ApplyOutcome, addOutcomes, type ConnectionPort, type ExportPage, nothingApplied } from '../engine.ts';
 import type { BpfObject, BpfRingReader } from './bpf-object.ts';
 import { SettingsLayout } from './layout/structs.ts';
 import { Mailbox } from './mailbox.ts';
@@ -95,15 +95,11 @@ export class XdpConnectionPort implements ConnectionPort {
   }
 
   async applyBatch(batch: Int32Array): Promise<ApplyOutcome> {
-    const sum = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
+    let sum = nothingApplied;
     const length = batch.length - (batch.length % recordWords);
     for (let at = 0; at < length; at += applyRecordsMax * recordWords) {
       const end = Math.min(length, at + applyRecordsMax * recordWords);
-      const outcome = this.#mailbox.applyRecords(batch.subarray(at, end));
-      sum.applied += outcome.applied;
-      sum.refusedLocal += outcome.refusedLocal;
-      sum.refusedUnknown += outcome.refusedUnknown;
-      sum.refusedFull += outcome.refusedFull;
+      sum = addOutcomes(sum, this.#mailbox.applyRecords(batch.subarray(at, end)));
     }
     return sum;
   }

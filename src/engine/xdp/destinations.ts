@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { IpAddress } from '../../lib/ip-address.ts';
+import { familyOf, type IpAddress } from '../../lib/ip-address.ts';
+import { type MethodRecord, methodByNumber } from '../../model/forwarding-method.ts';
 import { protocolNumbers, type RealServer, type TransportProtocol } from '../../model/virtual-service.ts';
 import { checksumGains, noGain } from './checksum-gains.ts';
 import { isIpv6, parseWideAddress, protocolOf, type TransportEndpoint, wideAddress } from './endpoint-keys.ts';
@@ -15,8 +16,7 @@ import type { XdpMaps } from './xdp-maps.ts';
 export interface DestinationIdentity {
   /** Number of its service. */
   readonly service: number;
-  /** Index into `forwardingMethods`. */
-  readonly method: number;
+  readonly method: MethodRecord;
   readonly address: IpAddress;
   readonly port: number;
 }
@@ -43,8 +43,6 @@ export interface DestinationTerms {
 
 /** What a real server has counted, on all processors: connections, packets and bytes in, packets and bytes out. */
 export type TrafficSums = Float64Array;
-
-export const masqueradeMethod = 0;
 
 /**
  * How long after the last sign of it a number, or a part of an array, may be given to something else: whatever packet
@@ -128,15 +126,14 @@ export class Destinations {
     record.set(wideAddress(address), DestinationLayout.address);
     record.set(wideAddress(virtual.address), DestinationLayout.virtualAddress);
     writeNetworkPort(record, DestinationLayout.virtualPort, virtual.port);
-    records.writeByte(number, DestinationLayout.method, method);
+    records.writeByte(number, DestinationLayout.method, method.number);
     records.writeByte(number, DestinationLayout.protocol, protocolNumbers[virtual.protocol]);
     records.writeHalf(number, DestinationLayout.service, service);
     records.writeHalf(number, DestinationLayout.nextWithEndpoint, noDestination);
-    const rewrites = method === masqueradeMethod;
-    const gains = rewrites ? checksumGains(virtual, identity) : { address: noGain, endpoint: noGain };
+    const gains = method.rewritesAddresses ? checksumGains(virtual, identity) : { address: noGain, endpoint: noGain };
     records.writeHalf(number, DestinationLayout.addressSum, gains.address);
     records.writeHalf(number, DestinationLayout.endpointSum, gains.endpoint);
-    writeHop(records, records.at(number, DestinationLayout.hop), hop);
+    this.#writeHop(number, { address, method }, hop);
     // Last: a record without a port is a free one.
     writeNetworkPort(record, DestinationLayout.port, port);
     const { protocol } = virtual;
@@ -206,16 +203,22 @@ export class Destinations {
   /** The way to the real servers with this address is another one. */
   setHop(address: IpAddress, hop: Hop): void {
     for (const number of this.#byAddress.get(address) ?? []) {
-      writeHop(this.#records, this.#records.at(number, DestinationLayout.hop), hop);
+      this.#writeHop(number, this.#known.get(number)!, hop);
     }
   }
 
   /** A hop that is resolved, or takes the place of one that is not. A former process may have known better. */
   improveHop(address: IpAddress, hop: Hop): void {
     for (const number of this.#byAddress.get(address) ?? []) {
-      const at = this.#records.at(number, DestinationLayout.hop);
-      if (hop.state === 'resolved' || readHopState(this.#records, at) !== 'resolved') writeHop(this.#records, at, hop);
+      const before = readHopState(this.#records, this.#records.at(number, DestinationLayout.hop));
+      if (hop.state === 'resolved' || before !== 'resolved') this.#writeHop(number, this.#known.get(number)!, hop);
     }
+  }
+
+  /** With the MTU that is left beside what the method puts in front. */
+  #writeHop(number: number, { address, method }: Pick<DestinationIdentity, 'address' | 'method'>, hop: Hop): void {
+    const mtu = Math.max(0, hop.mtu - method.bytesInFront[familyOf(address)]);
+    writeHop(this.#records, this.#records.at(number, DestinationLayout.hop), { ...hop, mtu });
   }
 
   /** Gives the number back. Nothing refers to it any more; true when nothing has this address any more either. */
@@ -266,7 +269,7 @@ export class Destinations {
     const family = (flags & DestinationFlag.ipv6) !== 0 ? 'ipv6' : 'ipv4';
     const identity = {
       service,
-      method: records.readByte(number, DestinationLayout.method),
+      method: requiredMethod(records.readByte(number, DestinationLayout.method)),
       address: parseWideAddress(record.subarray(DestinationLayout.address), family),
       port: readNetworkPort(record, DestinationLayout.port),
     };
@@ -295,7 +298,13 @@ function lifeOf(
 }
 
 function identityText({ service, method, address, port }: DestinationIdentity): string {
-  return `${service} ${method} ${address} ${port}`;
+  return `${service} ${method.name} ${address} ${port}`;
+}
+
+function requiredMethod(number: number): MethodRecord {
+  const method = methodByNumber(number);
+  if (method !== undefined) return method;
+  throw new Error(`the running XDP program has a forwarding method ${number}; restart baton with --cleanup`);
 }
 
 function readNetworkPort(record: Uint8Array, field: number): number {

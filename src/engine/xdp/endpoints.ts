@@ -3,14 +3,14 @@ import type { Family } from '../../lib/ip-address.ts';
 import { endpointName } from '../../model/virtual-service.ts';
 import { addToFilter, filterOf, writeFilter } from './address-filter.ts';
 import type { BpfMap } from './bpf-object.ts';
-import { type Destination, type Destinations, masqueradeMethod } from './destinations.ts';
+import type { Destination, Destinations } from './destinations.ts';
 import { endpointKey, endpointText, isIpv6, numberValue, parseEndpointKey, parseNumberValue } from './endpoint-keys.ts';
 import { SettingsLayout } from './layout/structs.ts';
 import { noDestination } from './limits.ts';
 import type { MappedArray } from './mapped-array.ts';
 
 /** How many destinations with one endpoint the program looks through for the connection of a reply. */
-export const sharersMax = 64;
+const sharersMax = 64;
 
 interface Chain {
   readonly key: Uint8Array;
@@ -19,7 +19,7 @@ interface Chain {
 }
 
 /**
- * The endpoints of masquerade real servers, from which the program tells replies: to each the destinations that share
+ * The endpoints of real servers whose replies pass here, from which the program tells these: to each the destinations that share
  * it, as a chain. Those that are configured come first and in their order, so that the first says what becomes of a
  * packet of no connection.
  */
@@ -64,7 +64,7 @@ export class Endpoints {
       if (destination.idleAtMs === undefined) ordered.add(destination);
     }
     for (const destination of ordered) {
-      if (destination.method !== masqueradeMethod) continue;
+      if (!destination.method.seesReplies) continue;
       const text = endpointText(destination);
       const members = groups.get(text);
       if (members === undefined) groups.set(text, [destination]);

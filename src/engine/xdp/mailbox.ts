@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { recordWords } from '../../model/connection-batch.ts';
-import type { ApplyOutcome } from '../engine.ts';
+import { type ApplyOutcome, nothingApplied } from '../engine.ts';
 import type { BpfObject, BpfProgram } from './bpf-object.ts';
 import { MailboxLayout } from './layout/structs.ts';
 import { mailboxEnd, mailboxRecords } from './limits.ts';
@@ -62,13 +62,13 @@ export class Mailbox {
   /** At most `mailboxRecords` of them. */
   applyRecords(records: Int32Array): ApplyOutcome {
     this.#records.set(records);
-    const none = { applied: 0, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 };
-    this.#write({ cursor: 0, count: Math.floor(records.length / recordWords), ...none });
+    this.#write({ cursor: 0, count: Math.floor(records.length / recordWords), ...nothingApplied });
     this.#run('import_records');
     return {
       applied: this.#read('applied'),
       refusedLocal: this.#read('refusedLocal'),
       refusedUnknown: this.#read('refusedUnknown'),
+      refusedMethod: this.#read('refusedMethod'),
       refusedFull: this.#read('refusedFull'),
     };
   }

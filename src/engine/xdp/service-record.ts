@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import { roundsBetweenTouches } from '../../connection/template-touches.ts';
 import type { CompiledService } from '../../model/selector.ts';
-import type { Persistence } from '../../model/virtual-service.ts';
 import { ServiceFlag } from './layout/enums.ts';
 import { ServiceLayout } from './layout/structs.ts';
 import type { MappedArray } from './mapped-array.ts';
 import { shapeOf } from './selectors.ts';
 import { sweepPeriodMs } from './sweep.ts';
-
-/** A connection template is looked after this many times in its timeout while connections of it live. */
-const touchesPerTimeout = 4;
 
 /** What of `struct service` the configuration says, apart from its slots. `leaseSlot` as the program has it. */
 export function writeServiceTerms(
@@ -22,7 +19,8 @@ export function writeServiceTerms(
   records.writeWord(number, ServiceLayout.seed, selector.shape === 'hash' ? selector.seed : 0);
   records.writeWord(number, ServiceLayout.persistenceTimeout, persistence?.timeoutMs ?? 0);
   records.writeByte(number, ServiceLayout.prefixLength, persistence?.prefixLength ?? 0);
-  records.writeWord(number, ServiceLayout.templateRounds, persistence === undefined ? 1 : roundsBetween(persistence));
+  const templateRounds = persistence === undefined ? 1 : roundsBetweenTouches(persistence, sweepPeriodMs);
+  records.writeWord(number, ServiceLayout.templateRounds, templateRounds);
   records.writeByte(number, ServiceLayout.shape, shapeOf(selector));
   const flags =
     ServiceFlag.live |
@@ -31,9 +29,4 @@ export function writeServiceTerms(
     (onePacket === true ? ServiceFlag.onePacket : 0) |
     (persistence === undefined ? 0 : ServiceFlag.persistent);
   records.writeByte(number, ServiceLayout.flags, flags);
-}
-
-/** Every how many rounds of the sweep a connection has to look after its template. */
-function roundsBetween({ timeoutMs }: Persistence): number {
-  return Math.max(1, Math.floor(timeoutMs / touchesPerTimeout / sweepPeriodMs));
 }

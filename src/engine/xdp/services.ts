@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { familyOf, type IpAddress } from '../../lib/ip-address.ts';
-import { forwardingMethods } from '../../model/connection-batch.ts';
+import { forwardingMethods, nextHopTarget } from '../../model/forwarding-method.ts';
 import { endlessLease } from '../../model/lease.ts';
-import { type CompiledService, emptySlot } from '../../model/selector.ts';
-import { type RealServer, type VirtualService, virtualServiceName } from '../../model/virtual-service.ts';
+import { availableRealServers, type CompiledService } from '../../model/selector.ts';
+import { type RealServer, requireForwardable, virtualServiceName } from '../../model/virtual-service.ts';
 import type { EngineConfiguration } from '../engine.ts';
 import { leaseSlotOf } from './addresses.ts';
 import { type Destinations, graceMs, type TrafficSums, trafficFields } from './destinations.ts';
@@ -191,7 +191,7 @@ export class Services {
 
   #allocate(identity: ReturnType<typeof identityOf>, virtual: TransportEndpoint): number {
     const { destinations, hopFor } = this.#parts;
-    return destinations.allocate(identity, virtual, hopFor(identity.address));
+    return destinations.allocate(identity, virtual, hopFor(nextHopTarget(identity.method, identity.address)));
   }
 
   /** Real servers that have left the configuration obey the lease of their service as well. */
@@ -265,16 +265,6 @@ export function runningServices(maps: XdpMaps, slots: SlotSpace): RunningService
   );
 }
 
-/** By real server: a connection template may lead to it; see `CompiledService.alive`. */
-function availableRealServers({ service, selector, alive }: CompiledService): boolean[] {
-  if (alive !== undefined) return [...alive];
-  const available = service.realServers.map(({ weight }) => weight === 0);
-  const chosen =
-    selector.shape === 'least' ? selector.candidates.map(({ realServer }) => realServer) : [...selector.slots];
-  for (const realServer of chosen) if (realServer !== emptySlot) available[realServer] = true;
-  return available;
-}
-
 /** What stands in the slots of a service: by field how many, and with which words for given destination numbers. */
 function contents({ service, selector }: CompiledService) {
   type Numbers = readonly (number | undefined)[];
@@ -293,29 +283,21 @@ function contents({ service, selector }: CompiledService) {
 }
 
 function identityOf(service: number, { address, port, forwardingMethod }: RealServer) {
-  return { service, address, port, method: forwardingMethods.indexOf(forwardingMethod) };
+  return { service, address, port, method: forwardingMethods[forwardingMethod] };
 }
 
 function identityText({ service, address, port, method }: ReturnType<typeof identityOf>): string {
-  return `${service} ${address} ${port} ${method}`;
+  return `${service} ${address} ${port} ${method.name}`;
 }
 
 function requireUsable(services: readonly CompiledService[]): void {
-  for (const { service } of services) requireOneFamily(service);
+  for (const { service } of services) requireForwardable(service);
   requireFewSharers(
     services.flatMap(({ service: { protocol, realServers } }) => {
-      const masqueraded = realServers.filter(({ forwardingMethod }) => forwardingMethod === 'masquerade');
-      const endpoints = masqueraded.map(({ address, port }) => ({ address, port, protocol }));
+      const replying = realServers.filter(({ forwardingMethod }) => forwardingMethods[forwardingMethod].seesReplies);
+      const endpoints = replying.map(({ address, port }) => ({ address, port, protocol }));
       return [...new Map(endpoints.map((endpoint) => [`${endpoint.address} ${endpoint.port}`, endpoint])).values()];
     }),
-  );
-}
-
-function requireOneFamily(service: VirtualService): void {
-  const other = service.realServers.find(({ address }) => familyOf(address) !== familyOf(service.address));
-  if (other === undefined) return;
-  throw new RangeError(
-    `virtual service ${virtualServiceName(service)}: real server ${other.address} is of the other address family; use one of the service's own`,
   );
 }
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { XdpInterface } from '../../engine/xdp/addresses.ts';
-import type { BpfProgram, XdpLink } from '../../engine/xdp/bpf-object.ts';
+import type { XdpLink } from '../../engine/xdp/bpf-object.ts';
 import { errorSentence } from '../../lib/error-sentence.ts';
-import type { Log } from '../../lib/log.ts';
-import { attachXdp } from '../../platform/linux/bpf/attachment.ts';
-import { interfaceFacts } from '../../platform/linux/netlink/interface-facts.ts';
+import type { Log, LogLevel } from '../../lib/log.ts';
+import type { Attachment } from '../../platform/linux/bpf/attachment.ts';
 
 /** How soon an interface that was made anew carries packets again. Looking costs a few system calls. */
 const lookPeriodMs = 200;
@@ -13,11 +12,35 @@ export interface XdpAttachmentsParts {
   readonly names: readonly string[];
   /** That there are already; those on other interfaces are taken off. */
   readonly links: readonly XdpLink[];
-  readonly program: BpfProgram;
+  /** Puts the program on an interface. Throws a sentence when the kernel refuses. */
+  readonly attach: (interfaceIndex: number) => Attachment;
+  /** Gives undefined when there is no interface of this name. */
+  readonly find: (name: string) => XdpInterface | undefined;
   /** Called with the interfaces that there are when one has come back, or has another index, MAC address or MTU. */
   readonly onChanged: (present: readonly XdpInterface[]) => void;
   readonly log: Log;
 }
+
+/** What an operator is told when the program has been attached. */
+interface Occasion {
+  readonly level: LogLevel;
+  readonly sentence: (name: string) => string;
+}
+
+/** The predecessor did not forward on this interface, or every attempt so far was refused. */
+const firstAttached: Occasion = {
+  level: 'info',
+  sentence: (name) => `the XDP program is on interface ${name} now; the engine forwards on it`,
+};
+/** The program was detached by somebody, or the interface was recreated under the index that it had. */
+const programGone: Occasion = {
+  level: 'warn',
+  sentence: (name) => `the XDP program had gone from interface ${name}; the engine forwards on it again`,
+};
+const interfaceRecreated: Occasion = {
+  level: 'warn',
+  sentence: (name) => `interface ${name} was made anew; the engine forwards on it again`,
+};
 
 /** The program on the interfaces of the engine, which stay the same to it when one is deleted and made anew. */
 export class XdpAttachments {
@@ -30,7 +53,7 @@ export class XdpAttachments {
 
   constructor(parts: XdpAttachmentsParts) {
     this.#parts = parts;
-    this.#present = parts.names.flatMap((name) => find(name) ?? []);
+    this.#present = this.#findAll();
     const spare = new Set(parts.links);
     for (const { name, index } of this.#present) {
       const link = parts.links.find((candidate) => candidate.interfaceIndex === index);
@@ -39,7 +62,7 @@ export class XdpAttachments {
       this.#links.set(name, link);
     }
     for (const link of spare) end(link);
-    for (const present of this.#present) if (!this.#links.has(present.name)) this.#attach(present);
+    for (const one of this.#present) if (!this.#links.has(one.name)) this.#attach(one, firstAttached);
     this.#timer = setInterval(() => this.#look(), lookPeriodMs);
   }
 
@@ -55,31 +78,35 @@ export class XdpAttachments {
   }
 
   #look(): void {
-    const present = this.#parts.names.flatMap((name) => find(name) ?? []);
+    const present = this.#findAll();
     let changed = !sameInterfaces(present, this.#present);
     for (const one of present) {
       const link = this.#links.get(one.name);
-      if (link?.interfaceIndex === one.index) continue;
+      if (link?.interfaceIndex === one.index && link.isAttached()) continue;
       link?.close();
       this.#links.delete(one.name);
-      if (this.#attach(one)) changed = true;
+      if (this.#attach(one, attachedAfter(link, one))) changed = true;
     }
     this.#present = present;
     if (changed) this.#parts.onChanged(present);
   }
 
-  #attach({ name, index }: XdpInterface): boolean {
+  #findAll(): XdpInterface[] {
+    return this.#parts.names.flatMap((name) => this.#parts.find(name) ?? []);
+  }
+
+  #attach({ name, index }: XdpInterface, { level, sentence }: Occasion): boolean {
     try {
-      const { link, warning } = attachXdp(this.#parts.program, index);
+      const { link, warning } = this.#parts.attach(index);
       this.#links.set(name, link);
       this.#failures.delete(name);
-      this.#parts.log('warn', `interface ${name} was made anew; the engine forwards on it again`);
+      this.#parts.log(level, sentence(name));
       if (warning !== undefined) this.#parts.log('warn', warning);
       return true;
     } catch (error) {
-      const sentence = errorSentence(error);
-      if (this.#failures.get(name) !== sentence) this.#parts.log('error', sentence);
-      this.#failures.set(name, sentence);
+      const refusal = errorSentence(error);
+      if (this.#failures.get(name) !== refusal) this.#parts.log('error', refusal);
+      this.#failures.set(name, refusal);
       return false;
     }
   }
@@ -91,13 +118,10 @@ function end(link: XdpLink): void {
   link.close();
 }
 
-function find(name: string): XdpInterface | undefined {
-  try {
-    const { index, macAddress, mtu } = interfaceFacts(name);
-    return { name, index, macAddress, mtu };
-  } catch {
-    return undefined;
-  }
+/** The occasion of attaching to an interface, by the link that was on an interface of this name until now. */
+function attachedAfter(former: XdpLink | undefined, { index }: XdpInterface): Occasion {
+  if (former === undefined) return firstAttached;
+  return former.interfaceIndex === index ? programGone : interfaceRecreated;
 }
 
 function sameInterfaces(a: readonly XdpInterface[], b: readonly XdpInterface[]): boolean {

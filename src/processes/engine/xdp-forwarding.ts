@@ -6,7 +6,7 @@ import { defaultXdpLimits, loadSettings } from '../../engine/xdp/load-settings.t
 import { type NextHopSettings, type NextHopSink, NextHops } from '../../engine/xdp/next-hops.ts';
 import { type NextHopSource, XdpEngine } from '../../engine/xdp/xdp-engine.ts';
 import type { Log } from '../../lib/log.ts';
-import { loadAndAttach } from '../../platform/linux/bpf/attachment.ts';
+import { attachXdp, loadAndAttach } from '../../platform/linux/bpf/attachment.ts';
 import { loadBpfObject } from '../../platform/linux/bpf/load.ts';
 import { possibleCpuCount } from '../../platform/linux/bpf/possible-cpus.ts';
 import { openRingReader } from '../../platform/linux/bpf/ring-reader.ts';
@@ -29,7 +29,7 @@ const tickPeriodMs = 10;
 /** Short beside every timeout, long beside the time between two packets of a busy connection. */
 const seenGrainMs = 64;
 /** The program of the object that is attached. */
-export const dataPath = 'baton';
+const dataPath = 'baton';
 
 /**
  * Starts the engine in the kernel on these interfaces, or goes on with that of a director before this one. Throws a
@@ -58,7 +58,8 @@ export function startXdpForwarding(
   const attachments = new XdpAttachments({
     names: interfaces,
     links,
-    program,
+    attach: (index) => attachXdp(program, index),
+    find: findInterface,
     onChanged: (present) => {
       engine.setInterfaces(present);
       forwarding.onForSuccessorChanged(descriptorsForSuccessor(object, attachments.links));
@@ -113,9 +114,17 @@ function followRoutes(clock: MonotonicClock, log: Log) {
 }
 
 /** What is known of an interface that the program is on. */
-export function describeInterface(name: string): XdpInterface {
+function describeInterface(name: string): XdpInterface {
   const { index, macAddress, mtu } = interfaceFacts(name);
   return { name, index, macAddress, mtu };
+}
+
+function findInterface(name: string): XdpInterface | undefined {
+  try {
+    return describeInterface(name);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A new program: attached at once, unless another version's is in its place until the table has been copied. */

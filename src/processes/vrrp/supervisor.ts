@@ -5,6 +5,7 @@ import type { ElectionControl } from '../../director/controls.ts';
 import { addressMessages, advertisementOf } from '../../director/election/packets.ts';
 import type { AddressKeeper, LeaseWriter, VrrpTransport } from '../../director/ports.ts';
 import type { VirtualRouterStatus } from '../../director/status.ts';
+import { errorSentence } from '../../lib/error-sentence.ts';
 import type { Log } from '../../lib/log.ts';
 import { RequestLine } from '../../lib/request-line.ts';
 import type { VirtualRouter } from '../../model/virtual-router.ts';
@@ -245,7 +246,7 @@ export class VrrpSupervisor implements ElectionControl {
       for (const sentence of await this.#configureChild()) this.#parts.log('error', sentence);
     } catch (error) {
       if (this.#stopping) return;
-      this.#parts.log('error', `${error instanceof Error ? error.message : error}; starting the vrrp process again`);
+      this.#parts.log('error', `${errorSentence(error)}; starting the vrrp process again`);
       // One that runs and does not answer brings the next attempt by its exit.
       if (!this.#killChild()) this.#scheduleRestart();
     }
@@ -272,7 +273,7 @@ export class VrrpSupervisor implements ElectionControl {
         held.map(({ router }) => router),
       );
     } catch (error) {
-      log('error', `cannot resign in the name of the vrrp process: ${error instanceof Error ? error.message : error}`);
+      log('error', `cannot resign in the name of the vrrp process: ${errorSentence(error)}`);
     }
   }
 }

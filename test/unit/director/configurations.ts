@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import type { CheckedRealServer, Configuration, ConfiguredService } from '../../../src/model/configuration.ts';
+import type { ForwardingMethod } from '../../../src/model/forwarding-method.ts';
 import { defaultTimeouts } from '../../../src/model/timeouts.ts';
 import type { VirtualRouter } from '../../../src/model/virtual-router.ts';
-import type { ForwardingMethod } from '../../../src/model/virtual-service.ts';
 
 // What a director is told, as short as a test wants to say it.
 

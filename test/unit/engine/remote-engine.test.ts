@@ -61,7 +61,13 @@ test('a remote engine asks and is answered', async () => {
   const imported = engine.applyBatch(page.batch);
   assert.equal(page.batch.length, recordWords, 'the batch stays the caller’s');
   run();
-  assert.deepEqual(await imported, { applied: 0, refusedLocal: 1, refusedUnknown: 0, refusedFull: 0 });
+  assert.deepEqual(await imported, {
+    applied: 0,
+    refusedLocal: 1,
+    refusedUnknown: 0,
+    refusedMethod: 0,
+    refusedFull: 0,
+  });
   assert.equal(wakes, 4);
   const broken = engine.configure({ ...configurationOf(), services: undefined as never });
   run();

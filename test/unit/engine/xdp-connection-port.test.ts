@@ -130,7 +130,7 @@ test('a batch is applied in parts, and their outcomes are summed', async () => {
   const object = fakeBpfObject(settings, {
     import_records: program(({ count }, records) => {
       counts.push(count!, records[0]!);
-      return { applied: count! - 3, refusedLocal: 1, refusedUnknown: 2, refusedFull: 0 };
+      return { applied: count! - 3, refusedLocal: 1, refusedUnknown: 2, refusedMethod: 3, refusedFull: 0 };
     }),
   });
   const port = new XdpConnectionPort({ object, mailbox: 1, clock: new ManualClock() });
@@ -139,6 +139,7 @@ test('a batch is applied in parts, and their outcomes are summed', async () => {
     applied: 591,
     refusedLocal: 3,
     refusedUnknown: 6,
+    refusedMethod: 9,
     refusedFull: 0,
   });
   assert.deepEqual(counts, [256, 0, 256, 256, 88, 512]);

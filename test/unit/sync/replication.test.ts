@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ApplyQueue } from '../../../src/director/replication/apply-queue.ts';
-import type { ApplyOutcome } from '../../../src/engine/engine.ts';
+import { type ApplyOutcome, nothingApplied } from '../../../src/engine/engine.ts';
 import { recordWords } from '../../../src/model/connection-batch.ts';
 import type { VirtualService } from '../../../src/model/virtual-service.ts';
 import { fingerprintServices } from '../../../sync/fingerprint.ts';
@@ -47,11 +47,12 @@ test('a write that fails is repeated before anything else is written', async () 
 test('outcomes of the table are summed up', async () => {
   const { queue, answer } = openQueue(100);
   queue.push(connectionRecord(1));
-  await answer(undefined, { applied: 1, refusedLocal: 2, refusedUnknown: 3, refusedFull: 4 });
+  await answer(undefined, { applied: 1, refusedLocal: 2, refusedUnknown: 3, refusedMethod: 5, refusedFull: 4 });
   assert.deepEqual(queue.totals(), {
     applied: 1,
     refusedLocal: 2,
     refusedUnknown: 3,
+    refusedMethod: 5,
     refusedFull: 4,
     failures: 0,
     queuedRecords: 0,
@@ -146,10 +147,7 @@ function openQueue(recordsMax: number) {
   };
   const onApplied = (batches: number): void => void applied.push(batches);
   const queue = new ApplyQueue({ connections, clock: time, log: () => {}, recordsMax, retryMs: 50, onApplied });
-  const answer = async (
-    error?: Error,
-    outcome = { applied: 1, refusedLocal: 0, refusedUnknown: 0, refusedFull: 0 },
-  ) => {
+  const answer = async (error?: Error, outcome: ApplyOutcome = { ...nothingApplied, applied: 1 }) => {
     const write = pending.shift();
     if (error === undefined) write?.resolve(outcome);
     else write?.reject(error);

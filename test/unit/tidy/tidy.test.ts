@@ -168,6 +168,22 @@ test('what runs in a simulator reads no clock and rolls no dice', () => {
   assert.deepEqual(offenders, []);
 });
 
+test('what a file exports, another file imports, or an exported signature speaks of', () => {
+  const imported = new Set(typescriptFiles.flatMap(importsOf));
+  const offenders = typescriptFiles.flatMap((file) => {
+    // All that the C has is generated, whether it is needed or not.
+    if (file.startsWith('src/engine/xdp/layout/') || imported.has(`${file} *`)) return [];
+    const exports = exportsOf(parse(file));
+    return exports
+      .filter(({ name }) => !imported.has(`${file} ${name}`))
+      .filter(
+        (dead) => !isType(dead.node) || !exports.some(({ node }) => node !== dead.node && speaksOf(node, dead.name)),
+      )
+      .map(({ name }) => `${file}: ${name}`);
+  });
+  assert.deepEqual(offenders, []);
+});
+
 test('every relative link in the documentation resolves', () => {
   const offenders = files
     .filter((file) => file.endsWith('.md'))
@@ -221,6 +237,81 @@ function nodesOf(node: ts.Node): ts.Node[] {
 
 function lineOf(source: ts.SourceFile, position: number): number {
   return source.getLineAndCharacterOfPosition(position).line + 1;
+}
+
+interface Export {
+  readonly name: string;
+  /** The statement that declares it. */
+  readonly node: ts.Statement;
+}
+
+/** What a file itself declares and exports. */
+function exportsOf(source: ts.SourceFile): Export[] {
+  return source.statements.flatMap((node): Export[] => {
+    if (!ts.canHaveModifiers(node)) return [];
+    if (!ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)) return [];
+    if (ts.isVariableStatement(node)) {
+      return node.declarationList.declarations.map(({ name }) => ({ name: name.getText(source), node }));
+    }
+    const { name } = node as ts.DeclarationStatement;
+    return name === undefined ? [] : [{ name: name.getText(source), node }];
+  });
+}
+
+function isType(node: ts.Node): boolean {
+  return ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node);
+}
+
+/** Whether a declaration has the name in its signature: a caller may need the word for what it takes or gives. */
+function speaksOf(node: ts.Node, name: string): boolean {
+  if (ts.isBlock(node)) return false;
+  if (ts.isIdentifier(node) && node.text === name) return true;
+  return ts.forEachChild(node, (child) => speaksOf(child, name) || undefined) ?? false;
+}
+
+/** `FILE NAME` of all that a file imports from others, `FILE *` where it takes whatever there is. */
+function importsOf(file: string): string[] {
+  const namesFrom = (specifier: ts.Node | undefined, names: readonly string[]): string[] => {
+    if (specifier === undefined || !ts.isStringLiteral(specifier) || !specifier.text.startsWith('.')) return [];
+    const from = join(dirname(file), specifier.text);
+    return names.map((name) => `${from} ${name}`);
+  };
+  return nodesOf(parse(file)).flatMap((node) => {
+    if (ts.isImportDeclaration(node)) {
+      const named = node.importClause?.namedBindings;
+      if (named === undefined) return [];
+      const names = ts.isNamespaceImport(named)
+        ? ['*']
+        : named.elements.map((each) => (each.propertyName ?? each.name).text);
+      return namesFrom(node.moduleSpecifier, names);
+    }
+    if (ts.isExportDeclaration(node)) {
+      const clause = node.exportClause;
+      const named = clause !== undefined && ts.isNamedExports(clause) ? clause.elements : undefined;
+      return namesFrom(node.moduleSpecifier, named?.map((each) => (each.propertyName ?? each.name).text) ?? ['*']);
+    }
+    if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+      return namesFrom(node.argument.literal, [node.qualifier?.getText().split('.')[0] ?? '*']);
+    }
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      return namesFrom(node.arguments[0], namesTaken(node));
+    }
+    return [];
+  });
+}
+
+/** From `(await import(…)).name` or `const { name } = await import(…)`. */
+function namesTaken(call: ts.CallExpression): string[] {
+  const awaited = call.parent;
+  if (!ts.isAwaitExpression(awaited)) return ['*'];
+  const { parent } = awaited;
+  if (ts.isVariableDeclaration(parent) && ts.isObjectBindingPattern(parent.name)) {
+    return parent.name.elements.map(({ propertyName, name }) => (propertyName ?? name).getText());
+  }
+  if (ts.isParenthesizedExpression(parent) && ts.isPropertyAccessExpression(parent.parent)) {
+    return [parent.parent.name.text];
+  }
+  return ['*'];
 }
 
 /** The body of a test or of a group of tests: a story or a table, not a function that somebody calls. */

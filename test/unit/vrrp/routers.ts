@@ -18,7 +18,7 @@ export interface Setting
   readonly addresses: readonly IpAddress[];
 }
 
-export const defaults: Setting = {
+const defaults: Setting = {
   version: 3,
   priority: 100,
   intervalMs: 1000,

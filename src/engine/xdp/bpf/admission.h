@@ -7,7 +7,7 @@
 #include "life.h"
 #include "selector.h"
 
-/* Masquerade real servers with one endpoint that are looked at: see `next_with_endpoint`. */
+/* Real servers with one endpoint that are looked at: see `next_with_endpoint`. */
 #define SHARERS_MAX 64
 
 static __always_inline struct address *find_address(const __u32 *address, int ipv6)
@@ -39,7 +39,7 @@ static __always_inline int find_service(const __u32 *words, __u16 port, __u8 pro
 	return number ? *number : -1;
 }
 
-/* The first destination of the masquerade real servers at an endpoint, or NO_DESTINATION. */
+/* The first destination at an endpoint whose replies pass here, or NO_DESTINATION. */
 static __always_inline __u32 find_real_server(const __u32 *words, __u16 port, __u8 protocol, int ipv6)
 {
 	__u32 *number;
@@ -125,7 +125,7 @@ static __always_inline struct entry *find_rival(const struct flow *flow, __u32 n
 		.except = number,
 	};
 
-	if (!destination || destination->method != METHOD_MASQUERADE)
+	if (!destination || !sees_replies(destination))
 		return 0;
 	search.number = find_real_server(destination->address, destination->port, protocol_of(flow->key), ipv6);
 	if (search.number == NO_DESTINATION)
@@ -278,9 +278,7 @@ static __always_inline int admit_tcp(struct packet *packet, struct service *serv
 		decision = schedule(packet, number, TCP_ESTABLISHED, &entry, ipv6);
 		if (decision == FORWARD_IN && entry) {
 			struct destination *destination = destination_of(packet->destination);
-			enum tcp_direction direction = destination && destination->method == METHOD_MASQUERADE ?
-							       DIRECTION_INPUT :
-							       DIRECTION_INPUT_ONLY;
+			enum tcp_direction direction = destination ? client_direction(destination) : DIRECTION_INPUT_ONLY;
 
 			step_tcp_of(entry, tcp_event(direction, packet->tcp_flags), packet->now, ipv6);
 		}
@@ -324,7 +322,7 @@ static __always_inline int admit_of(struct packet *packet, int ipv6)
 	if (decision != FORWARD_IN)
 		return decision;
 	destination = destination_of(packet->destination);
-	if (destination && destination->method == METHOD_MASQUERADE)
+	if (destination && sees_replies(destination))
 		CALL(hear_client, ipv6, packet);
 	return FORWARD_IN;
 }

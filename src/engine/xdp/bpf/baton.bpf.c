@@ -5,9 +5,9 @@
  */
 #include "answer.h"
 #include "forward.h"
-#include "rewrite.h"
+#include "prepare.h"
 #include "slow.h"
-#include "table-work.h"
+#include "record-work.h"
 
 char _license[] SEC("license") = "Apache-2.0";
 
@@ -128,7 +128,7 @@ standalone int handle_ipv4(struct xdp_md *ctx)
 	struct udphdr *udp = (void *)tcp;
 	struct destination *destination;
 	int transport_fault, decision;
-	__u32 gain, frame_length;
+	__u32 frame_length;
 
 	if (!packet || (void *)(udp + 1) > end)
 		return NOT_PLAIN;
@@ -170,27 +170,8 @@ standalone int handle_ipv4(struct xdp_md *ctx)
 	destination = destination_of(packet->destination);
 	if (!destination)
 		return XDP_DROP;
-	ip->ttl -= 1;
-	if (decision == FORWARD_IN) {
-		if (destination->method != METHOD_MASQUERADE) {
-			ip->check = update_checksum(ip->check, TTL_SUM);
-			write_macs(ethernet, &packet->hop);
-			return transmit(ctx, packet);
-		}
-		ip->check = update_checksum(ip->check, TTL_SUM + destination->address_sum);
-		ip->daddr = destination->address[0];
-		udp->dest = destination->port;
-		gain = destination->endpoint_sum;
-	} else {
-		ip->check = update_checksum(ip->check, TTL_SUM + reverse(destination->address_sum));
-		ip->saddr = packet->virtual_address[0];
-		udp->source = packet->virtual_port;
-		gain = reverse(destination->endpoint_sum);
-	}
-	if (packet->protocol == PROTOCOL_UDP)
-		update_udp(udp, gain);
-	else if ((void *)(tcp + 1) <= end)
-		tcp->check = update_checksum(tcp->check, gain);
+	if (!prepare_ipv4(ip, udp, end, packet, destination, decision))
+		return discard(DROP_TRANSMIT_FAILED);
 	write_macs(ethernet, &packet->hop);
 	return transmit(ctx, packet);
 }
@@ -206,7 +187,7 @@ standalone int handle_ipv6(struct xdp_md *ctx)
 	struct udphdr *udp = (void *)tcp;
 	struct destination *destination;
 	int ip_fault, transport_fault, decision;
-	__u32 gain, payload, frame_length;
+	__u32 payload, frame_length;
 
 	if (!packet || (void *)(udp + 1) > end)
 		return NOT_PLAIN;
@@ -249,24 +230,8 @@ standalone int handle_ipv6(struct xdp_md *ctx)
 	destination = destination_of(packet->destination);
 	if (!destination)
 		return XDP_DROP;
-	ip->hop_limit -= 1;
-	if (decision == FORWARD_IN) {
-		if (destination->method != METHOD_MASQUERADE) {
-			write_macs(ethernet, &packet->hop);
-			return transmit(ctx, packet);
-		}
-		copy_address((__u32 *)&ip->daddr, destination->address);
-		udp->dest = destination->port;
-		gain = destination->endpoint_sum;
-	} else {
-		copy_address((__u32 *)&ip->saddr, packet->virtual_address);
-		udp->source = packet->virtual_port;
-		gain = reverse(destination->endpoint_sum);
-	}
-	if (packet->protocol == PROTOCOL_UDP)
-		update_udp(udp, gain);
-	else if ((void *)(tcp + 1) <= end)
-		tcp->check = update_checksum(tcp->check, gain);
+	if (!prepare_ipv6(ip, udp, end, packet, destination, decision))
+		return discard(DROP_TRANSMIT_FAILED);
 	write_macs(ethernet, &packet->hop);
 	return transmit(ctx, packet);
 }

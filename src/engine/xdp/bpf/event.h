@@ -3,7 +3,7 @@
 #ifndef BATON_EVENT_H
 #define BATON_EVENT_H
 
-#include "entry.h"
+#include "slot.h"
 #include "lease.h"
 
 /*

@@ -58,7 +58,7 @@ static __always_inline int may_be_served(const __u32 *address, int ipv6)
 	return (READ_ONCE(settings.served[(bit >> 5) & (FILTER_BITS / 32 - 1)]) >> (bit & 31)) & 1;
 }
 
-/* False: the address is not that of a masqueraded real server. True: perhaps it is. */
+/* False: the address is not that of a real server whose replies pass here. True: perhaps it is. */
 static __always_inline int may_reply(const __u32 *address, int ipv6)
 {
 	__u32 bit = filter_bit(address, ipv6);
@@ -88,10 +88,7 @@ static __always_inline int follow_in(struct packet *packet, struct entry *entry,
 				     struct destination *destination, int ipv6)
 {
 	if (packet->protocol == PROTOCOL_TCP) {
-		enum tcp_direction direction =
-			destination->method == METHOD_MASQUERADE ? DIRECTION_INPUT : DIRECTION_INPUT_ONLY;
-
-		if (!follow_tcp(entry, ipv6, direction, packet->tcp_flags, packet->now))
+		if (!follow_tcp(entry, ipv6, client_direction(destination), packet->tcp_flags, packet->now))
 			return drop(DROP_TABLE_FULL);
 	} else {
 		follow_udp(entry, ipv6, packet->now);

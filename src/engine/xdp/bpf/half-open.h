@@ -10,7 +10,7 @@
 #ifndef BATON_HALF_OPEN_H
 #define BATON_HALF_OPEN_H
 
-#include "entry.h"
+#include "slot.h"
 
 /* Holes that one eviction skips at most; after so many the table grows by one beyond its limit instead. */
 #define HOLES_MAX 64

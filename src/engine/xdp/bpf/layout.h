@@ -5,12 +5,15 @@
  *
  * Addresses and ports are in network byte order unless a field says otherwise; an IPv4 address is the first of four
  * words, the others are zero. Times are CLOCK_MONOTONIC: nanoseconds in 64 bits, or milliseconds modulo 2^32.
+ *
+ * Longer than the bound: one description after another, which is looked up and not read through.
  */
 #ifndef BATON_LAYOUT_H
 #define BATON_LAYOUT_H
 
 #include <linux/types.h>
 
+#include "forwarding-method.h"
 #include "record.h"
 
 #define CACHE_LINE 64
@@ -20,13 +23,6 @@ enum selector_shape {
 	SELECTOR_SEQUENCE = 0,
 	SELECTOR_HASH = 1,
 	SELECTOR_LEAST = 2,
-};
-
-/* As in src/model/connection-batch.ts. */
-enum forwarding_method {
-	METHOD_MASQUERADE = 0,
-	METHOD_DIRECT_ROUTE = 1,
-	METHOD_TUNNEL = 2,
 };
 
 /* In the order of `dropReasons` in src/engine/engine.ts. */
@@ -194,6 +190,7 @@ enum destination_flag {
 struct destination {
 	__u32 address[4];
 	__u16 port;
+	/* `enum forwarding_method` */
 	__u8 method;
 	__u8 flags;
 	/* Slot in `leases`, or LEASE_ENDLESS. */
@@ -436,6 +433,7 @@ struct mailbox {
 	__u32 applied;
 	__u32 refused_local;
 	__u32 refused_unknown;
+	__u32 refused_method;
 	__u32 refused_full;
 	struct record records[MAILBOX_RECORDS];
 };

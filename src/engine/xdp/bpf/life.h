@@ -157,6 +157,12 @@ static __always_inline __u32 tcp_event(enum tcp_direction direction, __u32 flags
 	return (direction << 9) | ((flags & 0x1f) << 4);
 }
 
+/* Of a client's segment. */
+static __always_inline enum tcp_direction client_direction(const struct destination *destination)
+{
+	return sees_replies(destination) ? DIRECTION_INPUT : DIRECTION_INPUT_ONLY;
+}
+
 /* Follows a segment once, from what the entry is by now. Returns a `change`. */
 static __always_inline int step_tcp_of(struct entry *entry, __u32 event, __u32 now, int ipv6)
 {

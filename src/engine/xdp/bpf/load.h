@@ -17,6 +17,17 @@ static __always_inline struct destination *destination_of(__u32 number)
 	return element(&destinations, number);
 }
 
+static __always_inline enum forwarding_method method_of(const struct destination *destination)
+{
+	return destination->method;
+}
+
+/* Whether the replies of a real server pass here. */
+static __always_inline int sees_replies(const struct destination *destination)
+{
+	return method_sees_replies(method_of(destination));
+}
+
 /*
  * Overload begins when a connection comes and the upper threshold is reached, and ends when one goes and fewer than
  * the lower threshold are left, without one fewer than three quarters of the upper (ip_vs_bind_dest and

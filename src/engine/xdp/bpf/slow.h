@@ -8,12 +8,12 @@
 #define BATON_SLOW_H
 
 #include "answer.h"
-#include "endpoint.h"
 #include "forward.h"
 #include "fragment.h"
 #include "header.h"
 #include "host.h"
 #include "icmp-error.h"
+#include "prepare.h"
 #include "reply.h"
 
 /*
@@ -36,34 +36,18 @@ enum step {
 	STEP_SOLICITATION,
 };
 
-/* The packet in `scratch` becomes one to its real server, or from its virtual address. */
-static __always_inline int rewrite(struct xdp_md *ctx, struct scratch *scratch, int side, const __u32 *address, __u16 port)
-{
-	copy_address(scratch->target, address);
-	/* What a later fragment says of its protocol counts for nothing (RFC 8200 section 4.5): it goes with its first one. */
-	if (is_icmp(&scratch->packet) && scratch->packet.fragment == FRAGMENT_WHOLE)
-		return rewrite_error(ctx, side, port);
-	return replace_endpoint(ctx, side, port);
-}
-
-/* Rewrites a packet that goes on, and sends it. */
+/* Prepares a packet that goes on, and sends it. */
 static __always_inline int send_on(struct xdp_md *ctx, struct scratch *scratch, int decision)
 {
 	struct packet *packet = &scratch->packet;
 	struct destination *destination = destination_of(packet->destination);
-	int done;
 
 	if (!destination)
 		return XDP_DROP;
 	if (packet->fragment == FRAGMENT_FIRST)
 		begin_datagram(packet, decision == FORWARD_OUT);
 	packet->padding = scratch->frame_length - end_of(packet);
-	done = age(ctx, scratch);
-	if (decision == FORWARD_OUT)
-		done = done && rewrite(ctx, scratch, SIDE_SOURCE, packet->virtual_address, packet->virtual_port);
-	else if (destination->method == METHOD_MASQUERADE)
-		done = done && rewrite(ctx, scratch, SIDE_TARGET, destination->address, destination->port);
-	if (!done || !store_bytes(ctx, 0, packet->hop.macs, sizeof(packet->hop.macs)))
+	if (!prepare(ctx, scratch, destination, decision) || !store_bytes(ctx, 0, packet->hop.macs, sizeof(packet->hop.macs)))
 		return discard(DROP_TRANSMIT_FAILED);
 	return transmit(ctx, packet);
 }

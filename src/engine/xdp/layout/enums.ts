@@ -157,7 +157,8 @@ export const ImportVerdict = {
   applied: 0,
   refusedLocal: 1,
   refusedUnknown: 2,
-  refusedFull: 3,
+  refusedMethod: 3,
+  refusedFull: 4,
 } as const;
 
 /** `enum nd_option` */

@@ -177,6 +177,7 @@ export const MailboxFieldSize = {
   applied: 4,
   refusedLocal: 4,
   refusedUnknown: 4,
+  refusedMethod: 4,
   refusedFull: 4,
   records: 69632,
 } as const;

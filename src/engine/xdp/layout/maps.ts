@@ -84,7 +84,7 @@ export const Maps = {
     name: 'mailbox',
     kind: 'array',
     keySize: 4,
-    valueSize: 69664,
+    valueSize: 69668,
     maxEntries: 2,
   },
   missingNeighbours: {

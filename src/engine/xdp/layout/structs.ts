@@ -190,7 +190,7 @@ export const LoadLayout = {
 
 /** Byte offsets of the fields of `struct mailbox`, and its size. */
 export const MailboxLayout = {
-  size: 69664,
+  size: 69668,
   cursor: 0,
   budget: 4,
   count: 8,
@@ -198,8 +198,9 @@ export const MailboxLayout = {
   applied: 16,
   refusedLocal: 20,
   refusedUnknown: 24,
-  refusedFull: 28,
-  records: 32,
+  refusedMethod: 28,
+  refusedFull: 32,
+  records: 36,
 } as const;
 
 /** Byte offsets of the fields of `struct neighbour`, and its size. */

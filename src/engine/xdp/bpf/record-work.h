@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Applying the records of a peer to the table: a mailbox of them at a time, as the other work of table-work.h. */
+#ifndef BATON_RECORD_WORK_H
+#define BATON_RECORD_WORK_H
+
+#include "table-work.h"
+
+/* Longer than any timeout that can be configured: a peer that says more is not believed. */
+#define TIMEOUT_MAX (31u * 86400000u)
+
+/* Which of a service's real servers a record names. */
+struct match {
+	__u32 address[4];
+	__u16 port;
+	__u16 reserved;
+	__u32 first;
+	__u32 found;
+};
+
+static long match_destination(__u32 step, struct match *match)
+{
+	__u32 number = slot_at(match->first + step);
+	struct destination *destination = destination_of(number);
+
+	if (!destination || destination->port != match->port || !same_address(destination->address, match->address))
+		return 0;
+	match->found = number;
+	return 1;
+}
+
+/* The own real server with the record's endpoint: it has this director's forwarding method, as in IPVS. */
+standalone int find_recorded(const struct flow *flow, const struct record *record, int ipv6)
+{
+	struct match match = { .found = NO_DESTINATION };
+	struct service *service;
+	__u64 list;
+	int number;
+
+	if (!flow || !record)
+		return NO_DESTINATION;
+	number = find_service(flow->virtual_address, target_port(flow->ports), protocol_of(flow->key), ipv6);
+	if (number < 0)
+		return NO_DESTINATION;
+	service = service_of(number);
+	if (!service)
+		return NO_DESTINATION;
+	for (int i = 0; i < 4; i++)
+		match.address[i] = bpf_htonl(record->words[RECORD_REAL + i]);
+	match.port = bpf_htons(record->words[RECORD_REAL_PORT]);
+	list = READ_ONCE(service->destinations);
+	match.first = (__u32)list;
+	bpf_loop(list >> 32, match_destination, &match, 0);
+	return match.found;
+}
+
+enum import_verdict {
+	IMPORT_APPLIED,
+	IMPORT_REFUSED_LOCAL,
+	IMPORT_REFUSED_UNKNOWN,
+	IMPORT_REFUSED_METHOD,
+	IMPORT_REFUSED_FULL,
+};
+
+static __always_inline int is_full(const struct flow *flow, int half_open)
+{
+	if (half_open)
+		return half_open_full();
+	return !is_template(flow->key) && protocol_of(flow->key) == PROTOCOL_UDP ? established_udp_full() :
+										   established_full();
+}
+
+/* The peer's timeout counts until a packet passes here: with it the copy lives exactly as long as the original. */
+static __always_inline void read_times(struct entry *entry, const struct record *record, __u32 now)
+{
+	__s32 idle = record->words[RECORD_IDLE];
+	__u32 timeout = record->words[RECORD_TIMEOUT];
+
+	WRITE_ONCE(entry->last_seen, now - (idle > 0 ? idle : 0));
+	if (timeout > 0 && timeout <= TIMEOUT_MAX)
+		WRITE_ONCE(entry->timeout, timeout);
+}
+
+static __always_inline int learn(const struct flow *flow, __u32 number, const struct record *record, __u32 state,
+				 int half_open, struct work *work, int ipv6)
+{
+	struct entry *rival, *entry;
+	__u32 head = state << ENTRY_STATE_SHIFT;
+	__u32 timeout, reference, seen;
+
+	if (is_full(flow, half_open))
+		return IMPORT_REFUSED_FULL;
+	rival = is_template(flow->key) ? 0 : find_rival(flow, number, ipv6);
+	if (rival) {
+		/* First: what is held from here on has another head. */
+		seen = READ_ONCE(rival->head);
+		if (is_held(rival, work->now_ns))
+			return IMPORT_REFUSED_LOCAL;
+		remove_entry(rival, seen, ipv6);
+	}
+	timeout = protocol_of(flow->key) == PROTOCOL_UDP ? READ_ONCE(settings.udp_timeout) : tcp_timeout(state);
+	reference = CALL(insert_entry, ipv6, flow, number, head | (half_open ? ENTRY_HALF_OPEN : 0), work->now, timeout);
+	if (reference == NO_SLOT)
+		return IMPORT_REFUSED_FULL;
+	if (half_open)
+		ring_tidy();
+	entry = ipv6 ? entry6_at(reference) : entry4_at(reference);
+	if (entry)
+		read_times(entry, record, work->now);
+	return IMPORT_APPLIED;
+}
+
+static __always_inline int import_record_of(const struct record *record, struct work *work, int ipv6)
+{
+	__u32 head = record->words[RECORD_HEAD];
+	__u32 state = record_field(head, STATE);
+	int template = record_field(head, TEMPLATE);
+	struct entry *entry;
+	struct flow flow;
+	int half_open, establishes;
+	__u32 number, before = 0, after;
+
+	for (int i = 0; i < 4; i++) {
+		flow.client[i] = bpf_htonl(record->words[RECORD_CLIENT + i]);
+		flow.virtual_address[i] = bpf_htonl(record->words[RECORD_VIRTUAL + i]);
+	}
+	flow.ports = bpf_htonl(record->words[RECORD_PORTS]);
+	flow.key = record_field(head, PROTOCOL) | ENTRY_USED | (template ? ENTRY_TEMPLATE : 0);
+	entry = find_flow(&flow, ipv6);
+	/* First: what is held, or gone, from here on has another head. */
+	if (entry)
+		before = READ_ONCE(entry->head);
+	if (entry && is_held(entry, work->now_ns))
+		return IMPORT_REFUSED_LOCAL;
+	if (record_field(head, EVENT) == EVENT_REMOVE) {
+		if (entry)
+			remove_entry(entry, before, ipv6);
+		return IMPORT_APPLIED;
+	}
+	number = find_recorded(&flow, record, ipv6);
+	if (number == NO_DESTINATION)
+		return IMPORT_REFUSED_UNKNOWN;
+	/* Peers hear of a UDP flow and of a template when they are no longer half-open. */
+	half_open = !template && protocol_of(flow.key) == PROTOCOL_TCP && is_half_open_state(state);
+	if (!entry || !(before & ENTRY_USED))
+		return learn(&flow, number, record, state, half_open, work, ipv6);
+	/* An established entry that is told to be half-open again is another connection with the same flow. */
+	if (entry->destination != number || (!(before & ENTRY_HALF_OPEN) && half_open)) {
+		remove_entry(entry, before, ipv6);
+		return learn(&flow, number, record, state, half_open, work, ipv6);
+	}
+	establishes = (before & ENTRY_HALF_OPEN) && !half_open;
+	if (establishes && is_full(&flow, 0))
+		return IMPORT_REFUSED_FULL;
+	after = (before & ~(ENTRY_STATE | ENTRY_LOCAL | ENTRY_PUBLISHED)) | (state << ENTRY_STATE_SHIFT);
+	if (establishes)
+		after &= ~ENTRY_HALF_OPEN;
+	if (__sync_val_compare_and_swap(&entry->head, before, after) != before)
+		return IMPORT_REFUSED_LOCAL;
+	if (establishes) {
+		count_table(before, -1);
+		count_table(after, 1);
+	}
+	if (!template)
+		count_transition(number, state_of(before), state);
+	read_times(entry, record, work->now);
+	return IMPORT_APPLIED;
+}
+
+standalone int import_record4(const struct record *record, struct work *work)
+{
+	return record && work ? import_record_of(record, work, 0) : IMPORT_REFUSED_UNKNOWN;
+}
+
+standalone int import_record6(const struct record *record, struct work *work)
+{
+	return record && work ? import_record_of(record, work, 1) : IMPORT_REFUSED_UNKNOWN;
+}
+
+/* Whether a head that came from outside holds only values that exist (src/model/connection-batch.ts). */
+static __always_inline int is_valid_head(__u32 head)
+{
+	__u32 event = record_field(head, EVENT), protocol = record_field(head, PROTOCOL);
+
+	return event >= EVENT_UPSERT && event <= EVENT_REMOVE && (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP) &&
+	       record_field(head, STATE) <= TCP_SYN_ACK && method_is_known(record_field(head, FORWARDING_METHOD)) &&
+	       (head >> RECORD_HEAD_BITS) == 0;
+}
+
+static long import_slot(__u32 step, struct work *work)
+{
+	struct mailbox *box = mailbox_of(work->mailbox);
+	struct record *record;
+	int verdict;
+
+	if (!box || step >= MAILBOX_RECORDS)
+		return 1;
+	record = &box->records[step];
+	if (!is_valid_head(record->words[RECORD_HEAD]))
+		verdict = IMPORT_REFUSED_UNKNOWN;
+	else if (!method_is_supported(record_field(record->words[RECORD_HEAD], FORWARDING_METHOD)))
+		verdict = IMPORT_REFUSED_METHOD;
+	else if (record_field(record->words[RECORD_HEAD], IPV6))
+		verdict = import_record6(record, work);
+	else
+		verdict = import_record4(record, work);
+	/* Each in turn, because a field that depends on the path is nothing for the verifier without CAP_PERFMON. */
+	box->applied += verdict == IMPORT_APPLIED;
+	box->refused_local += verdict == IMPORT_REFUSED_LOCAL;
+	box->refused_full += verdict == IMPORT_REFUSED_FULL;
+	box->refused_unknown += verdict == IMPORT_REFUSED_UNKNOWN;
+	box->refused_method += verdict == IMPORT_REFUSED_METHOD;
+	return 0;
+}
+
+SEC("xdp.frags")
+int import_records(struct xdp_md *ctx)
+{
+	struct work work = {};
+	struct mailbox *box;
+
+	if (!begin_work(ctx, &work))
+		return XDP_PASS;
+	box = mailbox_of(work.mailbox);
+	if (!box)
+		return XDP_PASS;
+	box->applied = box->refused_local = box->refused_unknown = box->refused_method = box->refused_full = 0;
+	bpf_loop(work.count_max, import_slot, &work, 0);
+	return XDP_PASS;
+}
+
+#endif
