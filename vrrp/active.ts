@@ -81,7 +81,7 @@ function hearResignation(state: ActiveState, event: Received, nowMs: number): St
 
 /**
  * Another router is active too and must yield. Version 3 tells it at once (RFC 9568 section 6.4.3), version 2 discards
- * in silence (RFC 3768 section 6.4.3). Whoever was active beside this one has told the switches so: announce again.
+ * in silence (RFC 3768 section 6.4.3). It has told the switches that the addresses are there: announce again.
  */
 function hearRival(state: ActiveState, event: Received, nowMs: number): Step {
   const { router, settling } = state;

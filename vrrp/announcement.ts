@@ -2,7 +2,7 @@
 import type { IpAddress } from '../src/lib/ip-address.ts';
 import type { AnnouncementPolicy } from '../src/model/virtual-router.ts';
 
-/** What remains to be announced, and when. Deadlines are absolute milliseconds. */
+/** The announcements that are still to come. Deadlines are absolute milliseconds. */
 export interface AnnouncementSchedule {
   /** Still to go out in the running set, in order; the first one is due at `nextAtMs`. */
   readonly queue: readonly IpAddress[];

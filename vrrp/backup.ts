@@ -107,7 +107,7 @@ function activeDown(state: BackupState, nowMs: number): Step {
         ? nowMs + activeDownIntervalMs(effectivePriority, router.advertIntervalMs)
         : state.otherActiveUntilMs;
     const otherActiveUntilMs = Math.max(state.otherActiveUntilMs, missedUntilMs);
-    // What lies in the socket does not show that its sender is awake, nor has sync had its say about the pause.
+    // An advertisement that lay in the socket does not show that its sender is awake, nor has sync had its say about the pause.
     const preemptDue = false;
     return {
       state: {

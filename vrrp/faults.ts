@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What can keep a virtual router out of the election, where RFC 9568 assumes that nothing does; keepalived's FAULT. */
+/** Kinds of reasons why a virtual router cannot take part in the election. RFC 9568 knows none; keepalived's FAULT. */
 export type FaultKind =
   /** The link of its own interface is down. */
   | 'link'
@@ -13,7 +13,7 @@ export type FaultKind =
   | 'bfd'
   /** Another virtual router of its sync group is in fault. */
   | 'sync-group'
-  /** Somebody wants it so. */
+  /** An operator has taken it out. */
   | 'administrator';
 
 /** Two reasons with the same kind and name are the same reason. */
@@ -23,17 +23,17 @@ export interface FaultReason {
   readonly name?: string;
 }
 
-/** Each reason is something that a configuration names, and no configuration of a virtual router names as many. */
+/** Each reason is something that the configuration of a virtual router names, and none names as many. */
 export const faultReasonsMax = 256;
 
-/** The reasons with one more. Throws a RangeError beyond `faultReasonsMax`: whoever raises them has lost track. */
+/** Adds a reason, which may be there already. Throws a RangeError beyond `faultReasonsMax`: the caller has lost track. */
 export function raiseFault(faults: readonly FaultReason[], reason: FaultReason): readonly FaultReason[] {
   if (faults.some((each) => isSameFault(each, reason))) return faults;
   if (faults.length === faultReasonsMax) throw new RangeError(`more than ${faultReasonsMax} reasons to be in fault`);
   return [...faults, reason];
 }
 
-/** The reasons without this one, which need not be among them. */
+/** Takes a reason out, which need not be there. */
 export function clearFault(faults: readonly FaultReason[], reason: FaultReason): readonly FaultReason[] {
   return faults.filter((each) => !isSameFault(each, reason));
 }

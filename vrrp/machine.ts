@@ -64,7 +64,7 @@ export function nextDeadline(state: RouterState): number | undefined {
 }
 
 function stepLive(state: RouterState, event: RouterEvent, nowMs: number): Step {
-  // What is the same in every state.
+  // These events mean the same in every state.
   switch (event.kind) {
     case 'gateOpened':
     case 'gateClosed':

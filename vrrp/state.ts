@@ -14,7 +14,7 @@ export interface LocalRouter {
 /** All times are absolute, in milliseconds of the caller's monotonic clock. */
 export interface Common extends LocalRouter {
   /**
-   * What it advertises, and what its skew time comes from: the configured priority, changed by what is tracked. 1..254;
+   * The configured priority with the weights of what is tracked: it is advertised, and the skew time comes from it. 1..254;
    * that of the address owner is always 255.
    */
   readonly effectivePriority: number;
@@ -152,7 +152,7 @@ export type RouterEvent =
   | { readonly kind: 'holdReleased' }
   | ({ readonly kind: 'configurationChanged' } & RouterConfiguration);
 
-/** What an operator, or the host, has made of a virtual router. */
+/** A virtual router after a reload, or after its interface has changed its address. */
 export interface RouterConfiguration extends LocalRouter {
   /** Its effective priority from here on. */
   readonly effectivePriority: number;

@@ -150,7 +150,7 @@ export function advertise({ effectivePriority, router }: Common): RouterAction {
   return { kind: 'sendAdvertisement', priority: effectivePriority, intervalMs: router.advertIntervalMs };
 }
 
-/** What a takeover announces now, and what it leaves for later. */
+/** The announcements of a takeover: those that are due now, and the schedule of the others. */
 export function announceTakeover(
   router: VirtualRouter,
   nowMs: number,
@@ -165,7 +165,7 @@ export function announceAll(addresses: readonly IpAddress[]): RouterAction[] {
   return addresses.length === 0 ? [] : [{ kind: 'announce', addresses }];
 }
 
-/** In whatever state: what a reload, or another address of the interface, brings to all alike. */
+/** The same state with another configuration. */
 export function reconfigured<State extends Common>(
   state: State,
   { router, primaryAddress, effectivePriority }: RouterConfiguration,
@@ -205,7 +205,7 @@ function relinquish(state: RouterState): RouterAction[] {
   return [{ kind: 'revokeLease' }, { kind: 'releaseAddresses', addresses: addressesOf(state.router) }];
 }
 
-/** What a state of any kind has. */
+/** The fields that every state has, taken over into the next one. */
 export function commonOf(state: RouterState): Common {
   const { router, primaryAddress, effectivePriority, faults, gateOpen, heldOff, sinceMs } = state;
   return { router, primaryAddress, effectivePriority, faults, gateOpen, heldOff, sinceMs };

@@ -7,7 +7,7 @@ import type { Word } from './language/lexer.ts';
 import type { Statement } from './language/parser.ts';
 import { checkWholeNumber, familyName, noArguments, onlyArgument } from './language/values.ts';
 
-/** What a vrrp_instance says of the addresses its advertisements go from and to. */
+/** The statements of a vrrp_instance about the addresses that its advertisements go from and to. */
 export interface UnicastStatement {
   source: Word | undefined;
   /** The last unicast keyword, for what is wrong with all of them together. */

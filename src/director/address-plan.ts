@@ -27,7 +27,7 @@ export interface AddressPlan {
   readonly families: ReadonlySet<Family>;
 }
 
-/** What a plan keeps of one before it: of this director, or of its predecessor. */
+/** A plan keeps this of one before it: of this director, or of its predecessor. */
 export type PreviousPlan = Pick<AddressPlan, 'routers'>;
 
 /** How the host reaches an address: the interface of its route, and whether the host holds the address itself. */

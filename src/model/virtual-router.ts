@@ -29,7 +29,7 @@ export interface AnnouncementPolicy {
 }
 
 /**
- * What a version 3 checksum over IPv4 covers. Deployed routers disagree: keepalived and FRR sum a pseudo-header as
+ * The bytes that a version 3 checksum over IPv4 covers. Deployed routers disagree: keepalived and FRR sum a pseudo-header as
  * RFC 5798 is read by them, Cisco and Juniper the message alone, as RFC 9568 section 5.2.8 says.
  */
 export type ChecksumForm = 'pseudo-header' | 'message-only';
@@ -64,7 +64,7 @@ export interface VirtualRouter {
   readonly sourceAddress?: IpAddress;
   /** `unicast_peer`: advertisements go to each of these, and only theirs are taken. Absent: the multicast group. */
   readonly unicastPeers?: readonly UnicastPeer[];
-  /** What a version 3 checksum over IPv4 covers; `message-only` is `v3_checksum_as_v2`. Absent: the pseudo-header too. */
+  /** `message-only` is `v3_checksum_as_v2`. Absent: `pseudo-header`. */
   readonly checksumForm?: ChecksumForm;
 }
 
@@ -95,7 +95,7 @@ export function addressesOf({ addresses }: Pick<VirtualRouter, 'addresses'>): Ip
 /** RFC 9568 section 6.4 and keepalived's FAULT. */
 export type VirtualRouterState = 'initialize' | 'backup' | 'active' | 'fault';
 
-/** What stands in the `state` column for people who know keepalived. */
+/** The words of the `state` column, for people who know keepalived. */
 export const keepalivedStateNames = {
   initialize: 'INIT',
   backup: 'BACKUP',

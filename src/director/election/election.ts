@@ -199,7 +199,7 @@ export class Election {
     if (state.kind === 'active' && state.holding) leaseWriter.grant(assignment.leaseSlot, state.leaseUntilMs);
   }
 
-  /** Tells a machine what has become of its host, and of its configuration where that has changed. */
+  /** Tells a machine how its host has changed, and its configuration where that has changed too. */
   #assess(running: RunningRouter, isReconfigured = false): void {
     const { router } = running.assignment;
     const before = running.assessment;
@@ -211,7 +211,7 @@ export class Election {
     } else if (effectivePriority !== before.effectivePriority) {
       this.#enqueue(running, { kind: 'priorityChanged', effectivePriority });
     }
-    // What has come before what has gone: between two faults nobody takes part for an instant.
+    // Raised before cleared, so that a router does not take part for an instant between two faults.
     for (const reason of faults) {
       const isKnown = before.faults.some((each) => isSameFault(each, reason));
       if (!isKnown) this.#enqueue(running, { kind: 'faultRaised', reason });

@@ -8,15 +8,15 @@ import type { RouterAssignment } from '../address-plan.ts';
 import type { VirtualRouterStatus } from '../status.ts';
 import type { Assessment } from './tracking/tracked-object.ts';
 
-/** A virtual router that takes part in the election: its assignment, its machine, and what is counted. */
+/** A virtual router that runs: its assignment, the state of its machine, and its counters. */
 export interface RunningRouter {
   assignment: RouterAssignment;
   state: RouterState;
-  /** What its machine has been told of the host. */
+  /** The last assessment that its machine has been told. */
   assessment: Assessment & { readonly primaryAddress: IpAddress };
   /** Why the state was entered. */
   reason: TransitionReason | undefined;
-  /** What it has put on interfaces, with the prefix and interface of that time: a reload may have changed both. */
+  /** The addresses that it has put on interfaces, with the prefix and interface of that time: a reload may have changed both. */
   readonly present: Map<IpAddress, VirtualAddress>;
   advertisementsSent: number;
   advertisementsReceived: number;
@@ -61,7 +61,7 @@ export function isHolding({ state }: Pick<RunningRouter, 'state'>): boolean {
   return state.kind === 'active' && state.holding;
 }
 
-/** What the director says of it. */
+/** Its line in the status of the director. */
 export function routerStatus(running: Readonly<RunningRouter>, nowMs: number): VirtualRouterStatus {
   const { state } = running;
   const { router } = running.assignment;

@@ -5,7 +5,7 @@ import type { VirtualRouter } from '../../../model/virtual-router.ts';
 import type { ElectionPorts } from '../../ports.ts';
 import type { Observation, TrackedObject, Verdict } from './tracked-object.ts';
 
-/** What came of opening a path: the address to send from, or a sentence why there is none. */
+/** The outcome of opening a path: the address to send from, or a sentence why there is none. */
 type Source = { readonly interface: string } & ({ readonly address: IpAddress } | { readonly failure: string });
 
 const fault: readonly Verdict[] = [{ kind: 'fault', reason: { kind: 'address' } }];

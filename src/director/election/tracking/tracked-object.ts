@@ -3,27 +3,27 @@ import type { FaultReason } from '../../../../vrrp/faults.ts';
 import type { IpAddress } from '../../../lib/ip-address.ts';
 import type { VirtualRouter } from '../../../model/virtual-router.ts';
 
-/** What an adapter reports of the host. */
+/** A report of an adapter about the host. */
 export type Observation =
   /** The link of an interface has come up or gone down; one that is deleted counts as down. */
   | { readonly kind: 'link'; readonly interface: string; readonly up: boolean }
   /** Some time has passed, or a configuration has come: what nobody reports is looked at again. */
   | { readonly kind: 'poll' };
 
-/** What something tracked means to one virtual router: it cannot take part, or its priority changes by a weight. */
+/** A virtual router cannot take part because of a tracked object, or its priority changes by a weight. */
 export type Verdict =
   | { readonly kind: 'fault'; readonly reason: FaultReason }
   /** keepalived's `weight`, -253..253: the sum of all is added to the configured priority. */
   | { readonly kind: 'weight'; readonly weight: number };
 
-/** One kind of what virtual routers track: interfaces, scripts, processes, files. */
+/** One kind of thing that virtual routers track: interfaces, scripts, processes, files. */
 export interface TrackedObject {
   observe(observation: Observation): void;
   /** Empty where all is well, or where the virtual router tracks nothing of this kind. */
   judge(router: VirtualRouter): readonly Verdict[];
 }
 
-/** All verdicts on a virtual router together: what the host makes of it at a moment. */
+/** All verdicts on a virtual router together, with the address that it sends from. */
 export interface Assessment {
   /** Where it can send from; undefined where there is no such address. */
   readonly primaryAddress: IpAddress | undefined;

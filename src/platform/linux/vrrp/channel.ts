@@ -16,7 +16,7 @@ import { type HopLimitRange, markedLength, vrrpIpv6Filter } from './advertisemen
 const IPPROTO_VRRP = 112;
 /** RFC 9568 section 5.1.1.3: a packet that was routed here has less. */
 const ttl = 255;
-/** What a sender is held to that no range was set for. By unicast it is no peer, whatever its hop limit. */
+/** The range for a sender that none was set for. By unicast it is no peer, whatever its hop limit. */
 const groupRange: HopLimitRange = { min: ttl, max: ttl };
 const anyRange: HopLimitRange = { min: 0, max: 255 };
 /** Less than every TTL: the kernel has found the hop limit out of range. */
@@ -35,11 +35,11 @@ export interface ChannelPlace {
   readonly family: Family;
   /** The primary address. */
   readonly source: IpAddress;
-  /** What it hears: the group, or in IPv6 one of the interface's own addresses. In IPv4 the group and unicast too. */
+  /** It hears the group, or in IPv6 one of the interface's own addresses. In IPv4 the group and unicast too. */
   readonly destination: IpAddress;
 }
 
-/** What came, and for IPv6 what the kernel has found about it. */
+/** Called for each packet that came. */
 type Listener = (advertisement: ReceivedAdvertisement | 'malformed') => void;
 
 /**

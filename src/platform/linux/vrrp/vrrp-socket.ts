@@ -12,11 +12,11 @@ const reopenIntervalMs = 1000;
 /**
  * VRRP by raw sockets: one for each interface and family, and in IPv6 one more for each address that is spoken from by
  * unicast. Runs on the main thread of its process only: `raw-socket` is no context-aware module. When an interface is
- * created anew, opening it again moves its channels; until someone does, sending to it fails once and then does the same.
+ * created again, opening it again moves its channels; until someone does, sending to it fails once and then does the same.
  */
 export class RawVrrpTransport implements VrrpTransport {
   readonly #channels = new Map<string, VrrpChannel>();
-  /** What to open again, by channel. */
+  /** By channel: the path to open it again along. */
   readonly #paths = new Map<string, VrrpPath>();
   readonly #listeners: ((advertisement: ReceivedAdvertisement) => void)[] = [];
   readonly #reopenAt = new Map<string, number>();
