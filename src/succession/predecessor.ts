@@ -3,7 +3,6 @@ import type { RouterAssignment } from '../director/address-plan.ts';
 import type { Log } from '../lib/log.ts';
 import { type Result, reject } from '../lib/result.ts';
 import { DescriptorChannel, type DescriptorMessage } from '../platform/linux/process/descriptor-passing.ts';
-import { errnos, SystemError } from '../platform/linux/system-error.ts';
 import {
   emitRequest,
   type FetchedHandover,
@@ -37,7 +36,7 @@ const farewellTimeoutMs = 1_000;
  * given are the caller's to close. Undefined when there is none; one that is of no use is sent away first.
  */
 export async function findPredecessor(runDirectory: string, log: Log): Promise<Predecessor | undefined> {
-  const channel = await reach(successionPath(runDirectory));
+  const channel = await DescriptorChannel.reach(successionPath(runDirectory), answerTimeoutMs);
   if (channel === undefined) return undefined;
   const { processId, userId } = channel.peer();
   if (userId !== process.geteuid?.()) {
@@ -76,7 +75,7 @@ export async function replacePredecessor(
   successorNumber: number,
   log: Log,
 ): Promise<Result<FinalHandover, NoRecordReason>> {
-  const channel = await reach(successionPath(runDirectory));
+  const channel = await DescriptorChannel.reach(successionPath(runDirectory), answerTimeoutMs);
   if (channel === undefined) return reject('gone');
   const { processId, userId } = channel.peer();
   const own = userId === process.geteuid?.();
@@ -85,20 +84,6 @@ export async function replacePredecessor(
   if (own && !replaced.ok && replaced.reason !== 'refused') await dismiss(channel, processId, log);
   else channel.close();
   return replaced;
-}
-
-/** A queue of connections that nobody has accepted yet is full for a moment: as long as its owner takes to notice. */
-async function reach(path: string): Promise<DescriptorChannel | undefined> {
-  const untilMs = performance.now() + answerTimeoutMs;
-  for (;;) {
-    try {
-      return DescriptorChannel.connect(path);
-    } catch (error) {
-      const isFull = error instanceof SystemError && error.errno === errnos.EAGAIN;
-      if (!isFull || performance.now() >= untilMs) throw error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, lookPeriodMs));
-  }
 }
 
 async function ask(

@@ -39,6 +39,15 @@ export interface LogLine {
 /** Of `spawn`: a descriptor, or one of its words. */
 export type Output = 'pipe' | 'ignore' | number;
 
+export interface DaemonOptions {
+  /** A command that runs the daemon, as `setpriv` does. */
+  readonly prefix?: readonly string[];
+  /** Of another build. */
+  readonly script?: string;
+  /** Where stdout and stderr go instead of into `log`. */
+  readonly output?: readonly [Output, Output];
+}
+
 /** Files of a test file's own, on no disk. */
 export class Workplace {
   readonly path = mkdtempSync('/run/baton-test-');
@@ -67,18 +76,9 @@ export class Daemon {
   readonly finished: Promise<Finished>;
   readonly #output = { stdout: '', stderr: '' };
 
-  /**
-   * `prefix`: a command that runs the daemon, as `setpriv` does. Each daemon leads a process group of its own. `script`:
-   * of another build. `output`: where stdout and stderr go instead of into `log`.
-   */
-  constructor(
-    namespace: Namespace,
-    runDirectory: string,
-    args: readonly string[],
-    prefix: readonly string[] = [],
-    script: string = baton,
-    output: readonly [Output, Output] = ['pipe', 'pipe'],
-  ) {
+  /** Each daemon leads a process group of its own. */
+  constructor(namespace: Namespace, runDirectory: string, args: readonly string[], options: DaemonOptions = {}) {
+    const { prefix = [], script = baton, output = ['pipe', 'pipe'] } = options;
     this.runDirectory = runDirectory;
     const command = [...prefix, process.execPath, script, ...args, '--run-dir', runDirectory];
     this.child = spawn('ip', ['netns', 'exec', namespace.name, ...command], {
@@ -97,7 +97,7 @@ export class Daemon {
   }
 
   static run(namespace: Namespace, runDirectory: string, file: string, output?: readonly [Output, Output]): Daemon {
-    return new Daemon(namespace, runDirectory, ['run', '-f', file], [], baton, output);
+    return new Daemon(namespace, runDirectory, ['run', '-f', file], output === undefined ? {} : { output });
   }
 
   get pid(): number {

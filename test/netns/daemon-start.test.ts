@@ -167,7 +167,7 @@ describe('a director that cannot start says why in one sentence and leaves nothi
       const file = workplace.write('without.conf', text);
       // Another user might not be able to read this checkout.
       const prefix = ['setpriv', '--bounding-set=-net_raw', '--inh-caps=-net_raw'];
-      const daemon = new Daemon(namespace, runDirectory, ['run', '-f', file], prefix);
+      const daemon = new Daemon(namespace, runDirectory, ['run', '-f', file], { prefix });
       const { code, stderr } = await daemon.finished;
       assert.equal(code, 1, stderr);
       assert.match(stderr, /^baton run: [^\n]*CAP_NET_RAW[^\n]*\n$/);

@@ -18,12 +18,12 @@ import {
   successionPath,
 } from '../../../src/succession/handover-messages.ts';
 import { emitRecord } from '../../../src/succession/json-record.ts';
+import { findPredecessor } from '../../../src/succession/predecessor.ts';
 import {
   emitDescriptors,
   parseDescriptors,
   successorDescriptorsMax,
 } from '../../../src/succession/successor-descriptors.ts';
-import { findPredecessor } from '../../../src/succession/predecessor.ts';
 import { assign } from '../../support/election.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { defaultRouter } from '../../transcript/vrrp/lab.ts';

@@ -45,6 +45,8 @@ export const descriptorsMax = 80;
 /** Of one message: what is larger travels in a file whose descriptor is passed. */
 export const messageBytesMax = 16_384;
 
+const lookPeriodMs = 1;
+
 // linux/socket.h
 const SCM_RIGHTS = 1;
 // linux/un.h: with the final zero.
@@ -96,6 +98,20 @@ export class DescriptorChannel {
     close(fd);
     if (error === errnos.ENOENT || error === errnos.ECONNREFUSED) return undefined;
     throw new SystemError('connect', error, purpose);
+  }
+
+  /** As `connect`; a listener whose queue is full has `patienceMs` to accept those who came before. */
+  static async reach(path: string, patienceMs: number): Promise<DescriptorChannel | undefined> {
+    const untilMs = performance.now() + patienceMs;
+    for (;;) {
+      try {
+        return DescriptorChannel.connect(path);
+      } catch (error) {
+        const isFull = error instanceof SystemError && error.errno === errnos.EAGAIN;
+        if (!isFull || performance.now() >= untilMs) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, lookPeriodMs));
+    }
   }
 
   peer(): Peer {
