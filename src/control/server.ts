@@ -11,7 +11,7 @@ const recordsPerPage = 2048;
 const headerBytesMax = 4096;
 const bodyBytesMax = 65_536;
 
-export interface ControlLimits {
+interface ControlLimits {
   /** At once. Beyond it, slow connections give way. */
   readonly connectionsMax: number;
   /** From the beginning of a connection to the end of its request. */

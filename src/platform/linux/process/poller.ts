@@ -4,7 +4,7 @@ import { errnos, SystemError } from '../system-error.ts';
 
 // asm-generic/poll.h: struct pollfd { int fd; short events; short revents; }
 const pollfdLength = 8;
-export const POLLIN = 1;
+const POLLIN = 1;
 export const POLLOUT = 4;
 
 /** A blocking poll(2) over a fixed set of descriptors: for a thread without an event loop, or to look without waiting. */
