@@ -26,7 +26,7 @@ export class Destinations {
   /** Four words per destination. */
   addresses = new Int32Array(destinationsInitial * 4);
   ports = new Uint16Array(destinationsInitial);
-  /** What each method puts in front of a packet, in bytes. */
+  /** Bytes that the forwarding method puts in front of a packet. */
   bytesInFront = new Uint8Array(destinationsInitial);
   leaseSlots = new Int32Array(destinationsInitial);
   active = new Int32Array(destinationsInitial);

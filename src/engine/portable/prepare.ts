@@ -8,9 +8,9 @@ import type { Packet } from './packet.ts';
 import { decrementTtl, rewriteAddress, rewriteEndpoint, Side } from './rewrite.ts';
 
 // All that is done to a packet before it leaves, but for its Ethernet header: a forwarding method is carried out here
-// and nowhere else. Replies pass here only of methods that rewrite them.
+// and nowhere else. A director sees the replies only of methods that rewrite them, so these need no choice.
 
-/** A client's packet or fragment becomes its real server's. False: there is no way to carry the method out. */
+/** A client's packet or fragment becomes its real server's. False: the engine does not have the method. */
 export function prepareIn(packet: Packet, destinations: Destinations, destination: number): boolean {
   decrementTtl(packet);
   switch (destinations.methods[destination]!.name) {

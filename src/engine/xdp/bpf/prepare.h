@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * All that is done to a frame before it leaves, but for its Ethernet header: a forwarding method is carried out here and
- * nowhere else. Replies pass here only of methods that rewrite them. False: there is no way to carry the method out.
+ * nowhere else. A director sees the replies only of methods that rewrite them, so these need no choice.
+ *
+ * Each function returns false for a frame that cannot be sent: it could not be written, or the engine does not have the
+ * method.
  */
 #ifndef BATON_PREPARE_H
 #define BATON_PREPARE_H
