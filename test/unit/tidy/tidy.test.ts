@@ -197,6 +197,21 @@ test('every relative link in the documentation resolves', () => {
   assert.deepEqual(offenders, []);
 });
 
+test('every path that the documentation names exists', () => {
+  const path = /^(?:src|vrrp|sync|test|config|docs|scripts|bench)\/[\w./-]+$/;
+  const shorthand = /NAME|\*/;
+  const offenders = files
+    .filter((file) => file.endsWith('.md') && file !== 'CHANGELOG.md')
+    .flatMap((file) =>
+      [...read(file).matchAll(/`([^`\n]+)`/g)]
+        .map((match) => match[1]!)
+        .filter((named) => path.test(named) && !shorthand.test(named))
+        .filter((named) => !existsSync(join(root, named)))
+        .map((named) => `${file}: ${named}`),
+    );
+  assert.deepEqual(offenders, []);
+});
+
 test('no path or package registry of somebody’s machine is committed', () => {
   const personalPath = /(^|[\s"'`=(:])\/(work|home\/[a-z]|Users\/[A-Za-z]|root\/)[^\s"'`)]*/m;
   const offenders = files.flatMap((file) => {
