@@ -64,7 +64,7 @@ const cFiles = files.filter((file) => /\.[ch]$/.test(file));
 
 test('file names say what is in them, in kebab-case', () => {
   const offenders = files.filter((file) => {
-    if (!/^(src|vrrp|sync|test|bench)\//.test(file)) return false;
+    if (!/^(src|vrrp|sync|test|bench)\//.test(file) || file.endsWith('/README.md')) return false;
     const name = file.split('/').at(-1)!.split('.')[0]!;
     return name.split('-').some((part) => bannedNameParts.test(part)) || /[A-Z_]/.test(name);
   });
@@ -193,6 +193,21 @@ test('every relative link in the documentation resolves', () => {
         .filter((target) => !/^([a-z]+:|#)/i.test(target))
         .filter((target) => !existsSync(join(root, dirname(file), decodeURI(target.split('#')[0]!))))
         .map((target) => `${file}: ${target}`),
+    );
+  assert.deepEqual(offenders, []);
+});
+
+test('every path that the documentation names exists', () => {
+  const path = /^(?:src|vrrp|sync|test|config|docs|scripts|bench)\/[\w./-]+$/;
+  const shorthand = /NAME|\*/;
+  const offenders = files
+    .filter((file) => file.endsWith('.md') && file !== 'CHANGELOG.md')
+    .flatMap((file) =>
+      [...read(file).matchAll(/`([^`\n]+)`/g)]
+        .map((match) => match[1]!)
+        .filter((named) => path.test(named) && !shorthand.test(named))
+        .filter((named) => !existsSync(join(root, named)))
+        .map((named) => `${file}: ${named}`),
     );
   assert.deepEqual(offenders, []);
 });
