@@ -19,9 +19,9 @@ export interface MethodRecord {
   readonly seesReplies: boolean;
   /** Bytes that go in front of the packet, by the real server's family: the MTU has to have room for them. */
   readonly bytesInFront: Readonly<Record<Family, number>>;
-  /** What the next hop leads towards: see `nextHopTarget`. */
+  /** The end that the next hop leads towards: see `nextHopTarget`. */
   readonly nextHop: 'real-server' | 'tunnel-end';
-  /** The engines have it. One that they do not have is refused in the configuration and in records of peers. */
+  /** The engines have the method. Any other is refused in the configuration and in records of peers. */
   readonly supported: boolean;
 }
 
