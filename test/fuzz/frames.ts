@@ -102,7 +102,7 @@ export interface ShapePlan {
   readonly bends: readonly { readonly at: number; readonly bit: number }[];
   /** The IPv4 header's checksum is made right after bending. */
   readonly repair: boolean;
-  /** Bytes that are missing at the end; negative: bytes that are added. */
+  /** Bytes that are missing at the end, and bytes that are added there. */
   readonly cut: number;
   readonly padding: number;
 }
