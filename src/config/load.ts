@@ -41,6 +41,10 @@ export interface LoadedConfiguration {
   readonly unreadable: string | undefined;
 }
 
+/** keepalived starts with such a file too; what a reload makes of it is the director's to say. */
+const nothingToRun =
+  'no statement is in force in this file, so no virtual router and no virtual service runs: write a vrrp_instance or a virtual_server';
+
 /**
  * Reads a keepalived.conf with all that it includes. Never throws for what the files hold and never stops at the first
  * problem: every problem comes with its place.
@@ -58,12 +62,9 @@ export function loadConfiguration(path: string, options: LoadOptions): LoadedCon
     return { configuration: undefined, diagnostics: [], unreadable: preprocessed.unreadable };
   }
   const statements = parseStatements(preprocessed.lines, isScriptKeyword, diagnostics);
-  const configuration = readConfiguration(
-    statements,
-    { file: path, line: 1, column: 1 },
-    options.hostname,
-    diagnostics,
-  );
+  const start = { file: path, line: 1, column: 1 };
+  if (statements.length === 0 && !diagnostics.hasErrors) diagnostics.warning(start, nothingToRun);
+  const configuration = readConfiguration(statements, start, options.hostname, diagnostics);
   return {
     configuration: diagnostics.hasErrors ? undefined : configuration,
     diagnostics: diagnostics.sorted(preprocessed.files),

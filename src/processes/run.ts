@@ -2,7 +2,6 @@
 import { rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { createRequire } from 'node:module';
-import { pino } from 'pino';
 import { formatDiagnostic } from '../config/language/diagnostic.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { loadFromDisk } from '../config/load-from-disk.ts';
@@ -13,10 +12,12 @@ import { type EngineRequest, engineRequests } from '../engine/engine.ts';
 import { ExitCode, parseOptions, UsageError } from '../lib/command-line.ts';
 import { errorSentence } from '../lib/error-sentence.ts';
 import type { Log } from '../lib/log.ts';
+import type { Configuration } from '../model/configuration.ts';
 import { close } from '../platform/linux/libc.ts';
 import { claimRunDirectory } from '../platform/linux/process/run-directory.ts';
 import { findPredecessor } from '../succession/predecessor.ts';
 import { composeDirector } from './director-process.ts';
+import { openOutput } from './output.ts';
 
 const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;
 
@@ -35,35 +36,64 @@ export async function runCommand(args: readonly string[], script: string): Promi
   const engine = parseEngine(options.engine);
   const read = (): LoadedConfiguration => loadFromDisk(file, options['config-id']);
   const loaded = read();
-  for (const diagnostic of loaded.diagnostics) process.stderr.write(`${formatDiagnostic(diagnostic)}\n`);
-  if (loaded.unreadable !== undefined) throw new UsageError(`baton run: ${loaded.unreadable}`);
-  if (loaded.configuration === undefined) {
-    process.stderr.write('baton run: nothing was started, because the configuration has errors\n');
-    return ExitCode.failed;
-  }
-
-  const log = openLog();
-  const signals = listenToSignals();
-  const runDirectory = claimRunDirectory(options['run-dir']);
+  if (loaded.configuration === undefined) return refuse(loaded);
+  const output = openOutput();
+  for (const diagnostic of loaded.diagnostics) output.complain(formatDiagnostic(diagnostic));
   try {
-    const predecessor = await findPredecessor(options['run-dir'], log);
+    const { configuration } = loaded;
+    const runDirectory = options['run-dir'];
+    return await direct({ script, file, engine, configuration, runDirectory, read, log: output.log });
+  } catch (error) {
+    output.complain(`baton run: ${errorSentence(error)}`);
+    return ExitCode.failed;
+  } finally {
+    await output.close();
+  }
+}
+
+/** Nothing runs yet, so the sentences may wait for a reader of theirs. */
+function refuse({ diagnostics, unreadable }: LoadedConfiguration): ExitCode {
+  for (const diagnostic of diagnostics) process.stderr.write(`${formatDiagnostic(diagnostic)}\n`);
+  if (unreadable !== undefined) throw new UsageError(`baton run: ${unreadable}`);
+  process.stderr.write('baton run: nothing was started, because the configuration has errors\n');
+  return ExitCode.failed;
+}
+
+interface Direction {
+  readonly script: string;
+  readonly file: string;
+  readonly engine: EngineRequest;
+  readonly configuration: Configuration;
+  readonly runDirectory: string;
+  /** Reads the file again. */
+  readonly read: () => LoadedConfiguration;
+  readonly log: Log;
+}
+
+/** Holds the run-dir and runs a director in it, until a signal or the end of something that it needs. */
+async function direct(direction: Direction): Promise<ExitCode> {
+  const { script, file, engine, configuration, runDirectory, read, log } = direction;
+  const signals = listenToSignals();
+  const claim = claimRunDirectory(runDirectory);
+  try {
+    const predecessor = await findPredecessor(runDirectory, log);
     const { director, failed } = await composeDirector({
       script,
       log,
       version,
       configurationFile: file,
-      configuration: loaded.configuration,
+      configuration,
       engine,
-      runDirectory: options['run-dir'],
+      runDirectory,
       predecessor,
     });
-    const socketPath = controlSocketPath(options['run-dir']);
+    const socketPath = controlSocketPath(runDirectory);
     let control: Server | undefined;
     try {
-      await director.apply(loaded.configuration);
+      await director.apply(configuration);
       control = await serveControl(socketPath, director);
       signals.onReload(() => void reload(director, read, log));
-      log('info', 'running', { version, configurationFile: file, runDirectory: options['run-dir'] });
+      log('info', 'running', { version, configurationFile: file, runDirectory });
       const ended = await Promise.race([signals.stopRequested, failed]);
       log(ended instanceof Error ? 'error' : 'info', ended instanceof Error ? ended.message : `stopping on ${ended}`);
       return ended instanceof Error ? ExitCode.failed : ExitCode.done;
@@ -75,8 +105,18 @@ export async function runCommand(args: readonly string[], script: string): Promi
       rmSync(socketPath, { force: true });
     }
   } finally {
-    runDirectory.release();
+    claim.release();
   }
+}
+
+const notReloaded = 'the configuration was not reloaded and the running one stays';
+const emptyReason =
+  'it has neither a vrrp_instance nor a virtual_server, so every address would be given up; write one, or stop the ' +
+  'director to give them up';
+
+/** A file caught while it is being written, or an include that matches nothing, looks like this; nobody means it. */
+function isEmpty({ virtualRouters, services }: Configuration): boolean {
+  return virtualRouters.length === 0 && services.length === 0;
 }
 
 /** A bad file changes nothing: the problems are logged and the running configuration stays. */
@@ -88,12 +128,13 @@ async function reload(director: Director, read: () => LoadedConfiguration, log: 
     }
     if (loaded.configuration === undefined) {
       const reason = loaded.unreadable ?? 'it has errors';
-      return log('error', `the configuration was not reloaded and the running one stays: ${reason}`);
+      return log('error', `${notReloaded}: ${reason}`);
     }
+    if (isEmpty(loaded.configuration)) return log('error', `${notReloaded}: ${emptyReason}`);
     await director.apply(loaded.configuration);
     log('info', 'reloaded the configuration');
   } catch (error) {
-    log('error', `the configuration was not reloaded and the running one stays: ${errorSentence(error)}`);
+    log('error', `${notReloaded}: ${errorSentence(error)}`);
   }
 }
 
@@ -109,13 +150,15 @@ function parseEngine(engine: string): EngineRequest {
  */
 async function cleanUp(path: string): Promise<ExitCode> {
   const runDirectory = claimRunDirectory(path);
+  const output = openOutput();
   try {
-    const predecessor = await findPredecessor(path, openLog());
+    const predecessor = await findPredecessor(path, output.log);
     for (const { fd } of predecessor?.descriptors ?? []) close(fd);
     await predecessor?.dismiss();
     rmSync(controlSocketPath(path), { force: true });
     return ExitCode.done;
   } finally {
+    await output.close();
     runDirectory.release();
   }
 }
@@ -143,12 +186,4 @@ function listenToSignals(): Signals {
     if (missed) reload();
   };
   return { stopRequested, onReload };
-}
-
-/** JSON lines on stdout. A full disk or a reader that has gone loses lines, and nothing else. */
-function openLog(): Log {
-  const destination = pino.destination(1);
-  destination.on('error', () => undefined);
-  const logger = pino({ base: { pid: process.pid } }, destination);
-  return (level, message, fields = {}) => logger[level](fields, message);
 }

@@ -36,7 +36,7 @@ const farewellTimeoutMs = 1_000;
  * given are the caller's to close. Undefined when there is none; one that is of no use is sent away first.
  */
 export async function findPredecessor(runDirectory: string, log: Log): Promise<Predecessor | undefined> {
-  const channel = DescriptorChannel.connect(successionPath(runDirectory));
+  const channel = await DescriptorChannel.reach(successionPath(runDirectory), answerTimeoutMs);
   if (channel === undefined) return undefined;
   const { processId, userId } = channel.peer();
   if (userId !== process.geteuid?.()) {
@@ -75,7 +75,7 @@ export async function replacePredecessor(
   successorNumber: number,
   log: Log,
 ): Promise<Result<FinalHandover, NoRecordReason>> {
-  const channel = DescriptorChannel.connect(successionPath(runDirectory));
+  const channel = await DescriptorChannel.reach(successionPath(runDirectory), answerTimeoutMs);
   if (channel === undefined) return reject('gone');
   const { processId, userId } = channel.peer();
   const own = userId === process.geteuid?.();

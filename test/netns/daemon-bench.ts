@@ -36,6 +36,18 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
+/** Of `spawn`: a descriptor, or one of its words. */
+export type Output = 'pipe' | 'ignore' | number;
+
+export interface DaemonOptions {
+  /** A command that runs the daemon, as `setpriv` does. */
+  readonly prefix?: readonly string[];
+  /** Of another build. */
+  readonly script?: string;
+  /** Where stdout and stderr go instead of into `log`. */
+  readonly output?: readonly [Output, Output];
+}
+
 /** Files of a test file's own, on no disk. */
 export class Workplace {
   readonly path = mkdtempSync('/run/baton-test-');
@@ -64,25 +76,19 @@ export class Daemon {
   readonly finished: Promise<Finished>;
   readonly #output = { stdout: '', stderr: '' };
 
-  /**
-   * `prefix`: a command that runs the daemon, as `setpriv` does. Each daemon leads a process group of its own. `script`:
-   * of another build.
-   */
-  constructor(
-    namespace: Namespace,
-    runDirectory: string,
-    args: readonly string[],
-    prefix: readonly string[] = [],
-    script: string = baton,
-  ) {
+  /** Each daemon leads a process group of its own. */
+  constructor(namespace: Namespace, runDirectory: string, args: readonly string[], options: DaemonOptions = {}) {
+    const { prefix = [], script = baton, output = ['pipe', 'pipe'] } = options;
     this.runDirectory = runDirectory;
     const command = [...prefix, process.execPath, script, ...args, '--run-dir', runDirectory];
     this.child = spawn('ip', ['netns', 'exec', namespace.name, ...command], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', ...output],
       detached: true,
     });
     for (const name of ['stdout', 'stderr'] as const) {
-      createInterface({ input: this.child[name]! }).on('line', (line) => {
+      const input = this.child[name];
+      if (input === null) continue;
+      createInterface({ input }).on('line', (line) => {
         this.#output[name] += `${line}\n`;
         if (name === 'stdout') this.log.push(JSON.parse(line) as LogLine);
       });
@@ -90,8 +96,8 @@ export class Daemon {
     this.finished = once(this.child, 'close').then(([code, signal]) => ({ code, signal, ...this.#output }));
   }
 
-  static run(namespace: Namespace, runDirectory: string, file: string): Daemon {
-    return new Daemon(namespace, runDirectory, ['run', '-f', file]);
+  static run(namespace: Namespace, runDirectory: string, file: string, output?: readonly [Output, Output]): Daemon {
+    return new Daemon(namespace, runDirectory, ['run', '-f', file], output === undefined ? {} : { output });
   }
 
   get pid(): number {
@@ -302,10 +308,10 @@ export class PairBench {
     }
   }
 
-  start(director: 'a' | 'b', configuration: string): Daemon {
+  start(director: 'a' | 'b', configuration: string, output?: readonly [Output, Output]): Daemon {
     this.#started += 1;
     const file = this.workplace.write(`${director}.conf`, configuration);
-    const daemon = Daemon.run(this[director], this.workplace.directory(`${director}${this.#started}`), file);
+    const daemon = Daemon.run(this[director], this.workplace.directory(`${director}${this.#started}`), file, output);
     this.#daemons.push(daemon);
     return daemon;
   }

@@ -47,6 +47,25 @@ describe('SIGHUP', { skip }, () => {
     assert.equal(status.virtualRouters[0]!.state, 'active');
   });
 
+  test('with a file without a virtual router or virtual service changes nothing', async () => {
+    const a = bench.start('a', pairConfiguration({ priority: 100 }));
+    await a.active();
+    const session = bench.session();
+    const server = (await session.ask('before')).split(' ')[0]!;
+    for (const text of ['', '# everything is commented out\n', 'global_defs {\n router_id a\n}\n']) {
+      const from = bench.reload(a, 'a', text);
+      const { msg } = await a.logged(refused, from);
+      assert.equal(
+        msg,
+        'the configuration was not reloaded and the running one stays: it has neither a vrrp_instance nor a ' +
+          'virtual_server, so every address would be given up; write one, or stop the director to give them up',
+      );
+    }
+    assert.equal(await session.ask('after'), `${server} after`);
+    const { state, transitions } = await a.router();
+    assert.deepEqual({ state, transitions }, { state: 'active', transitions: 2 });
+  });
+
   test('with what cannot be done here puts the former configuration back', async () => {
     const a = bench.start('a', pairConfiguration({ priority: 100 }));
     await a.active();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 import {
@@ -167,7 +167,7 @@ describe('a director that cannot start says why in one sentence and leaves nothi
       const file = workplace.write('without.conf', text);
       // Another user might not be able to read this checkout.
       const prefix = ['setpriv', '--bounding-set=-net_raw', '--inh-caps=-net_raw'];
-      const daemon = new Daemon(namespace, runDirectory, ['run', '-f', file], prefix);
+      const daemon = new Daemon(namespace, runDirectory, ['run', '-f', file], { prefix });
       const { code, stderr } = await daemon.finished;
       assert.equal(code, 1, stderr);
       assert.match(stderr, /^baton run: [^\n]*CAP_NET_RAW[^\n]*\n$/);
@@ -194,6 +194,30 @@ describe('a director that cannot start says why in one sentence and leaves nothi
       assert.equal((await first.status()).processId, first.pid);
     } finally {
       await first.kill();
+    }
+  });
+
+  test('a run-dir whose lock is a link; what it points to stays as it was', async () => {
+    const precious = workplace.write('precious', 'precious\n');
+    const runDirectory = workplace.directory('linked');
+    mkdirSync(runDirectory);
+    symlinkSync(precious, `${runDirectory}/lock`);
+    const sentence = `${runDirectory}/lock is a symbolic link, which no director makes; remove it, or name another --run-dir`;
+    assert.equal(await refusal('linked', configuration), `baton run: ${sentence}\n`);
+    assert.equal(readFileSync(precious, 'utf8'), 'precious\n');
+  });
+
+  test('an empty configuration is a warning, and runs as one of keepalived does', async () => {
+    const file = workplace.write('empty.conf', '# nothing\n');
+    const daemon = Daemon.run(namespace, workplace.directory('empty'), file);
+    try {
+      await daemon.running();
+      daemon.signal('SIGTERM');
+      const { code, stderr } = await daemon.finished;
+      assert.equal(code, 0);
+      assert.match(stderr, /^[^\n]*empty\.conf:1:1: warning: no statement is in force [^\n]*\n$/);
+    } finally {
+      await daemon.kill();
     }
   });
 

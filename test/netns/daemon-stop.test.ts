@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { eventually, namespacesUnavailable } from '../support/namespaces.ts';
@@ -55,6 +56,56 @@ describe('a director that is stopped or killed', { skip }, () => {
     idle.destroy();
   });
 
+  test('SIGTERM does not wait for a reader of the log that has stopped reading, and nothing before it does', async () => {
+    const path = bench.workplace.directory('log');
+    execFileSync('mkfifo', [path]);
+    const { O_RDWR, O_NONBLOCK, O_WRONLY } = constants;
+    const reader = openSync(path, O_RDWR | O_NONBLOCK);
+    const end = openSync(path, O_WRONLY);
+    fillPipe(reader);
+    const daemon = bench.start('a', withPlainAddress, [end, end]);
+    closeSync(end);
+    await daemon.active();
+    const capture = bench.capture();
+    const askedAtMs = performance.now();
+    daemon.signal('SIGTERM');
+    await capture.farewell(directorAddresses.a);
+    const { code } = await daemon.finished;
+    const tookMs = performance.now() - askedAtMs;
+    assert.equal(code, 0);
+    assert.ok(tookMs > 1900 && tookMs < 4000, `${tookMs} ms`);
+    capture.close();
+    closeSync(reader);
+    assert.deepEqual(readdirSync(daemon.runDirectory), ['lock']);
+  });
+
+  test('a reader of the log that comes back gets the rest of it before the end', async () => {
+    const path = bench.workplace.directory('log-read');
+    execFileSync('mkfifo', [path]);
+    const { O_RDWR, O_NONBLOCK, O_WRONLY } = constants;
+    const reader = openSync(path, O_RDWR | O_NONBLOCK);
+    const end = openSync(path, O_WRONLY);
+    fillPipe(reader);
+    const daemon = bench.start('a', withPlainAddress, [end, 'ignore']);
+    closeSync(end);
+    await daemon.active();
+    daemon.signal('SIGTERM');
+    await eventually(() => !existsSync(`${daemon.runDirectory}/control.sock`));
+    const bytes = new Uint8Array(1 << 20);
+    let text = '';
+    await eventually(() => {
+      try {
+        text += new TextDecoder().decode(bytes.subarray(0, readSync(reader, bytes)));
+      } catch {
+        // Nothing more for now.
+      }
+      return text.includes('stopping on SIGTERM');
+    });
+    assert.equal((await daemon.finished).code, 0);
+    assert.match(text, /"msg":"running"/);
+    closeSync(reader);
+  });
+
   test('a closing terminal (SIGHUP to the process group) reloads and kills nothing', async () => {
     const daemon = bench.start('a', withPlainAddress);
     await daemon.active();
@@ -92,6 +143,16 @@ describe('a director that is stopped or killed', { skip }, () => {
     await eventually(() => !runs(child!), 1000);
   });
 });
+
+function fillPipe(fd: number): void {
+  for (let length = 4096; length > 0; ) {
+    try {
+      writeSync(fd, '.'.repeat(length));
+    } catch {
+      length >>= 1;
+    }
+  }
+}
 
 /** Whether a process runs. One that has ended and that nobody has asked for its exit code does not. */
 function runs(pid: number): boolean {

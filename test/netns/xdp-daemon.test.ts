@@ -33,7 +33,7 @@ describe('a director with the xdp engine', { skip }, () => {
     args: readonly string[] = ['--engine', 'xdp'],
     prefix: readonly string[] = [],
   ) => {
-    const daemon = new Daemon(bench.a, runDirectory, ['run', '-f', file(), ...args], prefix);
+    const daemon = new Daemon(bench.a, runDirectory, ['run', '-f', file(), ...args], { prefix });
     daemons.push(daemon);
     return daemon;
   };
@@ -101,7 +101,9 @@ describe('a director with the xdp engine', { skip }, () => {
     const former = attached();
     killed.signal('SIGKILL');
     await new Promise((resolve) => killed.child.once('exit', resolve));
-    const other = new Daemon(bench.a, directory, ['run', '-f', file(), '--engine', 'xdp'], [], anotherVersion());
+    const other = new Daemon(bench.a, directory, ['run', '-f', file(), '--engine', 'xdp'], {
+      script: anotherVersion(),
+    });
     daemons.push(other);
     await other.logged(/version of the XDP program was replaced, its connections go on$/);
     await other.active();

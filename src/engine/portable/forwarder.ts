@@ -239,7 +239,7 @@ export class Forwarder {
     if (!this.#egress.mayLeave(packet, inFront, hop, leaseSlot, packet.key, KeyWord.virtualAddress)) return;
     if (packet.fragment === Fragment.first) this.#fragments.begin(packet, destination, false, this.#nowMs);
     if (prepareIn(packet, destinations, destination)) this.#egress.transmit(packet, hop, leaseSlot);
-    else this.#drop('noRoute');
+    else this.#drop('transmitFailed');
   }
 
   /**

@@ -81,7 +81,7 @@ export class IcmpErrors {
     if (prepareErrorIn(packet, this.#quoted, this.#destinations, destination)) {
       this.#egress.transmit(packet, hop, leaseSlot);
     } else {
-      this.#tally.drops[Drop.noRoute]! += 1;
+      this.#tally.drops[Drop.transmitFailed]! += 1;
     }
   }
 

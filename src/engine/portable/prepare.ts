@@ -7,10 +7,10 @@ import type { Destinations } from './destinations.ts';
 import type { Packet } from './packet.ts';
 import { decrementTtl, rewriteAddress, rewriteEndpoint, Side } from './rewrite.ts';
 
-// All changes to a packet before it leaves, except for its Ethernet header: a forwarding method is carried out here and
-// nowhere else. Replies come here only for the methods that rewrite them.
+// All that is done to a packet before it leaves, but for its Ethernet header: a forwarding method is carried out here
+// and nowhere else. A director sees the replies only of methods that rewrite them, so these need no choice.
 
-/** Prepares a client's packet or fragment for its real server. False: the engine cannot carry the method out. */
+/** A client's packet or fragment becomes its real server's. False: the engine does not have the method. */
 export function prepareIn(packet: Packet, destinations: Destinations, destination: number): boolean {
   decrementTtl(packet);
   switch (destinations.methods[destination]!.name) {
@@ -26,13 +26,13 @@ export function prepareIn(packet: Packet, destinations: Destinations, destinatio
   }
 }
 
-/** Gives a real server's packet the virtual address as its source; `virtual` holds it in words from `at` on. */
+/** A real server's packet becomes the virtual address's, which `virtual` holds in words from `at` on. */
 export function prepareOut(packet: Packet, virtual: Int32Array, at: number, port: number): void {
   decrementTtl(packet);
   rewriteEndpoint(packet, Side.source, virtual, at, port);
 }
 
-/** As `prepareIn`, for an ICMP error about the packet `quoted`, which the real server has sent. */
+/** As `prepareIn`, for an ICMP error about `quoted`, which the real server has sent. */
 export function prepareErrorIn(
   packet: Packet,
   quoted: Packet,
@@ -55,7 +55,7 @@ export function prepareErrorIn(
   }
 }
 
-/** As `prepareOut`, for an ICMP error about the packet `quoted`, which the client has sent. */
+/** As `prepareOut`, for an ICMP error about `quoted`, which the client has sent. */
 export function prepareErrorOut(packet: Packet, quoted: Packet, virtual: Int32Array, at: number, port: number): void {
   decrementTtl(packet);
   rewriteEndpoint(quoted, Side.destination, virtual, at, port);
@@ -63,7 +63,7 @@ export function prepareErrorOut(packet: Packet, quoted: Packet, virtual: Int32Ar
   writeMessageChecksum(packet);
 }
 
-/** The message has been found intact, so its checksum may be computed from its bytes. */
+/** The message has been found intact, so that its checksum may be written from its bytes. */
 function writeMessageChecksum(packet: Packet): void {
   const { memory, ip, transport, end } = packet;
   if (packet.ipv6) {

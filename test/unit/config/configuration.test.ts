@@ -10,7 +10,7 @@ const onlyService = (text: string) => load(text).configuration?.services[0];
 
 describe('a whole configuration', () => {
   it('with nothing but defaults', () => {
-    assert.deepEqual(configurationOf(''), {
+    assert.deepEqual(load('').configuration, {
       routerId: 'alpha.example',
       virtualRouters: [],
       services: [],

@@ -21,7 +21,21 @@ describe('loading', () => {
     const text = '@alpha global_defs { router_id A }\n@beta global_defs { router_id B }';
     assert.equal(configurationOf(text).routerId, 'A');
     assert.equal(configurationOf(text, { configId: 'beta' }).routerId, 'B');
-    assert.equal(configurationOf(text, { configId: 'gamma' }).routerId, 'alpha.example');
+    assert.equal(load(text, { configId: 'gamma' }).configuration?.routerId, 'alpha.example');
+  });
+  it('warns of a file in which nothing is in force, and takes it', () => {
+    const text =
+      'pair.conf:1:1: warning: no statement is in force in this file, so no virtual router and no virtual service runs: ' +
+      'write a vrrp_instance or a virtual_server';
+    const notRead = { 'pair.conf': 'includea none.d/*.conf\n' };
+    for (const empty of ['', '\n \n', '# vrrp_instance web {\n! }', '@beta global_defs { router_id B }', '$A=1\n']) {
+      assert.deepEqual(report(empty), [text], JSON.stringify(empty));
+      assert.deepEqual(load(empty).configuration?.virtualRouters, []);
+    }
+    // What explains it is enough.
+    assert.equal(report(notRead).length, 1);
+    assert.match(report(notRead)[0] ?? '', / error: /);
+    assert.deepEqual(report('global_defs {\n}'), []);
   });
   it('orders problems by file, in the order of reading, then by place', () => {
     const files = {

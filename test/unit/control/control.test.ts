@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { request, type Server } from 'node:http';
-import { connect, createServer, type Server as NetServer } from 'node:net';
+import { connect, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -191,6 +191,173 @@ describe('the control socket', () => {
       stdout: 'pro expire state       source                  virtual                 destination             owner\n',
       stderr: '',
     });
+  });
+});
+
+describe('slow connections to the control socket', () => {
+  const directory = privateDirectory();
+  const path = controlSocketPath(directory);
+  let view: View;
+  let server: Server;
+  let clients: Socket[];
+
+  beforeEach(async () => {
+    view = new View();
+    clients = [];
+    server = await serveControl(path, view);
+  });
+  const stop = (): void => {
+    for (const client of clients) client.destroy();
+    server.closeAllConnections();
+    server.close();
+  };
+  afterEach(stop);
+  after(() => rmSync(directory, { recursive: true }));
+
+  /** A client that sends this and waits; the number of those that the server has closed is `closed()`. */
+  const open = async (text: string): Promise<Socket> => {
+    const client = connect(path);
+    client.on('error', () => undefined);
+    clients.push(client);
+    await once(client, 'connect');
+    client.write(text);
+    return client;
+  };
+  const closed = (): number[] => clients.flatMap((client, index) => (client.closed ? [index] : []));
+
+  for (const [name, text] of [
+    ['nothing at all', ''],
+    ['half a header', 'GET /status HTTP/1.1\r\nHost: ba'],
+    ['half a body', 'POST /failover HTTP/1.1\r\nHost: baton\r\nContent-Length: 5\r\n\r\nab'],
+  ] as const) {
+    test(`64 that have said ${name} give way, the oldest first`, async () => {
+      for (let i = 0; i < 64; i += 1) await open(text);
+      for (const client of clients) client.resume();
+      await settled(() => closed().length);
+      assert.deepEqual(closed(), []);
+      assert.deepEqual(await fetchStatus(directory, 1000), status);
+      assert.deepEqual(await fetchStatus(directory, 1000), status);
+      await settled(() => closed().length);
+      assert.equal(closed()[0], 0);
+      assert.ok(closed().length <= 2, `${closed().length} were closed`);
+    });
+  }
+
+  /** Answers take time to make: eight are enough. */
+  const takeEight = async (): Promise<void> => {
+    stop();
+    server = await serveControl(path, view, { connectionsMax: 8, requestTimeoutMs: 2000 });
+  };
+
+  test('readers that have fallen asleep over the table give way, the one that read last at the end', async () => {
+    await takeEight();
+    view.pages = 1000;
+    view.recordsPerPage = 256;
+    for (let i = 0; i < 8; i += 1) await open('GET /connections HTTP/1.1\r\nHost: baton\r\n\r\n');
+    await settled(() => view.cursors.length);
+    const [first] = clients;
+    const before = view.cursors.length;
+    first!.resume();
+    await settled(() => Number(view.cursors.length > before + 10));
+    first!.pause();
+    await settled(() => view.cursors.length);
+    assert.deepEqual(await fetchStatus(directory, 1000), status);
+    assert.equal(first!.destroyed, false);
+    for (const client of clients.slice(1)) client.resume();
+    await settled(() => closed().length);
+    assert.deepEqual(closed(), [1]);
+  });
+
+  test('answers that nobody fetches give way', async () => {
+    await takeEight();
+    const long = 'x'.repeat(1 << 22);
+    let asked = 0;
+    view.status = async () => {
+      asked += 1;
+      return { ...status, routerId: long };
+    };
+    for (let i = 0; i < 8; i += 1) await open('GET /status HTTP/1.1\r\nHost: baton\r\n\r\n');
+    await settled(() => asked);
+    assert.equal(asked, 8);
+    assert.equal((await fetchStatus(directory, 5000)).routerId.length, long.length);
+  });
+
+  test('64 that the director is at work for keep their places, and are answered', async () => {
+    let answer: (() => void) | undefined;
+    const released = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    let asked = 0;
+    view.status = async () => {
+      asked += 1;
+      await released;
+      return status;
+    };
+    const answers = Array.from({ length: 64 }, () => fetchStatus(directory));
+    await settled(() => asked);
+    assert.equal(asked, 64);
+    await assert.rejects(fetchStatus(directory), /ended before it had answered; ask again$/);
+    answer!();
+    assert.deepEqual(await Promise.all(answers), Array(64).fill(status));
+    assert.deepEqual(await fetchStatus(directory), status);
+  });
+});
+
+describe('a request to the control socket', () => {
+  const directory = privateDirectory();
+  const path = controlSocketPath(directory);
+  const view = new View();
+  let server: Server;
+
+  before(async () => {
+    server = await serveControl(path, view, { connectionsMax: 4, requestTimeoutMs: 100 });
+  });
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  /** What comes back until the connection ends. */
+  const say = async (text: string): Promise<string> => {
+    const client = connect(path);
+    let answer = '';
+    client.on('error', () => undefined);
+    client.on('data', (chunk: Buffer) => {
+      answer += chunk.toString();
+    });
+    client.write(text);
+    await once(client, 'close');
+    return answer.split('\r\n')[0]!;
+  };
+
+  test('has a fraction of a second, the first part of it as well as the last', async () => {
+    const fromMs = performance.now();
+    assert.equal(await say('GET /status HTTP/1.1\r\n'), 'HTTP/1.1 408 Request Timeout');
+    const body = 'POST /failover HTTP/1.1\r\nHost: baton\r\nContent-Length: 9\r\n\r\nab';
+    assert.equal(await say(body), 'HTTP/1.1 408 Request Timeout');
+    assert.ok(performance.now() - fromMs < 2000, `${performance.now() - fromMs} ms`);
+  });
+
+  test('has a bound on its head and on its body', async () => {
+    const head = `GET /status HTTP/1.1\r\nHost: baton\r\nX: ${'x'.repeat(5000)}\r\n\r\n`;
+    assert.equal(await say(head), 'HTTP/1.1 431 Request Header Fields Too Large');
+    const post = (length: number): string =>
+      `POST /failover HTTP/1.1\r\nHost: baton\r\nContent-Length: ${length}\r\n\r\n${'x'.repeat(length)}`;
+    assert.equal(await say(post(65_536)), 'HTTP/1.1 200 OK');
+    assert.equal(await say(post(65_537)), 'HTTP/1.1 413 Payload Too Large');
+  });
+
+  test('is the only one of its connection', async () => {
+    const get = 'GET /status HTTP/1.1\r\nHost: baton\r\n\r\n';
+    assert.equal(await say(get), 'HTTP/1.1 200 OK');
+    let asked = 0;
+    view.status = async () => {
+      asked += 1;
+      return status;
+    };
+    assert.equal(await say(get.repeat(100)), 'HTTP/1.1 200 OK');
+    assert.equal(asked, 1);
   });
 });
 

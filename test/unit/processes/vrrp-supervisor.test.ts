@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { RouterAssignment } from '../../../src/director/address-plan.ts';
@@ -82,6 +82,13 @@ const predecessor = (): Predecessor => ({
 });
 
 const pidOf = async (): Promise<number> => (await supervisor.status())[0]!.priority;
+
+test('the vrrp process waits for no thread of ordinary priority when it collects garbage', async () => {
+  await supervise('obedient').configure([assignment]);
+  const [status] = await supervisor.status();
+  const words = readFileSync(`/proc/${status!.priority}/cmdline`, 'utf8').split('\0');
+  assert.ok(words.includes('--single-threaded-gc'), words.join(' '));
+});
 
 test('a process that dies is resigned for, leases first, and started again with its configuration', async () => {
   await supervise('obedient').configure([assignment]);

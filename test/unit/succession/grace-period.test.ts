@@ -18,6 +18,7 @@ import {
   successionPath,
 } from '../../../src/succession/handover-messages.ts';
 import { emitRecord } from '../../../src/succession/json-record.ts';
+import { findPredecessor } from '../../../src/succession/predecessor.ts';
 import {
   emitDescriptors,
   parseDescriptors,
@@ -96,6 +97,27 @@ describe('the time between two directors', () => {
     time.advanceTo(20_000);
     gracePeriod.end();
     assert.deepEqual(events, ['ended at 6000']);
+  });
+
+  test('a queue that is full for a moment is waited for', async () => {
+    for (let full = false; !full; ) {
+      try {
+        connect();
+      } catch (error) {
+        full = true;
+        assert.match(String(error), /EAGAIN/);
+      }
+    }
+    // They have gone, and nobody has noticed yet.
+    for (const channel of opened.splice(0)) channel.close();
+    const found = findPredecessor(directory, () => undefined);
+    for (let looks = 0; looks < 100; looks += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      time.advanceBy(2);
+    }
+    const predecessor = await found;
+    assert.equal(predecessor?.successorNumber, 1);
+    for (const { fd } of predecessor!.descriptors) closeSync(fd);
   });
 
   test('ends when somebody wants it so', () => {

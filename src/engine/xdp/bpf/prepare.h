@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All changes to a frame before it leaves, except for its Ethernet header: a forwarding method is carried out here and
- * nowhere else. Replies come here only for the methods that rewrite them. False: the engine cannot carry the method out.
+ * All that is done to a frame before it leaves, but for its Ethernet header: a forwarding method is carried out here and
+ * nowhere else. A director sees the replies only of methods that rewrite them, so these need no choice.
+ *
+ * Each function returns false for a frame that cannot be sent: it could not be written, or the engine does not have the
+ * method.
  */
 #ifndef BATON_PREPARE_H
 #define BATON_PREPARE_H
@@ -21,7 +24,7 @@ static __always_inline void update_transport(const struct packet *packet, struct
 		tcp->check = update_checksum(tcp->check, gain);
 }
 
-/* A packet without options. `udp`: its transport header, whose source and target port are within the frame. */
+/* A packet without options. `udp`: its transport header, of which source and target port stand in the frame for certain. */
 static __always_inline int prepare_ipv4(struct iphdr *ip, struct udphdr *udp, void *end, const struct packet *packet,
 					const struct destination *destination, int decision)
 {
@@ -78,7 +81,7 @@ static __always_inline int prepare_ipv6(struct ipv6hdr *ip, struct udphdr *udp, 
 static __always_inline int rewrite(struct xdp_md *ctx, struct scratch *scratch, int side, const __u32 *address, __u16 port)
 {
 	copy_address(scratch->target, address);
-	/* The protocol that a later fragment names is ignored (RFC 8200 section 4.5): it goes with its first one. */
+	/* What a later fragment says of its protocol counts for nothing (RFC 8200 section 4.5): it goes with its first one. */
 	if (is_icmp(&scratch->packet) && scratch->packet.fragment == FRAGMENT_WHOLE)
 		return rewrite_error(ctx, side, port);
 	return replace_endpoint(ctx, side, port);

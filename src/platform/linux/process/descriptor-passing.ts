@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmodSync, renameSync, rmSync, statSync } from 'node:fs';
+import { fchmodSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import {
   AF_UNIX,
   accept4,
@@ -45,6 +45,8 @@ export const descriptorsMax = 80;
 /** Of one message: what is larger travels in a file whose descriptor is passed. */
 export const messageBytesMax = 16_384;
 
+const lookPeriodMs = 1;
+
 // linux/socket.h
 const SCM_RIGHTS = 1;
 // linux/un.h: with the final zero.
@@ -84,15 +86,32 @@ export class DescriptorChannel {
     return [new DescriptorChannel(left), new DescriptorChannel(right)];
   }
 
-  /** Undefined when nobody listens at `path`. Throws a SystemError for any other reason. */
+  /** Undefined when nobody listens at `path`. Throws a sentence for a link, a SystemError for any other reason. */
   static connect(path: string): DescriptorChannel | undefined {
     const purpose = `reach ${path}`;
+    if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true) {
+      throw new Error(`cannot ${purpose}: it is a symbolic link; remove it, or name another --run-dir`);
+    }
     const fd = openSocket(purpose);
     if (connect(fd, addressOfPath(path)) === 0) return new DescriptorChannel(fd);
     const error = errno();
     close(fd);
     if (error === errnos.ENOENT || error === errnos.ECONNREFUSED) return undefined;
     throw new SystemError('connect', error, purpose);
+  }
+
+  /** As `connect`; a listener whose queue is full has `patienceMs` to accept those who came before. */
+  static async reach(path: string, patienceMs: number): Promise<DescriptorChannel | undefined> {
+    const untilMs = performance.now() + patienceMs;
+    for (;;) {
+      try {
+        return DescriptorChannel.connect(path);
+      } catch (error) {
+        const isFull = error instanceof SystemError && error.errno === errnos.EAGAIN;
+        if (!isFull || performance.now() >= untilMs) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, lookPeriodMs));
+    }
   }
 
   peer(): Peer {
@@ -188,8 +207,9 @@ export class DescriptorListener {
     rmSync(beside, { force: true });
     const fd = openSocket(purpose);
     try {
+      // The file gets the mode of the socket (unix_bind_bsd in net/unix/af_unix.c). A chmod of the path would follow a link.
+      fchmodSync(fd, 0o600);
       bindSocket(fd, address, purpose);
-      chmodSync(beside, 0o600);
       checked('listen', listen(fd, 8), purpose);
       renameSync(beside, path);
     } catch (error) {
@@ -235,5 +255,5 @@ function addressOfPath(path: string): Uint8Array {
 }
 
 function inodeOf(path: string): bigint | undefined {
-  return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
 }

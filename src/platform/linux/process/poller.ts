@@ -5,8 +5,9 @@ import { errnos, SystemError } from '../system-error.ts';
 // asm-generic/poll.h: struct pollfd { int fd; short events; short revents; }
 const pollfdLength = 8;
 const POLLIN = 1;
+export const POLLOUT = 4;
 
-/** A blocking poll(2) over a fixed set of descriptors, for a thread that runs no event loop. */
+/** A blocking poll(2) over a fixed set of descriptors: for a thread without an event loop, or to look without waiting. */
 export class Poller {
   readonly #fds;
   readonly #results: Int16Array;
@@ -15,19 +16,20 @@ export class Poller {
   readonly #timespec = new BigInt64Array(this.#timeout.bytes.buffer);
   readonly #length: number;
 
-  constructor(fds: readonly number[]) {
+  /** `event`: what each descriptor is asked for. */
+  constructor(fds: readonly number[], event: typeof POLLIN | typeof POLLOUT = POLLIN) {
     this.#length = fds.length;
     this.#fds = pinnedMemory(Math.max(1, fds.length) * pollfdLength);
     const numbers = new Int32Array(this.#fds.bytes.buffer);
     this.#results = new Int16Array(this.#fds.bytes.buffer);
     for (const [i, fd] of fds.entries()) {
       numbers[2 * i] = fd;
-      this.#results[4 * i + 2] = POLLIN;
+      this.#results[4 * i + 2] = event;
     }
   }
 
   /**
-   * Waits until a descriptor is readable (or in error) or `timeoutMs` (a fraction is honoured; Infinity: for ever) has
+   * Waits until a descriptor has its event (or is in error) or `timeoutMs` (a fraction is honoured; Infinity: for ever) has
    * passed. Returns how many are; 0 also when a signal interrupted the wait.
    */
   wait(timeoutMs: number): number {
@@ -47,7 +49,7 @@ export class Poller {
     throw new SystemError('ppoll', error);
   }
 
-  /** Whether the last `wait` found the descriptor at `index` readable, hung up or in error. */
+  /** Whether the last `wait` found the descriptor at `index` ready, hung up or in error. */
   ready(index: number): boolean {
     return this.#results[4 * index + 3] !== 0;
   }

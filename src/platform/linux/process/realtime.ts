@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFileSync, writeFileSync } from 'node:fs';
 import { errno, pinnedMemory, sched_setscheduler, setpriority } from '../libc.ts';
 import { errnoName } from '../system-error.ts';
 
@@ -31,6 +32,28 @@ const niceness = -15;
  */
 export function requestPreference(): string | undefined {
   // On Linux it is the thread that is meant by 0, not its process.
-  if (setpriority(PRIO_PROCESS, 0, niceness) === 0) return undefined;
-  return `the scheduler refused a preference (${errnoName(errno())}; CAP_SYS_NICE grants it)`;
+  if (setpriority(PRIO_PROCESS, 0, niceness) !== 0) {
+    return `the scheduler refused a preference (${errnoName(errno())}; CAP_SYS_NICE grants it)`;
+  }
+  preferSession();
+  return undefined;
+}
+
+/**
+ * With autogroups (kernel/sched/autogroup.c, switched on in most distributions) a niceness counts only among the threads
+ * of one session, and each session gets the same share: on a busy machine the thread would wait as if it had asked for
+ * nothing. So the session asks as well, unless it is somebody else's: in a shell's, other programs would come first too.
+ */
+function preferSession(): void {
+  try {
+    if (sessionOf(readFileSync('/proc/self/stat', 'utf8')) !== process.pid) return;
+    writeFileSync('/proc/self/autogroup', String(niceness));
+  } catch {
+    // This kernel has no autogroups.
+  }
+}
+
+/** proc_pid_stat(5): the sixth field. The second one, the name, may hold spaces and parentheses. */
+function sessionOf(stat: string): number {
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3]);
 }

@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  type Stats,
+  writeSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
 import { errno, flock } from '../libc.ts';
 import { errnos, SystemError } from '../system-error.ts';
 
@@ -8,16 +19,22 @@ import { errnos, SystemError } from '../system-error.ts';
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
+const processIdLengthMax = 20;
+
 /**
  * Makes a run-dir and holds its lock until the process ends; the kernel lets go of it then, however the process ends.
- * Throws a sentence when another director holds it, or when the directory cannot be made.
+ * Throws a sentence when another director holds it, when the directory cannot be made, or when somebody else could
+ * have put into it what is found there: no link is followed, and nothing is used that another user owns.
  */
 export function claimRunDirectory(path: string): { readonly release: () => void } {
-  const lockPath = join(path, 'lock');
-  const fd = openLock(path, lockPath);
+  // A slash at the end would make the kernel follow a link in spite of O_NOFOLLOW.
+  const directory = resolve(path);
+  verifyDirectory(directory);
+  const lockPath = join(directory, 'lock');
+  const fd = openLock(directory, lockPath);
   if (flock(fd, LOCK_EX | LOCK_NB) === -1) {
     const error = errno();
-    const holder = readFileSync(lockPath, 'utf8').trim();
+    const holder = readProcessId(fd);
     closeSync(fd);
     if (error !== errnos.EAGAIN) throw new SystemError('flock', error, `lock ${lockPath}`);
     throw new Error(
@@ -29,12 +46,63 @@ export function claimRunDirectory(path: string): { readonly release: () => void 
   return { release: () => closeSync(fd) };
 }
 
-function openLock(path: string, lockPath: string): number {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    return openSync(lockPath, 'a+', 0o600);
-  } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    throw new Error(`cannot use ${path} as run-dir (${code}); run as its owner, or name another with --run-dir`);
+function verifyDirectory(path: string): void {
+  const fd = openDirectory(path);
+  const status = fstatSync(fd);
+  closeSync(fd);
+  if (!isTrusted(status)) {
+    throw new Error(
+      `the run-dir ${path} belongs to another user (${status.uid}); run as that user, or name another with --run-dir`,
+    );
   }
+  if ((status.mode & constants.S_IWOTH) !== 0) {
+    throw new Error(
+      `everybody may write to the run-dir ${path}; forbid it (chmod o-w ${path}), or name another with --run-dir`,
+    );
+  }
+}
+
+function openDirectory(path: string): number {
+  try {
+    if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+      return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    }
+  } catch (error) {
+    throw unusable(path, error);
+  }
+  throw new Error(`the run-dir ${path} is a symbolic link; name the directory itself with --run-dir`);
+}
+
+function openLock(directory: string, path: string): number {
+  const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let fd: number;
+  try {
+    // O_NONBLOCK: a FIFO in its place would have it wait.
+    fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ELOOP') {
+      throw new Error(`${path} is a symbolic link, which no director makes; remove it, or name another --run-dir`);
+    }
+    throw unusable(directory, error);
+  }
+  const status = fstatSync(fd);
+  if (status.isFile() && status.nlink === 1 && isTrusted(status)) return fd;
+  closeSync(fd);
+  throw new Error(`${path} is none that a director of this user made; remove it, or name another --run-dir`);
+}
+
+/** Root can do everything to this process anyway. */
+function isTrusted({ uid }: Stats): boolean {
+  return uid === 0 || uid === process.geteuid?.();
+}
+
+function unusable(path: string, error: unknown): Error {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  return new Error(`cannot use ${path} as run-dir (${code}); run as its owner, or name another with --run-dir`);
+}
+
+function readProcessId(fd: number): string {
+  const bytes = new Uint8Array(processIdLengthMax);
+  return new TextDecoder().decode(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0))).trim();
 }
