@@ -143,7 +143,7 @@ export function runLiveFrames(programFd: number, frame: Uint8Array): void {
   systemCall.async(systemCallNumber, BPF_PROG_TEST_RUN, attribute.address, attributeLength, (error, returned) => {
     if (error !== null || returned < 0)
       throw new Error('the kernel does not send live frames; it takes Linux 5.18 and root');
-    // What the kernel says that it did is in the way of the next order.
+    // The kernel has written its result into the attributes: the next run needs fresh ones.
     runLiveFrames(programFd, input.bytes);
   });
 }

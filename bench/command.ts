@@ -24,7 +24,7 @@ export function run(program: string, args: readonly string[], input = ''): Promi
   });
 }
 
-/** Before ordinary processes, for all alike: other work on the machine is not what is measured. */
+/** Ahead of ordinary processes, for all contestants: other work on the machine is not to be measured. */
 const niceness = '-20';
 
 /** The arguments that put a program into a namespace and on a processor, for `nsenter`. */

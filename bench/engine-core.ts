@@ -12,7 +12,7 @@ import { Flags, segmentFrame } from '../test/contract/packets.ts';
 const slotLength = 128;
 const slots = 4096;
 
-/** A ring of frames that is read for ever: each is written anew from its flow's number, and goes nowhere. */
+/** A ring of frames that is read for ever: each is written from its flow's number, and is sent nowhere. */
 class LoopPort implements PacketPort {
   readonly interface: string;
   readonly interfaceIndex: number;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { run } from './command.ts';
 
-// What all contestants stand on, the same for each:
+// The network of the measurements, the same for all contestants:
 //
 //   client 198.51.100.10 ── front ── balancer ── back ── 10.77.0.21 … 24 servers
 //

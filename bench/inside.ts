@@ -76,7 +76,7 @@ function preferSession(niceness: string): void {
   }
 }
 
-/** A B C A B C …: what else the machine does meets all alike. */
+/** A B C A B C …: other work on the machine then affects all contestants equally. */
 async function inTurn<Figures>(
   rounds: number,
   contestants: readonly Contestant[],

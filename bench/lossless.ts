@@ -79,7 +79,7 @@ async function passes(
     const isLossless = trial.loss <= lossMax;
     if (isLossless && trial.arrivedPerSecond > (best?.arrivedPerSecond ?? 0)) best = trial;
     if (isLossless && trial.sentPerSecond >= rate * reached) break;
-    // So much is no accident.
+    // A loss as large as this is no accident: another attempt would not pass.
     if (trial.loss > 0.2) break;
   }
   return best;

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release } from 'node:os';
 
-/** What figures are worth nothing without. */
+/** The facts about the machine without which figures are worth nothing. */
 export function describeMachine(): string {
   const model = cpus()[0]?.model.trim() ?? 'unknown processor';
   return `${availableParallelism()} processors (${model}), Linux ${release()}, Node.js ${process.version}; load average ${describeLoad()}`;

@@ -7,7 +7,7 @@ import { TableSpan } from '../../src/engine/xdp/table-span.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { RecordFlag, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
 
-/** What is done with all entries at once: how many there were, and how long it took. */
+/** The figures of an operation over all entries: how many there were, and how long it took. */
 export interface BulkFigures {
   readonly records: number;
   readonly elapsedMs: number;

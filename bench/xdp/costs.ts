@@ -21,7 +21,7 @@ interface Cost {
   readonly send: () => Promise<unknown>;
 }
 
-/** Nanoseconds of a run of the program, as the kernel counts them. */
+/** Measures the nanoseconds of a run of the program, as the kernel counts them. */
 export async function measureCosts(stage: Stage, options: RateOptions): Promise<void> {
   await openBalancers(stage, options);
   writeFileSync(switchFile, '1');

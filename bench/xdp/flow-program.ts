@@ -28,7 +28,7 @@ import {
   xorImmediate,
 } from '../bpf.ts';
 
-/** What the packets of an order are. */
+/** The shape of an order's packets. */
 export interface FlowShape {
   readonly family: 'ipv4' | 'ipv6';
   readonly protocol: 'udp' | 'tcp';
@@ -62,7 +62,7 @@ const portBits = 14;
 const clockEvery = 64;
 const [context, words, flow, count] = [6, 9, 8, 7];
 
-/** Sends a packet of the next flow. Pages are recycled with what the last receiver made of them: all is written anew. */
+/** Sends a packet of the next flow. Pages are recycled as the last receiver left them, so all bytes are written. */
 export function flowProgram(shape: FlowShape, wordsFd: number): Instruction[] {
   const frame = templateFrame(shape);
   return [

@@ -65,7 +65,7 @@ export function redirectProgram(deviceMapFd: number, interfaceIndex: number): In
   ];
 }
 
-/** Nothing: what measuring a program costs by itself. */
+/** Does nothing: it shows the cost of measuring a program. */
 export function passProgram(): Instruction[] {
   return [moveImmediate(0, xdpPass), exit()];
 }

@@ -14,7 +14,7 @@ export interface RateOptions {
   readonly family: Family | undefined;
   /** Instead of the usual grain of the time when a connection was last seen. */
   readonly seenGrainMs: number | undefined;
-  /** What `hold` is to hold. */
+  /** The arguments of `hold`. */
   readonly held: readonly string[];
 }
 
@@ -134,7 +134,7 @@ async function establish(stage: Stage, { one, family, protocol, flows }: Setting
     };
     await stage.send(traffic);
     if (contestant === 'nftables') continue;
-    // What a full receive ring has lost of the first.
+    // Opens the flows that a full receive ring has lost in the first pass.
     const { established } = await stage.order({ do: 'status' });
     if (established < flows) await stage.send(traffic);
   }

@@ -6,7 +6,7 @@ import type { CompiledService, Selector } from '../../src/model/selector.ts';
 import { inside, namespaces } from '../ground.ts';
 import { type Arms, type Family, servers, virtualAddress } from './ground.ts';
 
-/** What is balanced in a measurement: the port tells these apart, and both balancers know all of them. */
+/** A virtual service that is measured. The ports tell them apart, and both balancers have all of them. */
 export interface Case {
   readonly method: Extract<ForwardingMethod, 'direct-route' | 'masquerade'>;
   readonly arms: Arms;
@@ -27,7 +27,7 @@ export const cases = {
 } as const satisfies Record<string, Case>;
 
 const families = ['ipv4', 'ipv6'] as const;
-/** Of Maglev tables and the like. */
+/** The size of Maglev tables and other hash selectors. */
 const hashSlots = 251;
 const hourMs = 3_600_000;
 

@@ -9,9 +9,8 @@ import type { BulkFigures } from './bulk.ts';
 import { clientBase, type Family, serverMacByte, virtualAddress } from './ground.ts';
 import type { SendOrder, SendResult } from './sender.ts';
 
-// Where processes of the XDP measurements run: the generator, all that its packets set off in the kernel (soft interrupts
-// of a veth run on the processor that sent), and nothing else on one processor; what the engine does beside the packets
-// on the other one.
+// The placement of the XDP measurements: on one processor the generator, the work that its packets cause in the kernel
+// (soft interrupts of a veth run on the processor that sent), and nothing else; on the other one the rest of the engine.
 const senderProcessor = 0;
 const otherProcessor = 1;
 

@@ -46,7 +46,7 @@ async function measureFamily(stage: Stage, family: Family): Promise<void> {
     packets: 2 * connections,
   };
   const filled = await stage.send(fill);
-  // What a full receive ring has lost.
+  // Opens the connections that a full receive ring has lost.
   for (let from = 0; from < connections; from += 100_000) {
     await stage.send({ ...fill, packets: 200_000, firstFlow: from, flags: 'handshake' });
   }

@@ -3,7 +3,7 @@ import type { IpAddress } from '../lib/ip-address.ts';
 import type { CompiledService } from '../model/selector.ts';
 import type { ProtocolTimeouts } from '../model/timeouts.ts';
 
-/** What `--engine` may say: `auto` is the best one that works. */
+/** The values of `--engine`: `auto` takes the best engine that works on this host. */
 export const engineRequests = ['auto', 'xdp', 'portable'] as const;
 export type EngineRequest = (typeof engineRequests)[number];
 
@@ -28,7 +28,7 @@ export interface EngineConfiguration {
   readonly gracePeriodMs: number;
 }
 
-/** Per virtual service and per real server. Bytes are those of whole frames without the Ethernet header. */
+/** Counted for each virtual service and each real server. Bytes are those of whole frames without the Ethernet header. */
 export interface TrafficCounters {
   readonly connections: number;
   readonly packetsIn: number;
@@ -43,7 +43,7 @@ export interface RealServerCounters extends TrafficCounters {
   readonly port: number;
   /** Established entries. */
   readonly activeConnections: number;
-  /** All others: half-open and closing. */
+  /** All other entries: half-open and closing TCP connections, and UDP flows. */
   readonly inactiveConnections: number;
 }
 
@@ -71,17 +71,17 @@ export const dropReasons = [
   'ttlExceeded',
   /** More IPv6 extension headers than a packet may have, in an order that they may not have, or a source route. */
   'extensionHeaders',
-  /** A fragment whose first one is not known, or that nothing is to become of. */
+  /** A fragment whose datagram is not known, or that holds part of an ICMP message for a virtual address. */
   'fragmentUnknown',
   /** A first fragment that ends within its transport header. */
   'fragmentTiny',
   /** A fragment that is empty, not a multiple of 8 bytes long, or makes its datagram longer than any may be. */
   'fragmentMalformed',
-  /** A fragment that says again, or otherwise, what another has said. */
+  /** A fragment that repeats or overwrites bytes of another one. */
   'fragmentOverlap',
-  /** An ICMP error about a connection that there is not, or whose quotation cannot be read. */
+  /** An ICMP error about no known connection, or whose quotation cannot be read. */
   'icmpError',
-  /** A neighbour solicitation for a virtual address that is malformed, or has come through a router. */
+  /** A neighbour solicitation for a virtual address that is malformed, or that has come through a router. */
   'neighbourDiscovery',
   'tooBig',
   'vlanTagged',
@@ -96,7 +96,7 @@ export interface EngineCounters {
   /** TCP connections whose handshake is not complete, UDP flows of one packet. */
   readonly halfOpenConnections: number;
   readonly establishedConnections: number;
-  /** Persistence: prefixes that are bound to a real server. Connections of neither table. */
+  /** Persistence: client prefixes that are bound to a real server. Neither of the two counts above includes them. */
   readonly connectionTemplates: number;
   readonly halfOpenEvictions: number;
   readonly arpReplies: number;
@@ -107,7 +107,7 @@ export interface EngineCounters {
   readonly unreachablesSent: number;
   /** ICMP errors that were not sent because there were too many of them. */
   readonly errorsSuppressed: number;
-  /** Connection events that were lost because nobody read them in time; the table itself is the truth. */
+  /** Connection events that were lost because nobody read them in time; the table itself loses nothing. */
   readonly eventOverruns: number;
 }
 
@@ -148,8 +148,8 @@ export interface ExportPage {
 }
 
 /**
- * Connections as sync sees them: the engine owns the table, sync reads events and pages and writes records. The three
- * calls may be made from another thread than the one that controls the engine.
+ * Connections as sync sees them: the engine owns the table, sync reads events and pages and writes records. All calls
+ * may be made from another thread than the one that controls the engine.
  */
 export interface ConnectionPort {
   /**
@@ -161,8 +161,8 @@ export interface ConnectionPort {
   /** All entries of both tables, local and learnt, in pages of at most `recordsMax` records. `cursor` 0 starts. */
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage>;
   /**
-   * A peer has connections that are not in the table yet: for so long from here on, segments of no connection are dropped
-   * silently, as in the grace period after a takeover.
+   * A peer has connections that are not in the table yet: for the next `forMs` milliseconds segments of no known
+   * connection are dropped silently, as in the grace period after a takeover.
    */
   expectRecords(forMs: number): void;
   /** Applies records learnt from a peer. */

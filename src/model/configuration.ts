@@ -22,7 +22,7 @@ export interface SyncSettings {
   readonly unicastSource?: IpAddress;
 }
 
-/** When a check is made, and what follows from how it went: the same for every checker. */
+/** When a check is made, and what follows from its outcome: the same for every checker. */
 export interface CheckTiming {
   /** How long one attempt may take: `connect_timeout`. */
   readonly timeoutMs: number;
@@ -41,7 +41,7 @@ export interface CheckTiming {
 export interface HealthCheck extends CheckTiming {
   /** The checker that makes it, by its keyword: `TCP_CHECK`. */
   readonly checker: string;
-  /** What only that checker knows the meaning of. */
+  /** Parameters whose meaning only that checker knows. */
   readonly parameters: object;
 }
 
@@ -61,7 +61,7 @@ export interface ConfiguredService extends VirtualService {
   readonly hysteresis?: number;
 }
 
-/** All that one director is told to be. */
+/** The whole configuration of one director. */
 export interface Configuration {
   readonly routerId: string;
   readonly virtualRouters: readonly VirtualRouter[];

@@ -21,7 +21,7 @@ export { ConnectionEvent, RecordOffset, recordWords };
 // A connection template stands for a client prefix: its client address is the prefix, its client port 0.
 // An address is four big-endian words; IPv4 uses the first and leaves the others zero.
 //
-// The head is taken apart and put together here and nowhere else.
+// The head is packed and unpacked here and nowhere else.
 
 export interface RecordHead {
   readonly event: ConnectionEvent;

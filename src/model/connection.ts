@@ -24,6 +24,6 @@ export interface ConnectionEntry extends FlowKey {
   readonly expiresInMs: number;
   /** This director forwards it; otherwise it was learnt from a peer. */
   readonly local: boolean;
-  /** Not a connection but the memory of one: see `Persistence`. */
+  /** A connection template instead of a connection: see `Persistence`. */
   readonly template?: boolean;
 }

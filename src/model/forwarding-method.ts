@@ -3,7 +3,7 @@ import type { Family, IpAddress } from '../lib/ip-address.ts';
 
 export type ForwardingMethod = 'masquerade' | 'direct-route' | 'tunnel';
 
-/** A forwarding method: how a client's packet is changed, and sent on to the real server. */
+/** What a forwarding method does with a client's packet on its way to the real server. */
 export interface MethodRecord {
   /** For a `switch`: the compiler sees a method that is left out. */
   readonly name: ForwardingMethod;
@@ -19,9 +19,9 @@ export interface MethodRecord {
   readonly seesReplies: boolean;
   /** Bytes that go in front of the packet, by the real server's family: the MTU has to have room for them. */
   readonly bytesInFront: Readonly<Record<Family, number>>;
-  /** The next hop leads towards this: see `nextHopTarget`. */
+  /** The end that the next hop leads towards: see `nextHopTarget`. */
   readonly nextHop: 'real-server' | 'tunnel-end';
-  /** The engines have it. One that they do not have is refused in the configuration and in records of peers. */
+  /** The engines have the method. Any other is refused in the configuration and in records of peers. */
   readonly supported: boolean;
 }
 

@@ -6,7 +6,7 @@
 /** How many slots the lease array has. `LEASE_SLOTS` of layout.h is the same, which a test holds. */
 export const leaseSlots = 256;
 
-/** A slot that no virtual router gets: the sign of life of an engine that turns in the director's own process. */
+/** A slot that no virtual router gets: the sign of life of an engine that runs in the director's own process. */
 export const engineLifeSlot = leaseSlots - 1;
 
 /** Virtual routers get the slots below this. */

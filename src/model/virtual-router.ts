@@ -29,15 +29,15 @@ export interface AnnouncementPolicy {
 }
 
 /**
- * The bytes that a version 3 checksum over IPv4 covers. Deployed routers disagree: keepalived and FRR sum a pseudo-header as
- * RFC 5798 is read by them, Cisco and Juniper the message alone, as RFC 9568 section 5.2.8 says.
+ * The bytes that a version 3 checksum over IPv4 covers. Deployed routers disagree: keepalived and FRR include a
+ * pseudo-header, as they read RFC 5798; Cisco and Juniper sum the message alone, as RFC 9568 section 5.2.8 says.
  */
 export type ChecksumForm = 'pseudo-header' | 'message-only';
 
 /** The priority of the router that owns the addresses (RFC 9568 section 5.2.4). */
 export const ownerPriority = 255;
 
-/** Where advertisements go that no peer is named for (RFC 9568 sections 5.1.1.2 and 5.1.2.2). */
+/** The groups that advertisements go to when no unicast peer is named (RFC 9568 sections 5.1.1.2 and 5.1.2.2). */
 export const vrrpGroups = {
   ipv4: '224.0.0.18' as IpAddress,
   ipv6: 'ff02::12' as IpAddress,

@@ -40,7 +40,7 @@ export interface RealServer {
   /** 0..65535. 0 quiesces: established connections go on, new ones go elsewhere. */
   readonly weight: number;
   readonly forwardingMethod: ForwardingMethod;
-  /** `uthreshold`: at this many connections, active and inactive, it takes no more. Absent or 0: no limit. */
+  /** `uthreshold`: with this many connections, active and inactive, it takes no more. Absent or 0: no limit. */
   readonly upperThreshold?: number;
   /**
    * `lthreshold`: once overloaded it takes new connections again below this many. Absent or 0: below three quarters of
@@ -73,8 +73,8 @@ export interface VirtualService {
 }
 
 /**
- * Throws a sentence when an engine cannot forward to a real server of the service: by its forwarding method, or because
- * no method that there is crosses address families.
+ * Throws a sentence when an engine cannot forward to a real server of the service: because of its forwarding method, or
+ * because it is of the other address family, which no method crosses.
  */
 export function requireForwardable(service: VirtualService): void {
   for (const { address, forwardingMethod } of service.realServers) {

@@ -49,7 +49,7 @@ export function parseIcmpv6(
   });
 }
 
-/** Counts the checksum anew and writes it. */
+/** Computes the checksum from the bytes and writes it. */
 export function writeIcmpv6Checksum(bytes: Uint8Array, ip: number, offset: number, length: number): void {
   writeU16(bytes, offset + IcmpOffset.checksum, 0);
   const pseudoHeader = ipv6PseudoHeaderSum(bytes, ip, length, IpProtocol.icmpv6);

@@ -60,7 +60,7 @@ export function checkIpv4(bytes: Uint8Array, offset: number, length: number): Ip
   const totalLength = readU16(bytes, offset + Ipv4Offset.totalLength);
   if (totalLength < headerLength) return 'malformedHeader';
   if (totalLength > length) return 'truncated';
-  // A right header sums to 0xffff with its checksum in place (RFC 1071 section 1).
+  // A valid header sums to 0xffff with its checksum in place (RFC 1071 section 1).
   if (foldSum(addToSum(0, bytes, offset, headerLength)) !== 0xffff) return 'badChecksum';
   return undefined;
 }
@@ -79,7 +79,7 @@ export function ipv4PseudoHeaderSum(bytes: Uint8Array, offset: number, transport
   return addToSum(bytes[offset + Ipv4Offset.protocol]! + transportLength, bytes, offset + Ipv4Offset.source, 8);
 }
 
-/** Counts the checksum anew and writes it. */
+/** Computes the checksum from the bytes and writes it. */
 export function writeIpv4Checksum(bytes: Uint8Array, offset: number): void {
   writeU16(bytes, offset + Ipv4Offset.checksum, 0);
   writeU16(bytes, offset + Ipv4Offset.checksum, internetChecksum(bytes, offset, readIpv4HeaderLength(bytes, offset)));

@@ -10,7 +10,7 @@ export interface Ipv6Transport {
   offset: number;
   /** Whether there is a fragment header that makes the packet a piece of a larger one. */
   fragmented: boolean;
-  /** Behind the fragment header: where the piece begins. */
+  /** Where the fragment's bytes begin, behind the fragment header. */
   fragmentStart: number;
   /** In bytes, a multiple of 8. */
   fragmentOffset: number;
@@ -32,7 +32,7 @@ const ExtensionHeader = {
   destinationOptions: 60,
 } as const;
 
-/** RFC 8200 section 4.1 knows seven in a packet; a longer chain serves nobody but those who hide behind it. */
+/** RFC 8200 section 4.1 has seven at most in a packet; a longer chain only serves to hide the transport header. */
 const headersMax = 8;
 const segmentsLeftOffset = 3;
 const fragmentOffsetMask = 0xfff8;
@@ -75,7 +75,7 @@ export function locateIpv6Transport(
     }
     next = bytes[at]!;
     at += length;
-    // What follows in a later fragment is not a header.
+    // The bytes that follow in a later fragment are not a header.
     if (found.fragmented && found.fragmentOffset > 0) break;
   }
   found.protocol = next;

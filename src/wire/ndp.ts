@@ -6,7 +6,7 @@ import { macAddressLength } from './ethernet.ts';
 import { checkIcmpv6, Icmpv6Type, writeIcmpv6Checksum } from './icmpv6.ts';
 import { Ipv6Offset } from './ipv6.ts';
 
-/** A neighbour solicitation (RFC 4861 section 4.3): who has this address? */
+/** A neighbour solicitation (RFC 4861 section 4.3). */
 export interface NeighbourSolicitation {
   readonly target: IpAddress;
   /** The source link-layer option, if any: 6 bytes, a view of the message. */
@@ -18,7 +18,7 @@ export interface NeighbourAdvertisement {
   readonly target: IpAddress;
   /** 6 bytes. */
   readonly targetMac: Uint8Array;
-  /** The sender routes: what hosts keep it in their list of routers for. */
+  /** The sender is a router: hosts keep it in their list of routers. */
   readonly router: boolean;
   /** It answers a solicitation. */
   readonly solicited: boolean;
@@ -58,7 +58,7 @@ export function checkNeighbourSolicitation(
   const fault = checkIcmpv6(bytes, ip, offset, length);
   if (fault !== undefined) return fault;
   if (bytes[offset + NdpOffset.code] !== 0 || bytes[offset + NdpOffset.target] === 0xff) return 'malformed';
-  // A multicast source is nobody.
+  // No host sends from a multicast address.
   if (bytes[ip + Ipv6Offset.source] === 0xff) return 'malformed';
   const sourceMac = findOption(bytes, offset, length, OptionType.sourceLinkLayer);
   if (sourceMac === malformedOptions) return 'malformed';
@@ -130,7 +130,7 @@ export function writeTargetOption(buffer: Uint8Array, offset: number, mac: Uint8
 const noOption = -1;
 const malformedOptions = -2;
 
-/** The offset of the first option of a type; every option's length is looked at: none is zero, none passes the end. */
+/** The offset of the first option of a type. Every option's length is checked: none is zero, none passes the end. */
 function findOption(bytes: Uint8Array, offset: number, length: number, type: number): number {
   const end = offset + length;
   let found = noOption;

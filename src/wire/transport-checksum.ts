@@ -5,7 +5,7 @@ import { IpProtocol, Ipv4Offset, ipv4PseudoHeaderSum } from './ipv4.ts';
 import { Ipv6Offset, ipv6PseudoHeaderSum } from './ipv6.ts';
 
 /**
- * Counts the checksum of a TCP segment or UDP datagram anew and writes it. `ipOffset` is that of the IP header of
+ * Computes the checksum of a TCP segment or UDP datagram and writes it. `ipOffset` is that of the IP header of
  * either family, `transportOffset` and `length` those of the segment, `field` the byte offset of the checksum within
  * it. `protocol` is needed when extension headers stand between.
  */
@@ -19,7 +19,7 @@ export function writeTransportChecksum(
 ): void {
   writeU16(bytes, transportOffset + field, 0);
   const checksum = transportSum(bytes, ipOffset, transportOffset, length, protocol) ^ 0xffff;
-  // RFC 768: a UDP checksum that comes out as zero is sent as all ones, as zero says that there is none.
+  // RFC 768: a UDP checksum that comes out as zero is sent as all ones, because zero means that there is none.
   writeU16(bytes, transportOffset + field, checksum === 0 && protocol === IpProtocol.udp ? 0xffff : checksum);
 }
 

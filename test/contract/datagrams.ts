@@ -61,7 +61,7 @@ export const datagramReasons: readonly DropReason[] = [
   'fragmentTiny',
 ];
 
-/** Both families: TCP and UDP both ways, and errors about them. */
+/** TCP and UDP in both directions, and ICMP errors about them, in both families. */
 export function datagramContract(name: string, make: MakeEngine): void {
   for (const [family, network] of Object.entries(networks)) {
     const { in: flow, out, toServer, toClient } = network;
@@ -140,7 +140,7 @@ export function datagramContract(name: string, make: MakeEngine): void {
       );
       const rewritten = { ...flow, destination: out.source, destinationPort: 8080 };
       const candidates = Array.from({ length: 0x10000 }, (_, i) => Uint8Array.of(i >> 8, i, 0, 0));
-      // `udpOf` writes the sum as it comes out.
+      // `udpOf` writes the sum as it is, even when it is zero.
       const data = candidates.find((candidate) =>
         udpOf(rewritten, candidate)
           .subarray(6, 8)
@@ -216,7 +216,7 @@ export function datagramContract(name: string, make: MakeEngine): void {
   }
 }
 
-/** Both families: fragments follow their first one. */
+/** Fragments follow their first one, in both families. */
 export function fragmentContract(name: string, make: MakeEngine): void {
   for (const [family, network] of Object.entries(networks)) {
     const { in: flow, out, toServer, toClient } = network;
@@ -242,7 +242,7 @@ export function fragmentContract(name: string, make: MakeEngine): void {
           ),
         );
         if (method === 'direct-route') continue;
-        // Put together again, the datagram is what it would have been as a whole.
+        // Reassembled, the datagram is the one that would have been sent as a whole.
         const header = family === 'ipv6' ? 62 : 34;
         const whole = Buffer.concat(sent.map((bytes) => bytes.subarray(header)));
         const expected = { ...flow, destination: out.source, destinationPort: 8080 };

@@ -60,7 +60,7 @@ export interface EngineLimits {
   readonly buckets?: number;
 }
 
-/** What an engine may not have, because of where it gets its packets: stories about it are skipped, and say why. */
+/** Features that an engine may lack because of where it gets its packets: tests of them are skipped with the reason. */
 export interface EngineGaps {
   /** Unfinished checksums, and frames larger than the MTU that are cut when they leave. */
   readonly offloads?: string;

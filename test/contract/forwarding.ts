@@ -7,7 +7,7 @@ import type { MakeEngine } from './engine-under-test.ts';
 import { arpFrame, echoFrame } from './frames.ts';
 import { configurationOf, describe, Scene } from './scene.ts';
 
-/** What leaves for what arrives: both methods, selectors, and what the engine says for an address itself. */
+/** The frames that leave for those that arrive: both methods, selectors, and the engine's own ARP and echo replies. */
 export function forwardingContract(name: string, make: MakeEngine): void {
   test(`${name}: a configuration with a forwarding method that no engine has is refused, and changes nothing`, async () => {
     const scene = await Scene.open(make);
@@ -104,7 +104,7 @@ export function forwardingContract(name: string, make: MakeEngine): void {
     ];
     assert.deepEqual(await scene.client({ flags: 'S' }), expected('S seq 1000 ack 0 +0'));
     assert.deepEqual(await scene.client({ flags: 'A', payload: Uint8Array.of(9) }), expected('A seq 1000 ack 0 +1'));
-    // A server that answers through the director all the same is none of its business.
+    // A reply that a real server sends through the director all the same is left alone.
     assert.deepEqual(await scene.server({ source: '192.0.2.80', sourcePort: 80 }), []);
   });
 

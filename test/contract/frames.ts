@@ -141,8 +141,8 @@ export function repaired(frame: Uint8Array, bend: (frame: Uint8Array) => void): 
 }
 
 /**
- * A frame in one line, as tcpdump would say it, after every checksum has been counted again by arithmetic that the
- * engine does not use.
+ * A frame in one line, in the manner of tcpdump, after every checksum has been verified by arithmetic that the engine
+ * does not use.
  */
 export function describeFrame(frame: Uint8Array, partial = false): string {
   const ethernet = parseEthernet(frame);

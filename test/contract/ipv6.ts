@@ -164,7 +164,7 @@ export const ipv6Reasons: readonly DropReason[] = [
   ...new Set(vectors.flatMap(({ reason }) => (reason === undefined ? [] : [reason]))),
 ];
 
-/** What IPv6 has of its own: extension headers, neighbour discovery, and what is refused. */
+/** Behaviour that only IPv6 has: extension headers, neighbour discovery, and the packets that are refused. */
 export function ipv6Contract(name: string, make: MakeEngine): void {
   for (const { what, reason, frame, options: sceneOptions, port } of vectors) {
     test(`${name}: ipv6: ${what}: ${reason ?? 'left alone'}`, async () => {

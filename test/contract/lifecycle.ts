@@ -19,7 +19,7 @@ export function lifecycleContract(name: string, make: MakeEngine): void {
       ['server', 'RA', 'CLOSE 10'],
     ];
     for (const [side, flags, expected] of rows) {
-      // A connection begun anew goes to the next real server in turn: bring it back to the first.
+      // A connection that begins again goes to the next real server in turn: bring it back to the first.
       const out = await scene[side]({ flags, ...(side === 'server' ? await endpoint(scene) : {}) });
       assert.equal(out.length, 1, `${side} ${flags}`);
       const [entry] = await scene.table();
@@ -62,7 +62,7 @@ export function lifecycleContract(name: string, make: MakeEngine): void {
     const scene = await Scene.open(make, { limits: { halfOpenMax: 4 } });
     await scene.handshake({ sourcePort: 1 });
     for (let port = 100; port < 104; port += 1) await scene.client({ sourcePort: port });
-    // Heard of again: the last to go.
+    // The client is heard of again: its entry is the last to go.
     await scene.client({ sourcePort: 100 });
     await scene.client({ sourcePort: 200 });
     await scene.client({ sourcePort: 201 });
@@ -86,7 +86,7 @@ export function lifecycleContract(name: string, make: MakeEngine): void {
       ['two half-open', () => scene.client({ sourcePort: 3 }).then(() => scene.client({ sourcePort: 4 })), '1 3'],
       ['one more pushes one out', () => scene.client({ sourcePort: 5 }), '1 3'],
       ['reset', () => scene.client({ sourcePort: 2, flags: 'R' }), '1 3'],
-      ['begun anew', () => scene.client({ sourcePort: 2, flags: 'S' }), '1 2'],
+      ['begun again', () => scene.client({ sourcePort: 2, flags: 'S' }), '1 2'],
       ['half-open ones expire', () => scene.engine.advance(62_000), '1 0'],
       ['all expire', () => scene.engine.advance(902_000), '0 0'],
     ];
@@ -96,7 +96,7 @@ export function lifecycleContract(name: string, make: MakeEngine): void {
     }
   });
 
-  test(`${name}: replies to a client port that began anew belong to the new connection`, async () => {
+  test(`${name}: replies to a client port that began another connection belong to the new one`, async () => {
     const scene = await Scene.open(make);
     await scene.handshake();
     await scene.client({ flags: 'R' });

@@ -129,7 +129,7 @@ export function loadContract(name: string, make: MakeEngine): void {
     await scene.engine.configure(with0);
     assert.equal(await serverOf(scene, '198.51.100.3'), '1', 'quiesced: persistent clients stay');
     await scene.engine.configure({ ...with0, services: [{ ...with0.services[0]!, alive: [false, true] }] });
-    assert.equal(await serverOf(scene, '198.51.100.4'), '2', 'gone: bound anew');
+    assert.equal(await serverOf(scene, '198.51.100.4'), '2', 'gone: bound to another');
     await scene.engine.configure(configurationOf({ service }));
     assert.equal(await serverOf(scene, '198.51.100.5'), '2', 'and stays there');
   });
@@ -173,7 +173,7 @@ export function loadContract(name: string, make: MakeEngine): void {
     await scene.handshake({ destinationPort: 443 });
     const { in: flow } = networks.ipv4;
     const flood = Array.from({ length: 40 }, (_, i) => udpFrame({ ...flow, sourcePort: 5000 + i }));
-    // Each looks like a flow: two packets.
+    // Each sends two packets, and so looks like a flow.
     const lines = await sendAll(
       scene,
       'clients',

@@ -15,9 +15,9 @@ interface Vector {
   readonly options?: SceneOptions;
   readonly before?: (scene: Scene) => Promise<unknown>;
   readonly send: (scene: Scene) => Promise<string[]>;
-  /** What leaves all the same. */
+  /** The frame that is sent in answer. */
   readonly answer?: string;
-  /** What the engine must have for it. */
+  /** The feature that the engine must have for it. */
   readonly needs?: keyof EngineGaps;
 }
 
@@ -256,7 +256,7 @@ const vectors: readonly Vector[] = [
   },
 ];
 
-/** Everything that is refused, with its counter and what the sender is told; nothing else is counted or sent. */
+/** Everything that is refused, with its counter and the answer to the sender; nothing else is counted or sent. */
 export function refusalContract(name: string, make: MakeEngine): void {
   for (const { what, reason, options, before, send, answer, needs } of vectors) {
     const skip = needs && make.lacks?.[needs];
@@ -318,7 +318,7 @@ export function refusalContract(name: string, make: MakeEngine): void {
     scene.engine.setReachability('10.0.0.254', 'unreachable');
     assert.deepEqual(await scene.server({ ...director, flags: 'SA' }), []);
     assert.deepEqual(await scene.drops(), {});
-    // To anybody else it can only be a stray.
+    // A packet to any other address can only be a stray.
     assert.deepEqual(await scene.server({ ...director, destination: '198.51.100.9', flags: 'SA' }), []);
     assert.deepEqual(await scene.drops(), { unknownConnection: 1 });
   });
@@ -334,7 +334,7 @@ export function refusalContract(name: string, make: MakeEngine): void {
     assert.deepEqual(await scene.drops(), { graceUnknownConnection: 2, unknownConnection: 1 });
   });
 
-  test(`${name}: a hash selector creates an unknown connection anew`, async () => {
+  test(`${name}: a hash selector creates an unknown connection again`, async () => {
     const selector = { shape: 'hash', slots: Uint16Array.of(1), seed: 1, hashPort: false } as const;
     const scene = await Scene.open(make, { selector });
     assert.match((await scene.client({ flags: 'A' }))[0]!, /> 10\.0\.0\.2:8080 ttl 63 A/);

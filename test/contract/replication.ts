@@ -30,13 +30,13 @@ function withMethod(batch: Int32Array, method: ForwardingMethod): Int32Array {
   return copy;
 }
 
-/** What peers are told and what is learnt from them. */
+/** The events that peers get, and the records that are learnt from them. */
 export function replicationContract(name: string, make: MakeEngine): void {
   test(`${name}: events of a connection's life`, async () => {
     const scene = await Scene.open(make);
     const flow = '198.51.100.7:40000 > 10.0.0.1:8080 local';
     await scene.client({ flags: 'S' });
-    assert.deepEqual(await scene.events(), [], 'a half-open entry is nobody else’s business');
+    assert.deepEqual(await scene.events(), [], 'a half-open entry is not published');
     await scene.client({ flags: 'A' });
     assert.deepEqual(await scene.events(), [`upsert ESTABLISHED ${flow} 900`]);
     await scene.client({ flags: 'PA' });
@@ -186,7 +186,7 @@ export function replicationContract(name: string, make: MakeEngine): void {
         seen.push(`${page.batch[at + RecordOffset.ports]! >>> 16}`);
       }
       cursor = page.next;
-      // Even ports below 30 are reset and begun anew, others come.
+      // Even ports below 30 are reset and begin again, others are added.
       await scene.client({ sourcePort: port * 2, flags: 'R' });
       await scene.client({ sourcePort: port * 2, flags: 'S' });
       await scene.client({ sourcePort: 1000 + port, flags: 'S' });

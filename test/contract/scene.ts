@@ -69,7 +69,7 @@ export function configurationOf(options: SceneOptions = {}): EngineConfiguration
   };
 }
 
-/** An engine in a configured state, with the words that the stories use. */
+/** An engine in a configured state, with the verbs that the tests use. */
 export class Scene {
   readonly engine: EngineUnderTest;
 

@@ -81,13 +81,13 @@ function suiteInterfaces(): Readonly<Record<Side, number>> {
   return indexes;
 }
 
-/** The verifier takes half a second for an object: engines with the same limits have the same one after each other. */
+/** The verifier takes half a second for an object: engines with the same limits use the same one, one after the other. */
 interface LoadedObject {
   readonly key: string;
   readonly object: BpfObject;
   readonly events: BpfRingReader;
   readonly missingNeighbours: BpfRingReader;
-  /** What mapped arrays held when the object was loaded. */
+  /** The contents of mapped arrays when the object was loaded. */
   readonly fresh: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -124,7 +124,7 @@ function withRoom({ constants, mapSizes }: BpfLoadSettings, { ringSize, buckets 
   };
 }
 
-/** Its maps become what they were when it was loaded. */
+/** Restores its maps to what they were when it was loaded. */
 function giveBackObject(loaded: LoadedObject): void {
   const { object, events, missingNeighbours, fresh } = loaded;
   for (const [name, bytes] of mappedArrays(object)) bytes.set(fresh.get(name)!);
@@ -183,7 +183,7 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#engine = this.#start();
   }
 
-  /** Another processor has the next packet, whose clock is a little behind. */
+  /** The next packet is handled by another processor, whose clock is behind by `ms`. */
   lag(ms: number): void {
     this.#setTime(this.#timeMs - ms);
   }
@@ -193,7 +193,7 @@ export class XdpUnderTest implements EngineUnderTest {
     return this.#hops.missed;
   }
 
-  /** From here on nobody is a neighbour by itself. */
+  /** From here on no host is known as a neighbour unless a test says so. */
   forgetNeighbours(): void {
     this.#hops.forgetNeighbours();
   }
@@ -262,7 +262,7 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#setTime(this.#timeMs + ms);
   }
 
-  /** As the vrrp process writes it: first since when, then until when. */
+  /** Writes a lease in the order of the vrrp process: first since when, then until when. */
   setLease(slot: number, forMs: number): void {
     const isValid = this.#leases.loadLong(slot, 0) > nanoseconds(this.#timeMs);
     if (forMs > 0 && !isValid) this.#leases.storeLong(leaseSlots + 1 + slot, 0, nanoseconds(this.#timeMs));
@@ -356,14 +356,14 @@ class SuiteHops implements NextHopSource {
 
   setReachability(address: IpAddress, reachability: Reachability): void {
     this.#reachability.set(address, reachability);
-    // Towards clients the routes say it.
+    // Towards clients the routes decide.
     const host = { address, length: familyOf(address) === 'ipv4' ? 32 : 128 };
     if (reachability === 'unreachable') this.#sink!.setRoute(host, unreachable);
     else this.#sink!.removeRoute(host);
     this.#onChanged!(address, this.hopFor(address));
   }
 
-  /** Everything again: an MTU is another one. */
+  /** Reports everything again, because an MTU has changed. */
   announceAll(): void {
     this.#writeRoutes();
     for (const address of this.#asked) this.#onChanged!(address, this.hopFor(address));
@@ -443,7 +443,7 @@ function sideOf(frame: Uint8Array): Side {
   return side;
 }
 
-/** A reader that is not woken: the suite looks when it wants to know. */
+/** A reader that is not woken: the suite reads the ring when it needs to. */
 function onDemand(reader: BpfRingReader): BpfRingReader {
   let end = (_: boolean): void => undefined;
   return {

@@ -7,7 +7,7 @@ import { MonotonicClock } from '../../src/platform/linux/monotonic-clock.ts';
 import { configurationOf, describeBatch, Scene } from './scene.ts';
 import { makeXdpEngine, type XdpUnderTest } from './xdp-harness.ts';
 
-/** What only an engine in the kernel has: neighbours that it cannot wait for, and directors that come and go. */
+/** Behaviour that only an engine in the kernel has: it cannot wait for neighbours, and it outlives directors. */
 export function xdpStories(): void {
   const opened = async (...options: Parameters<typeof Scene.open> extends [unknown, ...infer Rest] ? Rest : never) => {
     const scene = await Scene.open(makeXdpEngine, ...options);
@@ -61,7 +61,7 @@ export function xdpStories(): void {
       [counters.services[0]!.packetsIn, counters.services[0]!.packetsOut, counters.connectionTemplates],
       [4, 1, 1],
     );
-    // Started again with another configuration: what it does not have goes as in a reload.
+    // The director starts again with another configuration: what that lacks goes as in a reload.
     xdp.restart();
     await scene.engine.configure(configurationOf({ service, servers: ['10.0.0.2'] }));
     assert.match((await scene.client({ flags: 'A' }))[0]!, /> 10\.0\.0\.1:8080/);

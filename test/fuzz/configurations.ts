@@ -9,9 +9,9 @@ import type { RealServer } from '../../src/model/virtual-service.ts';
 /** A configuration in few words: numbers index the pools below. */
 export interface ConfigurationPlan {
   readonly services: readonly ServicePlan[];
-  /** Of each of `virtualAddresses`: the slot of its lease, -1 for an endless one; undefined: it is not listed. */
+  /** By index into `virtualAddresses`: the slot of its lease, -1 for an endless one; undefined: it is not listed. */
   readonly leases: readonly (number | undefined)[];
-  /** Of each of `virtualAddresses`. */
+  /** By index into `virtualAddresses`: whether the engine answers for it. */
   readonly answers: readonly boolean[];
   readonly graceMs: number;
   readonly timeouts: number;
@@ -169,8 +169,8 @@ const servicePlans: fc.Arbitrary<ServicePlan> = fc.record({
   hashPort: fc.boolean(),
   fallback: fc.boolean(),
   alive: seldom(3, fc.nat(7)),
-  // The sweep looks after such templates in each of its rounds, and so often that it does not matter whether it comes past
-  // a template or a connection of it first.
+  // With such timeouts the sweep refreshes templates in each of its rounds, often enough that it does not matter whether it
+  // passes a template or a connection of it first.
   persistence: seldom(4, fc.record({ timeoutMs: fc.constantFrom(6_500, 7_900), prefix: fc.nat(2) })),
   onePacket: rarely(4),
 });
@@ -194,7 +194,7 @@ export function rarely(times: number): fc.Arbitrary<boolean> {
   return fc.nat(times - 1).map((number) => number === times - 1);
 }
 
-/** There once in so many times. */
+/** A value once in so many times, otherwise undefined. */
 export function seldom<Value>(times: number, arbitrary: fc.Arbitrary<Value>): fc.Arbitrary<Value | undefined> {
   return fc.oneof({ weight: times - 1, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary });
 }

@@ -2,7 +2,7 @@
 import type { Outcome } from './duel.ts';
 import type { Step } from './steps.ts';
 
-/** How often what has come about, over many stories: drops by reason, answers, verdicts about records. */
+/** How often each outcome has occurred over many stories: drops by reason, answers, verdicts about records. */
 export class Coverage {
   stories = 0;
   steps = 0;

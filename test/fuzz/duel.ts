@@ -19,7 +19,7 @@ import {
 import { type FramePlan, frameOf } from './frames.ts';
 import { limitsOf, recordsOf, type Step, type Story } from './steps.ts';
 
-/** What an engine shows of itself after a step. */
+/** The observable state of an engine after a step. */
 export interface Outcome {
   /** `port hex`, in order. */
   readonly frames: readonly string[];
@@ -29,7 +29,7 @@ export interface Outcome {
   readonly imported: object | undefined;
 }
 
-/** What the portable engine is told in place of a story's configuration: to see that a difference is found. */
+/** Changes the configuration for the portable engine alone, to test that a difference is found. */
 export type Distortion = (configuration: EngineConfiguration) => EngineConfiguration;
 
 export interface Difference {
@@ -37,7 +37,7 @@ export interface Difference {
   readonly step: number;
   readonly portable: Outcome;
   readonly xdp: Outcome;
-  /** What else there is to say. */
+  /** A further sentence about the difference. */
   readonly remark: string | undefined;
 }
 
@@ -49,8 +49,8 @@ const frameTimeMs = 1;
 const sweepPeriodMs = 1_000;
 
 /**
- * Runs a story through both engines. Gives the first difference, throws what one of them has thrown. `onOutcome` sees what was
- * alike.
+ * Runs a story through both engines. Returns the first difference, and throws what one of them has thrown. `onOutcome`
+ * gets the outcomes that were equal.
  */
 export async function duel(
   story: Story,
@@ -112,17 +112,20 @@ async function follow(
 }
 
 /**
- * Whether it matters in which order a sweep passes templates and connections, where each engine has an order of its own: what
- * comes after is not comparable. Half-open templates wait for room in the established table, and get the place of a
- * connection that expires in the same sweep. And a template that nobody has looked after while the lease was away may be past
- * its time when a connection of it looks after it again.
+ * Whether the order matters in which a sweep passes templates and connections. Each engine has an order of its own, so the
+ * state after such a sweep is not comparable. It matters when half-open templates wait for room in the established table,
+ * and get the place of a connection that expires in the same sweep; and when a template was not refreshed while there was
+ * no lease, and may have expired before a connection of it refreshes it again.
  */
 function mayCompete(counters: EngineCounters | undefined, establishedMax: number, hasRegained: boolean): boolean {
   if (counters === undefined || counters.connectionTemplates === 0) return false;
   return hasRegained || counters.establishedConnections + counters.connectionTemplates >= establishedMax;
 }
 
-/** The portable engine has no verdict: it only has a copy. What it counts or sends is its own, the rest is the kernel's. */
+/**
+ * The portable engine has no verdict, since it only gets a copy of a frame. Frames that it counts or answers are its own,
+ * the rest are the kernel's.
+ */
 function verdictRemark(
   before: EngineCounters | undefined,
   outcome: Outcome,
@@ -136,14 +139,14 @@ function verdictRemark(
 }
 
 /**
- * What counts packets that the engine has dealt with. One that is not for it may still end an entry of a service that there
- * is no more; one with a VLAN tag is counted, and the kernel's.
+ * The counters of packets that the engine has dealt with. A packet that is not for it may still end an entry of a removed
+ * service; one with a VLAN tag is counted, but is the kernel's.
  */
 function dealtWith({ drops, services }: EngineCounters): unknown {
   return [{ ...drops, vlanTagged: 0 }, services.map(({ packetsIn, packetsOut }) => [packetsIn, packetsOut])];
 }
 
-/** As much of the past as says who may answer. */
+/** The part of the past that decides which engine may answer. */
 class World {
   #nowMs = 0;
   readonly #leasesUntilMs = new Map<number, number>();
@@ -170,8 +173,8 @@ class World {
   }
 
   /**
-   * What a real server that comes back has counted depends on whether the engine has cleared it away by then, which each does
-   * at times of its own. Its service's sum is the same.
+   * The counters of a real server that comes back depend on whether the engine has freed it by then, which each does at
+   * times of its own. The sum of its service is the same.
    */
   forgetReturned(counters: EngineCounters): void {
     for (const { name, realServers } of counters.services) {
@@ -200,8 +203,8 @@ class World {
   }
 
   /**
-   * Who asks for an address of ours without a lease gets no answer. To the portable engine that is silence, since such an
-   * address is on no interface; an XDP program can also keep the question from the kernel, and does.
+   * A question for an address of ours without a lease gets no answer. The portable engine only stays silent, since such
+   * an address is on no interface; an XDP program also keeps the question from the kernel.
    */
   isGated(plan: FramePlan): boolean {
     if (plan.body.sort !== 'arp' && plan.body.sort !== 'solicitation') return false;
@@ -270,7 +273,7 @@ async function take(
   };
 }
 
-/** In order, but for those of a sweep and of an import: each engine comes past its entries in an order of its own. */
+/** In order, except for those of a sweep and of an import: each engine passes its entries in an order of its own. */
 async function eventsOf(engine: EngineUnderTest, step: Step): Promise<string[]> {
   const batches = await engine.takeEvents();
   for (const batch of batches) forgetTouches(batch);

@@ -107,7 +107,7 @@ export const framePlans: fc.Arbitrary<FramePlan> = framePlan(
   fc.oneof({ weight: 3, arbitrary: fc.constant(plainShape) }, { weight: 1, arbitrary: oddShapes }),
 );
 
-/** What comes to pass in a connection: SYN, ACK, data, the real server's answers, its end. */
+/** The course of a connection: SYN, ACK, data, the real server's answers, its end. */
 const talks = [
   ['> 2'],
   ['> 2', '> 16'],

@@ -77,7 +77,7 @@ export type BodyPlan =
       readonly option: number;
     };
 
-/** How a frame is not like others. */
+/** How a frame deviates from a plain one. */
 export interface ShapePlan {
   readonly ttl: number;
   readonly dontFragment: boolean;
@@ -102,7 +102,7 @@ export interface ShapePlan {
   readonly bends: readonly { readonly at: number; readonly bit: number }[];
   /** The IPv4 header's checksum is made right after bending. */
   readonly repair: boolean;
-  /** Bytes that are missing at the end, or so many too many. */
+  /** Bytes that are missing at the end, and bytes that are added there. */
   readonly cut: number;
   readonly padding: number;
 }
@@ -119,7 +119,7 @@ const oddSources = {
 const clientMac = Uint8Array.of(2, 0xc, 0, 0, 0, 1);
 const groupMac = Uint8Array.of(0x33, 0x33, 0xff, 0, 0, 0x80);
 const broadcastMac = new Uint8Array(6).fill(0xff);
-/** Destination MAC addresses of frames that have not their own. */
+/** Destination MAC addresses of frames that are not sent to the port's own. */
 const addressings = [groupMac, broadcastMac, portMac.clients, Uint8Array.of(2, 0, 0, 0, 0xee, 1)] as const;
 /** IPv6 extension headers: protocol number, and what stands in it behind the number of the next. */
 const extensions: readonly { protocol: number; bytes: readonly number[] }[] = [

@@ -3,7 +3,7 @@ import type { ConfigurationPlan, ServicePlan } from './configurations.ts';
 import { type BodyPlan, type FlowPlan, plainShape, type ShapePlan } from './frames.ts';
 import type { RecordPlan, Step, Story } from './steps.ts';
 
-/** Stories that have made a difference, or that a rule of the comparison is there for. */
+/** Stories in which the engines have differed, or for which the comparison has a rule. */
 export interface NamedStory {
   readonly found: string;
   readonly story: Story;

@@ -9,7 +9,7 @@ import { differenceInWords, storyInWords } from './words.ts';
 export interface SearchOptions {
   readonly seed: number;
   readonly runs: number;
-  /** Where in the seed's runs to begin: what a former search has printed. */
+  /** Where in the seed's runs to begin, as a former search has printed it. */
   readonly path?: string;
   /** Ends the search without a finding when it takes longer. */
   readonly timeMaxMs?: number;
@@ -18,7 +18,7 @@ export interface SearchOptions {
 
 export interface Found {
   readonly story: Story;
-  /** The story and both outcomes in words, with what replays it. */
+  /** The story and both outcomes in words, with the command that replays it. */
   readonly report: string;
 }
 

@@ -3,7 +3,7 @@ import type { ConfigurationPlan } from './configurations.ts';
 import type { Step, Story } from './steps.ts';
 
 /**
- * Takes away what the difference does not need: what fast-check has left of a list at its end, services and servers.
+ * Removes the parts that the difference does not need: ends of lists that fast-check has left, services and servers.
  * `differs` runs a story and says whether it still makes a difference.
  */
 export async function shrink(story: Story, differs: (story: Story) => Promise<boolean>): Promise<Story> {

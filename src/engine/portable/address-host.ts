@@ -16,7 +16,7 @@ import type { Frame, PacketPort } from './packet-port.ts';
 import type { Services } from './services.ts';
 import { Drop, type Tally } from './tally.ts';
 
-/** What a host does for an address of its own, done for the addresses that are on no interface: ARP, ND and echo. */
+/** Answers for the addresses that are on no interface as a host does for its own: ARP, ND and echo. */
 export class AddressHost {
   readonly #services: Services;
   readonly #leases: Leases;
@@ -59,7 +59,7 @@ export class AddressHost {
     }
   }
 
-  /** RFC 826. Answers requests alone: what others announce about the address is the election's business. */
+  /** RFC 826. Answers requests alone: announcements of the address by others concern the election, not the engine. */
   handleArp(frame: Frame, port: PacketPort): void {
     const { memory } = frame;
     const arp = frame.offset + ethernetHeaderLength;
@@ -78,7 +78,7 @@ export class AddressHost {
     this.#tally.arpReplies += 1;
   }
 
-  /** Solicitations for other addresses are others' business, whatever they look like. */
+  /** A solicitation for an address that is not answered here is left alone, even a malformed one. */
   #answerSolicitation(packet: Packet): void {
     const { memory, ip, transport } = packet;
     const length = packet.end - transport;
@@ -89,7 +89,7 @@ export class AddressHost {
     if (number < 0) return;
     const address = this.#services.addresses[number]!;
     if (!this.#mayAnswer(address, packet.port)) return;
-    // Who claims the address for a source is a peer, or forged: as with ARP, no answer.
+    // A solicitation from the very address is a peer's, or forged: as with ARP, it gets no answer.
     if (packet.key.every((word, i) => i >= KeyWord.virtualAddress || word === target[i])) return;
     const fault = checkNeighbourSolicitation(memory, ip, transport, length);
     if (fault !== undefined || packet.fragment !== Fragment.whole) {

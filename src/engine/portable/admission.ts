@@ -25,7 +25,7 @@ export interface AdmissionParts {
   readonly tally: Tally;
 }
 
-/** What becomes of a packet for a virtual service that no entry knows: scheduled, refused, or dropped. */
+/** Decides about a packet for a virtual service that belongs to no entry: schedules, refuses or drops it. */
 export class Admission {
   readonly #destinations: Destinations;
   readonly #connections: Connections;
@@ -45,12 +45,12 @@ export class Admission {
 
   /** An entry for a TCP segment, or `absent`. `begins`: it is a SYN. */
   admitTcp(packet: Packet, service: RunningService, begins: boolean, nowMs: number): number {
-    // Reserved: no connection has it, and the template of a prefix would.
+    // Client port 0 is reserved: no connection has it, and an entry with it would be found as its prefix's template.
     if (packet.key[KeyWord.ports]! >>> 16 === 0) {
       this.#drop('malformedHeader');
       return absent;
     }
-    // NONE: the segment itself, once followed, brings it to SYN_RECV.
+    // The entry begins in NONE; the segment itself, once followed, brings it to SYN_RECV.
     if (begins) return this.#schedule(packet, service, TcpState.none, nowMs);
     if (this.#leases.inGrace(service.leaseSlot)) {
       this.#drop('graceUnknownConnection');
@@ -58,7 +58,7 @@ export class Admission {
     }
     const isReset = (packet.memory[packet.transport + TcpOffset.flags]! & TcpFlag.rst) !== 0;
     if (!isReset && service.compiled.selector.shape === 'hash') {
-      // What sysctl sloppy_tcp allows in IPVS, but in ESTABLISHED at once: the hash gives the server it had before.
+      // As sysctl sloppy_tcp allows in IPVS, but ESTABLISHED at once: the hash gives the real server it had before.
       return this.#schedule(packet, service, TcpState.established, nowMs);
     }
     this.#drop('unknownConnection');
@@ -112,8 +112,8 @@ export class Admission {
   }
 
   /**
-   * Two virtual services may lead one client port to one real server; its replies could not be told apart. The elder
-   * connection gives way when it is over or not yet established.
+   * Two virtual services may lead one client port to one real server, whose replies could then not be told apart. The
+   * older connection gives way when it is over or not yet established.
    */
   #makeReplyUnique(key: Int32Array, destination: number, nowMs: number): boolean {
     const rival = this.#connections.table.findReplyOf(key, destination);
@@ -140,7 +140,7 @@ export class Admission {
       this.#egress.explain(packet, service.leaseSlot, packet.key, KeyWord.virtualAddress, Problem.portUnreachable, 0);
       return;
     }
-    // The length of a datagram in pieces is not known yet, and with it what a reset would acknowledge.
+    // The length of a fragmented segment is not known yet, nor the number that a reset would have to acknowledge.
     if (packet.fragment !== Fragment.whole) return;
     if (!this.#answers.reset(packet)) {
       this.#drop('transmitFailed');

@@ -25,7 +25,7 @@ const answerTtl = 64;
 const icmpLengthMax = 576;
 const icmpv6LengthMax = 1280;
 
-/** What an ICMP error complains of, in either family. */
+/** The problem that an ICMP error reports, in either family. */
 export const Problem = { timeExceeded: 0, tooBig: 1, portUnreachable: 2 } as const;
 export type Problem = (typeof Problem)[keyof typeof Problem];
 
@@ -45,8 +45,8 @@ const allNodes = Int32Array.of(0xff020000 | 0, 0, 0, 1);
 const allNodesMac = Uint8Array.of(0x33, 0x33, 0, 0, 0, 1);
 
 /**
- * What the engine says itself: resets, ICMP errors, ARP, neighbour and echo replies. Answers go back out of the port,
- * and to the MAC address, that the question came from, so that every engine can give them without a route.
+ * The packets that the engine sends of its own: resets, ICMP errors, ARP, neighbour and echo replies. An answer leaves by
+ * the port that the question came in on, to the MAC address that it came from, so that no engine needs a route for it.
  */
 export class Answers {
   readonly #scratch = new Uint8Array(2048);
@@ -97,9 +97,9 @@ export class Answers {
   }
 
   /**
-   * Answers a valid solicitation for `target`, in four words (RFC 4861 section 7.2.4): to who asked, or to all nodes
-   * when duplicate address detection asked, which has no address yet. Without the router flag, like the announcement of
-   * a takeover on an interface that does not forward, which the engine's never do.
+   * Answers a valid solicitation for `target`, in four words (RFC 4861 section 7.2.4): to the sender, or to all nodes
+   * when it is duplicate address detection, whose sender has no address yet. The router flag is clear, as in the
+   * announcement of a takeover on an interface that does not forward, which the engine's never do.
    */
   neighbourAdvertisement(packet: Packet, target: Int32Array, toAllNodes: boolean): boolean {
     const { port } = packet;
@@ -205,7 +205,7 @@ export function turnEchoAround(packet: Packet): void {
   writeU16(memory, icmp + IcmpOffset.checksum, updateChecksum(checksum, before, after));
 }
 
-/** They were meant for the way here. */
+/** The extension headers of a request concern its own path, not the reply's. */
 function dropExtensionHeaders(packet: Packet): void {
   const { memory, ip, transport, end } = packet;
   const start = ip + ipv6HeaderLength;

@@ -24,7 +24,7 @@ export class ClientHops {
     this.#mask = size - 1;
   }
 
-  /** Whether packets to the address end here, or nowhere: what real servers answer to the director's own checks. */
+  /** Whether packets to the address are the kernel's, as the replies of real servers to the director's health checks are. */
   isKernelsOwn(ipv6: boolean, words: Int32Array, at: number): boolean {
     return this.find(ipv6, words, at).state === 'unreachable';
   }
@@ -36,7 +36,7 @@ export class ClientHops {
       : mixWord(0, words[at]!);
     const slot = finishHash(hash) & this.#mask;
     const cached = this.#hops[slot];
-    // An unreachable one is asked for again: the route may have come.
+    // An unreachable next hop is looked up again: there may be a route by now.
     if (cached !== undefined && cached.state !== 'unreachable' && this.#holds(slot, ipv6, words, at)) return cached;
     const bytes = ipv6 ? this.#ipv6Bytes : this.#ipv4Bytes;
     for (let i = 0; i < bytes.length; i += 4) writeU32(bytes, i, words[at + (i >> 2)]!);

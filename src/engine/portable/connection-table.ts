@@ -46,7 +46,7 @@ export class ConnectionTable {
   establishedTemplates = 0;
   /** UDP entries in the established table. */
   establishedUdp = 0;
-  /** Entries that were in use at some time have an index below this. */
+  /** Every entry that has ever been in use has an index below this. */
   highWater = 0;
 
   readonly #destinations: Destinations;
@@ -75,8 +75,8 @@ export class ConnectionTable {
   }
 
   /**
-   * Anybody can make up UDP packets that look like a flow, which nobody can with a TCP handshake: they fill at most
-   * half of the established table, so that TCP connections always have the other.
+   * Anybody can forge UDP packets that look like a flow, but not a TCP handshake. UDP flows fill at most half of the
+   * established table, so that the other half is always left for TCP connections.
    */
   get establishedUdpFull(): boolean {
     return this.establishedFull || this.establishedUdp >= this.limits.establishedMax >>> 1;

@@ -14,7 +14,7 @@ import type { Publisher } from './publisher.ts';
 import type { Tally } from './tally.ts';
 import { Templates } from './templates.ts';
 
-/** The sweep comes past every entry about this often. */
+/** The sweep passes every entry about this often. */
 const sweepPeriodMs = 1_000;
 /** A bound on one sweep's work: about 0.1 ms. */
 const sweepEntriesMax = 16_384;
@@ -26,7 +26,7 @@ export class Connections {
   readonly table: ConnectionTable;
   readonly templates: Templates;
   readonly publisher: Publisher;
-  /** Of TCP connections by state, in milliseconds. */
+  /** Timeouts of TCP connections by state, in milliseconds. */
   timeouts: Int32Array;
   udpMs: number;
   readonly #destinations: Destinations;
@@ -56,7 +56,7 @@ export class Connections {
     this.udpMs = timeouts.udpMs;
   }
 
-  /** In milliseconds; `head`: protocol in its low byte. */
+  /** In milliseconds; `head` holds the protocol in its low byte. */
   timeoutOf(head: number, state: number): number {
     return (head & 0xff) === protocolNumbers.udp ? this.udpMs : this.timeouts[state]!;
   }
@@ -65,7 +65,7 @@ export class Connections {
     return ((this.table.words[entry + EntryWord.head]! & stateMask) >>> stateShift) as TcpState;
   }
 
-  /** IPVS's conn_reuse: a client that opens such a TCP connection anew is scheduled anew. */
+  /** Whether the TCP connection is over: a SYN of its client is then scheduled again (IPVS's conn_reuse). */
   isOver(entry: number): boolean {
     const state = this.stateOf(entry);
     return state === TcpState.timeWait || state === TcpState.close;
@@ -138,7 +138,7 @@ export class Connections {
     words[entry + EntryWord.lastSeen] = nowMs | 0;
     words[entry + EntryWord.timeout] = this.timeouts[after]!;
     if (before !== after) table.setState(entry, after);
-    // What a peer had forwarded until then is this director's own from the first packet on.
+    // A connection that a peer forwarded until now is this director's own from the first packet on.
     words[entry + EntryWord.head]! |= EntryFlag.local;
     if (establishes) table.establish(entry);
     else if (halfOpen) table.touchHalfOpen(entry);
@@ -153,7 +153,7 @@ export class Connections {
     this.table.remove(entry);
   }
 
-  /** Expires and refreshes a share of the table that fits the time gone by since the last call. */
+  /** Expires and refreshes entries: a share of the table in proportion to the time since the last call. */
   sweep(nowMs: number): void {
     const elapsedMs = Number.isNaN(this.#sweptAtMs) ? 0 : nowMs - this.#sweptAtMs;
     const { highWater, words } = this.table;

@@ -26,7 +26,7 @@ export class Destinations {
   /** Four words per destination. */
   addresses = new Int32Array(destinationsInitial * 4);
   ports = new Uint16Array(destinationsInitial);
-  /** Bytes that the forwarding method puts in front of a packet. */
+  /** Bytes that each real server's forwarding method puts in front of a packet. */
   bytesInFront = new Uint8Array(destinationsInitial);
   leaseSlots = new Int32Array(destinationsInitial);
   active = new Int32Array(destinationsInitial);
@@ -35,11 +35,11 @@ export class Destinations {
   templates = new Int32Array(destinationsInitial);
   upperThresholds = new Uint32Array(destinationsInitial);
   lowerThresholds = new Uint32Array(destinationsInitial);
-  /** 1: takes no new connection until it has fallen below its lower threshold. */
+  /** 1: the real server takes no new connection until it has fallen below its lower threshold. */
   overloaded = new Uint8Array(destinationsInitial);
   /** New connections a second; 0: no limit. */
   rateMax = new Uint32Array(destinationsInitial);
-  /** The second in which they are counted: when it began, and how many there were. */
+  /** The second in which new connections are counted: when it began, and how many there have been. */
   rateSince = new Float64Array(destinationsInitial);
   rateCount = new Uint32Array(destinationsInitial);
   traffic = new Float64Array(destinationsInitial * trafficFields);
@@ -87,7 +87,7 @@ export class Destinations {
 
   /**
    * Overload begins when a connection comes and the upper threshold is reached, and ends when one goes and fewer than
-   * the lower threshold are left, without one fewer than three quarters of the upper (ip_vs_bind_dest and
+   * the lower threshold are left; where there is none, fewer than three quarters of the upper (ip_vs_bind_dest and
    * ip_vs_unbind_dest in ip_vs_conn.c).
    */
   #weighLoad(destination: number, by: number): void {
@@ -118,7 +118,7 @@ export class Destinations {
     return nowMs - this.rateSince[destination]! < ratePeriodMs && this.rateCount[destination]! >= rateMax;
   }
 
-  /** A new connection counts against the rate. */
+  /** Counts a new connection against the rate. */
   countRate(destination: number, nowMs: number): void {
     if (this.rateMax[destination] === 0) return;
     if (nowMs - this.rateSince[destination]! >= ratePeriodMs) {

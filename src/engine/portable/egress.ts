@@ -14,13 +14,13 @@ import type { PendingFrames } from './pending-frames.ts';
 import { Drop, type Tally } from './tally.ts';
 import { TokenBucket } from './token-bucket.ts';
 
-/** ICMP errors that the engine says itself, as Linux bounds its own (icmp_msgs_per_sec, icmp_msgs_burst). */
+/** ICMP errors that the engine sends of its own, bounded as in Linux (icmp_msgs_per_sec, icmp_msgs_burst). */
 const errorsPerSecond = 1000;
 const errorsBurst = 50;
 
-/** How packets leave: whether route, age and size allow it, at once or when the next hop is known. */
+/** Lets packets leave, if route, TTL and size allow it: at once, or when the next hop is known. */
 export class Egress {
-  /** Of the batch in progress. */
+  /** The time of the batch in progress. */
   nowMs = 0;
   readonly #leases: Leases;
   readonly #pending: PendingFrames;
@@ -36,8 +36,8 @@ export class Egress {
   }
 
   /**
-   * Whether route, TTL and size let the packet go on, with `inFront` bytes more; otherwise it is counted, and its sender
-   * told in the name of the virtual address, which `virtual` holds in words from `at` on.
+   * Whether route, TTL and size let the packet go on, with `inFront` bytes more. Otherwise it is counted, and its sender
+   * gets an ICMP error from the virtual address, which `virtual` holds in words from `at` on.
    */
   mayLeave(packet: Packet, inFront: number, hop: NextHop, leaseSlot: number, virtual: Int32Array, at: number): boolean {
     const egress = hop.port;
@@ -59,8 +59,9 @@ export class Egress {
   }
 
   /**
-   * Tells the sender what went wrong, unless the packet is an ICMP error or a later fragment (RFC 1122 section 3.2.2,
-   * RFC 4443 section 2.4). At a bounded rate, but for the size: path MTU discovery waits for it (as in Linux).
+   * Sends the sender an ICMP error, unless the packet is an ICMP error or a later fragment (RFC 1122 section 3.2.2,
+   * RFC 4443 section 2.4). The rate is bounded, except for errors about the size: path MTU discovery waits for them
+   * (as in Linux).
    */
   explain(packet: Packet, leaseSlot: number, virtual: Int32Array, at: number, problem: Problem, mtu: number): void {
     const { protocol } = packet;
@@ -81,7 +82,7 @@ export class Egress {
   transmit(packet: Packet, hop: NextHop, leaseSlot: number): void {
     const { frame, memory, ethernet } = packet;
     const egress = hop.port!;
-    // What stands behind the packet is the padding of a short Ethernet frame.
+    // The bytes behind the packet are the padding of a short Ethernet frame.
     frame.length = packet.end - ethernet;
     if (hop.state === 'resolved') {
       writeMacAddresses(memory, ethernet, hop.macAddress, egress.macAddress);
@@ -95,7 +96,7 @@ export class Egress {
     }
     const at = this.#pending.hold(memory, ethernet, frame.length, hop, leaseSlot, this.nowMs);
     if (at < 0 || !packet.checksumPartial) return;
-    // A copy is sent as an ordinary frame, which nobody completes.
+    // A copy is sent as an ordinary frame: nobody fills in its checksum later.
     const { transport, end, protocol } = packet;
     const field = protocol === IpProtocol.udp ? UdpOffset.checksum : TcpOffset.checksum;
     const copy = at - ethernet;
@@ -103,7 +104,7 @@ export class Egress {
   }
 }
 
-/** IPv6 packets never are, on the way (RFC 8200 section 5). */
+/** IPv6 packets are never fragmented on their way (RFC 8200 section 5). */
 function mayNotBeFragmented(packet: Packet): boolean {
   return packet.ipv6 || (readU16(packet.memory, packet.ip + Ipv4Offset.fragment) & Ipv4Flag.dontFragment) !== 0;
 }

@@ -5,7 +5,7 @@ import { recordWords } from '../../model/connection-batch.ts';
 import type { ApplyOutcome, EngineConfiguration, EngineCounters, ExportPage } from '../engine.ts';
 import type { PortableEngine } from './portable-engine.ts';
 
-/** What the other threads ask. */
+/** The requests of the other threads. */
 export interface EngineRequests {
   configure(configuration: EngineConfiguration): undefined;
   counters(): EngineCounters;
@@ -28,7 +28,7 @@ export type ToEngine =
 export type FromEngine =
   | LineReply
   | { readonly events: Int32Array }
-  /** So many records were lost because earlier batches had not been acknowledged: export the table again. */
+  /** This many records were lost because earlier batches had not been acknowledged: export the table again. */
   | { readonly overrun: number };
 
 export interface EngineThreadParts {
@@ -36,22 +36,22 @@ export interface EngineThreadParts {
   /** Sleeps until a frame, a kernel report or a wake-up comes, at most `timeoutMs`. */
   readonly poll: (timeoutMs: number) => void;
   readonly nowMs: () => number;
-  /** Called in every round of the loop, busy or idle: the thread lives. */
+  /** Called in every round of the loop, busy or idle, as a sign of life of the thread. */
   readonly onRound?: (nowMs: number) => void;
-  /** Called when the engine has taken a configuration: what it needs of the interfaces may have changed. */
+  /** Called when the engine has taken a configuration: it may need other interfaces now. */
   readonly onConfigured?: (configuration: EngineConfiguration) => void;
-  /** Told when frames may begin to leave, and when all have left. */
+  /** Called before the first frame of a round may leave, and after the last one has left. */
   readonly rounds?: { beginRound(): void; endRound(): void };
-  /** Whoever may ask: the director, and sync. Requests are taken from them in turn. Ports come and go. */
+  /** The ports that requests come by, those of the director and of sync. They take turns; ports come and go. */
   readonly requests: MessagePort[];
   /** Event batches a listener may leave unacknowledged before events are lost. */
   readonly outstandingBatchesMax?: number;
 }
 
-/** A batch may be of one millisecond and few records: this many let a listener be held up for a second. */
+/** A batch may hold few records of one millisecond: with this many a listener may be held up for a second. */
 const outstandingBatchesDefault = 1024;
 const tickPeriodMs = 1;
-/** Requests taken from one port before packets have their turn again. */
+/** How many requests are taken from one port before packets have their turn again. */
 const requestsPerRound = 4;
 
 /**
@@ -101,7 +101,7 @@ export function runEngineThread(parts: EngineThreadParts): void {
   }
 }
 
-/** Hands event batches to the ports that asked for them, and loses them when nobody keeps up. */
+/** Hands event batches to the ports that asked for them, and drops those that a port is too slow for. */
 class EventOutlet {
   readonly #engine: PortableEngine;
   readonly #outstandingMax: number;
@@ -158,7 +158,7 @@ function proceduresOf({ engine, onConfigured }: EngineThreadParts): EngineReques
   };
 }
 
-/** A page of records is given away, not copied. */
+/** Answers a request. A page of records is transferred, not copied. */
 function answer(procedures: EngineRequests, port: MessagePort, request: LineRequest<EngineRequests>): void {
   const reply = serve(procedures, request);
   const isPage = request.ask === 'exportPage' && 'answer' in reply;

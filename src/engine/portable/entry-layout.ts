@@ -22,7 +22,7 @@ export const EntryWord = {
   /** Half-open: the neighbours in order of use, as entry index + 1. Free: `older` is the next free entry. */
   older: 13,
   newer: 14,
-  /** Of the present state, in milliseconds, unsigned. */
+  /** The timeout of the present state, in milliseconds, unsigned. */
   timeout: 15,
 } as const;
 

@@ -63,7 +63,7 @@ export class EventBuffer {
     return this.#length === 0;
   }
 
-  /** Hands over what has waited long enough. */
+  /** Hands over a batch whose first event has waited long enough. */
   flushDue(nowMs: number): void {
     if (this.#length > 0 && nowMs - this.#firstAtMs >= delayMaxMs) this.flush();
   }

@@ -24,7 +24,7 @@ import { prepareIn, prepareOut } from './prepare.ts';
 import type { Services } from './services.ts';
 import { Drop, type Tally } from './tally.ts';
 
-/** What the packet path works on: see each class. */
+/** The parts that the packet path works on: see each class. */
 export interface ForwarderParts {
   readonly services: Services;
   readonly destinations: Destinations;
@@ -93,7 +93,7 @@ export class Forwarder {
     const { memory, offset } = frame;
     const ip = offset + ethernetHeaderLength;
     const length = frame.length - ethernetHeaderLength;
-    // RFC 1122 section 3.3.6: a unicast packet in a group-addressed frame is not for anybody.
+    // RFC 1122 section 3.3.6: a unicast packet in a group-addressed frame is to be ignored.
     if (isGroupAddressed(memory, offset)) return;
     if (length < ipv4HeaderLengthMin) {
       this.#drop('truncated');
@@ -131,7 +131,7 @@ export class Forwarder {
     const packet = this.#packet;
     const chainFault = packet.readIpv6(frame, port);
     const { key } = packet;
-    // Bridges and access points may send to one station what was sent to a group: the packet's address says which it is.
+    // Bridges and access points may deliver a group's frame to one station by unicast: the packet's own address decides.
     if (isGroupAddressed(memory, offset) || isSolicitedNode(memory, ip + Ipv6Offset.destination)) {
       if (chainFault === undefined && checkIpv6(memory, ip, length) === undefined) this.#host.handleGroupIpv6(packet);
       return;
@@ -164,7 +164,7 @@ export class Forwarder {
     if (packet.fragment !== Fragment.whole && !this.#checkFragment(packet)) return;
     const { protocol } = packet;
     if (protocol === IpProtocol.tcp || protocol === IpProtocol.udp) {
-      // RFC 4291 section 2.5.6: what comes from a link-local address is not forwarded.
+      // RFC 4291 section 2.5.6: a packet from a link-local address is not forwarded.
       if (packet.ipv6 && isLinkLocalIpv6(packet.key[0]!)) this.#drop('martianSource');
       else this.#handleIn(packet);
     } else if (isIcmp(packet)) {
@@ -173,7 +173,7 @@ export class Forwarder {
   }
 
   #handleIcmp(packet: Packet, leaseSlot: number, answer: boolean): void {
-    // A message in pieces would have to be put together.
+    // A fragmented message would have to be reassembled.
     const fault = packet.fragment === Fragment.whole ? checkIcmpOf(packet) : 'fragmentUnknown';
     if (fault !== undefined) this.#drop(fault);
     else if (isError(packet)) this.#icmpErrors.followIn(packet, leaseSlot, this.#nowMs);
@@ -281,8 +281,8 @@ export class Forwarder {
   }
 
   /**
-   * Replies of an `ops` service have no entry, but the only place that they can come from. (IPVS lets them go with the
-   * real server's address, which no client takes for an answer.)
+   * Replies of an `ops` service have no entry, but their source can belong to that service only. (IPVS forwards them
+   * with the real server's address, which no client takes for an answer.)
    */
   #handleUnknownReply(packet: Packet, frameEnd: number): void {
     const { key } = packet;
@@ -299,7 +299,7 @@ export class Forwarder {
     this.#forwardOut(packet, destination, service.addressWords, 0, service.compiled.service.port);
   }
 
-  /** Whether a real server's packet is what its headers say, and may be forwarded. */
+  /** Whether a real server's packet is intact and may be forwarded. */
   #isIntactReply(packet: Packet, frameEnd: number, destination: number): boolean {
     const { memory, ip } = packet;
     const fault =
@@ -333,7 +333,7 @@ export class Forwarder {
     const isIntact =
       (packet.ipv6 ? checkIpv6(memory, ip, frameEnd - ip) : checkIpv4(memory, ip, frameEnd - ip)) === undefined;
     if (!isIntact || this.#icmpErrors.followOut(packet, this.#nowMs)) return;
-    // About a packet that only this director can have sent, or that nobody has.
+    // The error quotes a packet that only this director can have sent, or that is forged.
     const { quotedKey } = this.#icmpErrors;
     const port = quotedKey[KeyWord.ports]! >>> 16;
     const service = this.#services.findReplyService(quotedKey[KeyWord.head]!, quotedKey, 0, port);
@@ -341,7 +341,7 @@ export class Forwarder {
     if (!this.#clientHops.isKernelsOwn(packet.ipv6, packet.key, KeyWord.virtualAddress)) this.#drop('icmpError');
   }
 
-  /** Whether a fragment to a virtual address is the first of its datagram, and can be. Others have gone on, or been dropped. */
+  /** Whether a fragment to a virtual address is a valid first one. Any other has been forwarded or dropped on return. */
   #checkFragment(packet: Packet): boolean {
     const fault = FragmentTable.check(packet);
     if (fault !== undefined) {
@@ -355,12 +355,12 @@ export class Forwarder {
       return false;
     }
     if (datagram === unknownDatagram) return true;
-    // A second first fragment: what it says about the ports may not be what the other said.
+    // A second first fragment: its ports may not be those of the other.
     this.#drop(this.#fragments.accept(datagram, packet) ?? 'fragmentOverlap');
     return false;
   }
 
-  /** A later fragment to an address that is not the engine's: left alone, unless its first one was a reply. */
+  /** A later fragment to an address that is not the engine's is left alone, unless its first one was a reply. */
   #handleForeignFragment(packet: Packet, frameEnd: number): void {
     const datagram = this.#fragments.find(packet, this.#nowMs);
     if (datagram === unknownDatagram || !this.#fragments.isOutbound(datagram)) return;

@@ -4,7 +4,7 @@ import { EntryFlag } from './entry-layout.ts';
 import { HashIndex } from './hash-index.ts';
 import type { Packet } from './packet.ts';
 
-/** Datagrams whose fragments are followed at one time; one more pushes the eldest out. */
+/** Datagrams whose fragments are followed at one time; one more pushes the oldest out. */
 const datagramsMax = 4096;
 /** As ipfrag_time in Linux: how long the fragments of a datagram may take. */
 const timeoutMs = 30_000;
@@ -23,12 +23,12 @@ export type FragmentFault = 'fragmentMalformed' | 'fragmentOverlap';
 export const unknownDatagram = -1;
 
 /**
- * Where the fragments of a datagram go: where the first one went, which alone names its ports. Which bytes have gone by
- * is remembered to the unit of 8, so that no fragment overwrites what another has said (RFC 1858, RFC 5722).
+ * Sends the fragments of a datagram after the first one, which alone names its ports. The bytes that have gone by are
+ * remembered in units of 8, so that no fragment overwrites bytes of another (RFC 1858, RFC 5722).
  */
 export class FragmentTable {
   readonly #words = new Int32Array(datagramsMax * wordsPerDatagram);
-  /** Behind the last byte of each datagram, once its last fragment has come; else 0. */
+  /** The length of each datagram in bytes, once its last fragment has come; else 0. */
   readonly #totals = new Int32Array(datagramsMax);
   /** Units of 8 bytes that have gone by. */
   readonly #counts = new Int32Array(datagramsMax);
@@ -46,7 +46,7 @@ export class FragmentTable {
   static check(packet: Packet): FragmentFault | undefined {
     const length = packet.end - packet.fragmentStart;
     if (length <= 0 || (packet.moreFragments && (length & 7) !== 0)) return 'fragmentMalformed';
-    // What its headers take counts in: a whole that is longer than any packet may be ("ping of death").
+    // The headers count too: the whole would otherwise be longer than any packet may be ("ping of death").
     const headers = packet.ipv6 ? 0 : packet.fragmentStart - packet.ip;
     return headers + packet.fragmentOffset + length > bytesMax ? 'fragmentMalformed' : undefined;
   }
@@ -87,8 +87,8 @@ export class FragmentTable {
   }
 
   /**
-   * Takes a fragment that `check` has let pass. One whose bytes have all gone by is a duplicate; one that overlaps in
-   * part spoils the datagram, and none of it goes on from then (RFC 5722 section 3).
+   * Takes a fragment that `check` has let pass. A fragment whose bytes have all gone by is a duplicate; one that overlaps
+   * in part spoils the datagram, of which nothing is forwarded from then on (RFC 5722 section 3).
    */
   accept(datagram: number, packet: Packet): FragmentFault | undefined {
     const at = datagram * wordsPerDatagram;
@@ -114,7 +114,7 @@ export class FragmentTable {
     return undefined;
   }
 
-  /** All of it has gone by: its name may be used again. */
+  /** The whole datagram has gone by: its name may be used again. */
   finish(datagram: number): void {
     const total = this.#totals[datagram]!;
     if (total !== 0 && this.#counts[datagram] === (total + 7) >>> 3) this.#forget(datagram);

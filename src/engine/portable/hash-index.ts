@@ -5,8 +5,8 @@
  * the reference a probe touches an entry only when it is most probably the one, and a deletion can shift its successors
  * back without reading any entry, so there are no tombstones and look-ups never degrade.
  *
- * The memory is reserved at once and zero: the kernel hands its pages out as they are touched, so a large table costs a
- * small setup nothing and never pauses to grow.
+ * The memory is reserved at once and is zero: the kernel hands its pages out as they are touched, so a large table costs
+ * a small setup nothing and never pauses to grow.
  */
 export class HashIndex {
   /** Look-ups walk it themselves: see `ConnectionTable`. */
@@ -41,7 +41,7 @@ export class HashIndex {
     }
     for (let at = (hole + 2) & mask; slots[at] !== 0; at = (at + 2) & mask) {
       const home = (slots[at + 1]! << 1) & mask;
-      // It may move back into the hole unless its home lies behind the hole.
+      // A reference may move back into the hole unless its home slot lies behind the hole.
       if (((at - home) & mask) < ((at - hole) & mask)) continue;
       slots[hole] = slots[at]!;
       slots[hole + 1] = slots[at + 1]!;

@@ -40,9 +40,9 @@ export interface IcmpErrorsParts {
 }
 
 /**
- * ICMP errors about connections: they quote the beginning of a packet as it was on their side of the director, and go
- * on to the other side with the quotation, and in masquerade the addresses, as that side knows them (ip_vs_nat_icmp in
- * ip_vs_core.c). They are no sign of life of the connection.
+ * ICMP errors about connections. An error quotes the beginning of a packet as it was on its side of the director. It is
+ * forwarded to the other side with the quotation, and in masquerade the addresses, as that side knows them
+ * (ip_vs_nat_icmp in ip_vs_core.c). It does not keep the connection alive.
  */
 export class IcmpErrors {
   readonly #connections: Connections;
@@ -67,7 +67,7 @@ export class IcmpErrors {
   /** An intact error for a virtual address, about a packet that a real server has sent. Its lease is valid. */
   followIn(packet: Packet, leaseSlot: number, nowMs: number): void {
     const entry = this.#readQuoted(packet) ? this.#connections.table.find(this.#key) : absent;
-    // It is about a packet of the address that it is sent to, or it lies.
+    // An error that is true quotes a packet from the address that it is sent to.
     if (!this.#isAlive(entry, nowMs) || !this.#sameAddress(packet.key, KeyWord.virtualAddress)) {
       this.#tally.drops[Drop.icmpError]! += 1;
       return;
@@ -112,7 +112,7 @@ export class IcmpErrors {
     return true;
   }
 
-  /** What the last message quoted, as a flow: see `#key`. Zeros, which are nobody's, when it could not be read. */
+  /** The flow that the last message quoted: see `#key`. Zeros, which no flow has, when it could not be read. */
   get quotedKey(): Int32Array {
     return this.#key;
   }
@@ -148,7 +148,7 @@ export class IcmpErrors {
   }
 }
 
-/** A redirect concerns the link that it is sent on, and source quench nobody any more (RFC 6633). */
+/** A redirect concerns only the link that it is sent on, and source quench is obsolete (RFC 6633). */
 function isFollowed(packet: Packet): boolean {
   const type = packet.memory[packet.transport + IcmpOffset.type]!;
   if (packet.ipv6) return type >= Icmpv6Type.destinationUnreachable && type <= Icmpv6Type.parameterProblem;

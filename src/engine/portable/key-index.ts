@@ -5,10 +5,10 @@ import { familyOf, type IpAddress, ipAddressBytes } from '../../lib/ip-address.t
 import { HashIndex } from './hash-index.ts';
 
 const wordsPerKey = 5;
-/** In the tag: an IPv6 address whose words look like those of an IPv4 address is another. */
+/** Marks an IPv6 address in the tag, because its words may equal those of an IPv4 address. */
 const ipv6Tag = 1 << 30;
 
-/** What belongs to an address with a tag (a port with a protocol, or 0): built once for each configuration. */
+/** Maps an address with a tag (a port with a protocol, or 0) to a number; built once for each configuration. */
 export class KeyIndex {
   readonly #index: HashIndex;
   readonly #keys: Int32Array;

@@ -2,7 +2,7 @@
 import type { LeaseReader } from '../engine.ts';
 
 /**
- * The leases as one batch of frames sees them: read once when it begins, and read again before anything of it leaves,
+ * The leases as one batch of frames sees them: read when the batch begins, and again before any of its frames leaves,
  * because a process may be frozen in between for longer than a lease lasts.
  */
 export class Leases {
@@ -34,7 +34,7 @@ export class Leases {
     this.#used = new Uint8Array(length);
   }
 
-  /** Begins a batch. A slot that was not valid when the last one began, and is, has been taken over. */
+  /** Begins a batch. A slot that is valid now, and was not when the last batch began, has been taken over. */
   read(nowMs: number): void {
     for (const slot of this.#slots) {
       const untilMs = this.#reader.validUntilMs(slot);
@@ -51,7 +51,7 @@ export class Leases {
     return slot < 0 || this.#validUntilMs[slot]! > this.#nowMs;
   }
 
-  /** Until then connections may be on their way to the table, whoever holds which lease. */
+  /** Until this time, in monotonic milliseconds, connections may be on their way to the table under any lease. */
   set recordsExpectedUntilMs(untilMs: number) {
     this.#recordsExpectedUntilMs = untilMs;
   }

@@ -7,7 +7,7 @@ import type { PacketPort } from './packet-port.ts';
  * connection may keep it and read it for each packet.
  */
 export interface NextHop {
-  /** `resolving`: the kernel was asked; packets may wait. `unreachable`: no route, or an interface without a port. */
+  /** `resolving`: the kernel was asked, and packets may wait. `unreachable`: no route, or an interface without a port. */
   readonly state: 'resolved' | 'resolving' | 'unreachable';
   /** The egress port; undefined only while unreachable. */
   readonly port: PacketPort | undefined;

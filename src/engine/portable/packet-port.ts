@@ -7,7 +7,7 @@
 export interface Frame {
   /** The whole mapped ring. The frame may be rewritten in place, and transmitted from there. */
   readonly memory: Uint8Array;
-  /** Of the Ethernet header's first byte. */
+  /** Where the Ethernet header begins in `memory`. */
   offset: number;
   /** In bytes, from the Ethernet header on. */
   length: number;

@@ -13,15 +13,15 @@ import type { Frame, PacketPort } from './packet-port.ts';
 export const Fragment = { whole: 0, first: 1, later: 2 } as const;
 
 /**
- * Where things stand in one received packet, of either family: one object, filled anew for each packet, so that the
- * packet path neither allocates nor hands a dozen offsets about. All offsets are into `memory`.
+ * The fields of one received packet of either family. One object is reused for all packets, so that the packet path
+ * neither allocates nor hands a dozen offsets about. All offsets are into `memory`.
  *
  * `key` is laid out as a flow key (`KeyWord`): the source stands where a client's address does, the destination where
  * the virtual address does. It belongs to the packet as it arrived; rewriting leaves it alone.
  */
 export class Packet {
   frame!: Frame;
-  /** Where it came in. */
+  /** The port that it came in by. */
   port!: PacketPort;
   memory!: Uint8Array;
   ethernet = 0;
@@ -39,7 +39,7 @@ export class Packet {
   moreFragments = false;
   identification = 0;
   key: Int32Array;
-  // Two, because the words that IPv4 does not use must be zero.
+  // Each family has a key of its own, because the words that IPv4 does not use must be zero.
   readonly #ipv4Key = new Int32Array(keyWords);
   readonly #ipv6Key = new Int32Array(keyWords);
   readonly #located = emptyIpv6Transport();
@@ -48,13 +48,13 @@ export class Packet {
     this.key = this.#ipv4Key;
   }
 
-  /** What the frame says, unchecked: at least a minimal IPv4 header is there. */
+  /** Reads the frame's headers unchecked; at least a minimal IPv4 header is there. */
   readIpv4(frame: Frame, port: PacketPort): void {
     this.#begin(frame, port);
     this.readIpv4At(this.ip);
   }
 
-  /** What the frame says, as far as its bytes go: at least an IPv6 header is there. */
+  /** Reads the frame's headers as far as its bytes go; at least an IPv6 header is there. */
   readIpv6(frame: Frame, port: PacketPort): Ipv6ChainFault | undefined {
     this.#begin(frame, port);
     const { memory, ip } = this;
@@ -62,7 +62,7 @@ export class Packet {
     return this.readIpv6At(ip, Math.min(end, frame.offset + frame.length));
   }
 
-  /** The packet that an ICMP error quotes, as much of it as there is. Returns false when its ports are not there. */
+  /** Reads the packet that an ICMP error quotes, as much of it as there is. False when its ports are not there. */
   readQuoted(outer: Packet, ip: number): boolean {
     this.frame = outer.frame;
     this.port = outer.port;
@@ -141,7 +141,7 @@ export class Packet {
     return undefined;
   }
 
-  /** Whether the TCP or UDP header is there and says the truth about its lengths. */
+  /** Whether the TCP or UDP header is there and its lengths are right. */
   checkTransport(): 'truncated' | 'malformedHeader' | 'fragmentTiny' | undefined {
     const length = this.end - this.transport;
     if (this.fragment === Fragment.whole) {

@@ -5,11 +5,11 @@ import type { NextHop } from './next-hop.ts';
 import { Drop, type Tally } from './tally.ts';
 
 const framesMax = 256;
-/** What `PacketPort.transmitCopy` takes. */
+/** The longest frame that `PacketPort.transmitCopy` takes. */
 const copyLengthMax = 2048;
 const waitMaxMs = 1_000;
 
-/** Copies of frames whose next hop is being resolved, finished but for their Ethernet addresses. */
+/** Copies of frames whose next hop is being resolved, complete except for their Ethernet addresses. */
 export class PendingFrames {
   readonly #memory = new Uint8Array(framesMax * copyLengthMax);
   readonly #lengths = new Int32Array(framesMax);
@@ -18,7 +18,7 @@ export class PendingFrames {
   readonly #hops: (NextHop | undefined)[] = new Array<NextHop | undefined>(framesMax).fill(undefined);
   readonly #leases: Leases;
   readonly #tally: Tally;
-  /** In order of arrival, with holes where a frame has gone already. */
+  /** The frames in order of arrival, with holes where a frame has gone already. */
   #first = 0;
   #length = 0;
 
@@ -52,7 +52,7 @@ export class PendingFrames {
     return this.#memory;
   }
 
-  /** Queues what can go, drops what cannot or has waited too long. */
+  /** Queues the frames that can go, and drops those that cannot or that have waited too long. */
   release(nowMs: number): void {
     for (let i = 0; i < this.#length; i += 1) {
       const slot = (this.#first + i) % framesMax;

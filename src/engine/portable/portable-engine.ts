@@ -31,7 +31,7 @@ export interface PortableEngineParts {
 /** Frames taken from one port before the others have their turn, and before anything is sent. */
 const framesPerPort = 256;
 const clientHopsDefault = 65_536;
-/** With entries in the table the sweep, and with leases their changes, want a look this often. */
+/** The longest sleep while the table has entries to sweep or there are leases that may change. */
 const idleMaxMs = 50;
 
 /**
@@ -116,7 +116,7 @@ export class PortableEngine {
     this.#events.flushDue(nowMs);
   }
 
-  /** Hands the collected events over without waiting for more: before the loop goes to sleep. */
+  /** Hands the collected events over without waiting for more. To be called before the loop goes to sleep. */
   flushEvents(): void {
     this.#events.flush();
   }
@@ -130,7 +130,7 @@ export class PortableEngine {
     this.#events.listener = listener;
   }
 
-  /** The listener could not take this many events. */
+  /** Counts events that the listener could not take. */
   countEventOverruns(events: number): void {
     this.#tally.eventOverruns += events;
   }
@@ -158,12 +158,12 @@ export class PortableEngine {
     return nowMs;
   }
 
-  /** A process may have been frozen since the batch began: what its lease no longer covers is not sent. */
+  /** The process may have been frozen since the batch began: frames that a lease no longer covers are not sent. */
   #flush(): void {
     for (const port of this.#ports) {
       const { queued } = port;
       if (queued === 0) continue;
-      // Asked before each port: whoever is frozen stops at the end of a system call, and sending on one port is a long one.
+      // Asked before each port: a frozen process stops at the end of a system call, and sending on one port is a long one.
       if (this.#leases.haveLapsed(this.#nowMs())) {
         port.discard();
         this.#tally.drops[Drop.noLease]! += queued;

@@ -20,7 +20,7 @@ export class Publisher {
     this.#leases = leases;
   }
 
-  /** Local, and under a valid lease: what this director says about it counts. */
+  /** Whether an entry is local and under a valid lease: peers take this director's word for it. */
   isHeld(entry: number): boolean {
     const { words } = this.#table;
     return (
@@ -36,7 +36,7 @@ export class Publisher {
     this.#events.append(event, words, entry, nowMs);
   }
 
-  /** The entry is about to go: said to the peers when they have learnt of it from here. */
+  /** The entry is about to be removed: peers are told when they have learnt of it from here. */
   withdraw(event: ConnectionEvent, entry: number, nowMs: number): void {
     if ((this.#table.words[entry + EntryWord.head]! & EntryFlag.published) === 0 || !this.isHeld(entry)) return;
     this.#events.append(event, this.#table.words, entry, nowMs);

@@ -11,7 +11,7 @@ import type {
 } from '../engine.ts';
 import type { EngineRequests, FromEngine, ToEngine } from './engine-thread.ts';
 
-/** The connections of an engine in another thread, as that of sync sees them. */
+/** The connections of an engine in another thread, as the sync thread sees them. */
 export class RemoteConnectionPort implements ConnectionPort {
   readonly #line: Line;
 
@@ -128,7 +128,7 @@ class Line {
     this.close('this line to the engine is closed');
   }
 
-  /** The first sentence holds. */
+  /** Only the first call's sentence is kept. */
   close(sentence: string): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -23,7 +23,7 @@ import type { Services } from './services.ts';
 
 /** A bound on the entries that one page looks at, so that a sparse table does not hold up the packets. */
 const scanEntriesMax = 16_384;
-/** Longer than any timeout that can be configured: a peer that says more is not believed. */
+/** Longer than any timeout that can be configured: a longer one from a peer is ignored. */
 const timeoutMsMax = 31 * 86_400_000;
 
 type Verdict = keyof ApplyOutcome;
@@ -116,7 +116,7 @@ export class Replication {
     return 'applied';
   }
 
-  /** The peer's timeout counts until a packet passes here: with it the copy lives exactly as long as the original. */
+  /** The peer's timeout holds until a packet passes here: with it the copy lives exactly as long as the original. */
   #readTimes(entry: number, batch: Int32Array, at: number, nowMs: number): void {
     const { words } = this.#connections.table;
     words[entry + EntryWord.lastSeen] = (nowMs | 0) - Math.max(0, batch[at + RecordOffset.idleMs]!);
@@ -131,7 +131,7 @@ export class Replication {
     return isUdp ? table.establishedUdpFull : table.establishedFull;
   }
 
-  /** An established entry that is told to be half-open again is another connection with the same flow key. */
+  /** An established entry for which a peer reports a half-open state is another connection with the same flow key. */
   #isSameLife(entry: number, destination: number, state: TcpState): boolean {
     const { words } = this.#connections.table;
     if (words[entry + EntryWord.destination] !== destination) return false;
@@ -154,7 +154,7 @@ export class Replication {
     return key;
   }
 
-  /** The own real server with the record's endpoint: it has this director's forwarding method, as in IPVS. */
+  /** This director's real server with the record's endpoint; its own forwarding method holds, as in IPVS. */
   #findDestination(key: Int32Array, batch: Int32Array, at: number): number {
     const service = this.#services.findService(
       key[KeyWord.head]!,
@@ -176,12 +176,12 @@ export class Replication {
   }
 }
 
-/** Peers hear of a UDP flow and of a template when they are no longer half-open. `key`: see `KeyWord`. */
+/** Peers hear of UDP flows and templates only when they are no longer half-open. `key`: see `KeyWord`. */
 function isHalfOpen(key: Int32Array, state: TcpState): boolean {
   return (key[KeyWord.head]! & (0xff | EntryFlag.template)) === protocolNumbers.tcp && isHalfOpenTcpState(state);
 }
 
-/** Half-open, and nothing in its record would say so. */
+/** Whether an entry is half-open, but its record would not show that. */
 function isTentative(head: number): boolean {
   if ((head & EntryFlag.halfOpen) === 0) return false;
   return (head & (0xff | EntryFlag.template)) !== protocolNumbers.tcp;

@@ -39,7 +39,7 @@ export function rewriteEndpoint(packet: Packet, side: number, address: Int32Arra
   writeU16(memory, portAt, port);
   const isUdp = packet.protocol === IpProtocol.udp;
   const checksumAt = transport + (isUdp ? UdpOffset.checksum : TcpOffset.checksum);
-  // What an ICMP error quotes may end before it.
+  // The quotation of an ICMP error may end before the checksum.
   if (checksumAt + 2 > packet.end) return;
   const checksum = readU16(memory, checksumAt);
   if (packet.checksumPartial) {
@@ -47,7 +47,7 @@ export function rewriteEndpoint(packet: Packet, side: number, address: Int32Arra
     writeU16(memory, checksumAt, foldSum(checksum + change));
     return;
   }
-  // RFC 768: zero says that there is none.
+  // RFC 768: zero means that there is no checksum.
   if (isUdp && checksum === 0) return;
   const updated = foldSum((checksum ^ 0xffff) + change + (portBefore ^ 0xffff) + port) ^ 0xffff;
   writeU16(memory, checksumAt, isUdp && updated === 0 ? 0xffff : updated);

@@ -9,14 +9,14 @@ export interface RunningService {
   /** Destination numbers, in the order of `VirtualService.realServers`. */
   destinations: Int32Array;
   /**
-   * 1 by real server: a template may still lead to it. Not for one that its health checks took out; for a quiesced one
-   * yes, as in IPVS without expire_quiescent_template.
+   * By real server: 1 when a template may still lead to it. That includes a quiesced real server, as in IPVS without
+   * expire_quiescent_template, but not one that its health checks have taken out.
    */
   available: Uint8Array;
   /** The virtual address in four words. */
   readonly addressWords: Int32Array;
   /** The counter that walks a `sequence`. */
   cursor: number;
-  /** What real servers that have left the configuration had counted. */
+  /** The traffic of real servers that have left the configuration. */
   readonly retiredTraffic: Float64Array;
 }

@@ -10,7 +10,7 @@ import { addressWords, endpointTag, KeyIndex } from './key-index.ts';
 import type { NextHopResolver } from './next-hop.ts';
 import type { RunningService } from './running-service.ts';
 
-/** The configuration in force: which addresses and services there are, and who serves them. */
+/** The configuration in force: addresses, virtual services and their real servers. */
 export class Services {
   /** The addresses that packets are looked at for. */
   addresses: readonly EngineAddress[] = [];
@@ -65,7 +65,7 @@ export class Services {
     this.#destinations.collect((destination) => configured.has(destination));
   }
 
-  /** The number of the engine address, or -1: not ours. */
+  /** The index of the address in `addresses`; -1: it is not the engine's. */
   findAddressIpv4(address: number): number {
     return this.#addressIndex.findIpv4(address, 0);
   }
@@ -81,7 +81,7 @@ export class Services {
     return this.running[this.#serviceIndex.find((head & EntryFlag.ipv6) !== 0, words, at, tag)];
   }
 
-  /** The service that the endpoint of a real server belongs to whose replies pass here, the first of several. */
+  /** The service of the real server with this endpoint, if its replies pass here; the first one of several. */
   findReplyService(head: number, words: Int32Array, at: number, port: number): RunningService | undefined {
     const tag = endpointTag(head & 0xff, port);
     return this.running[this.#replyIndex.find((head & EntryFlag.ipv6) !== 0, words, at, tag)];

@@ -17,7 +17,7 @@ export const Drop = Object.freeze(Object.fromEntries(dropReasons.map((reason, in
   Record<DropReason, number>
 >;
 
-/** What the packet path counts apart from the traffic of real servers. */
+/** The counters of the packet path except for the traffic of real servers. */
 export class Tally {
   readonly drops = new Float64Array(dropReasons.length);
   arpReplies = 0;

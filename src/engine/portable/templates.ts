@@ -10,7 +10,7 @@ const templateState = 0;
 
 /**
  * Connection templates: which real server the clients of a prefix stay with. They are entries of the connection table
- * beside the connections, with the prefix as client address and 0 as client port, and count as none.
+ * beside the connections, with the prefix as client address and 0 as client port, and do not count as connections.
  *
  * A template is half-open, among those that a flood pushes out, until a connection of its prefix is established: then
  * it is published and stays. It lives on while connections of it do, and for its timeout after the last.
@@ -71,7 +71,7 @@ export class Templates {
     words[entry + EntryWord.timeout] = persistence.timeoutMs;
     if ((head & EntryFlag.halfOpen) !== 0) this.#table.touchHalfOpen(entry);
     if ((head & EntryFlag.local) !== 0) return;
-    // What a peer had looked after until then is this director's own from the first connection on.
+    // A template that a peer kept until now is this director's own from the first connection on.
     words[entry + EntryWord.head] = head | EntryFlag.local;
     this.#publisher.publish(ConnectionEvent.upsert, entry, nowMs);
   }
@@ -81,7 +81,7 @@ export class Templates {
     return this.#table.find(this.#key);
   }
 
-  /** `words` holds a flow key from `at` on; what stands at its head beside the key is left out. */
+  /** `words` holds a flow key from `at` on; bits of its head that are not part of the key are left out. */
   #fillKey(persistence: Persistence, words: Int32Array, at: number): void {
     const key = this.#key;
     const head = words[at + KeyWord.head]! & (0xff | EntryFlag.ipv6);

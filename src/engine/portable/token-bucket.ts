@@ -13,7 +13,7 @@ export class TokenBucket {
     this.#tokens = burst;
   }
 
-  /** False when there is none left. */
+  /** Takes one token. False when none is left. */
   take(nowMs: number): boolean {
     const elapsedMs = Math.max(0, nowMs - this.#filledAtMs);
     this.#tokens = Math.min(this.#burst, this.#tokens + elapsedMs * this.#perMs);

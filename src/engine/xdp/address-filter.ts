@@ -10,7 +10,7 @@ export function filterOf(addresses: Iterable<IpAddress>): Uint32Array {
   const filter = new Uint32Array(filterBits / 32);
   for (const address of addresses) {
     const bytes = ipAddressBytes(address);
-    // As the program loads them.
+    // Words in the byte order in which the program loads them.
     const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     let folded = 0;
     for (let at = 0; at < bytes.length; at += 4) folded ^= words.getUint32(at, true);

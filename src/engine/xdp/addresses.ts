@@ -19,7 +19,7 @@ export interface XdpInterface {
   readonly mtu: number;
 }
 
-/** Slot numbers as the program has them. */
+/** The number that the program has for a lease slot. */
 export function leaseSlotOf(slot: number): number {
   return slot === endlessLease ? leaseEndless : slot;
 }
@@ -29,7 +29,7 @@ export class Addresses {
   readonly #maps: Pick<XdpMaps, 'addresses' | 'ports' | 'egress' | 'settings'>;
   readonly #present = new Map<IpAddress, Uint8Array>();
   #interfaces: readonly XdpInterface[] = [];
-  /** Undefined until it has been said: what a former process has configured stays until then. */
+  /** Undefined until the first `configure`: the addresses that a former process has configured stay until then. */
   #configured: readonly EngineAddress[] | undefined;
   #served: ReadonlySet<IpAddress> = new Set();
 
@@ -109,7 +109,7 @@ export class Addresses {
       const flags = (answer ? AddressFlag.answer : 0) | (looked ? AddressFlag.served : 0);
       if (!wanted.has(address)) wanted.set(address, addressValue(indexes.get(name) ?? 0, leaseSlot, flags));
     }
-    // A virtual service on an address that no virtual router holds.
+    // These are virtual services on an address that no virtual router holds.
     for (const address of this.#served) {
       if (!wanted.has(address)) wanted.set(address, addressValue(0, endlessLease, AddressFlag.served));
     }
@@ -136,7 +136,7 @@ function requireDistinctPorts(interfaces: readonly XdpInterface[]): void {
     const other = byPlace.get(one.index % portsMax);
     if (other !== undefined && other.index !== one.index) {
       throw new RangeError(
-        `interfaces ${other.name} (index ${other.index}) and ${one.name} (index ${one.index}) have the same index modulo ${portsMax}, which the xdp engine cannot tell apart; make one of them anew, or use the portable engine`,
+        `interfaces ${other.name} (index ${other.index}) and ${one.name} (index ${one.index}) have the same index modulo ${portsMax}, which the xdp engine cannot tell apart; create one of them again, or use the portable engine`,
       );
     }
     byPlace.set(one.index % portsMax, one);

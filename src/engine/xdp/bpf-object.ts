@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What the XDP engine sees of the kernel's BPF. Implemented by src/platform/linux/bpf; tests may fake it.
+// The kernel's BPF as the XDP engine sees it. Implemented by src/platform/linux/bpf; tests may fake it.
 
 /** A map of a loaded program. Keys and values are bytes in host order, as the generated layouts describe them. */
 export interface BpfMap {
@@ -70,13 +70,13 @@ export interface BpfDescriptor {
 export interface BpfObject {
   readonly maps: ReadonlyMap<string, BpfMap>;
   readonly programs: ReadonlyMap<string, BpfProgram>;
-  /** What another process needs to go on with the same object. */
+  /** The descriptors that another process needs to go on with the same object. */
   descriptors(): readonly BpfDescriptor[];
   /** Closes the descriptors. Mapped memory stays until the process ends. */
   close(): void;
 }
 
-/** What is decided before the verifier sees the program. */
+/** The settings that are fixed before the verifier sees the program. */
 export interface BpfLoadSettings {
   /** Values of `const volatile` globals by their C names; those not named keep the value of the source. */
   readonly constants: Readonly<Record<string, number | bigint>>;
@@ -92,11 +92,11 @@ export interface XdpLink {
   readonly fd: number;
   readonly interfaceIndex: number;
   readonly mode: XdpMode;
-  /** Exchanges the program, without a packet in between that meets none. Throws one sentence when refused. */
+  /** Exchanges the program; every packet meets the old or the new one. Throws one sentence when refused. */
   replace(program: { readonly fd: number }): void;
-  /** Whether it is still on an interface: false when that has gone. */
+  /** Whether the program is still on an interface: false when the interface has gone. */
   isAttached(): boolean;
-  /** Takes the program off the interface, whoever else holds the link. */
+  /** Takes the program off the interface, even when others hold the link. */
   detach(): void;
   /** Closes this process's descriptor; the program stays on the interface while another holds one. */
   close(): void;

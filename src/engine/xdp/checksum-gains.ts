@@ -2,11 +2,11 @@
 import { foldSum } from '../../lib/checksum.ts';
 import { type IpAddress, ipAddressBytes } from '../../lib/ip-address.ts';
 
-/** What a complemented checksum gains when one thing takes another's place (RFC 1624 equation 3: ~m + m'). */
+/** The sums that a complemented checksum gains when an endpoint is replaced (RFC 1624 equation 3: ~m + m'). */
 export interface ChecksumGains {
-  /** By the address. */
+  /** When the address is replaced. */
   readonly address: number;
-  /** By address and port. */
+  /** When address and port are replaced. */
   readonly endpoint: number;
 }
 
@@ -15,13 +15,13 @@ interface Endpoint {
   readonly port: number;
 }
 
-/** Nothing changes: ones' complement zero. */
+/** The gain when nothing changes: ones' complement zero. */
 export const noGain = 0xffff;
 
 /**
  * 16 bits each, never 0. Words are summed as a little-endian machine loads them, which is how the program loads the
- * checksum that it adds them to: ones' complement addition does not care, if all words are swapped alike (RFC 1071
- * section 2 (B)).
+ * checksum that it adds them to: the byte order does not matter to ones' complement addition, as long as it is the same
+ * for all words (RFC 1071 section 2 (B)).
  */
 export function checksumGains(before: Endpoint, after: Endpoint): ChecksumGains {
   const address = gain(ipAddressBytes(before.address), ipAddressBytes(after.address));

@@ -10,14 +10,14 @@ export interface Collectables {
   readonly endpoints: Endpoints;
   readonly services: Services;
   readonly slots: SlotSpace;
-  /** Nothing has the address any more. */
+  /** No destination has this address any more. */
   readonly onAddressFreed: (address: IpAddress) => void;
 }
 
 /**
- * Frees what has left the configuration and is not in use any more. A real server goes in two steps: when its last
- * entry is gone, nothing leads packets to it any longer; when that has been so for a while, and no packet that was on
- * its way then has made another entry, its number is free.
+ * Frees real servers and services that have left the configuration and are not in use any more. A real server goes in
+ * two steps. When its last entry is gone, replies are no longer looked for at its endpoint. When that has been so for a
+ * while, and no packet that was on its way then has made another entry, its number is free.
  */
 export function collect(parts: Collectables, nowMs: number): void {
   const { destinations, endpoints, services, slots } = parts;

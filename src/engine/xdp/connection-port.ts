@@ -13,26 +13,26 @@ import { requiredMap } from './xdp-maps.ts';
 
 export interface XdpConnectionPortParts {
   readonly object: BpfObject;
-  /** Of `mailboxes`: this thread's own. */
+  /** This thread's own index in `mailboxes`. */
   readonly mailbox: number;
   readonly clock: Clock;
   /**
-   * Of the ring `events`; it tells the program by `reader_asleep` that it has to be woken. Without it there are no events.
-   * It is closed with the port.
+   * The reader of the ring `events`; the port tells the program by `reader_asleep` that it has to be woken. Without a
+   * reader there are no events. It is closed with the port.
    */
   readonly events?: BpfRingReader;
 }
 
-/** A bound on what one page looks at, so that a sparse table does not hold up its thread: some milliseconds. */
+/** A bound on the slots that one page looks at, so that a sparse table holds up its thread for some milliseconds only. */
 const pageSlotsMax = 16 * runSlotsMax;
-/** A run with this many takes about 0.2 ms in which its processor forwards nothing. */
+/** A run with this many records takes about 0.2 ms, in which its processor forwards nothing. */
 const applyRecordsMax = 256;
 const batchRecordsMax = 512;
-/** Batches in a row before the thread has its turn at something else. */
+/** Batches in a row before the thread does something else. */
 const batchesMax = 16;
-/** Between two looks while events come. */
+/** Time between two looks at the ring while events come. */
 const lookPeriodMs = 1;
-/** The program wakes whoever sleeps; this is only so that losses show while no event gets through. */
+/** The program wakes a sleeping reader; this bound only makes losses show while no event gets through. */
 const sleepMaxMs = 250;
 
 /** The connection table of a loaded program, for one thread. Any thread can have one of its own. */
@@ -104,7 +104,7 @@ export class XdpConnectionPort implements ConnectionPort {
     return sum;
   }
 
-  /** Hands over the events that there are, a bounded number, and says when some were lost. Returns how many. */
+  /** Hands over the events in the ring, up to a bound, and reports when some were lost. Returns how many there were. */
   drain(): number {
     const reader = this.#events;
     if (reader === undefined || this.#closed) return 0;

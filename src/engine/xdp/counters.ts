@@ -6,7 +6,7 @@ import type { RunningService, Services } from './services.ts';
 import { sumDrops, sumEvents } from './tallies.ts';
 import type { XdpMaps } from './xdp-maps.ts';
 
-/** What the program has counted, as people and the director see it. */
+/** The program's counters as people and the director see them. */
 export function describeCounters(
   { totals, tallies }: Pick<XdpMaps, 'totals' | 'tallies'>,
   services: Services,

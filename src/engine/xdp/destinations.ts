@@ -12,7 +12,7 @@ import type { MappedArray } from './mapped-array.ts';
 import type { Hop } from './next-hops.ts';
 import type { XdpMaps } from './xdp-maps.ts';
 
-/** What makes two real servers the same across configurations and restarts. */
+/** The fields by which a real server is the same across configurations and restarts. */
 export interface DestinationIdentity {
   /** Number of its service. */
   readonly service: number;
@@ -33,7 +33,7 @@ export interface Destination extends DestinationIdentity {
   idleAtMs: number | undefined;
 }
 
-/** What of a real server follows the configuration. */
+/** The settings of a real server that follow the configuration. */
 export interface DestinationTerms {
   readonly leaseSlot: number;
   /** A connection template may lead to it. */
@@ -41,12 +41,12 @@ export interface DestinationTerms {
   readonly realServer: RealServer;
 }
 
-/** What a real server has counted, on all processors: connections, packets and bytes in, packets and bytes out. */
+/** A real server's counters over all processors: connections, packets and bytes in, packets and bytes out. */
 export type TrafficSums = Float64Array;
 
 /**
- * How long after the last sign of it a number, or a part of an array, may be given to something else: whatever packet
- * was on its way through the program then has long left it.
+ * How long a number, or a part of an array, is kept free after its last use before it is given out again: every packet
+ * that was on its way through the program then has left it long ago.
  */
 export const graceMs = 1_000;
 
@@ -61,8 +61,8 @@ export const trafficFields = [
 
 /**
  * The real servers of all virtual services by number, as the program reads them. A real server that has left the
- * configuration keeps its number, and its connections, until the last entry has gone. What a former process has left
- * in the maps is taken over as it stands.
+ * configuration keeps its number, and its connections, until the last entry has gone. The records that a former process
+ * has left in the maps are taken over as they stand.
  */
 export class Destinations {
   readonly #records: MappedArray;
@@ -70,7 +70,7 @@ export class Destinations {
   readonly #traffic: MappedArray;
   readonly #processors: number;
   readonly #known = new Map<number, Destination>();
-  /** Those that are live, by identity. */
+  /** The numbers of live real servers, by identity. */
   readonly #live = new Map<string, number>();
   readonly #byAddress = new Map<IpAddress, Set<number>>();
   readonly #free: number[] = [];
@@ -134,14 +134,14 @@ export class Destinations {
     records.writeHalf(number, DestinationLayout.addressSum, gains.address);
     records.writeHalf(number, DestinationLayout.endpointSum, gains.endpoint);
     this.#writeHop(number, { address, method }, hop);
-    // Last: a record without a port is a free one.
+    // The port comes last: a record without a port is a free one.
     writeNetworkPort(record, DestinationLayout.port, port);
     const { protocol } = virtual;
     this.#remember({ service, method, address, port, number, protocol, ...lifeOf(true, 0) });
     return number;
   }
 
-  /** It stands in the configuration, on these terms. */
+  /** The real server stands in the configuration, on these terms. */
   configure(number: number, { leaseSlot, available, realServer }: DestinationTerms): void {
     const known = this.#known.get(number)!;
     known.configured = true;
@@ -156,7 +156,7 @@ export class Destinations {
     this.#setFlags(known, flags);
   }
 
-  /** It has left the configuration: its connections go on. */
+  /** The real server has left the configuration: its connections go on. */
   retire(number: number, nowMs: number): void {
     const known = this.#known.get(number)!;
     if (known.configured) known.retiredAtMs = nowMs;
@@ -192,7 +192,7 @@ export class Destinations {
     return Math.max(0, this.#loads.readSigned(number, LoadLayout.inactive));
   }
 
-  /** Adds what it has counted to `sums`. */
+  /** Adds its counters to `sums`. */
   addTraffic(number: number, sums: TrafficSums): void {
     for (let processor = 0; processor < this.#processors; processor += 1) {
       const index = processor * this.#records.length + number;
@@ -200,14 +200,14 @@ export class Destinations {
     }
   }
 
-  /** The way to the real servers with this address is another one. */
+  /** Writes another hop for the real servers with this address. */
   setHop(address: IpAddress, hop: Hop): void {
     for (const number of this.#byAddress.get(address) ?? []) {
       this.#writeHop(number, this.#known.get(number)!, hop);
     }
   }
 
-  /** A hop that is resolved, or takes the place of one that is not. A former process may have known better. */
+  /** Writes a hop unless it is unresolved and the present one, perhaps of a former process, is resolved. */
   improveHop(address: IpAddress, hop: Hop): void {
     for (const number of this.#byAddress.get(address) ?? []) {
       const before = readHopState(this.#records, this.#records.at(number, DestinationLayout.hop));
@@ -215,7 +215,7 @@ export class Destinations {
     }
   }
 
-  /** With the MTU that is left beside what the method puts in front. */
+  /** Writes a hop, with the MTU less the bytes that the method puts in front. */
   #writeHop(number: number, { address, method }: Pick<DestinationIdentity, 'address' | 'method'>, hop: Hop): void {
     const mtu = Math.max(0, hop.mtu - method.bytesInFront[familyOf(address)]);
     writeHop(this.#records, this.#records.at(number, DestinationLayout.hop), { ...hop, mtu });

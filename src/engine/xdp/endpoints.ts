@@ -19,9 +19,9 @@ interface Chain {
 }
 
 /**
- * The endpoints of real servers whose replies pass here, from which the program tells these: to each the destinations that share
- * it, as a chain. Those that are configured come first and in their order, so that the first says what becomes of a
- * packet of no connection.
+ * The endpoints of real servers whose replies pass here, by which the program recognises replies. Each leads to a chain
+ * of the destinations that share it. Configured ones come first and in their order, because the first one decides about
+ * a packet of no connection.
  */
 export class Endpoints {
   readonly #maps: Readonly<Record<Family, BpfMap>>;
@@ -60,7 +60,7 @@ export class Endpoints {
     const groups = new Map<string, Destination[]>();
     const ordered = new Set([...configured].map((number) => this.#destinations.get(number)!));
     for (const destination of this.#destinations.values()) {
-      // One without entries that is about to be freed is in nobody's way any more.
+      // A destination without entries is about to be freed and is left out of the chain.
       if (destination.idleAtMs === undefined) ordered.add(destination);
     }
     for (const destination of ordered) {

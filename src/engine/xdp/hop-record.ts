@@ -10,7 +10,7 @@ const states = ['unreachable', 'resolving', 'resolved'] as const satisfies reado
 export function writeHop({ bytes, halves, words }: MappedArray, at: number, hop: Hop): void {
   const stateAt = at + HopLayout.state;
   const state = HopState[hop.state];
-  // A hop that ends is closed before it is taken apart, one that begins is opened when it is whole.
+  // A hop that becomes unusable says so before its fields change, and one that becomes usable only after they have.
   if (state !== HopState.resolved) bytes[stateAt] = state;
   const macs = new Uint32Array(hopMacs(hop).buffer);
   for (const [i, word] of macs.entries()) {

@@ -2,7 +2,7 @@
 import type { IpAddress } from '../../lib/ip-address.ts';
 import type { Prefix } from '../../lib/prefix.ts';
 
-// What the kernel knows about the way to a neighbour, as next hops are computed from it. Whoever follows the kernel
+// The kernel's links, routes and neighbours, from which next hops are computed. The follower of the kernel
 // (src/platform/linux/netlink/route-follower.ts) reports in these terms.
 
 export interface KernelLink {
@@ -11,7 +11,7 @@ export interface KernelLink {
   /** 6 bytes on Ethernet; anything else cannot carry a next hop. */
   readonly macAddress: Uint8Array;
   readonly mtu: number;
-  /** Switched on, and with a carrier. */
+  /** The link is up and has a carrier. */
   readonly up: boolean;
 }
 
@@ -22,7 +22,7 @@ export interface KernelHop {
 }
 
 export interface KernelRoute {
-  /** `unreachable`: blackhole, prohibit, local, broadcast and whatever else leads to no neighbour. */
+  /** `unreachable`: blackhole, prohibit, local, broadcast and all other types that lead to no neighbour. */
   readonly kind: 'unicast' | 'unreachable';
   readonly metric: number;
   /** More than one: multipath. Whether their links are up is not considered here. */
@@ -32,7 +32,7 @@ export interface KernelRoute {
 }
 
 /**
- * `usable`: REACHABLE, DELAY, PROBE, NOARP, PERMANENT. `stale`: to be used, but unconfirmed, and the kernel may forget it.
+ * `usable`: REACHABLE, DELAY, PROBE, NOARP, PERMANENT. `stale`: usable, but unconfirmed, and the kernel may forget it.
  * `unresolved`: NONE, INCOMPLETE, FAILED.
  */
 export type NeighbourState = 'usable' | 'stale' | 'unresolved';
@@ -48,14 +48,14 @@ export interface KernelNeighbour {
 export type KernelEvent =
   | { readonly kind: 'link'; readonly link: KernelLink }
   | { readonly kind: 'linkGone'; readonly interfaceIndex: number }
-  /** All links there are: others are gone. */
+  /** All links that there are: any other is gone. */
   | { readonly kind: 'links'; readonly links: readonly KernelLink[] }
   /**
-   * All routes to one prefix (host bits zero), the one that the kernel prefers first: what was known of the prefix is
-   * replaced. Empty: there is none any more.
+   * All routes to one prefix (host bits zero), the one that the kernel prefers first. They replace those that were known.
+   * Empty: there is none any more.
    */
   | { readonly kind: 'routes'; readonly prefix: Prefix; readonly routes: readonly KernelRoute[] }
   | { readonly kind: 'neighbour'; readonly neighbour: KernelNeighbour }
   | { readonly kind: 'neighbourGone'; readonly interfaceIndex: number; readonly address: IpAddress }
-  /** All neighbours there are: others are gone. */
+  /** All neighbours that there are: any other is gone. */
   | { readonly kind: 'neighbours'; readonly neighbours: readonly KernelNeighbour[] };

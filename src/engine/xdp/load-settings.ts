@@ -12,7 +12,7 @@ export interface XdpLimits {
 }
 
 export interface XdpHost {
-  /** CPUs that there can be: what the program calls a processor is below this. */
+  /** The number of possible CPUs: the program's processor numbers are below this. */
   readonly processors: number;
   /** Resolution of CLOCK_MONOTONIC_COARSE (clock_getres): how far it may lag behind CLOCK_MONOTONIC. */
   readonly clockLagNs: number;
@@ -40,7 +40,7 @@ const slotsPerEntry = 2;
 /** Half-open entries that have been touched or closed leave their old positions in the ring behind. */
 const ringSlotsPerEntry = 4;
 
-/** What is decided before the program is verified: its constants and the sizes of its maps. */
+/** The settings that are fixed before the program is verified: its constants and the sizes of its maps. */
 export function loadSettings(limits: XdpLimits, host: XdpHost): BpfLoadSettings {
   const { halfOpenMax, establishedMax, destinationsMax, servicesMax, slotsMax } = { ...defaultXdpLimits, ...limits };
   const { processors } = host;

@@ -12,7 +12,7 @@ export const mailboxes = { director: 0, sync: 1 } as const;
 
 type TableProgram = 'sweep' | 'export_records' | 'import_records';
 
-/** XDP_PASS: what each of the programs returns. */
+/** XDP_PASS, which each of the programs returns. */
 const passVerdict = 2;
 const packetLength = 64;
 

@@ -73,7 +73,7 @@ export class MappedArray {
     }
   }
 
-  /** In one store: whoever reads it meets the old value or this one. */
+  /** Writes in one store: a reader sees the old value or this one. */
   storeLong(index: number, field: number, value: bigint): void {
     Atomics.store(this.longs, this.at(index, field) >> 3, value);
   }

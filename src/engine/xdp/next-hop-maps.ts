@@ -39,7 +39,7 @@ export class NextHopMaps implements NextHopSink {
     this.#maps.neighbours.delete(neighbourKey(interfaceIndex, address));
   }
 
-  /** Everything that there is has been written: what else a former process has left is out of date. */
+  /** All routes and neighbours have been written: any other entry, which a former process has left, is out of date. */
   dropOthers(): void {
     const written = this.#written;
     if (written === undefined) return;

@@ -13,14 +13,14 @@ export interface NeighbourLimits {
   readonly missesBurst: number;
 }
 
-/** One neighbour, and who wants it. */
+/** One neighbour, and the routes and real servers that need it. */
 export interface TrackedNeighbour<Dependent> {
   readonly interfaceIndex: number;
   readonly address: IpAddress;
   state: NeighbourState;
   /** 6 bytes; meaningless while unresolved. */
   macAddress: Uint8Array;
-  /** What has to be computed again when it changes. It is kept resolved while there are any. */
+  /** Those to be computed again when it changes. It is kept resolved while there are any. */
   readonly dependents: Set<Dependent>;
   /** The kernel has an entry. */
   known: boolean;
@@ -48,7 +48,7 @@ const confirmIntervalMs = 10_000;
 const coalesceMs = 10;
 /** The kernel gives up on a silent neighbour after three seconds by default (mcast_solicit × retrans_time). */
 const guestPatienceMs = 4000;
-/** How long a neighbour that was missed once is kept confirmed, so that it is not missed again and again. */
+/** How long a neighbour that was missed once is kept confirmed, so that it is not missed time and again. */
 const guestStayMs = 600_000;
 
 /**
@@ -63,7 +63,7 @@ export class NeighbourTracker<Dependent> {
   readonly #limits: NeighbourLimits;
   /** Those with an `askAtMs`. */
   readonly #scheduled = new Set<TrackedNeighbour<Dependent>>();
-  /** Those that the data path missed, the one that was admitted first first. */
+  /** Those that the data path missed, in the order in which they were admitted. */
   readonly #guests = new Set<TrackedNeighbour<Dependent>>();
   #outstandingCount = 0;
   #tokens: number;
@@ -138,7 +138,7 @@ export class NeighbourTracker<Dependent> {
       if (this.#guests.has(known)) known.missedMs = nowMs;
       return true;
     }
-    // A guest that has outstayed without its timer having noticed is admitted anew.
+    // A guest whose stay is over, but whose timer has not run yet, is admitted again.
     if (known !== undefined) this.#settle(known);
     if (known === undefined || known.state === 'unresolved') {
       if (this.#outstandingCount >= this.#limits.outstandingMax || !this.#takeToken(nowMs)) return false;
@@ -153,7 +153,7 @@ export class NeighbourTracker<Dependent> {
     this.#guests.add(entry);
     if (entry.state === 'unresolved') this.#outstandingCount += 1;
     this.#settle(entry);
-    // Packets are waiting to be sent again: not even the millisecond of a timer is lost.
+    // Clients are waiting to send their packets again, so not even the millisecond of a timer is lost.
     if (entry.askAtMs <= nowMs) this.#askFor(entry, nowMs);
     return true;
   }
@@ -191,7 +191,7 @@ export class NeighbourTracker<Dependent> {
     const resolution = (state === 'unresolved') !== (entry.state === 'unresolved');
     if (resolution && this.#guests.has(entry)) this.#outstandingCount += state === 'unresolved' ? 1 : -1;
     if (state !== entry.state) entry.askAtMs = Number.POSITIVE_INFINITY;
-    // A neighbour that the kernel forgot is asked for at once, one that gave no answer after a while.
+    // A neighbour that the kernel forgot is asked for at once; one that gave no answer, after a while.
     const failed = neighbour !== undefined && state === 'unresolved' && resolution;
     if (failed) entry.askedMs = this.#clock.nowMs();
     else if (resolution) entry.askedMs = Number.NEGATIVE_INFINITY;
@@ -226,7 +226,7 @@ export class NeighbourTracker<Dependent> {
     }
   }
 
-  /** It is no guest any more. */
+  /** The neighbour is no guest any more. */
   #dismiss(entry: TrackedNeighbour<Dependent>): void {
     entry.missedMs = Number.NEGATIVE_INFINITY;
     if (this.#guests.delete(entry) && entry.state === 'unresolved') this.#outstandingCount -= 1;

@@ -12,7 +12,7 @@ import {
   type TrackedNeighbour,
 } from './next-hop-neighbours.ts';
 
-/** What the data path needs to know of one prefix. */
+/** The route to one prefix as the data path needs it. */
 export interface Route {
   /** `unreachable` stands in the table too: it hides the shorter prefixes that cover it. */
   readonly kind: 'unreachable' | 'onLink' | 'gateway';
@@ -54,7 +54,7 @@ export interface Hop {
 export interface NextHopSettings {
   readonly sink: NextHopSink;
   readonly clock: Clock;
-  /** Makes the kernel resolve a neighbour, or confirm it; must not throw. What comes of it arrives as an event. */
+  /** Makes the kernel resolve a neighbour, or confirm it; must not throw. The outcome arrives as an event. */
   readonly ask: (interfaceIndex: number, address: IpAddress) => void;
   /** A hop that `hopFor` gave is not what it was. Never called from within `hopFor`. */
   readonly onHopChanged?: (address: IpAddress, hop: Hop) => void;
@@ -77,7 +77,7 @@ interface ServerEntry {
   neighbour: TrackedNeighbour<Dependent> | undefined;
 }
 
-/** What is computed from a neighbour. */
+/** An entry that is computed from a neighbour. */
 type Dependent = PrefixEntry | ServerEntry;
 
 interface Way {
@@ -138,7 +138,7 @@ export class NextHops {
     this.#neighbours = new NeighbourTracker(clock, ask, onChange, limits ?? neighbourLimits);
   }
 
-  /** What the kernel has reported, in its order. The sink is up to date when it returns. */
+  /** Takes the kernel's reports, in its order. The sink is up to date when it returns. */
   apply(events: Iterable<KernelEvent>): void {
     const prefixes: Prefix[] = [];
     for (const event of events) {
@@ -162,7 +162,7 @@ export class NextHops {
 
   /**
    * The interfaces that packets may leave through: those that the engine is attached to. To be called whenever one was
-   * added, removed or made anew under another index; MAC addresses and MTUs follow the kernel by themselves.
+   * added, removed or recreated under another index; MAC addresses and MTUs follow the kernel by themselves.
    */
   setPorts(interfaceIndexes: Iterable<number>): void {
     this.#ports = new Set(interfaceIndexes);

@@ -39,7 +39,7 @@ export interface ServicesParts {
   readonly hopFor: (address: IpAddress) => Hop;
 }
 
-/** What a service's slots are to become. */
+/** The slots that a service is to get. */
 interface SlotPlan {
   readonly field: number;
   readonly before: SlotRegion;
@@ -101,12 +101,12 @@ export class Services {
     this.#running = running;
   }
 
-  /** What real servers of the service that are gone had counted. */
+  /** The counters of real servers of the service that are gone. */
   retiredTraffic({ number }: RunningService): TrafficSums {
     return Float64Array.from(trafficFields, (_, i) => this.#records.readCounter(number, ServiceLayout.retired + 8 * i));
   }
 
-  /** The destination is about to be freed: what it has counted is its service's. */
+  /** Adds the counters of a destination that is about to be freed to its service's. */
   inherit(service: number, sums: TrafficSums): void {
     for (const [i, sum] of sums.entries()) {
       const field = ServiceLayout.retired + 8 * i;
@@ -167,7 +167,7 @@ export class Services {
     }
   }
 
-  /** Everything of the service but what leads to it. */
+  /** Writes the service's record and its destinations, but nothing that leads packets to it yet. */
   #place({ compiled, name, number, running, known }: ServicePlan, leaseSlot: number): RunningService {
     const { service } = compiled;
     const { address, port, protocol, realServers } = service;
@@ -265,7 +265,7 @@ export function runningServices(maps: XdpMaps, slots: SlotSpace): RunningService
   );
 }
 
-/** What stands in the slots of a service: by field how many, and with which words for given destination numbers. */
+/** The contents of a service's slots: by field their number, and their words for given destination numbers. */
 function contents({ service, selector }: CompiledService) {
   type Numbers = readonly (number | undefined)[];
   return [

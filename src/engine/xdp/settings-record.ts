@@ -9,7 +9,7 @@ import type { MappedArray } from './mapped-array.ts';
 /** The low five bits of byte 13 of the TCP header. */
 const flagSets = 32;
 
-/** `struct settings`, but for what tests and readers of events write. */
+/** Writes `struct settings`, except for the fields that tests and readers of events write. */
 export function writeSettings(settings: MappedArray, { timeouts, gracePeriodMs }: EngineConfiguration): void {
   for (const [state, timeoutMs] of timeoutsByState(timeouts).entries()) {
     settings.writeWord(0, SettingsLayout.tcpTimeouts + 4 * state, timeoutMs);

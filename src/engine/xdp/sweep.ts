@@ -3,7 +3,7 @@ import { ways } from './limits.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { TableSpan } from './table-span.ts';
 
-/** The sweep comes past every entry about this often. */
+/** The sweep passes every entry about this often. */
 export const sweepPeriodMs = 1_000;
 /** A bound on the slots of one run, about 0.1 ms in which its processor forwards nothing. */
 export const runSlotsMax = 4_096;
@@ -28,7 +28,7 @@ export class Sweep {
     return this.#round;
   }
 
-  /** Does what fits the time gone by since the last call. */
+  /** Sweeps a share of the tables in proportion to the time since the last call. */
   advance(nowMs: number): void {
     const elapsedMs = Number.isNaN(this.#sweptAtMs) ? 0 : nowMs - this.#sweptAtMs;
     this.#sweptAtMs = nowMs;

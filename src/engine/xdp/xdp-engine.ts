@@ -59,7 +59,7 @@ export class XdpEngine implements Engine {
   readonly #sweep: Sweep;
   readonly #connections: XdpConnectionPort;
   #collectAtMs = 0;
-  /** All that the kernel has has been told: what a former process knew counts no longer. */
+  /** All routes and neighbours of the kernel are known: those of a former process no longer count. */
   #nextHopsComplete = false;
 
   constructor({ object, clock, interfaces, nextHops, events, missingNeighbours }: XdpEngineParts) {
@@ -96,13 +96,13 @@ export class XdpEngine implements Engine {
     this.#addresses.configure(addresses, served);
   }
 
-  /** After an interface has been made anew, or has another MAC address or MTU. */
+  /** To be called after an interface has been recreated, or has another MAC address or MTU. */
   setInterfaces(interfaces: readonly XdpInterface[]): void {
     this.#addresses.setInterfaces(interfaces);
     this.#nextHops.setPorts(interfaces.map(({ index }) => index));
   }
 
-  /** The next hops know all that the kernel has. Until then those of a former process stay in force. */
+  /** The next hops know all routes and neighbours of the kernel. Until then those of a former process stay in force. */
   completeNextHops(): void {
     this.#nextHopsComplete = true;
     this.#nextHopMaps.dropOthers();
@@ -114,7 +114,7 @@ export class XdpEngine implements Engine {
     }
   }
 
-  /** Expires and refreshes a share of the entries, frees what is out of use, asks for neighbours that packets missed. */
+  /** Expires and refreshes a share of the entries, frees unused numbers, asks for neighbours that packets missed. */
   tick(): void {
     const nowMs = this.#clock.nowMs();
     this.#askForNeighbours();

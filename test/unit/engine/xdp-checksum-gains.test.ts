@@ -8,7 +8,7 @@ import { type IpAddress, ipAddressBytes, ipAddressFromBytes } from '../../../src
 
 const swapped = (word: number): number => ((word & 0xff) << 8) | (word >> 8);
 
-test('a checksum that gains is the one that would have been counted anew', () => {
+test('a checksum with its gain is the one that a full sum gives', () => {
   const address = (length: number) =>
     fc.uint8Array({ minLength: length, maxLength: length }).map((bytes) => ipAddressFromBytes(bytes));
   const port = fc.integer({ min: 1, max: 65_535 });

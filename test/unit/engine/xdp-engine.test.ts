@@ -103,14 +103,14 @@ test('a destination’s record has what a packet needs, and where it goes', asyn
   assert.equal(record[hop + HopLayout.state], 0);
 });
 
-test('a reload keeps numbers; who leaves keeps the connections, and goes with the last of them', async () => {
+test('a reload keeps numbers; a real server that leaves keeps its connections, and goes with the last of them', async () => {
   const scene = new XdpScene();
   await scene.engine.configure(xdpConfiguration([compiledService(web, [a, b])]));
   scene.load(0, 2);
   scene.array('traffic').storeLong(16 * 1, TrafficLayout.connections, 7n);
   const before = scene.array('services').loadLong(0, ServiceLayout.selector);
   await scene.engine.configure(xdpConfiguration([compiledService(web, [a, b])]));
-  assert.equal(scene.array('services').loadLong(0, ServiceLayout.selector), before, 'nothing is written anew');
+  assert.equal(scene.array('services').loadLong(0, ServiceLayout.selector), before, 'nothing is written again');
 
   await scene.engine.configure(xdpConfiguration([compiledService(web, [b, c])]));
   const retired = '0 L--- 10.0.0.1:8080 service 0';
@@ -148,7 +148,7 @@ test('what a packet may still be on its way to is kept for a second', async () =
   assert.equal(scene.endpoints('real_servers4').length, 1);
 });
 
-test('who has left obeys the lease of the service', async () => {
+test('a real server that has left obeys the lease of its service', async () => {
   const scene = new XdpScene();
   await scene.engine.configure(xdpConfiguration([compiledService(web, [a, b])]));
   const addresses = [{ address: ip('192.0.2.80'), interface: 'clients', leaseSlot: 9, answer: true }];
@@ -309,7 +309,7 @@ test('a director that starts again goes on with what the program has', async () 
   scene.engine.completeNextHops();
   assert.equal(hopState(), 0);
 
-  // Another configuration than before: what it does not have goes as in a reload.
+  // The director starts with another configuration: what that lacks goes as in a reload.
   scene.start();
   await scene.engine.configure(xdpConfiguration([compiledService(web, [b, c])]));
   assert.deepEqual(scene.destinations(), [
@@ -397,7 +397,7 @@ test('counters are summed over processors, and templates are no connections', as
   ]);
 });
 
-test('an interface that is made anew takes its place, and its addresses with it', async () => {
+test('an interface that is recreated takes its place, and its addresses with it', async () => {
   const scene = new XdpScene();
   await scene.engine.configure(xdpConfiguration([compiledService(web, [a])]));
   scene.engine.setInterfaces([{ ...xdpInterfaces[0]!, index: 7, mtu: 1400 }, xdpInterfaces[1]!]);

@@ -196,7 +196,7 @@ test('a story of one gateway: the table hears of what differs, and of nothing el
   assert.deepEqual(tables.takeCalls().sort(), ['0.0.0.0/0: unreachable', '10.1.1.0/24: unreachable']);
 });
 
-test('an interface that is made anew under another index', () => {
+test('an interface that is recreated under another index', () => {
   const { nextHops, tables } = new Bench();
   nextHops.apply([routes('10.0.0.0/8', '%1'), neighbour('10.0.0.7%1', 0xaa)]);
   const hop = nextHops.hopFor(address('10.0.0.7'));
@@ -217,7 +217,7 @@ test('an interface that is made anew under another index', () => {
   ]);
 });
 
-test('everything read afresh: what is not named any more is gone', () => {
+test('everything read again: what is no longer named is gone', () => {
   const { nextHops, tables } = new Bench();
   nextHops.apply([routes('10.0.0.0/8', '%1'), neighbour('10.0.0.7%1', 0xaa), neighbour('10.0.0.8%1', 0xab)]);
   const kept = neighbour('10.0.0.8%1', 0xac) as Extract<KernelEvent, { kind: 'neighbour' }>;
@@ -293,7 +293,7 @@ describe('asking the kernel', () => {
     assert.equal(bench.askedAfter(100_000).length, 100);
     bench.nextHops.apply([neighbour('10.1.1.1%1', 0xaa)]);
     assert.deepEqual(bench.askedAfter(100_000), []);
-    // It fails: after a while. It is forgotten: at once.
+    // A neighbour that fails is asked for after a while, one that is forgotten at once.
     bench.nextHops.apply([neighbour('10.1.1.1%1', 'unresolved')]);
     assert.deepEqual(bench.askedAfter(199), ['203100 10.1.1.1%1']);
     bench.nextHops.apply([neighbour('10.1.1.1%1', 0xaa)]);

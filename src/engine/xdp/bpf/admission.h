@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What becomes of a packet for a virtual service that no entry knows: scheduled, refused, or dropped. */
+/* Decides about a packet for a virtual service that belongs to no entry: schedules, refuses or drops it. */
 #ifndef BATON_ADMISSION_H
 #define BATON_ADMISSION_H
 
@@ -65,12 +65,12 @@ struct search {
 	__u16 reserved;
 	/* The real server to look at next. */
 	__u32 number;
-	/* A real server that is not meant, or NO_DESTINATION. */
+	/* A real server to pass over, or NO_DESTINATION. */
 	__u32 except;
 	struct entry *entry;
 };
 
-/* Looks at one real server and goes to the next. Returns true when there is no need to. */
+/* Looks at one real server and goes on to the next. Returns true when the search has ended. */
 static __always_inline int look(struct search *search, int ipv6)
 {
 	struct destination *destination = destination_of(search->number);
@@ -153,8 +153,8 @@ static __always_inline int make_reply_unique_of(struct packet *packet, __u32 num
 }
 
 /*
- * Two virtual services may lead one client port to one real server; its replies could not be told apart. The elder
- * connection gives way when it is over or not yet established.
+ * Two virtual services may lead one client port to one real server, whose replies could then not be told apart. The
+ * older connection gives way when it is over or not yet established.
  */
 FOR_FAMILIES(make_reply_unique, struct packet, packet, AND __u32 number, number)
 
@@ -215,7 +215,7 @@ static __always_inline int refuse(struct packet *packet)
 {
 	if (packet->protocol == PROTOCOL_UDP)
 		return explain(packet, ANSWER_PORT_UNREACHABLE);
-	/* The length of a datagram in pieces is not known yet, and with it what a reset would acknowledge. */
+	/* The length of a fragmented segment is not known yet, nor the number that a reset would have to acknowledge. */
 	return packet->fragment == FRAGMENT_WHOLE ? ANSWER_RESET : DISCARD;
 }
 
@@ -263,10 +263,10 @@ static __always_inline int admit_tcp(struct packet *packet, struct service *serv
 	struct entry *entry = 0;
 	int decision;
 
-	/* Reserved: no connection has it, and the template of a prefix would. */
+	/* Client port 0 is reserved: no connection has it, and an entry with it would be found as its prefix's template. */
 	if (source_port(packet->flow.ports) == 0)
 		return drop(DROP_MALFORMED_HEADER);
-	/* The segment itself brings it from NONE to SYN_RECV. */
+	/* The entry begins in NONE; the segment itself brings it to SYN_RECV. */
 	if (begins)
 		return schedule(packet, number, TCP_SYN_RECEIVED, &entry, ipv6);
 	if (in_grace(service->lease_slot, packet->now_ns))
@@ -274,7 +274,7 @@ static __always_inline int admit_tcp(struct packet *packet, struct service *serv
 	if (packet->tcp_flags & TCP_RST)
 		return drop(DROP_UNKNOWN_CONNECTION);
 	if (service->shape == SELECTOR_HASH) {
-		/* What sysctl sloppy_tcp allows in IPVS, but in ESTABLISHED at once: the hash gives the server it had before. */
+		/* As sysctl sloppy_tcp allows in IPVS, but ESTABLISHED at once: the hash gives the real server it had before. */
 		decision = schedule(packet, number, TCP_ESTABLISHED, &entry, ipv6);
 		if (decision == FORWARD_IN && entry) {
 			struct destination *destination = destination_of(packet->destination);
@@ -307,7 +307,7 @@ static __always_inline int admit_of(struct packet *packet, int ipv6)
 	if (packet->protocol == PROTOCOL_TCP) {
 		decision = admit_tcp(packet, service, number, begins, ipv6);
 	} else if (service->flags & SERVICE_ONE_PACKET) {
-		/* Every packet by itself, without an entry. */
+		/* Every packet is scheduled by itself, without an entry. */
 		__u32 chosen = CALL(choose, ipv6, packet, number);
 
 		if (chosen == NO_DESTINATION)
@@ -328,8 +328,8 @@ static __always_inline int admit_of(struct packet *packet, int ipv6)
 }
 
 /*
- * A packet to a virtual address, whose headers are intact and whose lease is valid, and that no entry knows. Sets
- * `packet->destination` where it is FORWARD_IN.
+ * Decides about a packet to a virtual address with a valid lease: its headers are intact, and it belongs to no entry.
+ * Sets `packet->destination` when the decision is FORWARD_IN.
  */
 FOR_FAMILIES(admit, struct packet, packet, )
 

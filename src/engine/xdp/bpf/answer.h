@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the engine says itself to the sender of a packet: resets and ICMP errors. They go back out of the interface, and
- * to the MAC address, that the packet came from, so that they need no route.
+ * The packets that the engine sends of its own to the sender of a packet: resets and ICMP errors. They leave by the
+ * interface that the packet came in on, to the MAC address that it came from, so that they need no route.
  */
 #ifndef BATON_ANSWER_H
 #define BATON_ANSWER_H
@@ -173,7 +173,7 @@ standalone int send_reset(struct xdp_md *ctx)
 	return XDP_TX;
 }
 
-/* Type and code of an ICMP error, and what it says beside. */
+/* Type and code of an ICMP error, and its second word. */
 static __always_inline void fill_problem(struct packet *packet, int decision, struct icmp_words *problem)
 {
 	if (decision == ANSWER_TIME_EXCEEDED) {

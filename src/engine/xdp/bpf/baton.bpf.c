@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The data path: one run a packet. Here are the packets that nearly all are, TCP and UDP of IPv4 without options and
- * of IPv6 without extension headers; every other one goes to `slow`.
+ * The data path: one run for each packet. Nearly all packets are TCP or UDP over IPv4 without options or over IPv6
+ * without extension headers, and are handled here; every other one goes to `slow`.
  */
 #include "answer.h"
 #include "forward.h"
@@ -22,7 +22,7 @@ struct {
 	.values = { [PROGRAM_SLOW] = (void *)&slow },
 };
 
-/* Instead of an XDP action: the packet is none of those that are handled here. */
+/* Instead of an XDP action: the packet is not handled here. */
 #define NOT_PLAIN -1
 
 static __always_inline int is_own_mac(const struct ethhdr *ethernet, const struct port *port)
@@ -66,8 +66,8 @@ static __always_inline int fault_of_ipv4(const struct iphdr *ip, __u32 frame_len
 }
 
 /*
- * Both ways. Nearly every packet is intact and of a known connection; the others are looked at in the order in which
- * their faults count.
+ * Decides about packets in both directions. Nearly every packet is intact and of a known connection; for the others the
+ * checks come in the order in which their faults count.
  */
 static __always_inline int decide(struct packet *packet, int ip_fault, int transport_fault, int ipv6)
 {
@@ -253,7 +253,7 @@ int baton(struct xdp_md *ctx)
 		else if (ethernet->h_proto == bpf_htons(ETH_P_IPV6))
 			action = handle_ipv6(ctx);
 	} else if (!(ethernet->h_dest[0] & 1) || ethernet->h_proto == bpf_htons(ETH_P_IP)) {
-		/* Questions to all, or to a group, are ARP and neighbour discovery. Others are others' business. */
+		/* Of frames to a group only ARP and neighbour discovery matter; frames for another station do not. */
 		return XDP_PASS;
 	}
 	if (likely(action != NOT_PLAIN))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What C and BPF lack. */
+/* Helpers that C and BPF lack. */
 #ifndef BATON_BITS_H
 #define BATON_BITS_H
 
@@ -11,8 +11,8 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /*
- * A function that the verifier looks at once, by itself, and not at each call: what is not short or not rare is one, or
- * the paths through all of them together are too many. Its pointers may be null, and it returns a number.
+ * A function that the verifier checks once, by itself, and not at each call: otherwise the paths through all functions
+ * together are too many. Its pointers may be null, and it returns a number.
  */
 #define standalone __attribute__((noinline))
 
@@ -62,7 +62,7 @@
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))
 
-/* Keeps the compiler from proving a bound that the verifier then cannot see. */
+/* Keeps the compiler from using a bound that the verifier cannot see. */
 #define opaque(x) asm volatile("" : "+r"(x))
 
 /* At the end of a branch: keeps the compiler from merging it with another into one that has a variable address. */
@@ -82,8 +82,9 @@
 	} while (0)
 
 /*
- * What stands at an offset that is not known when compiling, but bounded. The address is added to the offset and not the
- * other way round: what the verifier, without CAP_PERFMON, follows speculatively is sound only so (Linux 6.8 to 6.18).
+ * The address at an offset that is not known when compiling, but bounded. The base is added to the offset and not the
+ * other way round: without CAP_PERFMON the verifier accepts only this on the paths that it follows speculatively (Linux
+ * 6.8 to 6.18).
  */
 static __always_inline void *at_offset(void *base, __u64 offset)
 {
@@ -107,7 +108,7 @@ static __always_inline __u16 fold64(__u64 sum)
 	return fold((sum & 0xffff) + (sum >> 16));
 }
 
-/* src/lib/hash.ts: a pair of directors with different engines chooses the same real server. */
+/* The same as in src/lib/hash.ts: a pair of directors with different engines chooses the same real server. */
 static __always_inline __u32 mix_word(__u32 state, __u32 word)
 {
 	word *= 0xcc9e2d51;

@@ -5,7 +5,7 @@
 
 #include "scratch.h"
 
-/* Of the longest packet, and its odd end. */
+/* Chunks of the longest packet and its odd end. */
 #define CHUNKS_MAX (65536 / CHUNK + 3)
 
 struct summing {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How packets leave: whether route, age and size allow it, and to whom. */
+/* How packets leave: whether route, TTL and size allow it, and to which neighbour. */
 #ifndef BATON_EGRESS_H
 #define BATON_EGRESS_H
 
@@ -42,7 +42,7 @@ static __always_inline struct route *route_to(const __u32 *address, int ipv6)
 	}
 }
 
-/* Whether packets to an address end here, or nowhere: what real servers answer to the director's own checks. */
+/* Whether packets to an address are the kernel's, as the replies of real servers to the director's health checks are. */
 static __always_inline int is_kernels_own(const __u32 *address, int ipv6)
 {
 	struct route *route = route_to(address, ipv6);
@@ -102,8 +102,8 @@ static __always_inline int hear_client_of(struct packet *packet, int ipv6)
 }
 
 /*
- * An on-link client begins a masqueraded connection: should nobody know its MAC address, replies go to where its own
- * packet came from, until the kernel has asked.
+ * An on-link client begins a masqueraded connection. If its MAC address is not known, replies go to the one that its own
+ * packet came from, until the kernel has resolved it.
  */
 FOR_FAMILIES(hear_client, struct packet, packet, )
 
@@ -128,7 +128,7 @@ standalone int take_error(__u32 now)
 
 /*
  * Whether an ICMP error may be sent about a packet: not about ICMP or a later fragment (RFC 1122 section 3.2.2, RFC
- * 4443 section 2.4), and at a bounded rate, but for the size: path MTU discovery waits for that.
+ * 4443 section 2.4), and at a bounded rate, except about the size: path MTU discovery waits for that.
  */
 static __always_inline int explain(struct packet *packet, enum decision answer)
 {
@@ -144,8 +144,8 @@ static __always_inline int explain(struct packet *packet, enum decision answer)
 }
 
 /*
- * Whether route, TTL and size let the packet go on to `packet->hop`: then `forward`, otherwise it is counted, and what
- * becomes of it is returned.
+ * Returns `forward` when route, TTL and size let the packet go on to `packet->hop`. Otherwise it is counted, and the
+ * decision about it is returned.
  */
 static __always_inline int may_leave(struct packet *packet, enum decision forward)
 {
@@ -165,7 +165,7 @@ static __always_inline int may_leave(struct packet *packet, enum decision forwar
 	return forward;
 }
 
-/* Sends the frame on, whose Ethernet addresses have been written; what only filled it up stays behind. */
+/* Sends the frame, whose Ethernet addresses have been written, without its padding. */
 static __always_inline int transmit(struct xdp_md *ctx, struct packet *packet)
 {
 	if (unlikely(packet->padding != 0) && bpf_xdp_adjust_tail(ctx, -(int)packet->padding))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Replaces one end of a packet wherever in the frame it stands. Checksums follow by RFC 1624 equation 3, as in
- * rewrite.h, but with the sums of what stands there.
+ * rewrite.h, but with sums over the bytes that are replaced.
  */
 #ifndef BATON_ENDPOINT_H
 #define BATON_ENDPOINT_H
@@ -14,7 +14,7 @@ enum side {
 	SIDE_TARGET = 1,
 };
 
-/* What a sum gains when a word becomes another, not folded. */
+/* The gain of a sum when one word replaces another, not folded. */
 static __always_inline __u32 gain_of(__u32 before, __u32 after)
 {
 	return ((before & 0xffff) ^ 0xffff) + ((before >> 16) ^ 0xffff) + (after & 0xffff) + (after >> 16);
@@ -85,13 +85,13 @@ static __always_inline int replace_port(struct xdp_md *ctx, const struct packet 
 
 	if (before < 0 || !put_half(ctx, port_field, port))
 		return 0;
-	/* What an ICMP error quotes may end before it. */
+	/* The quotation of an ICMP error may end before the checksum. */
 	if (field + 2 > end)
 		return 1;
 	checksum = half_at(ctx, field);
 	if (checksum < 0)
 		return 0;
-	/* RFC 768: zero says that there is none. */
+	/* RFC 768: zero means that there is no checksum. */
 	if (is_udp && checksum == 0)
 		return 1;
 	checksum = update_checksum(checksum, gain + (before ^ 0xffff) + port);
@@ -117,7 +117,7 @@ standalone int replace_endpoint(struct xdp_md *ctx, int side, __u16 port)
 	return replace_port(ctx, &scratch->packet, end_of(&scratch->packet), side, port, gain);
 }
 
-/* The same of the packet that the packet quotes. */
+/* The same for the packet that the packet quotes. */
 standalone int replace_quoted_endpoint(struct xdp_md *ctx, int side, __u16 port)
 {
 	struct scratch *scratch = scratch_of();

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The connection table: buckets of four entries, one pair of cache lines in IPv4. An entry whose bucket is full stands
- * in the next of its choices, and its bucket says so for ever after; half of the slots are never used, so that is rare.
+ * in the next of its choices, and its bucket is marked for ever after. That is rare, because half of the slots are never
+ * used.
  *
- * Nothing is locked. Whoever takes a slot, changes a state or removes an entry does so by compare-and-swap on its head,
- * which carries a generation: of two processors one wins, and the other sees that it has lost. Two that open the same
- * flow at the same moment may leave two entries, of which one is found and the other expires.
+ * Nothing is locked. A slot is taken, a state changed and an entry removed by compare-and-swap on the entry's head, which
+ * carries a generation: of two processors one wins, and the other sees that it has lost. Two that open the same flow at
+ * the same moment may leave two entries, of which one is found and the other expires.
  *
- * A counter is changed only by whoever has won a head, by what that head says, so counters are exact. All else is plain
- * stores, and a processor that is held up between finding an entry and writing to it may find the slot in another life:
- * then a packet is followed as one of that connection, or leaves its time there, until the next packet or the sweep puts
- * it right. A limit may be passed by one entry for each processor.
+ * Only the processor that has won a head changes counters, according to that head, so counters are exact. All other
+ * fields are written by plain stores. A processor that is held up between finding an entry and writing to it may find
+ * the slot taken by another connection: it then follows its packet as one of that connection, or writes its time there,
+ * until the next packet or the sweep puts it right. A limit may be exceeded by one entry for each processor.
  */
 #ifndef BATON_ENTRY_H
 #define BATON_ENTRY_H
@@ -92,7 +93,7 @@ static __always_inline __u32 lowest_way(__u32 mask)
 	return ((lowest >> 1) - (lowest >> 3)) & (WAYS - 1);
 }
 
-/* Where in its bucket a flow stands unless another has come before: entries are found in one cache line. */
+/* The way of its bucket that a flow takes if it is free, so that most entries are found in one cache line. */
 static __always_inline __u32 first_way4(__u64 hash)
 {
 	return (hash >> 63) << 1;
@@ -181,7 +182,7 @@ static __always_inline struct entry6 *slot_of6(struct bucket6 *bucket, __u32 way
 
 #define NO_SLOT 0xffffffffu
 
-/* A look for a flow through the choices behind the first, or for a slot through all of them. */
+/* A search for a flow through the choices behind the first, or for a slot through all of them. */
 struct quest {
 	__u64 hash;
 	struct flow flow;
@@ -275,7 +276,7 @@ static __always_inline struct entry *entry6_at(__u32 reference)
 	return &slot_of6(bucket, reference & (WAYS - 1))->common;
 }
 
-/* The entry at a reference, whatever it is. */
+/* The entry at a reference, of either family. */
 static __always_inline struct entry *entry_at(__u32 reference)
 {
 	return reference & REFERENCE_IPV6 ? entry6_at(reference) : entry4_at(reference);

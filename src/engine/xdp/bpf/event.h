@@ -7,8 +7,8 @@
 #include "lease.h"
 
 /*
- * Writes an entry as a record (src/model/connection-batch.ts). The caller gives its words. False: there is none any more,
- * or another has taken its slot meanwhile, and the words are a mixture.
+ * Writes an entry as a record (src/model/connection-batch.ts) into the caller's words. False: the entry is gone, or
+ * another one has taken its slot meanwhile, so that the words are a mixture.
  */
 static __always_inline int write_record(__u32 *words, struct entry *entry, int ipv6, __u32 event, __u32 now)
 {
@@ -53,7 +53,7 @@ static __always_inline int write_record(__u32 *words, struct entry *entry, int i
 	return (READ_ONCE(entry->head) & (GENERATION_MASK | ENTRY_USED)) == ((head & GENERATION_MASK) | ENTRY_USED);
 }
 
-/* An event about an entry. Full, the ring loses it: that is counted, and the reader exports the table again. */
+/* Writes an event about an entry. A full ring loses it: that is counted, and the reader exports the table again. */
 static __always_inline void emit(struct entry *entry, int ipv6, __u32 event, __u32 now)
 {
 	struct record *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);
@@ -75,7 +75,7 @@ static __always_inline void emit(struct entry *entry, int ipv6, __u32 event, __u
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 
-/* Local, and under a valid lease: what this director says about it counts. */
+/* Whether an entry is local and under a valid lease: peers take this director's word for it. */
 static __always_inline int is_held(struct entry *entry, __u64 now_ns)
 {
 	struct destination *destination;
@@ -86,7 +86,7 @@ static __always_inline int is_held(struct entry *entry, __u64 now_ns)
 	return destination && lease_is_valid(destination->lease_slot, now_ns);
 }
 
-/* Sets flags of a head. Lost against another processor it is tried again, a few times. */
+/* Clears and sets flags of a head. When another processor wins, it tries again, a few times. */
 static __always_inline void change_head(struct entry *entry, __u32 clear, __u32 set)
 {
 	for (int i = 0; i < 4; i++) {
@@ -101,7 +101,7 @@ static __always_inline void change_head(struct entry *entry, __u32 clear, __u32 
 
 static __always_inline int publish_of(struct entry *entry, __u32 event, __u32 now, int ipv6)
 {
-	/* Another life of the slot: its stamp is a position. */
+	/* The slot has been taken again by a half-open entry, whose stamp is a position. */
 	if (READ_ONCE(entry->head) & ENTRY_HALF_OPEN)
 		return 0;
 	change_head(entry, 0, ENTRY_PUBLISHED);
@@ -123,8 +123,8 @@ static __always_inline int close_entry_of(struct entry *entry, __u32 head, __u32
 }
 
 /*
- * The entry, judged by this head, is about to go: said to the peers when they have learnt of it from here. Then it goes,
- * unless its head is another by now.
+ * Removes an entry that the caller has judged by this head, unless the head has changed since. Peers are told before
+ * when they have learnt of it from here.
  */
 FOR_ENTRIES(close_entry, AND __u32 head AND __u32 now AND __u64 now_ns, head, now, now_ns)
 

@@ -5,7 +5,7 @@
 
 #include "scratch.h"
 
-/* RFC 8200 section 4.1 knows seven in a packet; a longer chain serves nobody but those who hide behind it. */
+/* RFC 8200 section 4.1 has seven at most in a packet; a longer chain only serves to hide the transport header. */
 #define EXTENSIONS_MAX 8
 
 enum extension_header {
@@ -83,7 +83,7 @@ static long next_extension(__u32 headers, struct extension_walk *walk)
 	scratch->next = header[0];
 	scratch->at += length;
 	scratch->fault = -1;
-	/* What follows in a later fragment is not a header. */
+	/* The bytes that follow in a later fragment are not a header. */
 	return scratch->fragmented && packet->fragment_offset > 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way of a packet through lease, connection table, virtual service and selector: what is to become of it. */
+/* The decision about a packet, by lease, connection table, virtual service and selector. */
 #ifndef BATON_FORWARD_H
 #define BATON_FORWARD_H
 
@@ -30,7 +30,7 @@ static __always_inline int is_link_local(const __u32 *address)
 	return (bpf_ntohl(address[0]) >> 22) == 0x3fa;
 }
 
-/* A packet goes in to its real server: counts it, and sees whether it may leave. */
+/* Counts a packet to its real server, and decides whether it may leave. */
 static __always_inline int forward_in(struct packet *packet, __u32 number, struct destination *destination)
 {
 	packet->destination = number;
@@ -114,7 +114,7 @@ static __always_inline int decide_found(struct packet *packet, struct entry *ent
 		}
 	}
 	if (unlikely(!entry)) {
-		/* Sent by an address of our own: a peer, or forged. No entry has such a client. */
+		/* Its source is a virtual address: it is a peer's, or forged. No entry has such a client. */
 		int decision = is_served(find_address(packet->flow.client, ipv6)) ? drop(DROP_MARTIAN_SOURCE) :
 										    CALL(admit, ipv6, packet);
 
@@ -227,7 +227,7 @@ standalone int find_configured(__u32 number)
 	return NO_DESTINATION;
 }
 
-/* Under which lease, and in whose name, a real server's packet goes on. False: not at all, and counted where it should. */
+/* Sets the virtual address that a real server's packet leaves with. False: it does not leave, and `decision` says why. */
 static __always_inline int begin_reply(struct packet *packet, struct destination *destination, int *decision)
 {
 	if (!(destination->flags & DESTINATION_LIVE)) {
@@ -269,8 +269,8 @@ static __always_inline int decide_out(struct packet *packet, int fault, int ipv6
 			return LEAVE_ALONE;
 		service = service_of(destination->service);
 		/*
-		 * Replies of an `ops` service have no entry, but the only place that they can come from. (IPVS lets them go
-		 * with the real server's address, which no client takes for an answer.)
+		 * Replies of an `ops` service have no entry, but their source can belong to that service only. (IPVS forwards
+		 * them with the real server's address, which no client takes for an answer.)
 		 */
 		if (!service || !(service->flags & SERVICE_ONE_PACKET))
 			return drop(DROP_UNKNOWN_CONNECTION);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the fragments of a datagram go: where the first one went, which alone names its ports. Which bytes have gone by
- * is remembered to the unit of 8, so that no fragment overwrites what another has said (RFC 1858, RFC 5722).
+ * Sends the fragments of a datagram after the first one, which alone names its ports. The bytes that have gone by are
+ * remembered in units of 8, so that no fragment overwrites bytes of another (RFC 1858, RFC 5722).
  */
 #ifndef BATON_FRAGMENT_H
 #define BATON_FRAGMENT_H
@@ -9,7 +9,7 @@
 #include "forward.h"
 #include "scratch.h"
 
-/* Datagrams whose fragments are followed at one time; one more pushes the eldest out. */
+/* Datagrams whose fragments are followed at one time; one more pushes the oldest out. */
 #define DATAGRAMS_MAX 4096
 /* As ipfrag_time in Linux: how long the fragments of a datagram may take, in milliseconds. */
 #define DATAGRAM_TIMEOUT 30000
@@ -19,9 +19,9 @@
 #define BITMAP_WORDS (65536 / 8 / UNITS_PER_WORD)
 
 enum datagram_flag {
-	/* Of a real server, to its client. */
+	/* A real server's datagram, to its client. */
 	DATAGRAM_OUTBOUND = 1 << 0,
-	/* Fragments overlapped: none of it goes on. */
+	/* Fragments overlapped: nothing of it is forwarded. */
 	DATAGRAM_SPOILT = 1 << 1,
 };
 
@@ -29,7 +29,7 @@ struct datagram_name {
 	__u32 source[4];
 	__u32 target[4];
 	__u32 identification;
-	/* Of IPv4, whose names it is part of; IPv6: 0 (RFC 8200 section 4.5). */
+	/* Part of a datagram's name in IPv4 only; 0 in IPv6 (RFC 8200 section 4.5). */
 	__u16 protocol;
 	__u16 ipv6;
 };
@@ -53,7 +53,7 @@ struct {
 	__type(value, struct datagram);
 } datagrams SEC(".maps");
 
-/* A datagram of which nothing has gone by: too large for the stack. */
+/* A datagram of which nothing has gone by, as the initial value: it is too large for the stack. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -84,7 +84,7 @@ static __always_inline void name_datagram(struct datagram_name *name, const stru
 static __always_inline int fault_of_fragment(const struct packet *packet)
 {
 	__s32 length = end_of(packet) - packet->fragment_start;
-	/* What its headers take counts in: a whole that is longer than any packet may be ("ping of death"). */
+	/* The headers count too: the whole would otherwise be longer than any packet may be ("ping of death"). */
 	__s32 headers = packet->ipv6 ? 0 : packet->fragment_start - IP_OFFSET;
 
 	if (length <= 0 || (packet->more_fragments && (length & 7)))
@@ -144,8 +144,9 @@ static long look_at_word(__u32 step, struct marking *marking)
 }
 
 /*
- * Takes a fragment that has no fault: a drop reason, or -1. One whose bytes have all gone by is a duplicate; one that
- * overlaps in part spoils the datagram, and none of it goes on from then (RFC 5722 section 3).
+ * Takes a fragment that has no fault. Returns a drop reason, or -1. A fragment whose bytes have all gone by is a
+ * duplicate; one that overlaps in part spoils the datagram, of which nothing is forwarded from then on (RFC 5722
+ * section 3).
  */
 static __noinline int accept_fragment(struct packet *packet, struct datagram *datagram)
 {
@@ -199,7 +200,7 @@ static __always_inline void begin_datagram(struct packet *packet, int outbound)
 		accept_fragment(packet, datagram);
 }
 
-/* All of it has gone by: its name may be used again. */
+/* The whole datagram has gone by: its name may be used again. */
 static __always_inline void finish_datagram(struct packet *packet, struct datagram *datagram)
 {
 	__u32 total = READ_ONCE(datagram->total);
@@ -232,8 +233,7 @@ static __noinline int follow_fragment(struct packet *packet, struct datagram *da
 }
 
 /*
- * Whether a fragment is the first of its datagram, and can be. Otherwise it has gone on, or been dropped, and what
- * becomes of it stands in `decision`.
+ * Whether a fragment is a valid first one. Otherwise the decision about it stands in `decision`.
  */
 static __always_inline int check_fragment(struct packet *packet, int *decision)
 {
@@ -254,7 +254,7 @@ static __always_inline int check_fragment(struct packet *packet, int *decision)
 	}
 	if (!datagram)
 		return 1;
-	/* A second first fragment: what it says about the ports may not be what the other said. */
+	/* A second first fragment: its ports may not be those of the other. */
 	accept_fragment(packet, datagram);
 	*decision = drop(DROP_FRAGMENT_OVERLAP);
 	return 0;

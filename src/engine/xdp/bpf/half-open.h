@@ -57,7 +57,7 @@ static __always_inline struct entry *ring_entry(__u32 position, __u32 *reference
 	return READ_ONCE(entry->stamp) == position ? entry : 0;
 }
 
-/* The entry at this position moves behind all others. Whoever has established or moved it meanwhile has the last word. */
+/* The entry at this position moves behind all others, unless another processor has established or moved it meanwhile. */
 static __always_inline void ring_move(struct entry *entry, __u32 reference, __u32 position)
 {
 	__u32 next = ring_append(reference);
@@ -77,8 +77,8 @@ static __always_inline int ring_pop(__u32 *position)
 }
 
 /*
- * Takes one position off a ring that holes have filled half of, a hole as long as it is not nearly full: what counts
- * would lose its place. Returns false when there is no need to.
+ * Takes the oldest position off a ring that is more than half full, to clear holes. Until the ring is nearly full only a
+ * hole is taken, because an entry would lose its place. Returns false when nothing was taken.
  */
 static __always_inline int ring_tidy_once(void)
 {
@@ -99,8 +99,8 @@ static __always_inline int ring_tidy_once(void)
 }
 
 /*
- * When holes have filled half of the ring, its oldest positions make room. No loop:
- * followed speculatively, which the verifier does without CAP_PERFMON, it would have no end.
+ * When holes have filled half of the ring, its oldest positions make room. There is no loop, because the verifier
+ * follows it speculatively without CAP_PERFMON, and would not see its end.
  */
 static __always_inline void ring_tidy(void)
 {
@@ -138,7 +138,7 @@ static __always_inline void keep_in_ring(struct entry *entry, __u32 reference)
 	ring_tidy();
 }
 
-/* Pushes the entry at the oldest position out. Returns true when it was one, and nobody was quicker. */
+/* Pushes the entry at the oldest position out. Returns true when there was one, and no other processor was quicker. */
 static long push_out(__u32 step, __u64 *pushed)
 {
 	__u32 reference, position, head;
@@ -153,7 +153,7 @@ static long push_out(__u32 step, __u64 *pushed)
 	return 1;
 }
 
-/* Pushes the oldest half-open entry out when there is no room for another. None was published: nobody is told. */
+/* Pushes the oldest half-open entry out when there is no room for another. Peers are not told: none was published. */
 standalone int make_half_open_room(void)
 {
 	__u64 pushed = 0;

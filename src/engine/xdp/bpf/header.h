@@ -16,7 +16,7 @@ static __always_inline void read_transport(struct xdp_md *ctx, struct packet *pa
 		packet->tcp_flags = 0;
 }
 
-/* What the header at `ip` says, unchecked. False: the frame ends within it. */
+/* Reads the header at `ip`, unchecked. False: the frame ends within it. */
 static __always_inline int read_ipv4(struct xdp_md *ctx, struct scratch *scratch, struct packet *packet, __u32 ip)
 {
 	struct iphdr *header = &scratch->ipv4;
@@ -99,7 +99,7 @@ static __always_inline int fault_of_ipv6_header(struct scratch *scratch)
 	return bpf_ntohs(header->payload_len) + IP_OFFSET + IPV6_HEADER > scratch->frame_length ? DROP_TRUNCATED : -1;
 }
 
-/* The same of either family. */
+/* The same for either family. */
 static __always_inline int fault_of_header(struct xdp_md *ctx, struct scratch *scratch)
 {
 	return scratch->packet.ipv6 ? fault_of_ipv6_header(scratch) : fault_of_ipv4_header(ctx, scratch);

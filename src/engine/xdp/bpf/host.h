@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a host does for an address of its own, done for the addresses that are on no interface: ARP, ND and echo. */
+/* Answers for the addresses that are on no interface as a host does for its own: ARP, ND and echo. */
 #ifndef BATON_HOST_H
 #define BATON_HOST_H
 
@@ -11,7 +11,7 @@
 #define SOLICITATION_LENGTH 24
 #define ADVERTISEMENT_LENGTH 32
 #define ND_HOP_LIMIT 255
-/* Of the longest message: options have 8 bytes at least. */
+/* Options of the longest message: each has 8 bytes at least. */
 #define OPTIONS_MAX 8192
 
 enum nd_option {
@@ -50,11 +50,11 @@ struct advertisement {
 _Static_assert(sizeof(struct arp) == ARP_LENGTH, "as on the wire");
 _Static_assert(sizeof(struct advertisement) == ADVERTISEMENT_LENGTH, "as on the wire");
 
-/* What becomes of a question for an address. */
+/* Who answers a question for an address. */
 enum authority {
-	/* It is somebody else's, or the kernel's to answer. */
+	/* The address is another host's, or the kernel answers for it. */
 	AUTHORITY_NONE,
-	/* Ours, without a lease: nobody here may answer. */
+	/* The address is ours, but without a lease nobody here may answer. */
 	AUTHORITY_SILENT,
 	AUTHORITY_OURS,
 };
@@ -84,7 +84,7 @@ static __always_inline int is_arp_request(const struct arp *arp)
 	       arp->protocol_length == 4 && arp->operation == bpf_htons(1);
 }
 
-/* RFC 826. Answers requests alone: what others announce about the address is the election's business. */
+/* RFC 826. Answers requests alone: announcements of the address by others concern the election, not the engine. */
 standalone int slow_arp(struct xdp_md *ctx)
 {
 	struct scratch *scratch = scratch_of();
@@ -118,7 +118,7 @@ standalone int slow_arp(struct xdp_md *ctx)
 	__builtin_memcpy(reply->sender_address, question->target_address, 4);
 	__builtin_memcpy(reply->target_mac, question->sender_mac, 6);
 	__builtin_memcpy(reply->target_address, question->sender_address, 4);
-	/* To who says to have asked. */
+	/* The answer goes to the sender that the request names. */
 	__builtin_memcpy(scratch->packet.source_mac, question->sender_mac, 6);
 	begin_ethernet(scratch, port, ETH_P_ARP);
 	__builtin_memcpy(scratch->head + IP_OFFSET, reply, sizeof(*reply));
@@ -172,7 +172,7 @@ static __always_inline int is_valid_solicitation(struct xdp_md *ctx, struct scra
 		return 0;
 	if (byte_at(ctx, packet->transport + 1) != 0 || (target[0] & 0xff) == 0xff)
 		return 0;
-	/* A multicast source is nobody. */
+	/* No host sends from a multicast address. */
 	if ((packet->flow.client[0] & 0xff) == 0xff)
 		return 0;
 	scratch->at = packet->transport + SOLICITATION_LENGTH;
@@ -189,9 +189,9 @@ static __always_inline int is_valid_solicitation(struct xdp_md *ctx, struct scra
 }
 
 /*
- * Answers a valid solicitation (RFC 4861 section 7.2.4): to who asked, or to all nodes when duplicate address detection
- * asked, which has no address yet. Without the router flag, like the announcement of a takeover on an interface that
- * does not forward.
+ * Answers a valid solicitation (RFC 4861 section 7.2.4): to the sender, or to all nodes when it is duplicate address
+ * detection, whose sender has no address yet. The router flag is clear, as in the announcement of a takeover on an
+ * interface that does not forward.
  */
 static __always_inline int send_advertisement(struct xdp_md *ctx, struct scratch *scratch, struct port *port, __u32 *target)
 {
@@ -223,8 +223,8 @@ static __always_inline int send_advertisement(struct xdp_md *ctx, struct scratch
 }
 
 /*
- * A solicitation in `scratch->packet`. Those for other addresses are others' business, whatever they look like, and so
- * are those to another address, but that the kernel is not to answer them without a lease.
+ * A solicitation in `scratch->packet`. One for an address that is not answered here is left alone, even a malformed one.
+ * So is one to such a destination, except that without a lease for its target the kernel is kept from answering it.
  */
 standalone int slow_solicitation(struct xdp_md *ctx)
 {
@@ -251,7 +251,7 @@ standalone int slow_solicitation(struct xdp_md *ctx)
 	}
 	if (!(scratch->address_flags & ADDRESS_ANSWER))
 		return LEAVE_ALONE;
-	/* Who claims the address for a source is a peer, or forged: as with ARP, no answer. */
+	/* A solicitation from the very address is a peer's, or forged: as with ARP, it gets no answer. */
 	if (same_address(packet->flow.client, target))
 		return LEAVE_ALONE;
 	port = port_of(packet->interface_index);
@@ -296,7 +296,7 @@ static __always_inline int turn_echo_around(struct xdp_md *ctx, struct scratch *
 		copy_address((__u32 *)&header->daddr, packet->flow.client);
 		begin_ethernet(scratch, port, ETH_P_IPV6);
 		__builtin_memcpy(head + IP_OFFSET, header, sizeof(*header));
-		/* Extension headers were meant for the way here. */
+		/* The extension headers of a request concern its own path, not the reply's. */
 		return resize_head(ctx, packet->transport - IP_OFFSET - IPV6_HEADER) &&
 		       store_bytes(ctx, 0, head, IP_OFFSET + IPV6_HEADER);
 	} else {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ICMP errors about connections: they quote the beginning of a packet as it was on their side of the director, and go
- * on to the other side with the quotation, and in masquerade the addresses, as that side knows them (ip_vs_nat_icmp in
- * ip_vs_core.c). They are no sign of life of the connection.
+ * ICMP errors about connections. An error quotes the beginning of a packet as it was on its side of the director. It is
+ * forwarded to the other side with the quotation, and in masquerade the addresses, as that side knows them
+ * (ip_vs_nat_icmp in ip_vs_core.c). It does not keep the connection alive.
  */
 #ifndef BATON_ICMP_ERROR_H
 #define BATON_ICMP_ERROR_H
@@ -28,7 +28,7 @@ static __always_inline int is_error(__u8 type, int ipv6)
 	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
 }
 
-/* A redirect concerns the link that it is sent on, and source quench nobody any more (RFC 6633). */
+/* A redirect concerns only the link that it is sent on, and source quench is obsolete (RFC 6633). */
 static __always_inline int is_followed(__u8 type, int ipv6)
 {
 	if (ipv6)
@@ -36,7 +36,7 @@ static __always_inline int is_followed(__u8 type, int ipv6)
 	return type == ICMP_DESTINATION_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
 }
 
-/* The sum of an ICMP message with what its checksum covers beside. */
+/* The sum of an ICMP message, in IPv6 with the pseudo-header. */
 static __always_inline __u64 sum_of_message(struct xdp_md *ctx, struct packet *packet)
 {
 	__u32 length = end_of(packet) - packet->transport;
@@ -98,8 +98,7 @@ static __noinline int read_quoted(struct xdp_md *ctx, struct scratch *scratch)
 }
 
 /*
- * The message has been found intact, so that its checksum may be counted anew. The address of one side has become
- * `scratch->target`.
+ * Computes the checksum of a message that has been found intact. The address of one side has become `scratch->target`.
  */
 standalone int write_message_checksum(struct xdp_md *ctx, int side)
 {
@@ -137,7 +136,7 @@ standalone int slow_error_in(struct xdp_md *ctx)
 	if (!read_quoted(ctx, scratch))
 		return drop(DROP_ICMP_ERROR);
 	entry = find_flow(&quoted->flow, packet->ipv6);
-	/* It is about a packet of the address that it is sent to, or it lies. */
+	/* An error that is true quotes a packet from the address that it is sent to. */
 	if (!entry || has_expired(entry, packet->now) ||
 	    !same_address(packet->flow.virtual_address, quoted->flow.virtual_address))
 		return drop(DROP_ICMP_ERROR);
@@ -172,7 +171,7 @@ standalone int slow_error_out(struct xdp_md *ctx)
 	destination = number >= 0 ? destination_of(number) : 0;
 	if (!destination || !(destination->flags & DESTINATION_LIVE) ||
 	    !same_address(packet->flow.virtual_address, quoted->flow.virtual_address)) {
-		/* About a packet that only this director can have sent, or that nobody has. */
+		/* The error quotes a packet that only this director can have sent, or that is forged. */
 		number = CALL(find_configured_owner, packet->ipv6, quoted);
 		if (number == NO_DESTINATION || is_kernels_own(packet->flow.virtual_address, packet->ipv6))
 			return LEAVE_ALONE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the program and its loader share: the keys and values of all maps. TypeScript reads these layouts from the
+ * The keys and values of all maps, which the program and its loader share. TypeScript reads these layouts from the
  * object's BTF (npm run generate), so a field is described here and nowhere else.
  *
  * Addresses and ports are in network byte order unless a field says otherwise; an IPv4 address is the first of four
@@ -54,7 +54,7 @@ enum drop_reason {
 	DROP_REASONS,
 };
 
-/* What else a processor counts, each the field of `EngineCounters` with the same name. */
+/* The other counters of a processor, each the field of `EngineCounters` with the same name. */
 enum tally_event {
 	TALLY_HALF_OPEN_EVICTIONS,
 	TALLY_ARP_REPLIES,
@@ -100,25 +100,25 @@ enum entry_head {
 	/* A connection template: the client address is a prefix, the client port 0. */
 	ENTRY_TEMPLATE = 1 << 15,
 	ENTRY_USED = 1 << 16,
-	/* Being written, or being taken apart: nobody's until that is done. */
+	/* Being written or being removed: no other processor may use the entry until that is done. */
 	ENTRY_BUSY = 1 << 17,
 	ENTRY_GENERATION_SHIFT = 18,
-	/* What takes part in a look-up. */
+	/* The bits that take part in a look-up. */
 	ENTRY_KEY = ENTRY_PROTOCOL | ENTRY_TEMPLATE | ENTRY_USED | ENTRY_BUSY,
 };
 
-/* What entries of both families end with. */
+/* The common end of the entries of both families. */
 struct entry {
 	/* Client port, then virtual port. */
 	__u32 ports;
 	__u32 head;
 	__u32 last_seen;
-	/* Of the present state, in milliseconds. */
+	/* The timeout of the present state, in milliseconds. */
 	__u32 timeout;
 	/* Established: when peers last heard of it. Half-open: its position in the ring. */
 	__u32 stamp;
 	__u16 destination;
-	/* Of a bucket's first entry: an entry that belongs here may stand in the next choice. Never taken back. */
+	/* In a bucket's first entry: an entry that belongs here may stand in the next choice. Never cleared. */
 	__u16 spilled;
 };
 
@@ -198,7 +198,7 @@ struct destination {
 	__u16 service;
 	struct hop hop;
 	/*
-	 * What ~checksum gains when virtual address (and port) become this one's: the sum over their 16-bit words of
+	 * The gain of ~checksum when virtual address (and port) become this one's: the sum over their 16-bit words of
 	 * ~virtual + real, each word as it stands in the packet read by a little-endian machine, as ~checksum is read;
 	 * folded to 16 bits, and never 0. Masquerade alone.
 	 */
@@ -255,13 +255,13 @@ struct service {
 	__u32 persistence_timeout;
 	__u8 prefix_length;
 	__u8 reserved0[3];
-	/* How many rounds of the sweep lie between two looks of a connection after its template. */
+	/* Rounds of the sweep between two times that a connection refreshes its template. */
 	__u32 template_rounds;
 	__u32 reserved1[7];
 	/* A line of its own: every new connection writes it. */
 	__u32 cursor;
 	__u32 reserved2;
-	/* The loader's: what real servers that are gone had counted, as in the first words of `traffic`. */
+	/* Written by the loader: the counters of real servers that are gone, as in the first words of `traffic`. */
 	__u64 retired[5];
 	__u32 reserved3[4];
 };
@@ -355,7 +355,7 @@ struct missing_neighbour {
 
 #define FILTER_BITS 1024
 
-/* What the program reads and the loader writes. */
+/* Settings that the loader writes and the program reads. */
 struct settings {
 	/* By state, in milliseconds (src/connection/timeouts.ts). */
 	__u32 tcp_timeouts[16];
@@ -377,7 +377,7 @@ struct settings {
 	__u8 next_states[1536];
 };
 
-/* What all processors change together, each field group on a line of its own. */
+/* Counters that all processors change, each field group on a line of its own. */
 struct totals {
 	/* Entries of either table, templates included. */
 	__u32 half_open;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Leases: what this director may do for a virtual address, and until when. The vrrp process writes them. */
+/* Leases: until when this director may forward for a virtual address. The vrrp process writes them. */
 #ifndef BATON_LEASE_H
 #define BATON_LEASE_H
 
@@ -16,7 +16,7 @@ static __always_inline int lease_is_valid(__u32 slot, __u64 now_ns)
 	return lease && READ_ONCE(lease->valid_until) > now_ns + clock_lag;
 }
 
-/* Whether connections may still be on their way: the lease was taken over a short while ago, or a peer is heard anew. */
+/* Whether connections may still be on their way: the lease was taken over a short while ago, or a peer is heard again. */
 static __always_inline int in_grace(__u32 slot, __u64 now_ns)
 {
 	__u32 since_slot = LEASE_SLOTS + 1 + slot;

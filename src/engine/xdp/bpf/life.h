@@ -24,15 +24,15 @@ static __always_inline __u32 tcp_timeout(__u32 state)
 	return READ_ONCE(settings.tcp_timeouts[state & 15]);
 }
 
-/* IPVS's conn_reuse: a client that opens such a TCP connection anew is scheduled anew. */
+/* Whether the TCP connection is over: a SYN of its client is then scheduled again (IPVS's conn_reuse). */
 static __always_inline int is_over(__u32 head)
 {
 	return state_of(head) == TCP_TIME_WAIT || state_of(head) == TCP_CLOSE;
 }
 
 /*
- * Only what changed is written, and the time only once a grain: a line that stays clean stays in the caches, and need not
- * be written back. Entries expire early by so much at most.
+ * Only fields that change are written, and the time once a grain: a cache line that stays clean need not be written
+ * back. Entries expire early by one grain at most.
  */
 static __always_inline void see(struct entry *entry, __u32 timeout, __u32 now)
 {
@@ -98,7 +98,7 @@ static __always_inline int change_udp_of(struct entry *entry, __u32 now, int ipv
 	return CALL_ENTRY(publish_established, ipv6, entry, now);
 }
 
-/* Changes of a UDP flow that are not only its time. */
+/* Changes of a UDP flow beyond its time. */
 FOR_ENTRIES(change_udp, AND __u32 now, now)
 
 /* A further packet of a UDP flow, in either direction: the second one makes it known to the peers. */
@@ -119,7 +119,7 @@ enum change {
 
 static __always_inline int change_tcp_of(struct entry *entry, __u32 head, __u32 after, __u32 now, int ipv6)
 {
-	/* First, while the verifier knows nothing of `after` on any path. */
+	/* This comes first, while the verifier knows nothing of `after` on any path. */
 	__u32 timeout = tcp_timeout(after);
 	__u32 before = state_of(head);
 	__u32 destination = entry->destination;
@@ -148,7 +148,7 @@ static __always_inline int change_tcp_of(struct entry *entry, __u32 head, __u32 
 	return CHANGED;
 }
 
-/* Changes of a TCP connection, which has been seen with this head, that are not only its time. Returns a `change`. */
+/* Changes of a TCP connection beyond its time; it has been seen with this head. Returns a `change`. */
 FOR_ENTRIES(change_tcp, AND __u32 head AND __u32 after AND __u32 now, head, after, now)
 
 /* A segment as `next_states` has it. */
@@ -157,7 +157,7 @@ static __always_inline __u32 tcp_event(enum tcp_direction direction, __u32 flags
 	return (direction << 9) | ((flags & 0x1f) << 4);
 }
 
-/* Of a client's segment. */
+/* The direction of a client's segment. */
 static __always_inline enum tcp_direction client_direction(const struct destination *destination)
 {
 	return sees_replies(destination) ? DIRECTION_INPUT : DIRECTION_INPUT_ONLY;

@@ -30,7 +30,7 @@ static __always_inline int sees_replies(const struct destination *destination)
 
 /*
  * Overload begins when a connection comes and the upper threshold is reached, and ends when one goes and fewer than
- * the lower threshold are left, without one fewer than three quarters of the upper (ip_vs_bind_dest and
+ * the lower threshold are left; where there is none, fewer than three quarters of the upper (ip_vs_bind_dest and
  * ip_vs_unbind_dest in ip_vs_conn.c).
  */
 static __always_inline void weigh_load(struct load *load, __u32 number, int by)
@@ -49,7 +49,7 @@ static __always_inline void weigh_load(struct load *load, __u32 number, int by)
 		if (total < upper)
 			return;
 		__sync_lock_test_and_set(&load->overloaded, 1);
-		/* Those that have gone since may have been the last ones, after which nothing would end it. */
+		/* Connections that have gone since may have been the last ones: nothing else would end the overload then. */
 		total = READ_ONCE(load->active) + READ_ONCE(load->inactive);
 		if (total >= upper)
 			return;
@@ -113,7 +113,7 @@ static __always_inline int is_overloaded(__u32 number, __u32 now)
 	return age_of(READ_ONCE(load->rate_since), now) < RATE_PERIOD && READ_ONCE(load->rate_count) >= rate_max;
 }
 
-/* A new connection counts against the rate. */
+/* Counts a new connection against the rate. */
 static __always_inline void count_rate(__u32 number, __u32 now)
 {
 	struct destination *destination = destination_of(number);

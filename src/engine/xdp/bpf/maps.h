@@ -91,7 +91,7 @@ struct {
 
 HASH(neighbours, struct neighbour_key, struct neighbour, 16384);
 
-/* What frames of on-link clients say about their MAC address, until the kernel has asked. */
+/* MAC addresses of on-link clients as their frames show them, until the kernel has resolved them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);

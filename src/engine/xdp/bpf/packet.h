@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A received packet: what its headers say, and what is to become of it. */
+/* A received packet: its headers, and the decision about it. */
 #ifndef BATON_PACKET_H
 #define BATON_PACKET_H
 
@@ -51,7 +51,7 @@ enum fragment_kind {
 	FRAGMENT_LATER = 2,
 };
 
-/* What the path through the tables has decided. */
+/* The decision about a packet. */
 enum decision {
 	/* Not for the engine: the kernel's. */
 	LEAVE_ALONE,
@@ -70,7 +70,7 @@ enum decision {
 	ANSWERED,
 };
 
-/* What a connection is found by. */
+/* The key by which a connection is found. */
 struct flow {
 	__u32 client[4];
 	__u32 virtual_address[4];
@@ -88,17 +88,17 @@ struct packet {
 	struct flow flow;
 	__u32 now;
 	__u64 now_ns;
-	/* Of which `now` and `now_ns` are. */
+	/* The tick at which `now` and `now_ns` were read. */
 	__u64 tick;
 	__u32 interface_index;
-	/* Of IP header and payload, in bytes. */
+	/* Length of IP header and payload, in bytes. */
 	__u32 length;
 	/* Offset of the transport header in the frame. */
 	__u16 transport;
 	__u8 ipv6;
 	__u8 protocol;
 	__u8 tcp_flags;
-	/* Or hop limit. */
+	/* TTL or hop limit. */
 	__u8 ttl;
 	/* enum fragment_kind */
 	__u8 fragment;
@@ -109,13 +109,13 @@ struct packet {
 	__u32 identification;
 	__u8 more_fragments;
 	__u8 outbound;
-	/* Of the Ethernet header. */
+	/* Source address of the Ethernet header. */
 	__u8 source_mac[6] __attribute__((aligned(4)));
 	/* The decision. */
 	__u16 destination;
 	__u16 mtu;
 	__u16 lease_slot;
-	/* Of a reply: what its source becomes. Of an answer: in whose name it speaks. */
+	/* The address that a reply gets as its source, or that an answer is sent from. */
 	__u32 virtual_address[4];
 	__u16 virtual_port;
 	/* Bytes behind the packet that fill a short Ethernet frame up. */
@@ -183,7 +183,7 @@ static __always_inline void read_clock(struct packet *packet)
 /* The clocks of two processors may be this far apart, in milliseconds, and much less. */
 #define CLOCK_SPREAD_MAX 60000u
 
-/* How long ago something was, in milliseconds. What another processor's clock puts ahead of now is now. */
+/* How long ago something was, in milliseconds; 0 when another processor's clock puts it ahead of now. */
 static __always_inline __u32 age_of(__u32 then, __u32 now)
 {
 	__u32 age = now - then;

@@ -5,10 +5,10 @@
 
 #include "table-work.h"
 
-/* Longer than any timeout that can be configured: a peer that says more is not believed. */
+/* Longer than any timeout that can be configured: a longer one from a peer is ignored. */
 #define TIMEOUT_MAX (31u * 86400000u)
 
-/* Which of a service's real servers a record names. */
+/* A search for the real server of a service that a record names. */
 struct match {
 	__u32 address[4];
 	__u16 port;
@@ -28,7 +28,7 @@ static long match_destination(__u32 step, struct match *match)
 	return 1;
 }
 
-/* The own real server with the record's endpoint: it has this director's forwarding method, as in IPVS. */
+/* This director's real server with the record's endpoint; its own forwarding method holds, as in IPVS. */
 standalone int find_recorded(const struct flow *flow, const struct record *record, int ipv6)
 {
 	struct match match = { .found = NO_DESTINATION };
@@ -69,7 +69,7 @@ static __always_inline int is_full(const struct flow *flow, int half_open)
 										   established_full();
 }
 
-/* The peer's timeout counts until a packet passes here: with it the copy lives exactly as long as the original. */
+/* The peer's timeout holds until a packet passes here: with it the copy lives exactly as long as the original. */
 static __always_inline void read_times(struct entry *entry, const struct record *record, __u32 now)
 {
 	__s32 idle = record->words[RECORD_IDLE];
@@ -139,11 +139,11 @@ static __always_inline int import_record_of(const struct record *record, struct 
 	number = find_recorded(&flow, record, ipv6);
 	if (number == NO_DESTINATION)
 		return IMPORT_REFUSED_UNKNOWN;
-	/* Peers hear of a UDP flow and of a template when they are no longer half-open. */
+	/* Peers hear of UDP flows and templates only when they are no longer half-open. */
 	half_open = !template && protocol_of(flow.key) == PROTOCOL_TCP && is_half_open_state(state);
 	if (!entry || !(before & ENTRY_USED))
 		return learn(&flow, number, record, state, half_open, work, ipv6);
-	/* An established entry that is told to be half-open again is another connection with the same flow. */
+	/* An established entry for which a peer reports a half-open state is another connection with the same flow. */
 	if (entry->destination != number || (!(before & ENTRY_HALF_OPEN) && half_open)) {
 		remove_entry(entry, before, ipv6);
 		return learn(&flow, number, record, state, half_open, work, ipv6);
@@ -203,7 +203,7 @@ static long import_slot(__u32 step, struct work *work)
 		verdict = import_record6(record, work);
 	else
 		verdict = import_record4(record, work);
-	/* Each in turn, because a field that depends on the path is nothing for the verifier without CAP_PERFMON. */
+	/* One after the other, because without CAP_PERFMON the verifier refuses a field that depends on the path. */
 	box->applied += verdict == IMPORT_APPLIED;
 	box->refused_local += verdict == IMPORT_REFUSED_LOCAL;
 	box->refused_full += verdict == IMPORT_REFUSED_FULL;

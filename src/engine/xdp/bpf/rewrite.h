@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Changes to packets in place. Checksums follow by RFC 1624 equation 3, HC' = ~(~HC + ~m + m'), never by summing the
- * packet again: what was damaged before stays detectable. What changes is the same for all packets of a destination,
- * so its sum stands in the destination.
+ * packet again: what was damaged before stays detectable. The change is the same for all packets of a destination, so
+ * its sum stands in the destination.
  */
 #ifndef BATON_REWRITE_H
 #define BATON_REWRITE_H
@@ -14,7 +14,7 @@
 
 #include "packet.h"
 
-/* What ~checksum gains when the TTL, the lower byte of its word on a little-endian machine, loses one. */
+/* The gain of ~checksum when the TTL, the lower byte of its word on a little-endian machine, loses one. */
 #define TTL_SUM 0xfffe
 
 static __always_inline __u16 update_checksum(__u16 checksum, __u32 gain)
@@ -38,7 +38,7 @@ static __always_inline void write_macs(struct ethhdr *ethernet, const struct hop
 	to[2] = from[2];
 }
 
-/* RFC 768: zero says that there is no checksum. */
+/* RFC 768: zero means that there is no checksum. */
 static __always_inline void update_udp(struct udphdr *udp, __u32 gain)
 {
 	__u16 checksum;

@@ -12,7 +12,7 @@
 /* The longest head that an answer needs: Ethernet, IPv6 and a neighbour advertisement. */
 #define HEAD 86
 
-/* Of IP header and everything behind it, in the Ethernet frame. */
+/* Where the IP header begins in the Ethernet frame. */
 #define IP_OFFSET 14
 #define IPV6_HEADER 40
 #define ICMP_HEADER 8
@@ -20,11 +20,11 @@
 struct scratch {
 	/* The packet of this run, or of the run that wants an answer. */
 	struct packet packet;
-	/* What an ICMP error quotes. */
+	/* The packet that an ICMP error quotes. */
 	struct packet quoted;
-	/* Of the frame, in bytes. */
+	/* Length of the frame, in bytes. */
 	__u32 frame_length;
-	/* Of the virtual address that the packet is for. */
+	/* Flags of the virtual address that the packet is for. */
 	__u32 address_flags;
 	/* A walk over extension headers or options, or a sum: where it stands, where it ends, what it has found. */
 	__u32 at;
@@ -34,7 +34,7 @@ struct scratch {
 	__u32 fragmented;
 	/* The odd bytes behind the last whole word. */
 	__u32 rest;
-	/* What a solicitation asks for. */
+	/* The target of a solicitation. */
 	__u32 target[4];
 	__u64 sum;
 	struct iphdr ipv4;
@@ -97,7 +97,7 @@ standalone int half_at(struct xdp_md *ctx, __u32 offset)
 	return load_bytes(ctx, offset, &half, sizeof(half)) ? half : -1;
 }
 
-/* Writes them. */
+/* Writes two bytes of the frame as `half_at` reads them. */
 standalone int put_half(struct xdp_md *ctx, __u32 offset, __u32 value)
 {
 	__u16 half = value;
@@ -111,7 +111,7 @@ static __always_inline __u32 end_of(const struct packet *packet)
 	return IP_OFFSET + packet->length;
 }
 
-/* As `drop`, for those who return what XDP is to do. */
+/* As `drop`, for functions that return an XDP action. */
 static __always_inline int discard(__u32 reason)
 {
 	drop(reason);

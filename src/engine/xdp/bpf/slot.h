@@ -130,8 +130,8 @@ static __always_inline int established_full(void)
 }
 
 /*
- * Anybody can make up UDP packets that look like a flow, which nobody can with a TCP handshake: they fill at most half
- * of the established table, so that TCP connections always have the other.
+ * Anybody can forge UDP packets that look like a flow, but not a TCP handshake. UDP flows fill at most half of the
+ * established table, so that the other half is always left for TCP connections.
  */
 static __always_inline int established_udp_full(void)
 {
@@ -139,8 +139,8 @@ static __always_inline int established_udp_full(void)
 }
 
 /*
- * Ends an entry's life, if its head still is what the caller has judged it by. Returns whether it was this one's doing.
- * A slot that is free or busy has no life to end.
+ * Removes an entry if its head is still the one that the caller has judged it by. Returns whether this call removed it.
+ * A slot that is free or busy has no entry to remove.
  */
 static __always_inline int remove_entry(struct entry *entry, __u32 head, int ipv6)
 {

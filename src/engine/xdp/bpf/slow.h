@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The packets that are not TCP or UDP in plain headers: ARP, ICMP, options, extension headers, fragments. What the rules
- * are, and in which order they count, is as in `baton`; headers are read and written at any offset, and a packet stands
- * in `scratch` for the whole run.
+ * The packets that are not TCP or UDP in plain headers: ARP, ICMP, options, extension headers, fragments. The rules and
+ * their order are those of `baton`; headers are read and written at any offset, and a packet stands in `scratch` for the
+ * whole run.
  */
 #ifndef BATON_SLOW_H
 #define BATON_SLOW_H
@@ -17,8 +17,8 @@
 #include "reply.h"
 
 /*
- * What is to be done next. Decisions are steps too, the last ones. `slow` takes one after the other, so that few calls
- * are within another and the stack suffices.
+ * The next step. Decisions are steps too, the last ones. `slow` takes one step after the other, so that calls are not
+ * nested deeply and the stack suffices.
  */
 enum step {
 	/* To an address of ours, with an intact IP header. */
@@ -52,7 +52,7 @@ static __always_inline int send_on(struct xdp_md *ctx, struct scratch *scratch, 
 	return transmit(ctx, packet);
 }
 
-/* Carries a decision about the packet in `scratch` out. */
+/* Carries out a decision about the packet in `scratch`. */
 standalone int conclude(struct xdp_md *ctx, int decision)
 {
 	struct scratch *scratch = scratch_of();
@@ -88,7 +88,7 @@ standalone int slow_icmp(struct xdp_md *ctx)
 	if (!scratch)
 		return LEAVE_ALONE;
 	packet = &scratch->packet;
-	/* A message in pieces would have to be put together. */
+	/* A fragmented message would have to be reassembled. */
 	fault = packet->fragment == FRAGMENT_WHOLE ? fault_of_message(ctx, packet) : DROP_FRAGMENT_UNKNOWN;
 	if (fault >= 0)
 		return drop(fault);
@@ -154,7 +154,7 @@ standalone int slow_own(void)
 	return is_icmp(packet) ? STEP_ICMP : LEAVE_ALONE;
 }
 
-/* Finds what is wrong with a packet; it stands in `scratch->fault` for when it counts. */
+/* Finds the fault of a packet, which stands in `scratch->fault` until it is known whether it counts. */
 standalone int slow_reply(struct xdp_md *ctx)
 {
 	struct scratch *scratch = scratch_of();
@@ -198,7 +198,7 @@ standalone int slow_out6(void)
 	return slow_out_of(1);
 }
 
-/* Left alone, unless the first fragment was a reply. */
+/* A later fragment to another address is left alone, unless its first one was a reply. */
 standalone int slow_reply_fragment(struct xdp_md *ctx)
 {
 	struct scratch *scratch = scratch_of();
@@ -274,7 +274,7 @@ standalone int slow_ipv6(struct xdp_md *ctx, int is_group)
 		end = scratch->frame_length;
 	read_ipv6(ctx, scratch, packet, IP_OFFSET, end);
 	fault = fault_of_ipv6_header(scratch);
-	/* Bridges and access points may send to one station what was sent to a group. */
+	/* Bridges and access points may deliver a group's frame to one station by unicast. */
 	if (is_group || is_solicited_node(packet->flow.virtual_address)) {
 		if (fault >= 0 || scratch->fault >= 0 || !is_solicited_node(packet->flow.virtual_address))
 			return LEAVE_ALONE;

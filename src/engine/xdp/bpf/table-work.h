@@ -15,9 +15,9 @@
 #define REFRESHES_PER_TIMEOUT 3
 
 struct work {
-	/* Slot of the table at which the work began. */
+	/* The slot of the table at which the work began. */
 	__u32 first;
-	/* Behind the last slot looked at. */
+	/* The slot behind the last one that was looked at. */
 	__u32 end;
 	__u32 mailbox;
 	__u32 count;
@@ -51,7 +51,7 @@ static __always_inline int begin_work(struct xdp_md *ctx, struct work *work)
 	return 1;
 }
 
-/* Half-open, and nothing in its record would say so. */
+/* Whether an entry is half-open, but its record would not show that. */
 static __always_inline int is_tentative(__u32 head)
 {
 	return (head & ENTRY_HALF_OPEN) && (is_template(head) || protocol_of(head) != PROTOCOL_TCP);
@@ -109,7 +109,7 @@ static __always_inline int inspect(struct entry *entry, __u32 reference, struct 
 	since_published = age_of(READ_ONCE(entry->stamp), work->now);
 	if ((__u64)since_published * REFRESHES_PER_TIMEOUT < READ_ONCE(entry->timeout))
 		return 0;
-	/* Not when no packet has come since. */
+	/* No refresh is sent when no packet has come since the last one. */
 	if ((__s32)(READ_ONCE(entry->last_seen) - READ_ONCE(entry->stamp)) <= 0 || !is_held(entry, work->now_ns))
 		return 0;
 	CALL_ENTRY(publish, ipv6, entry, EVENT_REFRESH, work->now);

@@ -46,7 +46,7 @@ static __always_inline void use_template(struct entry *entry, int ipv6, __u32 ti
 		touch_half_open(READ_ONCE(entry->stamp));
 	if (head & ENTRY_LOCAL)
 		return;
-	/* What a peer had looked after until then is this director's own from the first connection on. */
+	/* A template that a peer kept until now is this director's own from the first connection on. */
 	change_head(entry, 0, ENTRY_LOCAL);
 	CALL_ENTRY(publish, ipv6, entry, EVENT_UPSERT, now);
 }
