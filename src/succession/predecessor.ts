@@ -34,7 +34,7 @@ const answerTimeoutMs = 1_000;
 const farewellTimeoutMs = 1_000;
 
 /**
- * Looks for a vrrp process that outlived the former director. The caller must hold the run-dir's lock, and closes the
+ * Looks for a vrrp process that outlived the previous director. The caller must hold the run-dir's lock, and closes the
  * descriptors. Undefined when there is none; one whose answer cannot be used is dismissed first.
  */
 export async function findPredecessor(runDirectory: string, log: Log): Promise<Predecessor | undefined> {

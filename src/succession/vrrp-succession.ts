@@ -12,7 +12,7 @@ import { closeAll, parseDescriptors, type SuccessorDescriptors } from './success
 /** The descriptor of the line over which the director passes descriptors: the one after the lease memory's. */
 export const lineDescriptor = 5;
 
-/** A vrrp process as the successor of the former one, and later as the predecessor of the next. */
+/** A vrrp process as the successor of the previous one, and later as the predecessor of the next. */
 export class VrrpSuccession {
   readonly #runDirectory: string;
   readonly #line = new DescriptorChannel(lineDescriptor);
@@ -29,7 +29,7 @@ export class VrrpSuccession {
     return this.#listener !== undefined;
   }
 
-  /** Holds the descriptors that the director has sent in place of the former ones. Throws a sentence on failure. */
+  /** Holds the descriptors that the director has sent in place of those sent earlier. Throws a sentence on failure. */
   holdDescriptors(): void {
     const message = this.#line.receive();
     if (typeof message === 'string') throw new Error(`the successor's descriptors did not arrive (${message})`);

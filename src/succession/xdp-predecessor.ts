@@ -49,7 +49,7 @@ export function openXdpPredecessor({ label, descriptors }: SuccessorDescriptors,
   }
   const same = label === [programLabel(), tableLabel].join(' ');
   if (same || label.endsWith(` ${tableLabel}`)) return { object: openBpfObject(parts), links, same };
-  log('warn', 'the former director ran a version whose connections cannot be read; they are learnt from the peer');
+  log('warn', 'the previous director ran a version whose connections cannot be read; they are learnt from the peer');
   for (const link of links) {
     link.detach();
     link.close();

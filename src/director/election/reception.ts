@@ -14,7 +14,7 @@ export class Reception {
   /** By `routerKey`. */
   readonly #find: (key: string) => RunningRouter | undefined;
   /**
-   * Interfaces with or formerly with virtual routers, and the advertisements discarded before their router was known.
+   * Interfaces that have or had virtual routers, and the advertisements discarded before their router was known.
    */
   readonly #segments = new Map<string, ElectionView['unattributed'][number] & { rejections: RejectionCounters }>();
 
