@@ -15,7 +15,7 @@ export class Applier {
   readonly #counters: SyncCounters;
   readonly #output: SessionOutput;
   readonly #peers: Peers;
-  /** Of which connections the peers spoke while snapshots come in. */
+  /** The connections that the peers' events were about while snapshots come in. */
   readonly #spoken: KeySet;
   #batchesSubmitted = 0;
   #batchesApplied = 0;
@@ -30,7 +30,7 @@ export class Applier {
     this.#spoken = new KeySet(tuning.keysMax);
   }
 
-  /** A message whose turn it is. False when there is no room for its records; nothing has changed then. */
+  /** Applies the next message of a stream. False when there is no room for its records; nothing has changed then. */
   apply(message: SequencedMessage, peer: Peer, nowMs: number): boolean {
     return handle(this.#handlers, message, peer, nowMs);
   }
@@ -43,12 +43,14 @@ export class Applier {
     this.#watched = this.#batchesApplied < ticket ? { ticket, sinceMs: nowMs } : undefined;
   }
 
-  /** Whether the table lets a batch wait for longer than this. */
+  /** Whether a batch has been waiting for the table for longer than `toleranceMs`. */
   isBehind(toleranceMs: number, nowMs: number): boolean {
     return this.#watched !== undefined && nowMs - this.#watched.sinceMs > toleranceMs;
   }
 
-  /** Tells the peer's intake how far the table is. Gives what the peer has to be told of it. */
+  /**
+   * Tells the peer's intake how many batches are in the table. Gives the message that the peer must be sent, if any.
+   */
   advanceIntake(peer: Peer, nowMs: number): IntakeAction {
     const before = peer.intake.complete;
     const action = peer.intake.applied(this.#batchesApplied, nowMs);
@@ -104,8 +106,8 @@ export class Applier {
   }
 
   /**
-   * While a snapshot comes in from one peer, the events of the others are remembered: the snapshot may hold, learnt
-   * from them, what they have just changed or removed. With one peer its stream has it all in order.
+   * While a snapshot comes in from one peer, the events of the others are remembered: the snapshot may contain entries
+   * learnt from them that they have just changed or removed. With one peer, its stream has everything in order.
    */
   #noteSpoken(peer: Peer, batch: Int32Array): void {
     if (this.#peers.size < 2 || this.#spoken.overflowed || !this.#receivesSnapshot()) return;
@@ -113,7 +115,10 @@ export class Applier {
     if (this.#spoken.overflowed) this.#counters.traffic.keysOverflowed += 1;
   }
 
-  /** A page without what the peer has only learnt, when another one has spoken of it since. */
+  /**
+   * A page without the entries that the peer has learnt from another one, if that one has sent an event about them
+   * since.
+   */
   #withoutSuperseded(peer: Peer, batch: Int32Array): Int32Array {
     if (this.#spoken.size === 0) return batch;
     return withoutRecords(batch, (at) => {

@@ -7,7 +7,7 @@ import type { Peer } from './peer.ts';
 import type { Identity, Publisher } from './publisher.ts';
 import type { SnapshotService } from './snapshot-service.ts';
 
-/** `leave` makes its sender no peer, so it is applied before the sender is met: see session.ts. */
+/** `leave` must not make its sender a peer, so session.ts applies it before the sender is registered. */
 export type PeerControlName = Exclude<ControlName, 'leave'>;
 export type ControlHandlers = Handlers<PeerControlName, [peer: Peer, nowMs: number], void>;
 
@@ -17,11 +17,11 @@ export interface ControlParts {
   readonly publisher: Publisher;
   readonly service: SnapshotService;
   readonly heartbeats: Heartbeats;
-  /** The peer's stream is lost below this number: it goes on there, and a snapshot fills the hole. */
+  /** The peer's stream is lost below `sequence`: it continues there, and a snapshot fills the hole. */
   readonly giveUp: (peer: Peer, sequence: number, nowMs: number) => void;
 }
 
-/** What the messages do that stand in no stream. */
+/** The handlers of the messages that take no number of a stream. */
 export function controlHandlers(parts: ControlParts): ControlHandlers {
   const { identity, counters, publisher, service, heartbeats, giveUp } = parts;
   const isMe = (target: Incarnation): boolean => target.sender === identity.senderId && target.epoch === identity.epoch;

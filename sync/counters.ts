@@ -3,24 +3,24 @@ import { frameReasons } from './frame.ts';
 import { bodyReasons } from './messages/body-bounds.ts';
 import { fieldReasons } from './messages/fields.ts';
 
-/** Well-formed datagrams that change nothing all the same. */
+/** The reasons why well-formed datagrams change nothing. */
 const sessionReasons = [
-  /** This director's own, come back. */
+  /** Sent by this director itself. */
   'ownDatagram',
   /** Another director uses this one's sender id. */
   'senderIdConflict',
-  /** From before the peer's last restart. */
+  /** Sent before the peer's last restart. */
   'oldEpoch',
   /** There are `peersMax` peers already. */
   'peerLimit',
   'duplicate',
-  /** Ahead of a gap, and there is no more memory to hold it: it will be asked for again. */
+  /** Ahead of a gap, with no memory left to hold it: it will be requested again. */
   'heldFull',
-  /** Of a snapshot that this director has given up or never asked for. */
+  /** Part of a snapshot that this director has given up or never requested. */
   'staleTransfer',
 ] as const;
 
-/** Why a datagram was not applied: the vocabulary of docs/sync-protocol.md, one counter each. */
+/** The reasons why a datagram was not applied, as in docs/sync-protocol.md; one counter each. */
 export const rejectionReasons = [...frameReasons, ...bodyReasons, ...fieldReasons, ...sessionReasons] as const;
 export type RejectionReason = (typeof rejectionReasons)[number];
 
@@ -47,16 +47,16 @@ const trafficCounterNames = [
   'bulkAbandoned',
   'bulkEntriesSent',
   'bulkEntriesReceived',
-  /** Entries of a page that were left out, since an event about them went ahead. */
+  /** Entries of a page that were left out, because a later event about them has been sent or applied already. */
   'bulkEntriesSuperseded',
-  /** Pages read again, since more changed meanwhile than could be remembered. */
+  /** Pages read again, because more connections changed meanwhile than could be remembered. */
   'bulkPagesRepeated',
   'keysOverflowed',
   'peersMet',
   'peersRestarted',
   'peersForgotten',
   'fingerprintMismatches',
-  /** Times that this director was stopped for longer than half the peer timeout. */
+  /** The number of times that this director was stopped for longer than half the peer timeout. */
   'pauses',
 ] as const;
 export type TrafficCounterName = (typeof trafficCounterNames)[number];

@@ -8,7 +8,7 @@ import {
   virtualServiceName,
 } from '../src/model/virtual-service.ts';
 
-/** A virtual service with what else decides where its clients go. */
+/** A virtual service with the other settings that decide where its clients go. */
 export type FingerprintedService = Omit<VirtualService, 'realServers'> &
   Pick<ConfiguredService, 'sorryServer' | 'quorum' | 'hysteresis'> & {
     readonly realServers: readonly FingerprintedServer[];
@@ -27,7 +27,7 @@ export function fingerprintServices(services: readonly FingerprintedService[]): 
   return [0x6261746f, 0x6e737963].map((seed) => hashWords(words, seed).toString(16).padStart(8, '0')).join('');
 }
 
-/** A setting that a service does not use is left out, so that a version of baton that knows it agrees with one that does not. */
+/** Omits unused settings, so that a version of baton that has a setting agrees with one that does not. */
 function describe(service: FingerprintedService): string {
   const { name, hashPort, fallback } = service.scheduler;
   const { persistence, onePacket, sorryServer, quorum = 1, hysteresis = 0 } = service;

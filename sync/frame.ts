@@ -4,7 +4,7 @@ import { accept, type Result, reject } from '../src/lib/result.ts';
 import { type DatagramType, isKnownType, isSequenced } from './messages/table.ts';
 
 /**
- * The fixed header in front of every datagram, big-endian, checked before anything else reads a byte:
+ * The fixed header of every datagram, big-endian, checked before anything else is read:
  *
  *      0                   1                   2                   3
  *      0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -37,8 +37,8 @@ export interface Frame {
   /** Rises with each start of the sender; below 2^53. */
   readonly epoch: number;
   /**
-   * Of a sequenced datagram its own number, from 1 on; of any other the last one that the sender has given out (0 for
-   * none). 64 bits on the wire and below 2^53, so it does not wrap: at a million a second that takes 285 years.
+   * A sequenced datagram has its own number, from 1 on; any other has the last number that the sender has given out (0
+   * for none). 64 bits on the wire and below 2^53, so it does not wrap: at a million a second that takes 285 years.
    */
   readonly sequence: number;
   /** A view of the datagram. */
@@ -46,7 +46,7 @@ export interface Frame {
 }
 
 export type FrameFields = Omit<Frame, 'body'> & {
-  /** Counts what this epoch has sent, resends too: what the nonce and the replay window of sealing need. */
+  /** Counts all datagrams of this epoch, resends included, for the nonce and the replay window of sealing. */
   readonly datagramNumber: number;
 };
 
@@ -67,7 +67,7 @@ export const frameReasons = [
 export type FrameReason = (typeof frameReasons)[number];
 
 export const frameLength = 48;
-/** What UDP over IPv4 carries at most. */
+/** The most that UDP over IPv4 carries. */
 export const datagramLengthMax = 65_507;
 const protocolVersion = 1;
 
@@ -81,7 +81,7 @@ export function parseFrame(bytes: Uint8Array, syncId: number): Result<Frame, Fra
   if (readU32(bytes, 0) !== magic) return reject('badMagic');
   if (bytes[4] !== protocolVersion) return reject('badVersion');
   if (bytes[5] !== syncId) return reject('foreignSyncId');
-  // A sealed datagram says nothing to a director without the key.
+  // A director without the key cannot read a sealed datagram.
   if (bytes[6] !== 0) return reject('sealed');
   const type = bytes[7]!;
   if (!isKnownType(type)) return reject('unknownType');
@@ -123,7 +123,7 @@ export function emitFrame(fields: FrameFields, bodyLength: number, buffer: Uint8
   return offset + frameLength;
 }
 
-/** Turns a datagram that was sent into the one that repeats it. */
+/** Changes a datagram that was sent into its own resend. */
 export function markResent(datagram: Uint8Array, datagramNumber: number): void {
   writeU16(datagram, 8, resentFlag);
   writeU64(datagram, 32, datagramNumber);

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What a director says of its own table. The index is its number in a heartbeat. */
+/** The states of a director's own table. The index is the number in a heartbeat. */
 export const gateStates = ['alone', 'joining', 'inSync'] as const;
 
 /**
- * - `alone`: there is nobody to copy a table from.
+ * - `alone`: there is no peer to copy a table from.
  * - `joining`: this director's table may lack connections of a peer; it does not take over by choice.
  * - `inSync`: the table is a copy of every peer's.
  */
 export type GateState = (typeof gateStates)[number];
 
-/** All that the gate is decided by, beside the time. */
+/** Everything that decides the gate's state, besides the time. */
 export interface GateInputs {
-  /** Peers that are heard. */
+  /** The number of peers that are heard. */
   readonly peersHeard: number;
   /** Those of them whose snapshot is in the table and whose stream has no lasting gap. */
   readonly peersInSync: number;
-  /** The table lets what the peers said wait for longer than a gap may last. */
+  /** Entries of the peers have been waiting for the table for longer than a gap may last. */
   readonly tableIsBehind: boolean;
 }
 
-/** Begins as `joining`: until `answersUntilMs` somebody may still answer. */
+/** Begins as `joining`: until `answersUntilMs` a peer may still answer. */
 export class Gate {
   #state: GateState = 'joining';
   #answersUntilMs: number;
@@ -33,7 +33,7 @@ export class Gate {
     return this.#state;
   }
 
-  /** While joining, nobody is taken for absent before `untilMs`. */
+  /** While joining, an answer may arrive until `untilMs`; before then the director is not `alone`. */
   awaitAnswers(untilMs: number): void {
     if (this.#state === 'joining') this.#answersUntilMs = Math.max(this.#answersUntilMs, untilMs);
   }
@@ -45,7 +45,7 @@ export class Gate {
     return this.#state !== before;
   }
 
-  /** When a director that hears nobody becomes alone; infinity otherwise. */
+  /** When a director that hears no peer becomes `alone`; infinity otherwise. */
   nextDeadlineMs({ peersHeard }: Pick<GateInputs, 'peersHeard'>): number {
     return peersHeard === 0 && this.#state === 'joining' ? this.#answersUntilMs : Number.POSITIVE_INFINITY;
   }

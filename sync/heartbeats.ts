@@ -15,7 +15,7 @@ export interface HeartbeatParts {
   readonly fingerprintCompared: (peer: IpAddress, equal: boolean) => void;
 }
 
-/** What this director says of itself at intervals, and what the peers say of themselves. */
+/** Sends this director's heartbeats and applies those of the peers. */
 export class Heartbeats {
   readonly #parts: HeartbeatParts;
   #fingerprint: string;
@@ -28,7 +28,7 @@ export class Heartbeats {
     this.#nextAtMs = nowMs;
   }
 
-  /** At the interval, and soon after the last datagram of a burst. */
+  /** One interval after the last heartbeat, and soon after the last datagram of a burst. */
   dueMs(): number {
     const { settings, publisher } = this.#parts;
     const lastHeartbeatMs = this.#nextAtMs - settings.heartbeatIntervalMs;
@@ -44,7 +44,7 @@ export class Heartbeats {
     publisher.sendControl({ type, gate: gate(), fingerprint: this.#fingerprint, solicit });
   }
 
-  /** A peer's. At most one answer to a solicitation in a while: it goes to everybody. */
+  /** Applies a peer's heartbeat. Solicitations that follow soon get no second answer, because the first went to all. */
   apply(message: MessageOf<'heartbeat'>, peer: Peer, nowMs: number): void {
     const equalBefore = peer.fingerprint === undefined || peer.fingerprint === this.#fingerprint;
     peer.gate = message.gate;

@@ -11,13 +11,14 @@ interface Held {
   readonly bytes: number;
 }
 
-/** Memory that a held message takes beside its records. */
+/** Memory in bytes that a held message takes besides its records. */
 const messageBytes = 200;
 
 /**
- * One peer's numbered datagrams, put back in order. What arrived ahead of a gap is held, bounded in bytes; the gap is
- * asked for again at growing intervals. Order is what makes the protocol simple: a removal can never be overtaken by
- * the older creation, nor by an older page of a snapshot, since all of them are numbered in the one stream.
+ * Puts one peer's numbered datagrams back in order. Datagrams that arrive ahead of a gap are held, bounded in bytes;
+ * the missing ones are requested again at growing intervals. Order keeps the protocol simple: the older creation of a
+ * connection can never overtake its removal, nor can an older page of a snapshot, since all are numbered in one
+ * stream.
  */
 export class IncomingStream {
   readonly #settings: SyncTuning;
@@ -26,7 +27,7 @@ export class IncomingStream {
   #heldBytes = 0;
   /** The next number to be applied. */
   #expected: number;
-  /** The last one known to have been given out. */
+  /** The last number known to have been given out. */
   #highest: number;
   #gapSinceMs: number | undefined;
   #nackAtMs = Number.POSITIVE_INFINITY;
@@ -48,12 +49,12 @@ export class IncomingStream {
     return this.#highest;
   }
 
-  /** Since when something has been missing. */
+  /** When the current gap was noticed; undefined without one. */
   get gapSinceMs(): number | undefined {
     return this.#gapSinceMs;
   }
 
-  /** When to ask again; infinity while nothing is missing. */
+  /** When to request the missing datagrams again; infinity while none is missing. */
   get nackAtMs(): number {
     return this.#nackAtMs;
   }
@@ -66,7 +67,7 @@ export class IncomingStream {
     if (sequence < this.#expected || this.#held.has(sequence)) return 'duplicate';
     this.#highest = Math.max(this.#highest, sequence);
     const bytes = messageBytes + ('entries' in message ? message.entries.byteLength : 0);
-    // The one that is waited for always has room: everything else waits for it.
+    // The next datagram in order always has room, because all others wait for it.
     if (sequence !== this.#expected && this.#heldBytes + bytes > this.#settings.heldBytesMax) {
       this.#watchGap(nowMs);
       return 'heldFull';
@@ -84,7 +85,7 @@ export class IncomingStream {
     this.#watchGap(nowMs);
   }
 
-  /** The message whose turn it is, if it is here. */
+  /** The next message in order, if it has arrived. */
   peek(): SequencedMessage | undefined {
     return this.#held.get(this.#expected)?.message;
   }
@@ -95,7 +96,7 @@ export class IncomingStream {
     this.#expected += 1;
     this.#nackAttempts = 0;
     const gapBefore = this.#gapSinceMs !== undefined;
-    // While the missing ones come in, asking again would only repeat what is under way.
+    // While the missing datagrams are arriving, another request would only repeat those that are under way.
     if (gapBefore) this.#nackAtMs = nowMs + this.#settings.nackDelayMs;
     this.#watchGap(nowMs);
     return gapBefore && this.#gapSinceMs === undefined;
@@ -114,24 +115,24 @@ export class IncomingStream {
     return ranges;
   }
 
-  /** A request has gone out. */
+  /** A request for the missing datagrams has been sent. */
   noteNack(nowMs: number): void {
     const { nackSpacingMs, nackSpacingMaxMs } = this.#settings;
     this.#nackAtMs = nowMs + Math.min(nackSpacingMaxMs, nackSpacingMs * 2 ** this.#nackAttempts);
     this.#nackAttempts += 1;
   }
 
-  /** Nobody can apply what is here already; asking for more has to wait. */
+  /** There is no room to apply the messages that have arrived, so requests for more have to wait. */
   postponeNack(nowMs: number): void {
     this.#nackAtMs = nowMs + this.#settings.nackSpacingMs;
   }
 
-  /** The first number that is held, or the one after the last known: where the stream goes on when a gap is given up. */
+  /** The number at which the stream continues when a gap is given up: the first that is held, or one after the last. */
   nextAvailable(): number {
     return this.#heldSequences()[0] ?? this.#highest + 1;
   }
 
-  /** Everything missing below `sequence` is lost. Gives what was held there, in order. */
+  /** Gives up the missing datagrams below `sequence`. Returns the messages that were held there, in order. */
   skipTo(sequence: number, nowMs: number): SequencedMessage[] {
     if (sequence <= this.#expected) return [];
     const passed = this.#heldSequences().filter((one) => one < sequence);

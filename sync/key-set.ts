@@ -3,8 +3,9 @@ import { finishHash, mixWord } from '../src/lib/hash.ts';
 import { headKeyOf, RecordOffset, recordWords } from '../src/model/connection-batch.ts';
 
 /**
- * Which connections somebody spoke of lately, and who did so last. Connections are remembered by 53 bits of hash: two
- * that share it cost at most one entry of a snapshot, which the next refresh brings. Bounded: `note` refuses beyond.
+ * Remembers which connections have had an event lately, and which sender had the last one. Connections are known by a
+ * hash of 53 bits: two that share it cost at most one entry of a snapshot, which the next refresh brings. Bounded:
+ * beyond `capacity` nothing is added and `overflowed` is set.
  */
 export class KeySet {
   readonly #speakers = new Map<number, number>();
@@ -30,7 +31,7 @@ export class KeySet {
     }
   }
 
-  /** Who spoke last of the connection of the record at word `at`. */
+  /** The sender of the last event about the connection of the record at word `at`. */
   speakerOf(batch: Int32Array, at: number): number | undefined {
     return this.#speakers.size === 0 ? undefined : this.#speakers.get(keyOf(batch, at));
   }
@@ -41,7 +42,9 @@ export class KeySet {
   }
 }
 
-/** The batch without the records (given by their word offset) for which `drop` holds; the same one when it never does. */
+/**
+ * The batch without the records (given by their word offset) for which `drop` holds; the same batch if it never does.
+ */
 export function withoutRecords(batch: Int32Array, drop: (at: number) => boolean): Int32Array {
   const kept = new Int32Array(batch.length);
   let length = 0;
@@ -57,7 +60,7 @@ function keyOf(batch: Int32Array, at: number): number {
   return hashKey(batch, at, 0x5bd1e995) * 0x20_0000 + (hashKey(batch, at, 0x1b873593) >>> 11);
 }
 
-/** Protocol, family and whether it is a template, ports, client and virtual address. */
+/** Hashes protocol, family, template flag, ports, client address and virtual address. */
 function hashKey(batch: Int32Array, at: number, seed: number): number {
   let state = mixWord(seed, headKeyOf(batch[at + RecordOffset.head]!));
   state = mixWord(state, batch[at + RecordOffset.ports]!);

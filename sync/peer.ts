@@ -5,15 +5,15 @@ import type { IncomingStream } from './incoming-stream.ts';
 import type { SnapshotIntake } from './snapshot-intake.ts';
 import type { SyncTuning } from './tuning.ts';
 
-/** What this director knows of another one. */
+/** Another director, as this one knows it. */
 export interface Peer {
   readonly senderId: number;
   readonly epoch: number;
   address: IpAddress;
   lastHeardMs: number;
-  /** False after this director itself was stopped for a while, until the next datagram of the peer. */
+  /** False after a pause of this director itself, until the next datagram of the peer. */
   heardSincePause: boolean;
-  /** What it says of itself; undefined until its first heartbeat. */
+  /** The state in its last heartbeat; undefined until the first one. */
   gate: GateState | undefined;
   fingerprint: string | undefined;
   readonly stream: IncomingStream;
@@ -38,7 +38,10 @@ export interface PeerStatus {
   readonly fingerprint: string | undefined;
 }
 
-/** This director's table holds all that the peer has said, but for what is being repaired right now. */
+/**
+ * Whether this director's table has all entries that the peer sent, except those of a short gap that is being
+ * repaired.
+ */
 export function isInSync(peer: Peer, settings: SyncTuning, nowMs: number): boolean {
   if (!peer.intake.complete || !peer.heardSincePause) return false;
   const { gapSinceMs } = peer.stream;

@@ -11,13 +11,13 @@ import type { SyncTuning } from './tuning.ts';
 
 export interface Meeting {
   readonly peer: Peer;
-  /** `met`: it was not heard before. `restarted`: it is in a later epoch, and nothing from before holds. */
+  /** `met`: it was not heard before. `restarted`: it is in a later epoch, and its former state no longer counts. */
   readonly kind: 'known' | 'met' | 'restarted';
 }
 
-/** After a pause a full socket buffer is read within this time. It holds what came first: the end is missing. */
+/** After a pause a full socket buffer is read within this time. It has the oldest datagrams; the newest are missing. */
 const staleForMs = 20;
-/** Of transfer numbers. */
+/** Transfer numbers are below this. */
 const transfersEnd = 0x8000_0000;
 
 /** The directors that are heard: who is there, since which epoch, and when each was last heard. */
@@ -26,9 +26,9 @@ export class Peers implements Iterable<Peer> {
   readonly #settings: SyncTuning;
   readonly #counters: SyncCounters;
   readonly #peers = new Map<number, Peer>();
-  /** When this director last did anything: at least at every heartbeat. */
+  /** When this director last ran: at every heartbeat, if not more often. */
   #awakeMs: number;
-  /** What comes from then on was sent after this director's last pause. */
+  /** A datagram that arrives from then on was sent after this director's last pause. */
   #freshAtMs = Number.NEGATIVE_INFINITY;
   #transfers: number;
 
@@ -37,7 +37,7 @@ export class Peers implements Iterable<Peer> {
     this.#settings = settings;
     this.#counters = counters;
     this.#awakeMs = nowMs;
-    // So that a transfer from before a restart is never taken for one of this epoch.
+    // A transfer from before a restart must not be taken for one of this epoch.
     this.#transfers = identity.epoch % transfersEnd;
   }
 
@@ -49,16 +49,16 @@ export class Peers implements Iterable<Peer> {
     return this.#peers.values();
   }
 
-  /** Why nothing of this sender may be read. */
+  /** The reason why the body of this datagram must not be read; undefined when it may be. */
   refuse(frame: Frame): RejectionReason | undefined {
     const { senderId, epoch } = this.#identity;
-    // What this director sent before its restart may still be under way.
+    // Datagrams that this director sent before its restart may still be under way.
     if (frame.sender === senderId) return frame.epoch <= epoch ? 'ownDatagram' : 'senderIdConflict';
     const peer = this.#peers.get(frame.sender);
     return peer !== undefined && frame.epoch < peer.epoch ? 'oldEpoch' : undefined;
   }
 
-  /** The sender of a valid datagram; undefined when there are too many peers. */
+  /** Finds or registers the sender of a valid datagram; undefined when there are too many peers. */
   meet(frame: Frame, address: IpAddress, nowMs: number): Meeting | undefined {
     const known = this.#peers.get(frame.sender);
     if (known !== undefined && known.epoch === frame.epoch) {
@@ -92,15 +92,15 @@ export class Peers implements Iterable<Peer> {
     return known;
   }
 
-  /** Those that have not been heard for the peer timeout. */
+  /** The peers that have not been heard for the peer timeout. */
   silent(nowMs: number): readonly Peer[] {
     return [...this.#peers.values()].filter((peer) => nowMs >= peer.lastHeardMs + this.#settings.peerTimeoutMs);
   }
 
   /**
-   * A director that was itself stopped for a while (SIGSTOP, a suspended machine, a long pause of the collector) has
-   * not heard its peers because it was not listening. It must not take itself for the only one, nor its table for
-   * current, before it has heard from them. Called whenever anything happens; returns whether there was such a pause.
+   * A director that was itself stopped for a while (SIGSTOP, a suspended machine, a long garbage collection) has not
+   * heard its peers because it was not listening. Until it hears from them again, it must neither consider itself alone
+   * nor its table current. Called at every entry point of the session; returns whether there was such a pause.
    */
   notePause(nowMs: number): boolean {
     const pausedMs = nowMs - this.#awakeMs;
@@ -121,7 +121,7 @@ export class Peers implements Iterable<Peer> {
     return count;
   }
 
-  /** When something is due with one of them: silence, a gap, or its snapshot. */
+  /** The earliest deadline of any peer: its timeout, a request for missing datagrams, or its snapshot. */
   nextDeadlineMs(): number {
     let deadline = Number.POSITIVE_INFINITY;
     for (const { lastHeardMs, stream, intake } of this.#peers.values()) {
@@ -135,7 +135,7 @@ export class Peers implements Iterable<Peer> {
     return [...this.#peers.values()].map((peer) => describePeer(peer, this.#settings, nowMs));
   }
 
-  /** Not of those that may have waited in the socket. */
+  /** Whether a datagram that arrives now cannot have waited in the socket during a pause. */
   #isFresh(nowMs: number): boolean {
     return nowMs >= this.#freshAtMs;
   }

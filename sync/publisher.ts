@@ -10,7 +10,7 @@ import { type ControlMessage, DatagramType, type OutgoingOf, type SequencedName 
 import { entriesRoom, type SyncTuning, windowDatagrams } from './tuning.ts';
 
 export interface Identity {
-  /** 1..4294967295, unique on the segment, the same after a restart. */
+  /** 1..4294967295, unique on the segment, unchanged by a restart. */
   readonly senderId: number;
   /** Rises with each start, for example microseconds of the real-time clock; 1..2^53 - 1. */
   readonly epoch: number;
@@ -18,7 +18,7 @@ export interface Identity {
   readonly syncId: number;
 }
 
-/** This director's stream: numbers what it sends and keeps the last of it to send again. */
+/** This director's stream: numbers its datagrams and keeps the last ones, so that they can be sent again. */
 export class Publisher {
   readonly #identity: Identity;
   readonly #settings: SyncTuning;
@@ -55,7 +55,7 @@ export class Publisher {
     return Math.max(1, this.#lastSequence - this.#window.length + 1);
   }
 
-  /** Sends events of local connections, as many datagrams as they need. Gives those that were fit to be sent. */
+  /** Sends events of local connections, in as many datagrams as needed. Gives the records that could be sent. */
   publish(batch: Int32Array, nowMs: number): Int32Array {
     const valid = this.sendable(batch);
     this.#sendEntries(valid, nowMs, (entries) => ({ type: DatagramType.delta, entries }));
@@ -73,7 +73,7 @@ export class Publisher {
     return index - firstIndex;
   }
 
-  /** A receiver would reject the whole datagram for one bad entry, and ask for it again and again. */
+  /** The valid records: for one invalid entry a receiver would reject the whole datagram, and request it repeatedly. */
   sendable(batch: Int32Array): Int32Array {
     const valid = withoutRecords(batch, (at) => !isValidRecord(batch, at));
     this.#counters.traffic.entriesUnsendable += (batch.length - valid.length) / recordWords;
@@ -94,7 +94,7 @@ export class Publisher {
     this.#transmit(this.#encode(message, this.#lastSequence));
   }
 
-  /** Sends what a receiver misses, and says so when part of it is no longer there. */
+  /** Sends the datagrams that a receiver misses, and `gone` when some of them are no longer kept. */
   resend(ranges: readonly SequenceRange[], nowMs: number): void {
     const oldest = this.oldest;
     if (ranges.some(([first]) => first < oldest)) {

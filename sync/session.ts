@@ -17,8 +17,8 @@ import type { SessionOutput, SessionStatus } from './surroundings.ts';
 import type { SyncTuning } from './tuning.ts';
 
 /**
- * The protocol of docs/sync-protocol.md, without I/O: datagrams, events, pages and time come in as calls, what is to be
- * done goes out through `SessionOutput`. After every call `nextDeadlineMs` says when `advance` has to be called.
+ * The protocol of docs/sync-protocol.md, without I/O: datagrams, events, pages and time come in as calls; the session
+ * acts through `SessionOutput`. After every call `nextDeadlineMs` says when `advance` has to be called.
  *
  * A datagram is received, its message is accepted in the order of the sender's stream and applied to the table; events
  * are published.
@@ -36,7 +36,7 @@ export class SyncSession {
   readonly #heartbeats: Heartbeats;
   readonly #control: ControlHandlers;
 
-  /** `fingerprint` as fingerprintServices gives it. Sends the first heartbeat. */
+  /** `fingerprint` comes from `fingerprintServices`. Sends the first heartbeat. */
   constructor(identity: Identity, settings: SyncTuning, fingerprint: string, output: SessionOutput, nowMs: number) {
     const counters = this.#counters;
     const publisher = new Publisher(identity, settings, counters, (datagram) => output.send(datagram));
@@ -93,7 +93,7 @@ export class SyncSession {
     else this.#updateGate(nowMs);
   }
 
-  /** The page asked for by `exportPage`; undefined when it could not be read. */
+  /** Takes the page requested by `exportPage`; undefined when it could not be read. */
   exported(page: TablePage | undefined, nowMs: number): void {
     this.#service.exported(page, nowMs);
   }
@@ -107,7 +107,7 @@ export class SyncSession {
     this.#updateGate(nowMs);
   }
 
-  /** Does what is due. */
+  /** Does everything that is due at `nowMs`. */
   advance(nowMs: number): void {
     this.#notePause(nowMs);
     for (const peer of this.#peers.silent(nowMs)) {
@@ -152,7 +152,7 @@ export class SyncSession {
     };
   }
 
-  /** Why the datagram was not for this director; undefined once it has been acted upon. */
+  /** Acts on a datagram; gives the reason when it is rejected. */
   #read(datagram: Uint8Array, source: IpAddress, nowMs: number): RejectionReason | undefined {
     const frame = parseFrame(datagram, this.#identity.syncId);
     if (!frame.ok) return frame.reason;
@@ -196,18 +196,18 @@ export class SyncSession {
   #forget(sender: number, nowMs: number): void {
     if (!this.#peers.forget(sender)) return;
     this.#service.forget(sender);
-    // Others may be about to answer: the last one that leaves does not make this director alone at once while joining.
+    // The last peer has left: while joining, a director whose time for answers has passed is alone from now on.
     if (this.#peers.size === 0) this.#gate.awaitAnswers(nowMs);
   }
 
-  /** Into the order of the peer's stream. */
+  /** Puts the message into the order of the peer's stream. */
   #accept(message: SequencedMessage, sequence: number, peer: Peer, nowMs: number): void {
     const arrival = peer.stream.accept(sequence, message, nowMs);
     if (arrival === 'duplicate' || arrival === 'heldFull') this.#reject(arrival);
     this.#applyAccepted(peer, nowMs);
   }
 
-  /** To the table, as far as its turn has come and as there is room. */
+  /** Applies the accepted messages that are next in order, as far as there is room. */
   #applyAccepted(peer: Peer, nowMs: number): void {
     for (;;) {
       const message = peer.stream.peek();
@@ -235,19 +235,19 @@ export class SyncSession {
     this.#publisher.sendControl({ type: DatagramType.nack, target, ranges });
   }
 
-  /** Part of the peer's stream is lost for good: the rest goes on, and a snapshot fills the hole. */
+  /** Part of the peer's stream is lost for good: the stream continues after it, and a snapshot fills the hole. */
   #giveUp(peer: Peer, sequence: number, nowMs: number): void {
     this.#counters.traffic.gapsLost += 1;
     const passed = peer.stream.skipTo(sequence, nowMs);
     peer.intake.restart(nowMs);
-    // The chunks among them belong to the transfer that was just given up. Deltas that find no room are part of the
-    // same hole.
+    // The chunks among them belong to the transfer that was just given up. Deltas for which there is no room are
+    // covered by the snapshot too.
     for (const message of passed) if (message.type === DatagramType.delta) this.#applier.apply(message, peer, nowMs);
     this.#applyAccepted(peer, nowMs);
     this.#tell(peer, peer.intake.advance(nowMs));
   }
 
-  /** What the intake of the peer's snapshot has to say to it. */
+  /** Sends the request or credit of the peer's snapshot. */
   #tell(peer: Peer, action: IntakeAction): void {
     if (action === undefined) return;
     const target = { sender: peer.senderId, epoch: peer.epoch };

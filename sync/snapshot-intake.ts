@@ -3,7 +3,7 @@ import type { SyncCounters } from './counters.ts';
 import { bulkWindowChunks, type SyncTuning } from './tuning.ts';
 
 /**
- * How far this director is with the snapshot of one peer.
+ * The progress of one peer's snapshot on its way into this director's table.
  *
  *     wanted → requested → receiving → settling → complete
  *        ↑_________|___________|           (a hole in the peer's stream leads back to wanted from anywhere)
@@ -29,14 +29,14 @@ export type IntakeState =
       chunkLimit: number;
       lastProgressMs: number;
       creditAtMs: number;
-      /** For each chunk on its way into the table: the last batch that it is part of. */
+      /** For each chunk on its way into the table: the number of its last batch. */
       readonly tickets: number[];
     }
-  /** All has arrived; the batch `ticket` is on its way into the table. */
+  /** All chunks have arrived; the batch with the number `ticket` is on its way into the table. */
   | { readonly kind: 'settling'; readonly ticket: number }
   | { readonly kind: 'complete'; readonly atMs: number };
 
-/** What the peer has to be told. */
+/** The message that the peer has to be sent. */
 export type IntakeAction =
   | { readonly kind: 'request' | 'credit'; readonly transfer: number; readonly chunkLimit: number }
   | undefined;
@@ -64,7 +64,7 @@ export class SnapshotIntake {
     return this.#state.kind === 'complete';
   }
 
-  /** Part of the peer's stream is lost: what is here is no longer a copy. Any -> wanted */
+  /** Any -> wanted. Part of the peer's stream is lost, so this director's table is no longer a copy of the peer's. */
   restart(nowMs: number): void {
     const { kind } = this.#state;
     const attempts = kind === 'requested' || kind === 'receiving' ? this.#state.attempts + 1 : 0;
@@ -98,7 +98,7 @@ export class SnapshotIntake {
     return state.kind === 'receiving' && state.transfer === transfer && state.chunks === index;
   }
 
-  /** The expected chunk; `ticket` is the batch that brings it into the table. */
+  /** Notes the expected chunk; `ticket` is the number of the batch that brings it into the table. */
   chunk(records: number, ticket: number, nowMs: number): void {
     const state = this.#state;
     if (state.kind !== 'receiving') return;
@@ -108,7 +108,7 @@ export class SnapshotIntake {
     state.tickets.push(ticket);
   }
 
-  /** receiving -> settling when all is there; -> wanted when the counts differ. False for another transfer. */
+  /** receiving -> settling when the counts agree, -> wanted when they differ. False for another transfer. */
   end(transfer: number, chunks: number, records: number, ticket: number, nowMs: number): boolean {
     const state = this.#state;
     if (state.kind !== 'receiving' || state.transfer !== transfer) return false;
@@ -118,8 +118,8 @@ export class SnapshotIntake {
   }
 
   /**
-   * Batches up to `done` are in the table. settling -> complete. Credit is granted anew when a quarter of the window is
-   * free.
+   * settling -> complete. Batches up to the number `done` are in the table. More credit is granted when a quarter of
+   * the window is free.
    */
   applied(done: number, nowMs: number): IntakeAction {
     const state = this.#state;
@@ -139,7 +139,7 @@ export class SnapshotIntake {
     return this.#grant(state, nowMs);
   }
 
-  /** What is due: a request, its repetition, a repeated credit, or a new attempt after a stall. */
+  /** Does what is due: a request, its repetition, a repeated credit, or a new attempt after a stall. */
   advance(nowMs: number): IntakeAction {
     const state = this.#state;
     const { bulkStallMs, bulkSpacingMs, bulkSpacingMaxMs } = this.#settings;

@@ -7,7 +7,7 @@ import { DatagramType } from './messages/table.ts';
 import type { Publisher } from './publisher.ts';
 import { entriesRoom, type SyncTuning } from './tuning.ts';
 
-/** A page of the local table. `next` is where the following one starts; undefined after the last. */
+/** A page of the local table. `next` is the cursor of the following page; undefined after the last. */
 export interface TablePage {
   readonly batch: Int32Array;
   readonly next: number | undefined;
@@ -27,16 +27,16 @@ interface Transfer {
 
 /**
  * Serves snapshots of the local table. The pages go into this director's numbered stream, so that the receiver applies
- * them in one order with the events. Only an event that went ahead while its page was being read could be undone by the
- * page: those records are left out, the event has said it all. One page is read at a time, no larger than the
- * receiver's credit, so that it leaves at once and nothing waits here.
+ * them in one order with the events. A page could only undo an event that was published while the page was being read:
+ * the records of such connections are left out, because the event has the newer state. One page is read at a time, no
+ * larger than the receiver's credit, so that it is sent at once and needs no queue.
  */
 export class SnapshotService {
   readonly #publisher: Publisher;
   readonly #settings: SyncTuning;
   readonly #counters: SyncCounters;
   readonly #exportPage: (cursor: number, recordsMax: number) => void;
-  /** One for each requester, in the order of service; finished ones stay so that a late repetition starts nothing. */
+  /** One for each requester, in the order of service. Finished ones stay, so that a late repetition starts no other. */
   readonly #transfers = new Map<number, Transfer>();
   readonly #publishedMeanwhile: KeySet;
   #reading: Transfer | undefined;
@@ -85,12 +85,12 @@ export class SnapshotService {
     this.#transfers.delete(requester);
   }
 
-  /** Events that have been given numbers. */
+  /** The events in this batch have been sent. */
   published(batch: Int32Array): void {
     if (this.#exporting) this.#publishedMeanwhile.noteBatch(batch, 0);
   }
 
-  /** The page asked for by `exportPage`; undefined when it could not be read. */
+  /** Takes the page requested by `exportPage`; undefined when it could not be read. */
   exported(page: TablePage | undefined, nowMs: number): void {
     const transfer = this.#reading;
     this.#exporting = false;
@@ -103,7 +103,7 @@ export class SnapshotService {
     if (page !== undefined) this.#readNext();
   }
 
-  /** Gives up on receivers that have gone quiet, and tries again what could not be read. */
+  /** Gives up on receivers that have fallen silent, and retries a page that could not be read. */
   advance(nowMs: number): void {
     for (const one of [...this.#transfers.values()]) {
       if (!one.finished && nowMs - one.lastHeardMs >= 2 * this.#settings.bulkStallMs) this.forget(one.requester);
@@ -140,7 +140,7 @@ export class SnapshotService {
     for (const transfer of this.#transfers.values()) {
       const credit = transfer.chunkLimit - transfer.chunks;
       if (transfer.finished || credit <= 0) continue;
-      // To the end of the line: receivers take turns.
+      // The transfer moves to the end of the line, so that receivers take turns.
       this.#transfers.delete(transfer.requester);
       this.#transfers.set(transfer.requester, transfer);
       this.#exporting = true;
@@ -152,7 +152,7 @@ export class SnapshotService {
   }
 }
 
-/** What the table holds is there: whatever event the records were packed with. */
+/** Every connection in the table exists, whatever event its record was packed with. */
 function asUpserts(batch: Int32Array): Int32Array {
   const upserts = batch.slice();
   for (let at = 0; at < upserts.length; at += recordWords) {

@@ -4,21 +4,21 @@ import type { SyncCounters } from './counters.ts';
 import type { GateState } from './gate.ts';
 import type { PeerStatus } from './peer.ts';
 
-/** What a session asks of its surroundings. None of these may call back into the session. */
+/** The functions that a session calls. None of them may call back into the session. */
 export interface SessionOutput {
-  /** The bytes stay as they are until the datagram has left the window (see SyncTuning). */
+  /** The bytes do not change until the datagram has left the window (see `SyncTuning`), except by a resend. */
   send(datagram: Uint8Array): void;
   /**
    * Takes records for the table, to be applied in the order of the calls; each call is one batch and is confirmed by
-   * `applied`. False when there is no room: the same batch comes again later.
+   * `applied`. False when there is no room: the same batch is offered again later.
    */
   apply(batch: Int32Array): boolean;
   /** Reads a page of the table; answered by `exported`. */
   exportPage(cursor: number, recordsMax: number): void;
   gateChanged(gate: GateState): void;
-  /** A peer has fallen silent without a good-bye: dead, or out of hearing and at work. */
+  /** A peer has fallen silent without `leave`: it has died, or it works on where this director cannot hear it. */
   peerLost(): void;
-  /** Once for each change: a peer's virtual services differ from this director's, or agree again. */
+  /** Called once for each change: a peer's virtual services differ from this director's, or agree again. */
   fingerprintCompared(peer: IpAddress, equal: boolean): void;
 }
 

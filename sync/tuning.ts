@@ -5,40 +5,43 @@ import { entriesOverhead } from './messages/table.ts';
 
 /** Times in milliseconds. */
 export interface SyncTuning {
-  /** Largest datagram in bytes, header included. `lvs_sync_daemon`'s maxlen. */
+  /** The largest datagram in bytes, header included: maxlen of `lvs_sync_daemon`. */
   readonly datagramLength: number;
   readonly heartbeatIntervalMs: number;
   /** A heartbeat follows the last datagram of a burst after this time, so that its loss is seen early. */
   readonly tailHeartbeatMs: number;
-  /** After start: without a sign of anybody the director is alone. */
+  /** A director that has heard no peer for this long after its start is alone. */
   readonly aloneAfterMs: number;
   /** A peer that has been silent for this long is forgotten; its entries stay. */
   readonly peerTimeoutMs: number;
   readonly peersMax: number;
-  /** How long a gap may be due to reordering alone. */
+  /** Before the first request for missing datagrams: until then the gap may be due to reordering alone. */
   readonly nackDelayMs: number;
   /** Between the first and the second request; doubles up to `nackSpacingMaxMs`. */
   readonly nackSpacingMs: number;
   readonly nackSpacingMaxMs: number;
-  /** Requests without any answer before the gap is given up and a snapshot asked for. */
+  /** Unanswered requests before the gap is given up and a snapshot requested. */
   readonly nackAttemptsMax: number;
   /** A gap that lasts longer than this closes the gate. */
   readonly gapToleranceMs: number;
   /** Memory for datagrams that may have to be sent again. */
   readonly windowBytes: number;
   readonly windowDatagramsMax: number;
-  /** A datagram is not sent again within this time: two receivers that miss it ask twice. */
+  /** A datagram is not sent again within this time, because two receivers that miss it both request it. */
   readonly resendSpacingMs: number;
-  /** Datagrams sent again for one request. */
+  /** The most datagrams that are sent again for one request. */
   readonly resendsMax: number;
-  /** Memory per peer for what arrived ahead of a gap. */
+  /** Memory per peer for datagrams that arrived ahead of a gap. */
   readonly heldBytesMax: number;
-  /** Memory on the way to the receiver's table: what may be sent without having been applied. */
+  /** Chunks that may be sent before the receiver has applied them, in bytes. */
   readonly bulkWindowBytes: number;
   /** Between repetitions of an unanswered request or credit; requests double it up to `bulkSpacingMaxMs`. */
   readonly bulkSpacingMs: number;
   readonly bulkSpacingMaxMs: number;
-  /** Without progress for this long a transfer is given up and asked for again, or no longer served. */
+  /**
+   * After this long without progress, the receiver gives a transfer up and requests another; the sender waits twice as
+   * long.
+   */
   readonly bulkStallMs: number;
   readonly exportRecordsMax: number;
   /** Keys remembered while a page is read or a snapshot comes in. */
@@ -72,7 +75,7 @@ export const defaultSyncTuning: SyncTuning = {
   keysMax: 262_144,
 };
 
-/** Room for one IPv6 entry must remain. */
+/** One IPv6 entry must fit. */
 const datagramLengthMin = frameLength + entriesOverhead + entryLengthIpv6;
 
 /** Bytes of packed entries that one datagram holds. */

@@ -17,7 +17,7 @@ import {
   startSettling,
 } from './transitions.ts';
 
-/** A first advertisement confirmed for a moment this close to the transition is the one sent with it. */
+/** A first advertisement sent within this time after the transition to active was not delayed by failed sends. */
 const promptMs = 1;
 
 type Received = Extract<RouterEvent, { kind: 'advertisementReceived' }>;
@@ -55,8 +55,8 @@ function stepDown(state: ActiveState, event: Received, nowMs: number, reason: 'o
     heard: { source, priority, intervalMs, atMs: nowMs, resigned: false },
   });
   if (reason === 'cannot-advertise' || !state.holding) return next;
-  // The better router may never have heard this one, after a split that has healed, and the switches still send its
-  // addresses here: the farewell makes it announce them again. One that preempts need not wait any longer.
+  // After a healed partition the better router may never have heard this one, and the switches still send traffic for
+  // the addresses here: priority 0 makes it announce them again. A router that is preempting need not wait any longer.
   const farewell: RouterAction = { kind: 'sendAdvertisement', priority: 0, intervalMs: state.router.advertIntervalMs };
   const actions = [...next.actions];
   actions.splice(actions.length - 1, 0, farewell);
@@ -64,8 +64,9 @@ function stepDown(state: ActiveState, event: Received, nowMs: number, reason: 'o
 }
 
 /**
- * RFC 9568 section 6.4.3: answer, and begin another interval. It may be the router this one waits for. One that was active
- * beside this one has told the switches so: announce again.
+ * RFC 9568 section 6.4.3: answer with an advertisement and restart Adver_Timer. If the sender is the router whose
+ * resignation this one waits for, settling ends. The sender was active too and has announced the addresses to the
+ * switches, so this router announces them again.
  */
 function hearResignation(state: ActiveState, event: Received, nowMs: number): Step {
   const { router, settling } = state;
@@ -80,12 +81,13 @@ function hearResignation(state: ActiveState, event: Received, nowMs: number): St
 }
 
 /**
- * Another router is active too and must yield. Version 3 tells it at once (RFC 9568 section 6.4.3), version 2 discards
- * in silence (RFC 3768 section 6.4.3). It has told the switches that the addresses are there: announce again.
+ * Another router is active too and must yield. Version 3 answers it at once (RFC 9568 section 6.4.3), version 2
+ * discards its advertisement (RFC 3768 section 6.4.3). It has announced the addresses to the switches, so announce
+ * them again.
  */
 function hearRival(state: ActiveState, event: Received, nowMs: number): Step {
   const { router, settling } = state;
-  // Nothing of this router has got out, so nobody could have yielded to it: it is the one to yield.
+  // No advertisement of this router has left, so the other one could not have yielded to it: this router yields.
   const unheard = state.lastAdvertisementSent === undefined && nowMs - state.sinceMs > settleMs;
   if (unheard) return stepDown(state, event, nowMs, 'cannot-advertise');
   const answer: RouterAction[] = router.version === 3 ? [advertise(state)] : [];
@@ -94,7 +96,7 @@ function hearRival(state: ActiveState, event: Received, nowMs: number): Step {
     const { announcements, actions } = announceTakeover(router, nowMs);
     return { state: { ...state, announcements }, actions: [...answer, ...actions, note] };
   }
-  // It has not heard us yet, so it has not stepped down either.
+  // The other router has not heard this one yet, so it has not stepped down either.
   const waiting = settling ?? startSettling(router, nowMs, undefined);
   const untilMs = Math.min(Math.max(waiting.untilMs, nowMs + settleMs), waiting.limitMs);
   const extended = { ...waiting, untilMs, rival: event.source };
@@ -102,10 +104,11 @@ function hearRival(state: ActiveState, event: Received, nowMs: number): Step {
 }
 
 function extendLease(state: ActiveState, event: Sent, nowMs: number): Step {
-  // Farewells earn nothing, nor does what was sent before this time of being active, nor an older one after a newer.
+  // No lease comes from priority 0, from an advertisement older than the transition to active, or from one that is
+  // confirmed after a later one.
   const floorMs = state.lastAdvertisementSent?.atMs ?? state.sinceMs;
   if (event.priority === 0 || event.sentAtMs < floorMs) return { state, actions: [] };
-  // After a change of the interval a backup that missed this advertisement still waits at the former pace.
+  // After a change of the interval, a backup that missed this advertisement still uses the former interval.
   const intervalMs = Math.min(event.intervalMs, state.lastAdvertisementSent?.intervalMs ?? event.intervalMs);
   const leaseUntilMs = event.sentAtMs + leaseMs(intervalMs);
   if (leaseUntilMs <= nowMs) return { state, actions: [] };
@@ -119,8 +122,8 @@ function extendLease(state: ActiveState, event: Sent, nowMs: number): Step {
 }
 
 /**
- * Settling is time to be heard in. A router whose first advertisements failed has been heard by nobody, and while it was
- * mute another one may have taken over.
+ * The settle time lets the other routers hear this one. If the first advertisements could not be sent, nobody has heard
+ * them, and another router may have taken over meanwhile: the settle time starts with the first one that was sent.
  */
 function settleFromFirstSent(state: ActiveState, sentAtMs: number): ActiveState {
   const { router, settling, sinceMs } = state;
@@ -147,7 +150,7 @@ function timer(state: ActiveState, nowMs: number): Step {
   return append(actions, acquireWhenReady(next, nowMs));
 }
 
-/** On a fixed cadence, so that a late timer does not shift all that follow; after a pause no burst makes up for it. */
+/** On a fixed cadence, so that one late timer does not delay all later ones. A pause is not made up for by a burst. */
 function rearmAdvertisement(state: ActiveState, nowMs: number): ActiveState {
   const { router, settling } = state;
   if (settling !== undefined && settling.repeatsLeft > 1) {
@@ -169,7 +172,10 @@ function acquireWhenReady(state: ActiveState, nowMs: number): Step {
   return acquire(state, nowMs);
 }
 
-/** A reload. The backups learn the priority and interval at once; addresses come and go in place. */
+/**
+ * A reload. The new priority and interval are advertised at once; addresses are added and removed without a
+ * transition.
+ */
 function reconfigure(state: ActiveState, configuration: RouterConfiguration, nowMs: number): Step {
   const next = reconfigured(state, configuration);
   const [formerMs, intervalMs] = [state.router.advertIntervalMs, next.router.advertIntervalMs];

@@ -2,9 +2,9 @@
 import type { IpAddress } from '../src/lib/ip-address.ts';
 import type { AnnouncementPolicy } from '../src/model/virtual-router.ts';
 
-/** The announcements that are still to come. Deadlines are absolute milliseconds. */
+/** The announcements that have not been sent yet. Deadlines are absolute milliseconds. */
 export interface AnnouncementSchedule {
-  /** Still to go out in the running set, in order; the first one is due at `nextAtMs`. */
+  /** The addresses of the current set that have not been announced yet, in order; the first is due at `nextAtMs`. */
   readonly queue: readonly IpAddress[];
   readonly nextAtMs: number;
   readonly secondSetAtMs: number | undefined;
@@ -18,7 +18,7 @@ export const noAnnouncements: AnnouncementSchedule = {
   refreshAtMs: undefined,
 };
 
-/** A takeover: one set now, one after the delay, then refreshes counted from there (keepalived's vrrp.c). */
+/** After a takeover: one set now, one after the delay, then refreshes counted from the second (keepalived's vrrp.c). */
 export function startAnnouncing(
   addresses: readonly IpAddress[],
   policy: AnnouncementPolicy,
@@ -32,7 +32,7 @@ export function startAnnouncing(
   };
 }
 
-/** Takes out what is due: the addresses to announce now, in order, and what is left for later. */
+/** Returns the addresses to announce now, in order, and the schedule of the remaining announcements. */
 export function dueAnnouncements(
   schedule: AnnouncementSchedule,
   addresses: readonly IpAddress[],
@@ -50,7 +50,7 @@ export function dueAnnouncements(
       queue = repeated(addresses, policy.refreshRepeat);
       nextAtMs = nowMs;
     }
-    // On the cadence, yet not several at once after a pause.
+    // Keeps the cadence, but does not send several refreshes at once after a pause.
     refreshAtMs = Math.max(refreshAtMs + policy.refreshMs, nowMs + policy.refreshMs / 2);
   }
   if (queue.length === 0 || nextAtMs > nowMs) {

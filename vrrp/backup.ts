@@ -5,11 +5,15 @@ import type { BackupState, Heard, RouterEvent, Step } from './state.ts';
 import { activeDownIntervalMs, skewTimeMs } from './timers.ts';
 import { adoptedIntervalMs, becomeActive, becomeInitialize, reconfigured } from './transitions.ts';
 
-/** Timers of an idle process fire 0.1 to 0.4 ms late. Beyond that it stood still, and advertisements may lie unread. */
+/**
+ * Timers of an idle process fire 0.1 to 0.4 ms late. After a longer delay, unread advertisements may be in the socket.
+ */
 const latenessMaxMs = 0.5;
-/** Enough for one turn of the event loop, which reads them. */
+/** Long enough for one turn of the event loop, which reads them. */
 const recheckMs = 2;
-/** After longer pauses a skew time comes on top, as of this interval: a whole rack may wake at once. */
+/**
+ * The recheck adds the skew time of an interval as long as the delay, at most this one: a whole rack may wake at once.
+ */
 const recheckIntervalMaxMs = 10;
 
 type Received = Extract<RouterEvent, { kind: 'advertisementReceived' }>;
@@ -26,12 +30,12 @@ export function stepBackup(state: BackupState, event: RouterEvent, nowMs: number
     case 'configurationChanged': {
       const { router } = event;
       const activeAdverIntervalMs = adoptedIntervalMs(router, state.heard?.intervalMs ?? router.advertIntervalMs);
-      // A priority that somebody has just set is meant to decide: it ends a hold.
+      // An operator who has just changed the priority wants it to decide, so it ends the hold.
       const heldOff = state.heldOff && router.priority === state.router.priority;
       return { state: { ...reconfigured(state, event), activeAdverIntervalMs, heldOff }, actions: [] };
     }
     default:
-      // `startup` is over; nothing is held that could be handed over.
+      // `startup` has happened already, and a backup holds nothing that it could hand over.
       return { state, actions: [] };
   }
 }
@@ -64,7 +68,7 @@ function hearActive(state: BackupState, event: Received, nowMs: number): Step {
   };
   if (lower && mayPreempt(next, nowMs)) {
     if (state.preemptDue) return becomeActive(next, nowMs, 'preempting', { rival: heard });
-    // Ignored: the timer is left to run out, and then this router takes over.
+    // RFC 9568 section 6.4.2: discarded, so that Active_Down_Timer runs out and this router takes over.
     return { state: next, actions: [] };
   }
   return {
@@ -74,8 +78,8 @@ function hearActive(state: BackupState, event: Received, nowMs: number): Step {
 }
 
 /**
- * The timer becomes the skew time. A router that resigns although another one is heard to be active (it lost a split
- * brain, or is stepping aside) leaves no gap to fill.
+ * RFC 9568 section 6.4.2: Active_Down_Timer becomes the skew time. When another router is known to be active, the one
+ * that resigned (after a split brain, or because it was outranked) needs no replacement.
  */
 function hearResignation(state: BackupState, event: Received, nowMs: number): Step {
   const { router, effectivePriority, heard } = state;
@@ -83,7 +87,7 @@ function hearResignation(state: BackupState, event: Received, nowMs: number): St
     const otherActiveUntilMs = Number.NEGATIVE_INFINITY;
     return { state: { ...state, otherActiveUntilMs }, actions: [{ kind: 'note', note: 'rival-ignored' }] };
   }
-  // A backup about to preempt has not adopted the farewell's interval, yet may use it just as well.
+  // A backup that is about to preempt has not adopted the interval of this advertisement, but may use it all the same.
   const advertisedMs = adoptedIntervalMs(router, event.intervalMs);
   const skewMs = skewTimeMs(effectivePriority, Math.min(state.activeAdverIntervalMs, advertisedMs));
   const resigned: Heard = {
@@ -101,13 +105,14 @@ function activeDown(state: BackupState, nowMs: number): Step {
   if (!state.rechecking && lateMs > latenessMaxMs) {
     const { router, effectivePriority } = state;
     const skewMs = skewTimeMs(effectivePriority, Math.min(lateMs, recheckIntervalMaxMs));
-    // A full socket buffer keeps what came first: the active router of the moment may be missing in it.
+    // A full socket buffer keeps the oldest datagrams: the router that is active now may be missing from it.
     const missedUntilMs =
       lateMs > recheckIntervalMaxMs
         ? nowMs + activeDownIntervalMs(effectivePriority, router.advertIntervalMs)
         : state.otherActiveUntilMs;
     const otherActiveUntilMs = Math.max(state.otherActiveUntilMs, missedUntilMs);
-    // An advertisement that lay in the socket does not show that its sender is awake, nor has sync had its say about the pause.
+    // An advertisement that waited in the socket does not prove that its sender is running now, and sync has not yet
+    // decided whether the table is still a proven copy after the pause.
     const preemptDue = false;
     return {
       state: {
@@ -121,17 +126,18 @@ function activeDown(state: BackupState, nowMs: number): Step {
     };
   }
   const { heard } = state;
-  // Nobody has been heard since this router began to listen: others may have begun together with it, and of those one
-  // must yield before anybody acquires. There is no session yet that the settle time could cost.
+  // No router has been heard since this one began to listen. Others may have started at the same time, and all but one
+  // must yield before any of them acquires the addresses. The settle time harms no session, because there is none yet.
   if (heard === undefined) return becomeActive(state, nowMs, 'active-down', { rival: undefined });
   if (!isAlive(state, nowMs)) {
-    // The router obeyed last may have been a fast rival of a slow active one, and has yielded to it since.
+    // The router heard last may have had a shorter interval than another active one, and may have yielded to it since.
     const contested = nowMs < state.otherActiveUntilMs ? { rival: undefined } : undefined;
     return becomeActive(state, nowMs, heard.resigned ? 'active-resigned' : 'active-down', contested);
   }
-  // An active router that has just fallen silent may be frozen: it could not step down, and its lease outlasts the settle
-  // time. So a preemption waits for its next advertisement, at most one interval in which it goes on forwarding. If none
-  // comes, this becomes an ordinary takeover when its time is over. The gate may have closed while the timer ran.
+  // An active router that has just fallen silent may be frozen: it could not step down, and its lease outlasts the
+  // settle time. So a preemption waits for its next advertisement, at most one interval, during which it goes on
+  // forwarding. If none arrives, an ordinary takeover follows at the end of its active down interval. `mayPreempt` is
+  // asked again, because the gate may have closed while the timer ran.
   const activeDownTimerAtMs = silentFromMs(state, heard);
   return {
     state: { ...state, activeDownTimerAtMs, rechecking: false, preemptDue: mayPreempt(state, nowMs) },
@@ -139,25 +145,25 @@ function activeDown(state: BackupState, nowMs: number): Step {
   };
 }
 
-/** How long routers other than `source` may be active by what they have said. */
+/** Until when routers other than `source` may be active, judged by their advertisements. */
 function othersActiveUntilMs(state: BackupState, source: IpAddress): number {
   const { heard, otherActiveUntilMs } = state;
   if (heard === undefined || heard.resigned || heard.source === source) return otherActiveUntilMs;
   return Math.max(otherActiveUntilMs, silentFromMs(state, heard));
 }
 
-/** Someone else holds the addresses: an advertisement came within its own active down interval, and no resignation. */
+/** Whether another router is active: it advertised within its own active down interval and has not resigned. */
 function isAlive(state: BackupState, nowMs: number): boolean {
   const { heard } = state;
   return heard !== undefined && !heard.resigned && nowMs < silentFromMs(state, heard);
 }
 
-/** When the sender of an advertisement has been silent for an Active_Down_Interval of its own pace. */
+/** When the sender of an advertisement will have been silent for an Active_Down_Interval at its own interval. */
 function silentFromMs({ router, effectivePriority }: BackupState, { atMs, intervalMs }: Heard): number {
   return atMs + activeDownIntervalMs(effectivePriority, adoptedIntervalMs(router, intervalMs));
 }
 
-/** RFC 9568 section 6.1: the owner preempts whatever Preempt_Mode says. Nobody does with an unproven table (P3). */
+/** RFC 9568 section 6.1: the owner preempts whatever Preempt_Mode says. With an unproven table no router does (P3). */
 function mayPreempt(state: BackupState, nowMs: number): boolean {
   const { router, gateOpen, heldOff, preemptDelayUntilMs } = state;
   if (!gateOpen || heldOff) return false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Kinds of reasons why a virtual router cannot take part in the election. RFC 9568 knows none; keepalived's FAULT. */
+/** Kinds of reasons why a virtual router cannot take part in the election: keepalived's FAULT, which RFC 9568 lacks. */
 export type FaultKind =
   /** The link of its own interface is down. */
   | 'link'
@@ -13,27 +13,29 @@ export type FaultKind =
   | 'bfd'
   /** Another virtual router of its sync group is in fault. */
   | 'sync-group'
-  /** An operator has taken it out. */
+  /** An operator has taken it out of the election. */
   | 'administrator';
 
 /** Two reasons with the same kind and name are the same reason. */
 export interface FaultReason {
   readonly kind: FaultKind;
-  /** Which script, process, file, interface. Absent: there is one of its kind. */
+  /** The script, process, file or interface. Absent where only one of the kind can exist. */
   readonly name?: string;
 }
 
-/** Each reason is something that the configuration of a virtual router names, and none names as many. */
+/** Each reason belongs to something that the virtual router's configuration names; no configuration names this many. */
 export const faultReasonsMax = 256;
 
-/** Adds a reason, which may be there already. Throws a RangeError beyond `faultReasonsMax`: the caller has lost track. */
+/**
+ * Adds a reason unless it is there already. Throws a RangeError beyond `faultReasonsMax`: that is a bug of the caller.
+ */
 export function raiseFault(faults: readonly FaultReason[], reason: FaultReason): readonly FaultReason[] {
   if (faults.some((each) => isSameFault(each, reason))) return faults;
   if (faults.length === faultReasonsMax) throw new RangeError(`more than ${faultReasonsMax} reasons to be in fault`);
   return [...faults, reason];
 }
 
-/** Takes a reason out, which need not be there. */
+/** Removes a reason if it is there. */
 export function clearFault(faults: readonly FaultReason[], reason: FaultReason): readonly FaultReason[] {
   return faults.filter((each) => !isSameFault(each, reason));
 }

@@ -23,9 +23,9 @@ import {
   settleMs,
 } from './transitions.ts';
 
-// A virtual router goes on in another process, on the same host and clock: a restarted daemon succeeds the one before.
+// A virtual router continues in another process on the same host, and so on the same clock: the daemon was restarted.
 
-/** Where a successor goes on; undefined where it starts like any other. */
+/** The record from which a successor continues; undefined in a state that a successor enters by an ordinary startup. */
 export function handoverRecordOf(state: RouterState): HandoverRecord | undefined {
   if (state.kind === 'active') {
     const { sinceMs, leaseUntilMs, lastAdvertisementSent = null, settling, holding } = state;
@@ -55,7 +55,7 @@ export function handoverRecordOf(state: RouterState): HandoverRecord | undefined
   };
 }
 
-/** initialize -> active | backup, where the predecessor stood. One whose lease has ended waits as backup, as always. */
+/** initialize -> active | backup, whichever the predecessor was. After the lease has ended it is backup, as always. */
 export function continueFrom(state: InitializeState, record: HandoverRecord, nowMs: number): Step {
   const [fault] = state.faults;
   if (record.kind === 'backup') {
@@ -67,7 +67,10 @@ export function continueFrom(state: InitializeState, record: HandoverRecord, now
   return { state: next.state, actions: [{ kind: 'revokeLease' }, released, ...next.actions] };
 }
 
-/** Advertises at once: nobody knows how long the predecessor has been silent. No time may lie further than its rule allows. */
+/**
+ * Advertises at once, because the predecessor may have been silent for a while. Each time of the record is limited to
+ * the latest that its rule allows.
+ */
 function continueAsActive(from: InitializeState, record: ActiveHandoverRecord, nowMs: number): Step {
   const { router } = from;
   const { lastAdvertisementSent, settling, holding } = record;

@@ -13,7 +13,7 @@ import type { LocalRouter } from './state.ts';
 
 /** A VRRP message with what its IP header said. */
 export interface Datagram extends Endpoints {
-  /** TTL or hop limit. Negative when all that is known is that it is not one to accept from the sender. */
+  /** TTL or hop limit. Negative when it is unknown, but known not to be one that may be accepted from the sender. */
   readonly ttl: number;
   readonly message: Uint8Array;
 }
@@ -21,12 +21,12 @@ export interface Datagram extends Endpoints {
 export interface Admitted {
   readonly router: LocalRouter;
   readonly advertisement: Advertisement;
-  /** The sender has other addresses configured than we. Worth a log line: RFC 9568 section 7.1. */
+  /** The sender has other addresses configured than this router, which should be logged: RFC 9568 section 7.1. */
   readonly addressListDiffers: boolean;
 }
 
 /**
- * The rungs, from the first to the last. A datagram is discarded at the first one it fails, and counted there.
+ * The checks in their order. A datagram is discarded at the first one that it fails, and counted there.
  *
  *  1 family-mixed         source and destination of different families
  *  2 ttl                  to the group, other than 255                      RFC 9568 5.1.1.3, 5.1.2.3, 7.1; RFC 3768 7.1
@@ -37,18 +37,19 @@ export interface Admitted {
  *  7 trailing-bytes       more than it says
  *  8 checksum             in neither form                                   RFC 9568 5.2.8, 7.1
  *  9 vrid-unknown         not configured on this interface and family       RFC 9568 7.1 (with erratum 8298)
- * 10 not-a-peer           by unicast from a stranger, or to the group where peers are configured
- *    ttl                  by unicast, outside of the range set for the peer
+ * 10 not-a-peer           unicast from an address that is no peer, or to the group where peers are configured
+ *    ttl                  unicast, outside the range configured for the peer
  * 11 version-mismatch     the virtual router speaks the other version       RFC 9568 7.1
- * 12 looped-back          our own, come back
+ * 12 looped-back          from this router's own primary address
  * 13 address-count        no addresses                                      RFC 9568 5.2.5 (with erratum 8299)
  * 14 authentication       version 2 with any type but none                  RFC 3768 5.3.6, 7.1
  * 15 interval-zero        version 3                                         RFC 9568 7.1 (with erratum 8301)
  * 16 interval-mismatch    version 2                                         RFC 3768 7.1
  * 17 address-list         version 2, differs and not from the owner         RFC 3768 7.1
  *
- * Whether unicast is meant for a virtual router is known only once its VRID is. RFC 9568 knows no unicast: the range
- * of TTLs, and that the checksum's pseudo-header has the unicast destination, are keepalived's (vrrp.c: vrrp_check_packet).
+ * The TTL of a unicast datagram is checked only after its VRID, because the range belongs to a peer of the virtual
+ * router. RFC 9568 has no unicast: the TTL range, and the unicast destination in the checksum's pseudo-header, are
+ * keepalived's (vrrp.c: vrrp_check_packet).
  *
  * In version 3 a different address list is admitted and only reported (RFC 9568 section 7.1 says MAY verify, SHOULD
  * log): two directors of which one has reloaded its configuration already must go on hearing each other.
@@ -72,7 +73,7 @@ export type RejectionCounters = Record<RejectionReason, number>;
 
 const requiredTtl = 255;
 
-/** Climbs every rung. `find` gives the virtual router with a VRID on the receiving interface, if there is one. */
+/** Makes every check. `find` gives the virtual router with a VRID on the receiving interface, if there is one. */
 export function climbLadder(
   datagram: Datagram,
   find: (vrid: number, family: Family) => LocalRouter | undefined,
@@ -118,7 +119,7 @@ function admit(advertisement: Advertisement, source: IpAddress, local: LocalRout
   return accept({ router: local, advertisement, addressListDiffers });
 }
 
-/** The order says nothing about agreement. */
+/** In any order. */
 function sameAddresses(left: readonly IpAddress[], right: readonly IpAddress[]): boolean {
   return left.length === right.length && left.every((address) => right.includes(address));
 }

@@ -18,7 +18,9 @@ import {
   reconfigured,
 } from './transitions.ts';
 
-/** A virtual router before its startup event. The gate is closed until someone says that the table is a proven copy. */
+/**
+ * A virtual router before its startup event. The gate is closed until `gateOpened`: the table is a proven copy then.
+ */
 export function createRouter(router: VirtualRouter, primaryAddress: IpAddress, nowMs: number): RouterState {
   return {
     kind: 'initialize',
@@ -38,8 +40,8 @@ export function createRouter(router: VirtualRouter, primaryAddress: IpAddress, n
  * `nextDeadline`.
  */
 export function step(state: RouterState, event: RouterEvent, nowMs: number): Step {
-  // Whatever woke a router whose lease has ended, it has been frozen, starved or mute: peers may have taken over. It
-  // says nothing and waits like one that has just come (promise P2).
+  // A router whose lease has ended was frozen, starved or unable to send: a peer may have taken over. Whatever the
+  // event is, it sends nothing and waits as backup, like a router that has just started (promise P2).
   if (state.kind === 'active' && nowMs >= state.leaseUntilMs) {
     const lapsed = becomeBackup(state, nowMs, 'lease-expired');
     const next = stepLive(lapsed.state, event, nowMs);
@@ -48,11 +50,11 @@ export function step(state: RouterState, event: RouterEvent, nowMs: number): Ste
   return stepLive(state, event, nowMs);
 }
 
-/** When the next `timer` event is due; undefined when nothing is waited for. */
+/** When the next `timer` event is due; undefined when no timer runs. */
 export function nextDeadline(state: RouterState): number | undefined {
   if (state.kind === 'backup') return state.activeDownTimerAtMs;
   if (state.kind !== 'active') return undefined;
-  // Without a sent advertisement the end of settling changes nothing: what is waited for is the confirmation.
+  // Until an advertisement is confirmed as sent, the end of settling changes nothing.
   const settledAtMs =
     state.settling === undefined || state.lastAdvertisementSent === undefined ? undefined : state.settling.untilMs;
   return Math.min(
@@ -106,11 +108,11 @@ function stepInitialize(state: InitializeState, event: RouterEvent, nowMs: numbe
   const { router, effectivePriority, gateOpen, faults } = state;
   const [fault] = faults;
   if (fault !== undefined) return becomeFault(state, nowMs, fault);
-  // RFC 9568 section 6.4.1 makes the owner active at once. It may be coming back to a backup that holds its addresses,
-  // so it settles as in a preemption; and while the gate is closed (P3) it waits like any other.
+  // RFC 9568 section 6.4.1 makes the owner active at once. A backup may hold its addresses by now, so the owner settles
+  // as in a preemption; and while the gate is closed (P3) it starts as backup like any other router.
   if (router.priority === ownerPriority && gateOpen) return becomeActive(state, nowMs, 'owner', { rival: undefined });
-  // `state MASTER` is a shorter first wait, one interval instead of three, as keepalived's vrrp_init_state has it. It
-  // would preempt just the same, so it too needs the open gate.
+  // `state MASTER` makes the first wait shorter, one interval instead of three, as in keepalived's vrrp_init_state.
+  // That amounts to a preemption, so it needs the open gate too.
   if (router.startAs === 'active' && gateOpen) {
     const intervalMs = router.advertIntervalMs;
     const activeDownTimerAtMs = nowMs + intervalMs + skewTimeMs(effectivePriority, intervalMs);

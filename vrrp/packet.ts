@@ -28,7 +28,7 @@ import type { ChecksumForm } from '../src/model/virtual-router.ts';
 
 export interface Advertisement {
   readonly version: 2 | 3;
-  /** 1..255 as configured; whatever came when parsed. */
+  /** 1..255 when sent; unchecked when parsed. */
   readonly vrid: number;
   /** 0: the sender resigns. 255: it owns the addresses. */
   readonly priority: number;
@@ -46,7 +46,7 @@ export interface Endpoints {
   readonly destination: IpAddress;
 }
 
-/** Why bytes are not an advertisement, in the order of the checks. */
+/** The reasons why bytes are not an advertisement, in the order of the checks. */
 export const packetRejections = [
   'too-short',
   'version-unsupported',
@@ -72,8 +72,8 @@ export function advertisementLength(advertisement: Advertisement): number {
 }
 
 /**
- * Writes an advertisement and its checksum. Returns the offset behind it. The caller has validated the values: what
- * does not fit a field is a RangeError. Does not check that an IPv6 list begins with a link-local address
+ * Writes an advertisement and its checksum. Returns the offset behind it. The caller has validated the values: one that
+ * does not fit its field is a RangeError. Does not check that an IPv6 list begins with a link-local address
  * (RFC 9568 section 5.2.9).
  */
 export function emitAdvertisement(
@@ -106,14 +106,14 @@ export function emitAdvertisement(
 
 /**
  * Reads one message without its IP header. Accepts both checksum forms of version 3 over IPv4. Ignores the reserved
- * bits (RFC 9568 section 5.2.6). What it does not check: everything that needs to know the local configuration, or the
- * TTL; that is the receive ladder's.
+ * bits (RFC 9568 section 5.2.6). Does not check the TTL, or anything that needs the local configuration: ladder.ts
+ * does.
  */
 export function parseAdvertisement(bytes: Uint8Array, endpoints: Endpoints): Result<Advertisement, PacketRejection> {
   if (bytes.length < headerLength) return reject('too-short');
   const version = bytes[0]! >> 4;
   const addressLength = familyOf(endpoints.source) === 'ipv6' ? 16 : 4;
-  // RFC 3768 knows no IPv6: version 2 there is a version that does not exist.
+  // RFC 3768 is for IPv4 only: version 2 does not exist over IPv6.
   if (version !== 3 && !(version === 2 && addressLength === 4)) return reject('version-unsupported');
   if ((bytes[0]! & 0x0f) !== typeAdvertisement) return reject('type-unknown');
   const addressCount = bytes[3]!;

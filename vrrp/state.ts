@@ -7,22 +7,22 @@ import type { FaultReason } from './faults.ts';
 /** A virtual router as this director runs it. */
 export interface LocalRouter {
   readonly router: VirtualRouter;
-  /** The source of its advertisements: decides between equal priorities. */
+  /** The source address of its advertisements; it decides between equal priorities. */
   readonly primaryAddress: IpAddress;
 }
 
 /** All times are absolute, in milliseconds of the caller's monotonic clock. */
 export interface Common extends LocalRouter {
   /**
-   * The configured priority with the weights of what is tracked: it is advertised, and the skew time comes from it. 1..254;
-   * that of the address owner is always 255.
+   * The configured priority changed by the weights of tracked objects. It is advertised, and the skew time is computed
+   * from it. 1..254; always 255 for the address owner.
    */
   readonly effectivePriority: number;
-  /** It is in fault while there is any, in the order in which they were raised. */
+  /** The router is in fault while there is any. In the order in which they were raised. */
   readonly faults: readonly FaultReason[];
-  /** Open while the connection table is a proven copy: only then is an active router preempted. */
+  /** Open while the connection table is a proven copy: only then does this router preempt. */
   readonly gateOpen: boolean;
-  /** Handed over on purpose: does not preempt until it has been active again, or is released. */
+  /** The role was handed over on purpose: no preemption until this router has been active again, or `holdReleased`. */
   readonly heldOff: boolean;
   readonly sinceMs: number;
 }
@@ -31,7 +31,7 @@ export interface InitializeState extends Common {
   readonly kind: 'initialize';
 }
 
-/** The last advertisement of the router that holds the addresses. */
+/** The last advertisement of the active router. */
 export interface Heard {
   readonly source: IpAddress;
   readonly priority: number;
@@ -44,30 +44,37 @@ export interface BackupState extends Common {
   readonly kind: 'backup';
   /** When Active_Down_Timer fires. */
   readonly activeDownTimerAtMs: number;
-  /** Active_Adver_Interval. Version 3: the interval that the active router advertises; version 2: one's own. */
+  /**
+   * Active_Adver_Interval. Version 3: the interval that the active router advertises; version 2: the configured one.
+   */
   readonly activeAdverIntervalMs: number;
   readonly heard: Heard | undefined;
   /**
-   * Until then a router other than the one obeyed may be active: it has been heard at a slower pace, or was missed while
-   * this one stood still. Who takes over sooner settles first.
+   * Until then a router other than the one in `heard` may be active: it advertises at a longer interval, or was missed
+   * while this process stood still. A takeover before that time settles first.
    */
   readonly otherActiveUntilMs: number;
-  /** The end of keepalived's preempt_delay, in which a lower-priority active router is obeyed; set when it is first heard. */
+  /**
+   * The end of keepalived's preempt_delay; set by the first advertisement of lower priority, which counts until then.
+   */
   readonly preemptDelayUntilMs: number | undefined;
-  /** The timer of a preemption has run out: it happens when the active router is next heard, and so known to be awake. */
+  /**
+   * The timer of a preemption has run out: it happens at the active router's next advertisement, which proves it
+   * awake.
+   */
   readonly preemptDue: boolean;
-  /** The timer fired late and was given a moment, so that advertisements waiting in the socket are read first. */
+  /** The timer fired late and was extended a little, so that advertisements waiting in the socket are read first. */
   readonly rechecking: boolean;
 }
 
-/** Advertising already, not holding the addresses yet: the router that is being preempted gets time to step down. */
+/** The router advertises but does not hold the addresses yet, so that the preempted one has time to step down. */
 export interface Settling {
   readonly untilMs: number;
-  /** However often the other one is heard, settling ends here. */
+  /** Settling ends here, however often the other router is heard. */
   readonly limitMs: number;
-  /** Whose resignation ends it early; undefined when nobody has been heard. */
+  /** The router whose resignation ends it early; undefined when none has been heard. */
   readonly rival: IpAddress | undefined;
-  /** Further advertisements within the settle time: one lost on the way must not leave two routers active. */
+  /** Advertisements still to be repeated within the settle time: a lost one must not leave two routers active. */
   readonly repeatsLeft: number;
 }
 
@@ -75,9 +82,9 @@ export interface ActiveState extends Common {
   readonly kind: 'active';
   /** When Adver_Timer fires. */
   readonly adverTimerAtMs: number;
-  /** When the lease ends. Before the first sent advertisement: when one must have been sent. */
+  /** When the lease ends. Before the first sent advertisement: the time by which one must have been sent. */
   readonly leaseUntilMs: number;
-  /** When the last advertisement known to have left was handed to the network, and the interval it named. */
+  /** When the last advertisement known to have left was handed to the network, and the interval in it. */
   readonly lastAdvertisementSent: { readonly atMs: number; readonly intervalMs: number } | undefined;
   readonly settling: Settling | undefined;
   /** The lease is granted, the addresses acquired. */
@@ -92,8 +99,8 @@ export interface FaultState extends Common {
 export type RouterState = InitializeState | BackupState | ActiveState | FaultState;
 
 /**
- * Where a successor, the process that goes on in this one's place, has to start: plain data, where `null` stands for what
- * is not there.
+ * The state from which a successor, the process that continues in this one's place, has to start. It is plain data:
+ * `null` stands for an absent value.
  */
 export type HandoverRecord = ActiveHandoverRecord | BackupHandoverRecord;
 
@@ -118,9 +125,9 @@ export interface BackupHandoverRecord {
 }
 
 export type RouterEvent =
-  /** In fault where one has been raised before. */
+  /** Leads to fault when a fault has been raised before. */
   | { readonly kind: 'startup' }
-  /** Instead of `startup`: goes on where its predecessor, another process of this host, stopped. */
+  /** Instead of `startup`: continues where its predecessor, another process of this host, stopped. */
   | { readonly kind: 'succession'; readonly record: HandoverRecord }
   | { readonly kind: 'shutdown' }
   | {
@@ -141,20 +148,20 @@ export type RouterEvent =
     }
   | { readonly kind: 'timer' }
   | { readonly kind: 'faultRaised'; readonly reason: FaultReason }
-  /** Clears this one alone. */
+  /** Clears this reason alone. */
   | { readonly kind: 'faultCleared'; readonly reason: FaultReason }
-  /** Something that is tracked has changed: takes effect in the next advertisement and the next skew time. */
+  /** A tracked object has changed: takes effect in the next advertisement and the next skew time. */
   | { readonly kind: 'priorityChanged'; readonly effectivePriority: number }
   | { readonly kind: 'gateOpened' }
   | { readonly kind: 'gateClosed' }
   | { readonly kind: 'handoverRequested' }
-  /** Ends what a handover on purpose began: preemption is possible again. */
+  /** Ends the hold that follows a requested handover: preemption is possible again. */
   | { readonly kind: 'holdReleased' }
   | ({ readonly kind: 'configurationChanged' } & RouterConfiguration);
 
 /** A virtual router after a reload, or after its interface has changed its address. */
 export interface RouterConfiguration extends LocalRouter {
-  /** Its effective priority from here on. */
+  /** The effective priority from now on. */
   readonly effectivePriority: number;
 }
 
@@ -174,7 +181,7 @@ export type TransitionReason =
   | 'fault-raised'
   | 'fault-cleared';
 
-/** Worth a line in a log, without a transition. */
+/** Events that are logged although they are no transition. */
 export type Note =
   | 'acquired'
   | 'settling-extended'
@@ -183,21 +190,21 @@ export type Note =
   | 'late-timer'
   | 'preempt-delayed';
 
-/** Executed in this order (takeover: lease, addresses, announcement last; stepping down: the lease first). */
+/** Executed in the order given (takeover: lease, addresses, announcement last; stepping down: the lease first). */
 export type RouterAction =
   | { readonly kind: 'sendAdvertisement'; readonly priority: number; readonly intervalMs: number }
   | { readonly kind: 'grantLease'; readonly untilMs: number }
   | { readonly kind: 'revokeLease' }
   | { readonly kind: 'acquireAddresses'; readonly addresses: readonly IpAddress[] }
   | { readonly kind: 'releaseAddresses'; readonly addresses: readonly IpAddress[] }
-  /** One announcement for each element, in order; an address may come several times. */
+  /** One announcement for each element, in order; an address may occur several times. */
   | { readonly kind: 'announce'; readonly addresses: readonly IpAddress[] }
   | {
       readonly kind: 'notify';
       readonly from: VirtualRouterState;
       readonly to: VirtualRouterState;
       readonly reason: TransitionReason;
-      /** With `fault-raised` and `fault-cleared`: the one that decided. */
+      /** With `fault-raised` and `fault-cleared`: the reason that was raised or cleared. */
       readonly fault?: FaultReason;
     }
   | { readonly kind: 'note'; readonly note: Note };

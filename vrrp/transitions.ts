@@ -24,7 +24,7 @@ import { activeDownIntervalMs, leaseMs } from './timers.ts';
 
 /** How long a preempted router gets to step down before its successor acquires the addresses. */
 export const settleMs = 10;
-/** Interval in the last advertisements of a router that resigns: the smallest of version 3, one centisecond. */
+/** The interval in the last advertisements of a router that resigns: one centisecond, the smallest in version 3. */
 const farewellIntervalMs = 10;
 
 const settleRepeats = 2;
@@ -33,11 +33,11 @@ const allowed: Record<VirtualRouterState, readonly VirtualRouterState[]> = {
   initialize: ['backup', 'active', 'fault'],
   backup: ['initialize', 'active', 'fault'],
   active: ['initialize', 'backup', 'fault'],
-  // One that could not take part listens first who is active.
+  // A router that could not take part first listens which router is active.
   fault: ['initialize', 'backup'],
 };
 
-/** * -> initialize. */
+/** Any state -> initialize. */
 export function becomeInitialize(state: RouterState, nowMs: number): Step {
   return {
     state: { ...commonOf(state), kind: 'initialize', heldOff: false, sinceMs: nowMs },
@@ -45,7 +45,7 @@ export function becomeInitialize(state: RouterState, nowMs: number): Step {
   };
 }
 
-/** initialize | backup | active -> fault. Nothing is sent: nobody would hear it. */
+/** initialize | backup | active -> fault. Nothing is sent, since it may not leave this host. */
 export function becomeFault(state: RouterState, nowMs: number, fault: FaultReason): Step {
   return {
     state: { ...commonOf(state), kind: 'fault', sinceMs: nowMs },
@@ -53,7 +53,9 @@ export function becomeFault(state: RouterState, nowMs: number, fault: FaultReaso
   };
 }
 
-/** initialize | active | fault -> backup, with a full Active_Down_Interval unless `activeDownTimerAtMs` says otherwise. */
+/**
+ * initialize | active | fault -> backup, with a full Active_Down_Interval unless `activeDownTimerAtMs` says otherwise.
+ */
 export function becomeBackup(
   state: RouterState,
   nowMs: number,
@@ -85,8 +87,8 @@ export function becomeBackup(
 }
 
 /**
- * initialize | backup -> active. Sends the first advertisement; the addresses come once it has left (`acquire`), and
- * not before the settle time is over where another router may still hold them.
+ * initialize | backup -> active. Sends the first advertisement. The addresses are acquired once it has left
+ * (`acquire`), and only after the settle time where another router may still hold them.
  */
 export function becomeActive(
   state: RouterState,
@@ -111,7 +113,7 @@ export function becomeActive(
   return { state: active, actions: [advertise(active), transition(state, 'active', reason)] };
 }
 
-/** The takeover proper, within the active state: lease, addresses, announcement last. Needs a sent advertisement. */
+/** Takes over the addresses, within the active state: lease first, announcement last. Needs a sent advertisement. */
 export function acquire(state: ActiveState, nowMs: number): Step {
   const { announcements, actions } = announceTakeover(state.router, nowMs);
   return {
@@ -126,9 +128,9 @@ export function acquire(state: ActiveState, nowMs: number): Step {
 }
 
 /**
- * Gives the role away on purpose. The lease goes first, so that by the time a peer hears of it nothing is forwarded
- * here. Version 3 backups adopt the tiny interval of the first farewell, which shrinks the skew time that the second
- * one (priority 0) sets their timer to.
+ * Gives up the active role on purpose. The lease is revoked first, so that nothing is forwarded here by the time a peer
+ * receives priority 0. Version 3 backups adopt the tiny interval of the first of the two advertisements, which shortens
+ * the skew time to which the second one (priority 0) sets their timer.
  */
 export function resign(state: ActiveState, nowMs: number, reason: 'handover' | 'shutdown'): Step {
   const { router, effectivePriority } = state;
@@ -150,7 +152,7 @@ export function advertise({ effectivePriority, router }: Common): RouterAction {
   return { kind: 'sendAdvertisement', priority: effectivePriority, intervalMs: router.advertIntervalMs };
 }
 
-/** The announcements of a takeover: those that are due now, and the schedule of the others. */
+/** The announcements of a takeover: those that are due now, and the schedule of the rest. */
 export function announceTakeover(
   router: VirtualRouter,
   nowMs: number,
@@ -173,12 +175,15 @@ export function reconfigured<State extends Common>(
   return { ...state, router, primaryAddress, effectivePriority: effectivePriorityOf(router, effectivePriority) };
 }
 
-/** Tracking never changes that of the address owner, and makes nobody else one (keepalived: vrrp_set_effective_priority). */
+/**
+ * Tracking never changes the priority of the address owner, and never gives another router that of the owner
+ * (keepalived: vrrp_set_effective_priority).
+ */
 export function effectivePriorityOf({ priority }: VirtualRouter, effectivePriority: number): number {
   return priority === ownerPriority ? ownerPriority : Math.min(Math.max(effectivePriority, 1), ownerPriority - 1);
 }
 
-/** RFC 9568 section 6.4.2: version 3 waits at the active router's pace. Version 2 has one pace for all. */
+/** RFC 9568 section 6.4.2: version 3 adopts the active router's interval. In version 2 all have the same interval. */
 export function adoptedIntervalMs(router: VirtualRouter, advertisedMs: number): number {
   return router.version === 3 ? advertisedMs : router.advertIntervalMs;
 }
@@ -188,7 +193,7 @@ export function repeatGapMs(router: VirtualRouter): number {
   return Math.min(settleMs / (settleRepeats + 1), router.advertIntervalMs);
 }
 
-/** From `nowMs`, when the first advertisement goes out: the other one needs that long to hear it and step down. */
+/** Starts at `nowMs`, when the first advertisement is sent: the other router needs time to hear it and step down. */
 export function startSettling(router: VirtualRouter, nowMs: number, rival: Heard | undefined): Settling {
   const slowestMs = Math.max(router.advertIntervalMs, rival?.intervalMs ?? 0);
   return {
@@ -205,7 +210,7 @@ function relinquish(state: RouterState): RouterAction[] {
   return [{ kind: 'revokeLease' }, { kind: 'releaseAddresses', addresses: addressesOf(state.router) }];
 }
 
-/** The fields that every state has, taken over into the next one. */
+/** The fields that every state has, to be copied into the next one. */
 export function commonOf(state: RouterState): Common {
   const { router, primaryAddress, effectivePriority, faults, gateOpen, heldOff, sinceMs } = state;
   return { router, primaryAddress, effectivePriority, faults, gateOpen, heldOff, sinceMs };

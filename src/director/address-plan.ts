@@ -7,13 +7,13 @@ import { endlessLease, routerLeaseSlotsMax } from '../model/lease.ts';
 import { routerKey, type VirtualRouter } from '../model/virtual-router.ts';
 import type { RealServer } from '../model/virtual-service.ts';
 
-/** A virtual router with what this director needs to run it: plain data, it crosses a process boundary. */
+/** A virtual router with everything this director needs to run it; plain data that is sent to the vrrp process. */
 export interface RouterAssignment {
   readonly router: VirtualRouter;
   /** Index into the lease array. */
   readonly leaseSlot: number;
   /**
-   * Addresses that go onto an interface while active. The engine answers for the others itself: were they on an
+   * Addresses that are put on an interface while active. The engine answers for the others itself: if they were on an
    * interface, the kernel would reset their connections.
    */
   readonly installed: ReadonlySet<IpAddress>;
@@ -24,19 +24,20 @@ export interface AddressPlan {
   readonly addresses: readonly EngineAddress[];
   /** Every interface that the engine has to receive from. */
   readonly interfaces: readonly string[];
-  /** Those of the virtual services: what the engine forwards, the kernel must not. */
+  /** The families of the virtual services: the kernel must not forward the packets that the engine forwards. */
   readonly families: ReadonlySet<Family>;
 }
 
-/** A plan keeps this of one before it: of this director, or of its predecessor. */
+/** The part that a plan takes from the previous plan, which is this director's or its predecessor's. */
 export type PreviousPlan = Pick<AddressPlan, 'routers'>;
 
 /** How the host reaches an address: the interface of its route, and whether the host holds the address itself. */
 export type Locate = (address: IpAddress) => { readonly interface: string; readonly held: boolean } | undefined;
 
 /**
- * Decides who speaks for each virtual address. Virtual routers that were in the `previous` plan keep their lease slots,
- * so that a reload never moves a lease. Throws a sentence when the host stands in the way.
+ * Decides whether the engine or the kernel answers for each virtual address, and under which lease. Virtual routers
+ * that were in the `previous` plan keep their lease slots, so that a reload never moves a lease. Throws a sentence
+ * when the host's addresses or routes do not allow the configuration.
  */
 export function planAddresses(
   configuration: Configuration,
@@ -71,8 +72,8 @@ export function planAddresses(
 
 /**
  * The virtual addresses that the engine answers for: those with a virtual service, and those that real servers behind
- * masquerade use as their gateway. On an interface, a gateway address would go on being answered by the kernel of a
- * director whose processes were killed; the engine answers only under a lease.
+ * masquerade use as their gateway. The kernel would go on answering for a gateway address on an interface after the
+ * director's processes were killed; the engine answers only under a lease.
  */
 function addressesToAnswer(
   { services, virtualRouters }: Configuration,
@@ -80,7 +81,7 @@ function addressesToAnswer(
   locate: Locate,
 ): ReadonlySet<IpAddress> {
   const replying = services.flatMap(poolOf).filter((server) => forwardingMethods[server.forwardingMethod].seesReplies);
-  // A link-local address is as good a gateway as any, so that the family decides and not the prefix.
+  // A link-local address can be the gateway of any prefix, so only the family is compared.
   const behind = new Set(replying.map(({ address }) => `${locate(address)?.interface} ${familyOf(address)}`));
   const gateways = virtualRouters
     .flatMap((router) => router.addresses)
@@ -89,12 +90,12 @@ function addressesToAnswer(
   return new Set([...served, ...gateways]);
 }
 
-/** Every server that connections of a service may be with. */
+/** Every server to which a service may forward. */
 function poolOf({ realServers, sorryServer }: ConfiguredService): readonly RealServer[] {
   return sorryServer === undefined ? realServers : [...realServers, sorryServer];
 }
 
-/** On an interface already, by another program's hand: the kernel would answer for it whoever is active. */
+/** If another program has put an address on an interface, the kernel would answer for it even on a backup. */
 function refuseHeldAddresses(
   { virtualRouters }: Configuration,
   answered: ReadonlySet<IpAddress>,

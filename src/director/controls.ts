@@ -5,8 +5,8 @@ import type { VirtualService } from '../model/virtual-service.ts';
 import type { RouterAssignment } from './address-plan.ts';
 import type { SyncStatus, VirtualRouterStatus } from './status.ts';
 
-// The director's handles on what runs in other processes and threads. None of these calls waits for the other side
-// unless it returns a promise.
+// The director's handles on the parts that run in other processes and threads. A call waits for the other side only if
+// it returns a promise.
 
 /** The election, which runs in the vrrp process. */
 export interface ElectionControl {
@@ -14,7 +14,7 @@ export interface ElectionControl {
   configure(assignments: readonly RouterAssignment[]): Promise<void>;
   /** Open while the connection table is a proven copy of the peers'. */
   setGate(open: boolean): void;
-  /** Resigns all that is active; gives the names of the virtual routers. */
+  /** Resigns every active virtual router; gives their names. */
   handOver(): Promise<readonly string[]>;
   status(): Promise<readonly VirtualRouterStatus[]>;
   /** Resigns, removes the addresses and ends the process. */
@@ -33,7 +33,7 @@ export interface ReplicationControl {
 
 /** The checkers. */
 export interface HealthControl {
-  /** Checks that are the same as before go on as they are. */
+  /** Unchanged checks continue with their state. */
   configure(services: readonly ConfiguredService[]): void;
   onChange(listener: (change: HealthChange) => void): void;
   isAlive(service: string, realServer: string): boolean;

@@ -18,7 +18,7 @@ export interface DirectorParts {
   readonly election: ElectionControl;
   readonly replication: ReplicationControl;
   readonly health: HealthControl;
-  /** Of a director that this one succeeds: its lease slots are in use, and its addresses on interfaces. */
+  /** The plan of the predecessor: its lease slots are in use, and its addresses are on interfaces. */
   readonly predecessorPlan?: PreviousPlan;
   /** Takes a snapshot of the host's routes. */
   readonly takeRouteSnapshot: () => Locate;
@@ -35,15 +35,15 @@ export interface DirectorParts {
 const gracePeriodMs = 10_000;
 
 /**
- * Holds what the configuration and the checkers want against what engine, election and replication have. It owns no
- * packet, no socket and no clock of its own.
+ * Brings engine, election and replication in line with the configuration and the checkers' results. It has no packet,
+ * no socket and no clock of its own.
  */
 export class Director implements DirectorView {
   readonly #parts: DirectorParts;
   readonly #startedAtMs: number;
   #configuration: Configuration | undefined;
   #plan: AddressPlan | undefined;
-  /** The services whose sorry server serves. */
+  /** The services whose sorry server is in use. */
   #sorry = new Set<string>();
   #changes: Promise<void> = Promise.resolve();
 
@@ -63,9 +63,9 @@ export class Director implements DirectorView {
   }
 
   /**
-   * Starts with a configuration, or changes to another one while running. The data path comes first, so that whatever
-   * the election then brings finds it ready. Rejects with a sentence when that cannot be done; a former configuration
-   * then stays, or is put back.
+   * Starts with a configuration, or changes to another one while running. The data path is configured first, so that it
+   * is ready when the election makes a virtual router active. Rejects with a sentence when that cannot be done; a
+   * former configuration then stays, or is put back.
    */
   apply(configuration: Configuration): Promise<void> {
     return this.#queue(async () => {
@@ -116,7 +116,7 @@ export class Director implements DirectorView {
     };
   }
 
-  /** Resigns first, so that the peer is told while everything still works; then stops the rest. */
+  /** Resigns first, so that the peer receives priority 0 while everything still works; then stops the rest. */
   async stop(): Promise<void> {
     const { engine, election, replication, health } = this.#parts;
     await election.stop();
@@ -125,7 +125,7 @@ export class Director implements DirectorView {
     await engine.close();
   }
 
-  /** Changes run one after the other: a checker's verdict never overtakes a reload. */
+  /** Changes run one after the other, so that a checker's result never overtakes a reload. */
   #queue(change: () => Promise<void>): Promise<void> {
     const done = this.#changes.then(change);
     this.#changes = done.catch(() => undefined);
@@ -163,7 +163,7 @@ export class Director implements DirectorView {
     this.#logSorryServers(services);
   }
 
-  /** Says when a sorry server begins or ends to serve: somebody should look after the real servers. */
+  /** Logs when a sorry server begins or stops serving, because the operator should look at the real servers. */
   #logSorryServers(services: readonly ConfiguredService[]): void {
     const { health, log } = this.#parts;
     const former = this.#sorry;

@@ -2,7 +2,7 @@
 import type { ConfiguredService } from '../model/configuration.ts';
 import { endpointName, type RealServer, type VirtualService } from '../model/virtual-service.ts';
 
-/** What the checkers found out about one service. */
+/** The checkers' results for one service. */
 export interface PoolHealth {
   /** By `endpointName`. */
   readonly isAlive: (realServer: string) => boolean;
@@ -17,10 +17,10 @@ export interface Pool {
 }
 
 /**
- * The pool that is in effect. The sorry server is always its last real server, or the one it is the same as, so that
- * its connections go on when it is not needed any more; it is available only without quorum, and then alone
- * (keepalived check/ipwrapper.c, update_quorum_state). A real server with `inhibit_on_failure` is quiesced when its
- * checks fail: connections and templates that it has stay with it.
+ * The pool that is in effect. The sorry server is always its last real server, or the real server with the same
+ * endpoint, so that its connections continue when it is no longer needed; it is available only without quorum, and then
+ * no other server is (keepalived check/ipwrapper.c, update_quorum_state). A real server with `inhibit_on_failure` is
+ * quiesced when its checks fail: it keeps its connections and templates.
  */
 export function poolInEffect(service: ConfiguredService, health: PoolHealth): Pool {
   const { sorryServer } = service;

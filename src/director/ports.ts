@@ -8,29 +8,29 @@ import type { ElectionChange } from './election/election-view.ts';
 import type { ElectionLog } from './election/log-sentences.ts';
 import type { RunningRouter } from './election/running-router.ts';
 
-// What the director's parts need from the outside. platform/linux implements these for real, test/support on
-// simulated time and network.
+// The ports through which the director's parts reach the outside. platform/linux implements them for Linux,
+// test/support on simulated time and network.
 
 /**
- * `message` is valid only during the call. With a negative `ttl` the kernel has found it out of the range for the sender,
- * and `message` is cut short.
+ * `message` is valid only during the call. A negative `ttl` means that the kernel found the TTL outside the sender's
+ * range; `message` is cut short then.
  */
 export interface ReceivedAdvertisement extends Datagram {
-  /** The interface it came in on. */
+  /** The interface on which it arrived. */
   readonly interface: string;
 }
 
-/** How a virtual router's advertisements travel, where that is not from the primary address to the group. */
+/** The configured source and unicast peers of a virtual router; without them, from the primary address to the group. */
 export type VrrpPath = Pick<VirtualRouter, 'sourceAddress' | 'unicastPeers'>;
 
-/** The addresses in the IP header of an advertisement: from what `open` gave to the group, or to a peer. */
+/** The addresses in the IP header of an advertisement: from the address that `open` gave to the group, or to a peer. */
 export type VrrpEndpoints = Endpoints;
 
 /** VRRP on the interfaces of the configured virtual routers, by multicast and unicast. */
 export interface VrrpTransport {
   /**
-   * Makes ready to send and hear on an interface, along `path`; opening the same again is fine. Gives the address that
-   * is sent from: the interface's primary one unless the path names another. Throws a sentence when that cannot be done.
+   * Prepares to send and receive on an interface, along `path`; opening the same again is allowed. Gives the source
+   * address: the interface's primary one unless the path names another. Throws a sentence when that cannot be done.
    */
   open(interfaceName: string, family: VirtualRouter['family'], path?: VrrpPath): IpAddress;
   /**
@@ -48,16 +48,19 @@ export interface VrrpTransport {
   close(): void;
 }
 
-/** What `ip address` calls brd, scope and label. */
+/** The attributes that `ip address` calls brd, scope and label. */
 export type AddressAttributes = Pick<VirtualAddress, 'broadcast' | 'scope' | 'label'>;
 
-/** Puts addresses on interfaces and takes them off (rtnetlink). Adding one that is there, or removing one that is not, is fine. */
+/**
+ * Puts addresses on interfaces and removes them (rtnetlink). Adding one that is there, or removing one that is not, is
+ * no error.
+ */
 export interface AddressKeeper {
   add(address: IpAddress, prefixLength: number, interfaceName: string, attributes?: AddressAttributes): void;
   remove(address: IpAddress, prefixLength: number, interfaceName: string): void;
 }
 
-/** Tells the segment that an address lives here: gratuitous ARP, or an unsolicited neighbour advertisement. */
+/** Tells the segment where an address is: gratuitous ARP, or an unsolicited neighbour advertisement. */
 export interface Announcer {
   announce(address: IpAddress, interfaceName: string): void;
 }
@@ -78,7 +81,7 @@ export interface SyncTransport {
   close(): void;
 }
 
-/** All that the election works on. */
+/** All ports of the election. */
 export interface ElectionPorts {
   readonly clock: Clock;
   readonly transport: VrrpTransport;

@@ -7,7 +7,7 @@ import type { ServiceStatus } from './status.ts';
 
 const noTraffic: TrafficCounters = { connections: 0, packetsIn: 0, bytesIn: 0, packetsOut: 0, bytesOut: 0 };
 
-/** Joins what is configured with what the engine counted and what the checkers found, in the configured order. */
+/** Joins the configuration with the engine's counters and the checkers' results, in the configured order. */
 export function describeServices(
   services: readonly ConfiguredService[],
   counted: readonly ServiceCounters[],

@@ -5,8 +5,8 @@ import type { ForwardingMethod } from '../model/forwarding-method.ts';
 import type { VirtualRouterState } from '../model/virtual-router.ts';
 import type { Persistence, SchedulerName } from '../model/virtual-service.ts';
 
-// What a running director says of itself: the JSON of `GET /status` and of `baton status --json`. Scripts rely on it:
-// fields are added, never renamed.
+// The status of a running director: the JSON of `GET /status` and of `baton status --json`. Scripts rely on it: fields
+// are added, never renamed.
 
 export interface VirtualRouterStatus {
   readonly name: string;
@@ -15,7 +15,7 @@ export interface VirtualRouterStatus {
   readonly state: VirtualRouterState;
   /** Milliseconds since the state was entered. */
   readonly stateAgeMs: number;
-  /** The effective one, which it advertises. */
+  /** The effective priority, which it advertises. */
   readonly priority: number;
   readonly addresses: readonly IpAddress[];
   /** The director that was last heard as active, while this one is a backup. */
@@ -23,7 +23,7 @@ export interface VirtualRouterStatus {
   readonly transitions: number;
   readonly advertisementsSent: number;
   readonly advertisementsReceived: number;
-  /** One counter per rung of the receive ladder. */
+  /** One counter for each rejection reason of the receive ladder. */
   readonly rejected: Readonly<Record<string, number>>;
 }
 
@@ -46,7 +46,7 @@ export interface RealServerStatus extends RealServerCounters {
   readonly weight: number;
   /** `uthreshold`. Absent: no limit. */
   readonly upperThreshold?: number;
-  /** False while a checker holds it out. */
+  /** False while a checker has taken it out of the pool. */
   readonly alive: boolean;
 }
 

@@ -2,7 +2,7 @@
 import type { ExportPage } from '../engine/engine.ts';
 import type { DirectorStatus } from './status.ts';
 
-/** What the control socket may ask of a director. */
+/** The requests of the control socket to a director. */
 export interface DirectorView {
   status(): Promise<DirectorStatus>;
   /** A page of the connection table, see `ConnectionPort.exportPage`. */

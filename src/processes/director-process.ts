@@ -25,7 +25,7 @@ import { VrrpSupervisor } from './vrrp/supervisor.ts';
 
 export interface DirectorProcess {
   readonly director: Director;
-  /** Resolves with the reason when something died that the director cannot go on without. */
+  /** Resolves with the reason when a part has died that the director needs. */
   readonly failed: Promise<Error>;
 }
 
@@ -37,7 +37,7 @@ export interface DirectorProcessSettings {
   readonly configuration: Configuration;
   readonly engine: EngineRequest;
   readonly runDirectory: string;
-  /** A vrrp process that has outlived the director before this one. */
+  /** A vrrp process that has outlived the former director. */
   readonly predecessor: Predecessor | undefined;
   readonly log: Log;
 }
@@ -46,7 +46,8 @@ export interface DirectorProcessSettings {
 export async function composeDirector(settings: DirectorProcessSettings): Promise<DirectorProcess> {
   const { script, version, configurationFile, configuration, runDirectory, log } = settings;
   const clock = new MonotonicClock();
-  // Every interface that is named, whether the engine needs it or not: a misspelt name is found here.
+  // Looks up every interface of the configuration, so that a misspelt name is reported even if the engine does not
+  // need it.
   for (const router of configuration.virtualRouters) {
     for (const name of [router.interface, ...router.addresses.map((each) => each.interface)]) interfaceFacts(name);
   }
@@ -55,7 +56,7 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
   const { interfaces, families } = planAddresses(configuration, planned, takeRouteSnapshot());
   const choice = chooseEngine(settings.engine, interfaces);
   if (choice.kind === 'portable' && predecessor !== undefined) {
-    // It holds the XDP program, which would forward beside the portable engine.
+    // The predecessor holds the XDP program, which would forward besides the portable engine.
     closeAll(predecessor.descriptors.map(({ fd }) => fd));
     await predecessor.dismiss();
     predecessor = undefined;
@@ -63,7 +64,7 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
   const predecessorPlan = predecessor === undefined ? undefined : planned;
   if (choice.reason !== undefined) log(settings.engine === 'xdp' ? 'warn' : 'info', choice.reason);
   if (choice.kind === 'portable') for (const name of interfaces) refuseKernelForwarding(name, families);
-  // All that may throw comes before the engine, which would keep the process.
+  // Everything that may throw comes before the engine, whose thread would keep the process from ending.
   const senderId = chooseSenderId(configuration);
   const forwarding =
     choice.kind === 'xdp'
@@ -84,7 +85,7 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
   forwarding.onForSuccessorChanged = (changed) => {
     election
       .changeForSuccessor(changed)
-      .catch(({ message }: Error) => log('error', `a restart would not go on as it should: ${message}`));
+      .catch(({ message }: Error) => log('error', `a restart would lose connections: ${message}`));
   };
   const director = new Director({
     engine: forwarding.engine,
@@ -112,7 +113,7 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
   return { director, failed: forwarding.ended };
 }
 
-/** The address that this director sends from is its own on the segment, and the same after a restart. */
+/** The id comes from the address that this director sends from: unique on the segment, and unchanged by a restart. */
 function chooseSenderId({ sync, routerId }: Configuration): number {
   if (sync === undefined) return Math.max(1, hashWords(new TextEncoder().encode(routerId)));
   return Math.max(1, hashWords(ipAddressBytes(syncSource(sync, interfaceFacts(sync.interface)))));

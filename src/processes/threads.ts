@@ -6,7 +6,7 @@ export type ThreadSettings =
   | { readonly thread: 'engine'; readonly settings: EngineThreadSettings }
   | { readonly thread: 'sync'; readonly settings: SyncThreadSettings };
 
-/** What a worker of the director does is in its settings. */
+/** Runs the thread that the worker's settings name. */
 export function runThread(settings: ThreadSettings): void {
   if (settings.thread === 'engine') runEngine(settings.settings);
   else runSync(settings.settings);

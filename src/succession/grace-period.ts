@@ -14,30 +14,30 @@ export interface GracePeriodParts {
   readonly held: SuccessorDescriptors;
   /** The election at the time of the call. */
   readonly handoverRecord: () => ElectionHandoverRecord;
-  /** What has been worth a line since the director died. */
+  /** The log lines since the director died. */
   readonly logLines: () => readonly GraceLogLine[];
-  /** A successor goes on from the handover record that was given last, so this process must not send another packet. */
+  /** A successor continues from the last handover record, so this process must not send another packet. */
   readonly onReplaced: () => void;
-  /** No successor came in time, or the process is told to end: resign. Called once, and not after `onReplaced`. */
+  /** No successor arrived in time, or the process was asked to end: resign. Called once, and not after `onReplaced`. */
   readonly onEnded: () => void;
 }
 
-/** How long a vrrp process goes on without its director; once as long again from the moment that a successor has asked. */
+/** How long a vrrp process goes on without its director; the first request of a successor doubles this time. */
 export const gracePeriodMs = 5_000;
 
 const lookPeriodMs = 2;
-/** A director, its vrrp process, and one of each that came too early and went. */
+/** Enough for a director, its vrrp process, and those of directors that connected before and have ended. */
 const channelsMax = 8;
 
 /**
  * The time between two directors: the data path is in the kernel and the election goes on, so that a successor can
- * continue both. Requests are answered in turns of a few microseconds, which the election does not feel.
+ * continue both. Requests are answered in a few microseconds each, which does not delay the election.
  */
 export class GracePeriod {
   readonly #parts: GracePeriodParts;
   readonly #channels = new Set<DescriptorChannel>();
   #endsAtMs: number;
-  /** Of the last director that has fetched: only its vrrp process may replace this one. */
+  /** The number of the last director that has fetched: only its vrrp process may replace this one. */
   #successorNumber = 0;
   #over = false;
 
@@ -82,7 +82,8 @@ export class GracePeriod {
 
   #fetch(channel: DescriptorChannel): void {
     const { held } = this.#parts;
-    // Only the first one: a director that starts again and again must not keep the addresses here.
+    // Only the first request extends the time: a director that fails and restarts over and over must not keep the
+    // addresses here.
     if (this.#successorNumber === 0) this.#endsAtMs += gracePeriodMs;
     this.#successorNumber += 1;
     const descriptors = held.descriptors.map(({ fd }) => fd);
@@ -102,7 +103,7 @@ export class GracePeriod {
     this.#parts.onReplaced();
   }
 
-  /** With the handover record of this moment. False when the answer cannot be sent. */
+  /** Answers with the current handover record. False when the answer cannot be sent. */
   #answer(channel: DescriptorChannel, bytes: Uint8Array, descriptors: readonly number[]): boolean {
     const record = sealText('baton-election', emitHandoverRecord(this.#parts.handoverRecord()));
     const sent = channel.send(bytes, [record, ...descriptors]);

@@ -11,16 +11,16 @@ import { emitRecord, readRecord } from './json-record.ts';
 import { closeAll, nameDescriptors, namesOf, type SuccessorDescriptors } from './successor-descriptors.ts';
 import { wireNames } from './wire-names.ts';
 
-// A predecessor is a vrrp process that has outlived its director. This is what it and its successors, the next director
-// and that one's vrrp process, say to each other over `RUN-DIR/vrrp.sock`. Messages are JSON of at most 16 KiB; the
-// handover record travels beside them as a sealed file.
+// A predecessor is a vrrp process that has outlived its director. Its successors are the next director and that
+// director's vrrp process. These are their messages over `RUN-DIR/vrrp.sock`: JSON of at most 16 KiB. The handover
+// record is passed with them as a sealed file.
 
 export type SuccessionRequest =
   /** Gives descriptors and handover record, and changes nothing. */
   | { readonly ask: 'fetch' }
-  /** Ends the predecessor without a farewell, after its last handover record: the process that asks goes on. */
+  /** Ends the predecessor without priority 0, after its last handover record: the process that asks continues. */
   | { readonly ask: 'replace'; readonly successorNumber: number }
-  /** Ends the predecessor with a farewell, as a stop does. The end of the connection is the answer. */
+  /** Ends the predecessor, which sends priority 0 as in a stop. The end of the connection is the answer. */
   | { readonly ask: 'dismiss' };
 
 /** The answer to `fetch`. */
@@ -30,7 +30,7 @@ export interface FetchedHandover extends SuccessorDescriptors {
   readonly record: ElectionHandoverRecord;
 }
 
-/** A line that no director was there to log. */
+/** A log line from the time when there was no director to log it. */
 export interface GraceLogLine {
   readonly level: LogLevel;
   readonly sentence: string;
@@ -40,17 +40,17 @@ export interface GraceLogLine {
 /** The answer to `replace`. */
 export interface FinalHandover {
   readonly record: ElectionHandoverRecord;
-  /** Of the grace period, the earliest first. */
+  /** The lines of the grace period, the earliest first. */
   readonly logLines: readonly GraceLogLine[];
 }
 
-/** `refused`: the predecessor says so itself, as when another director has fetched since. */
+/** `refused`: the predecessor's own answer, for instance when another director has fetched since. */
 export type HandoverReason = 'refused' | 'other-format' | 'malformed';
 
-/** Of the answers and the handover record. An answer of another format is not read: its process is dismissed. */
+/** The format of the answers and the handover record. A process that answers in another format is dismissed. */
 const handoverFormat = 1;
 const recordBytesMax = 1 << 20;
-/** The last lines are the ones that are handed over. */
+/** Beyond this, the earliest lines are not handed over. */
 export const graceLogLinesMax = 50;
 
 export function successionPath(runDirectory: string): string {
@@ -71,13 +71,13 @@ export function parseRequest(bytes: Uint8Array): Result<SuccessionRequest, 'malf
   return reject('malformed');
 }
 
-/** The answer to `fetch`; the handover record and then the successor's descriptors go with it. */
+/** The answer to `fetch`; the handover record and then the successor's descriptors are passed with it. */
 export function emitFetched({ label, descriptors }: SuccessorDescriptors, successorNumber: number): Uint8Array {
   const number = { [wireNames.successorNumber]: successorNumber };
   return emitRecord({ format: handoverFormat, ...number, label, names: namesOf(descriptors) });
 }
 
-/** Closes all descriptors of anything but a whole answer. */
+/** Closes all descriptors unless the answer is complete. */
 export function parseFetched(message: DescriptorMessage): Result<FetchedHandover, HandoverReason> {
   const [recordFd, ...descriptors] = message.descriptors;
   const answer = readAnswer(message);
@@ -96,7 +96,7 @@ export function parseFetched(message: DescriptorMessage): Result<FetchedHandover
   return accept({ successorNumber, record, ...named });
 }
 
-/** The answer to `replace`; the handover record goes with it. Where there are too many lines, the last ones are sent. */
+/** The answer to `replace`, with which the handover record is passed. Of too many lines, the last ones are sent. */
 export function emitFinal(logLines: readonly GraceLogLine[]): Uint8Array {
   for (let from = 0; ; from += 1) {
     const bytes = emitRecord({ format: handoverFormat, [wireNames.logLines]: logLines.slice(from) });

@@ -8,19 +8,19 @@ import { routerLeaseSlotsMax } from '../model/lease.ts';
 import type { UnicastPeer, VirtualAddress } from '../model/virtual-router.ts';
 import { wireNames } from './wire-names.ts';
 
-// The text of a handover record: JSON, whose fields stay as they are, since a predecessor and its successor may be of
-// different versions.
+// The text of a handover record: JSON, whose field names never change, because a predecessor and its successor may be
+// of different versions.
 
 type HandoverRecordReason = 'not-json' | 'malformed';
 
 /** More than keepalived's 64 KiB advertisement could name. */
 const addressesMax = 2048;
 const textLengthMax = 255;
-/** Of any duration in a configuration: a garp_master_refresh may be 49 days. */
+/** The longest duration in a configuration: a garp_master_refresh may be 49 days. */
 const durationMsMax = 1e10;
 /** The longest that version 2 can advertise (RFC 3768 section 5.3.7): eight bits of seconds. */
 const intervalMsMax = 255_000;
-/** Of any moment: 285 years of running time. */
+/** The latest time: 285 years of running time. */
 const timeMsMax = 9e12;
 
 export function emitHandoverRecord({ gateOpen, routers }: ElectionHandoverRecord): string {
@@ -32,8 +32,8 @@ export function emitHandoverRecord({ gateOpen, routers }: ElectionHandoverRecord
 }
 
 /**
- * Reads what `emitHandoverRecord` wrote, in this version or another. Only the form is judged here; that a time lies
- * further off than its rule allows is the state machine's business.
+ * Reads the output of `emitHandoverRecord`, of this version or another. Only the form is checked here; the state
+ * machine limits each time to the latest that its rule allows.
  */
 export function parseHandoverRecord(text: string): Result<ElectionHandoverRecord, HandoverRecordReason> {
   let value: unknown;
@@ -58,7 +58,7 @@ function writeAssignment({ router, leaseSlot, installed }: RouterAssignment): Re
   return { ...router, addresses, leaseSlot };
 }
 
-/** The fields one by one: a field that has another name in the state machine keeps this one in the text. */
+/** Writes the fields one by one, because some have another name in the text than in the state machine. */
 function writeState(state: HandoverRecord): Record<string, unknown> {
   const { kind, sinceMs } = state;
   if (kind === 'active') {
@@ -115,7 +115,7 @@ function readAssignment(value: unknown): RouterAssignment {
   return { router, leaseSlot: whole(fields.leaseSlot, 0, routerLeaseSlotsMax - 1), installed };
 }
 
-/** With whether it goes onto an interface. */
+/** Returns the address, and whether it is put on an interface. */
 function readAddress(value: unknown): [VirtualAddress, boolean] {
   const fields = record(value);
   const { broadcast, scope, label } = fields;

@@ -14,17 +14,19 @@ import {
   successionPath,
 } from './handover-messages.ts';
 
-/** A vrrp process that has outlived its director, as the next director sees it. It goes on until it is told otherwise. */
+/**
+ * A vrrp process that has outlived its director, as the next director sees it. It goes on until replaced or dismissed.
+ */
 export interface Predecessor extends FetchedHandover {
   readonly processId: number;
   /**
-   * Makes it resign and end: for a director that cannot succeed it. Resolves when it is gone, at once when it has gone by
-   * itself. To be called once, whatever came of it.
+   * Makes it resign and end, for a director that cannot succeed it. Resolves when the process is gone, at once if it
+   * has ended already. Must be called exactly once, also after a successful replacement.
    */
   dismiss(): Promise<void>;
 }
 
-/** Why there is no handover record. */
+/** The reasons why there is no handover record. */
 type NoRecordReason = HandoverReason | 'gone' | 'silent';
 
 const lookPeriodMs = 1;
@@ -32,8 +34,8 @@ const answerTimeoutMs = 1_000;
 const farewellTimeoutMs = 1_000;
 
 /**
- * Looks for a vrrp process that outlived the director before this one, which must hold the run-dir's lock. The descriptors
- * given are the caller's to close. Undefined when there is none; one that is of no use is sent away first.
+ * Looks for a vrrp process that outlived the previous director. The caller must hold the run-dir's lock, and closes the
+ * descriptors. Undefined when there is none; one whose answer cannot be used is dismissed first.
  */
 export async function findPredecessor(runDirectory: string, log: Log): Promise<Predecessor | undefined> {
   const channel = await DescriptorChannel.reach(successionPath(runDirectory), answerTimeoutMs);
@@ -52,7 +54,7 @@ export async function findPredecessor(runDirectory: string, log: Log): Promise<P
     return { processId, dismiss: leave, ...fetched.value };
   }
   if (fetched.reason !== 'gone') {
-    log('warn', 'a vrrp process that outlived its director is of no use to this one and is sent away', {
+    log('warn', 'a vrrp process that outlived its director cannot be continued and is dismissed', {
       reason: fetched.reason,
       processId,
     });
@@ -67,8 +69,9 @@ export function assignmentsOf({ record }: Predecessor): RouterAssignment[] {
 }
 
 /**
- * The next vrrp process asks: the predecessor ends without a farewell, and its last handover record says where to go on.
- * One that gives none is sent away, so that there are never two; unless another director has asked it since (`refused`).
+ * Called by the next vrrp process: the predecessor ends without sending priority 0, and gives its last handover record.
+ * One that gives none is dismissed, so that there are never two, unless another director has asked it since
+ * (`refused`).
  */
 export async function replacePredecessor(
   runDirectory: string,
@@ -108,7 +111,7 @@ async function waitForMessage(
   }
 }
 
-/** The connection ends with the process, whatever it dies of: until then no other process has its id. */
+/** The connection lasts as long as the process, so that no other process has its id when it is killed. */
 async function dismiss(channel: DescriptorChannel, processId: number, log: Log): Promise<void> {
   const answer = await ask(channel, { ask: 'dismiss' });
   if (answer === 'silent' && (await waitForMessage(channel, farewellTimeoutMs)) === 'silent') {

@@ -4,15 +4,15 @@ import { close } from '../platform/linux/libc.ts';
 import type { DescriptorMessage } from '../platform/linux/process/descriptor-passing.ts';
 import { emitRecord, readRecord } from './json-record.ts';
 
-/** A descriptor by a name that its owner knows it by. */
+/** A descriptor and its owner's name for it. */
 export interface NamedDescriptor {
   readonly name: string;
   readonly fd: number;
 }
 
-/** What a director has its vrrp process hold for its successor: maps, links and programs, or whatever forwards. */
+/** The descriptors that a vrrp process holds for its director's successor: maps, links and programs that forward. */
 export interface SuccessorDescriptors {
-  /** The director's own words on what these are: a version, a fingerprint of layouts. At most 4096 characters. */
+  /** Tells the successor what these are: a version, a fingerprint of layouts. At most 4096 characters. */
   readonly label: string;
   /** At most 64, each name of at most 64 characters. */
   readonly descriptors: readonly NamedDescriptor[];
@@ -23,7 +23,7 @@ export const successorDescriptorsMax = 64;
 const labelLengthMax = 4096;
 const nameLengthMax = 64;
 
-/** From a director to its vrrp process, beside the descriptors. Throws a sentence when there is more than may be held. */
+/** The message from a director to its vrrp process, sent with the descriptors. Throws a sentence beyond the bounds. */
 export function emitDescriptors({ label, descriptors }: SuccessorDescriptors): Uint8Array {
   const names = namesOf(descriptors);
   if (!areNames(names)) {
@@ -35,7 +35,7 @@ export function emitDescriptors({ label, descriptors }: SuccessorDescriptors): U
   return emitRecord({ label, names });
 }
 
-/** The descriptors of what is malformed are closed. */
+/** Closes the descriptors of a malformed message. */
 export function parseDescriptors({ bytes, descriptors }: DescriptorMessage): Result<SuccessorDescriptors, 'malformed'> {
   const named = nameDescriptors(readRecord(bytes) ?? {}, descriptors);
   if (named !== undefined) return accept(named);
@@ -43,7 +43,9 @@ export function parseDescriptors({ bytes, descriptors }: DescriptorMessage): Res
   return reject('malformed');
 }
 
-/** Undefined, with nothing closed, when label or names are out of bounds or there are not as many names as descriptors. */
+/**
+ * Undefined, with nothing closed, when label or names are out of bounds or there are not as many names as descriptors.
+ */
 export function nameDescriptors(
   { label, names }: Readonly<Record<string, unknown>>,
   descriptors: readonly number[],

@@ -9,10 +9,10 @@ import { type GraceLogLine, graceLogLinesMax, successionPath } from './handover-
 import { replacePredecessor } from './predecessor.ts';
 import { closeAll, parseDescriptors, type SuccessorDescriptors } from './successor-descriptors.ts';
 
-/** The descriptor of the line over which the director passes others: behind that of the lease memory. */
+/** The descriptor of the line over which the director passes descriptors: the one after the lease memory's. */
 export const lineDescriptor = 5;
 
-/** A vrrp process as the successor of the one before it, and later as the predecessor of the next. */
+/** A vrrp process as the successor of the previous one, and later as the predecessor of the next. */
 export class VrrpSuccession {
   readonly #runDirectory: string;
   readonly #line = new DescriptorChannel(lineDescriptor);
@@ -29,7 +29,7 @@ export class VrrpSuccession {
     return this.#listener !== undefined;
   }
 
-  /** Holds what the director has sent in place of what it had sent before. Throws a sentence when that cannot be read. */
+  /** Holds the descriptors that the director has sent in place of those sent earlier. Throws a sentence on failure. */
   holdDescriptors(): void {
     const message = this.#line.receive();
     if (typeof message === 'string') throw new Error(`the successor's descriptors did not arrive (${message})`);
@@ -58,18 +58,18 @@ export class VrrpSuccession {
     return undefined;
   }
 
-  /** For the successor to log: there is no director at the moment. */
+  /** Keeps a line for the successor to log, since there is no director at the moment. */
   note(line: GraceLogLine): void {
     this.#logLines.push(line);
     if (this.#logLines.length > graceLogLinesMax) this.#logLines.shift();
   }
 
-  /** From here on a successor finds this process. Not sooner: it has to find the predecessor until that is replaced. */
+  /** From now on a successor finds this process. Until the predecessor is replaced, it has to find the predecessor. */
   listen(): void {
     this.#listener ??= DescriptorListener.open(successionPath(this.#runDirectory));
   }
 
-  /** Without a director. `end` is called should no successor come in time. */
+  /** Called when the director is gone. `end` is called if no successor arrives in time. */
   beginGracePeriod(clock: Clock, election: Election, end: () => void): void {
     if (this.#listener === undefined) return;
     this.#gracePeriod = new GracePeriod({
@@ -86,7 +86,7 @@ export class VrrpSuccession {
     });
   }
 
-  /** A signal to a vrrp process that has no director is meant for it. */
+  /** Called on a signal, which is meant for the vrrp process itself when it has no director. */
   endGracePeriod(): void {
     this.#gracePeriod?.end();
   }

@@ -18,7 +18,7 @@ import type { SuccessorDescriptors } from './successor-descriptors.ts';
 export interface XdpPredecessor {
   readonly object: BpfObject;
   readonly links: readonly XdpLink[];
-  /** It is this version's own: its maps are used further. Otherwise only what `replaceProgram` copies. */
+  /** True for a program of this version, whose maps stay in use; otherwise `replaceProgram` copies their content. */
   readonly same: boolean;
 }
 
@@ -26,7 +26,7 @@ export interface XdpPredecessor {
 const slotsPerRun = 4096;
 const recordsPerRun = 1024;
 
-/** What a successor needs to go on with this program, under names that `openXdpPredecessor` knows. */
+/** The descriptors that a successor needs to continue with this program, named as `openXdpPredecessor` expects. */
 export function descriptorsForSuccessor(object: BpfObject, links: readonly XdpLink[]): SuccessorDescriptors {
   return {
     label: [programLabel(), tableLabel].join(' '),
@@ -49,10 +49,7 @@ export function openXdpPredecessor({ label, descriptors }: SuccessorDescriptors,
   }
   const same = label === [programLabel(), tableLabel].join(' ');
   if (same || label.endsWith(` ${tableLabel}`)) return { object: openBpfObject(parts), links, same };
-  log(
-    'warn',
-    'the director before this one ran a version whose connections cannot be read; they are learnt from the peer',
-  );
+  log('warn', 'the previous director ran a version whose connections cannot be read; they are learnt from the peer');
   for (const link of links) {
     link.detach();
     link.close();
@@ -61,7 +58,7 @@ export function openXdpPredecessor({ label, descriptors }: SuccessorDescriptors,
   return undefined;
 }
 
-/** Puts this version's program in the place of another version's, which has forwarded until then, with its connections. */
+/** Replaces another version's program, which forwards until then, by this version's, and copies its connections. */
 export async function replaceProgram(
   predecessor: XdpPredecessor,
   own: { readonly object: BpfObject; readonly program: BpfProgram; readonly engine: Engine },
@@ -71,13 +68,13 @@ export async function replaceProgram(
   const connections = await copyConnections(predecessor.object, engine);
   copyLeases(predecessor.object, object);
   for (const link of predecessor.links) if (link.isAttached()) link.replace(program);
-  // Those that were opened meanwhile.
+  // Copies the connections that were opened during the first copy.
   await copyConnections(predecessor.object, engine);
   predecessor.object.close();
   log('info', "the predecessor's version of the XDP program was replaced, its connections go on", { connections });
 }
 
-/** The connections of another version's table, which goes on being used meanwhile. Returns how many were applied. */
+/** Copies the connections of another version's table, which stays in use meanwhile. Returns the number applied. */
 async function copyConnections(from: BpfObject, engine: Engine): Promise<number> {
   const mailbox = new Mailbox(from, mailboxes.director);
   let applied = 0;
@@ -92,26 +89,26 @@ async function copyConnections(from: BpfObject, engine: Engine): Promise<number>
   return applied;
 }
 
-/** The leases of another version's program, so that this one forwards from the first packet on. */
+/** Copies the leases of another version's program, so that this one forwards from the first packet on. */
 function copyLeases(from: BpfObject, to: BpfObject): void {
   const source = new MappedArray(from.maps.get('leases')!);
   const target = new MappedArray(to.maps.get('leases')!);
   for (let slot = 0; slot < leaseSlots; slot += 1) {
     Atomics.store(target.longs, slot, Atomics.load(source.longs, slot));
-    // Held since this moment: what the table may lack is waited for.
+    // Each lease counts as held since now, so that packets wait for connections that the table may lack.
     Atomics.store(target.longs, leaseSlots + 1 + slot, process.hrtime.bigint());
   }
 }
 
 let program: string | undefined;
 
-/** Names the program and the layouts of its maps exactly. */
+/** Identifies the program and the layouts of its maps exactly. */
 function programLabel(): string {
   program ??= `${layoutFingerprint} ${shippedObjectDigest()}`;
   return program;
 }
 
-/** Names all that `copyConnections` and `copyLeases` read of another version. */
+/** Identifies the layouts that `copyConnections` and `copyLeases` read of another version. */
 const tableLabel = createHash('sha256')
   .update(JSON.stringify([MailboxLayout, RecordLayout, LeaseLayout, leaseSlots]))
   .digest('hex')

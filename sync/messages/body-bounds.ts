@@ -12,15 +12,15 @@ export const bodyReasons = [
 ] as const;
 export type BodyReason = (typeof bodyReasons)[number];
 
-/** More than any message has. */
+/** No message has more. */
 export const bodyFieldsMax = 8;
 
 /**
  * Walks a body without decoding it: one flat array of at most `bodyFieldsMax` unsigned integers (up to 32 bits) and
  * binary strings, and nothing behind it. msgpackr's extensions cannot be switched off (they live in a table that all
  * its decoders share: records that compile functions, references, regular expressions, errors, typed arrays), its
- * reader recurses with the nesting of its input, and it stringifies what it could not finish for the message of its
- * error. None of that can be reached by a body that passes here.
+ * reader recurses with the nesting of its input, and its error message contains the unfinished value as a string. A
+ * body that passes this check can reach none of that.
  */
 export function checkBody(body: Uint8Array): BodyReason | undefined {
   if (body.length === 0) return 'bodyTruncated';
@@ -47,7 +47,7 @@ export function checkBody(body: Uint8Array): BodyReason | undefined {
   return offset < body.length ? 'bodyTrailing' : undefined;
 }
 
-/** The bytes that one field takes, its token included. May point beyond the end: the caller looks. */
+/** The length of one field in bytes, token included. The field may extend beyond the end: the caller checks that. */
 function fieldLength(body: Uint8Array, offset: number, token: number): number | BodyReason {
   if (token < 0x80) return 1;
   if (token < 0xa0) return 'bodyTooDeep';

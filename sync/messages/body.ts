@@ -7,7 +7,7 @@ import { type DatagramType, type Message, type MessageName, messages, type Outgo
 
 export type MessageReason = BodyReason | FieldReason;
 
-/** A row of the table as the body is read by it. */
+/** A row of the table in the form in which bodies are parsed and emitted. */
 interface Layout {
   readonly shape: string;
   readonly names: readonly string[];
@@ -21,7 +21,7 @@ const layouts: ReadonlyMap<DatagramType, Layout> = new Map(
   }),
 );
 
-/** No records (they compile functions), no references, no class instances. See checkBody for what this cannot say. */
+/** No records (they compile functions), no references, no class instances. checkBody excludes the rest. */
 const options = { useRecords: false, structuredClone: false, moreTypes: false, int64AsType: 'number' } as const;
 const packr = new Packr(options);
 const unpackr = new Unpackr(options);
@@ -59,7 +59,7 @@ function decode(body: Uint8Array): readonly Element[] | undefined {
   try {
     return unpackr.unpack(body) as readonly Element[];
   } catch {
-    // Not reachable while checkBody is right; network input must not throw even when it is not.
+    // Not reachable while checkBody is right, but network input must not throw even if it is wrong.
     return undefined;
   }
 }

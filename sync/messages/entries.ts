@@ -30,7 +30,7 @@ import { protocolNumbers } from '../../src/model/virtual-service.ts';
 export const entryLengthIpv4 = 29;
 export const entryLengthIpv6 = 65;
 
-// V8 folds a module's own constants into the code of its functions; imported ones it loads for each entry.
+// V8 folds a module's own constants into the code of its functions, but loads imported ones for each entry.
 const Word = RecordOffset;
 const Flag = RecordFlag;
 const wordsOfRecord = recordWords;
@@ -64,7 +64,7 @@ export function measureEntries(
   return { count, length };
 }
 
-/** Packs `count` records from `from` on; they satisfy `isValidRecord`. Gives the offset behind them. */
+/** Packs `count` records from `from` on, which must satisfy `isValidRecord`. Gives the offset behind them. */
 export function emitEntries(
   batch: Int32Array,
   from: number,
@@ -98,7 +98,7 @@ export function emitEntries(
   return offset;
 }
 
-/** Unpacks at least one entry. One that is malformed rejects them all: its neighbours are not to be trusted either. */
+/** Unpacks at least one entry. A malformed entry rejects them all, because its neighbours cannot be trusted either. */
 export function parseEntries(bytes: Uint8Array): Result<Int32Array, 'badEntry'> {
   let count = 0;
   let end = 0;
@@ -150,7 +150,7 @@ export function isValidRecord(batch: Int32Array, at: number): boolean {
   return realPort !== 0 && batch[at + Word.timeoutMs]! > 0 && !isUnspecified(batch, at + Word.realAddress);
 }
 
-/** A template stands for no port; a UDP packet need not name one (RFC 768). UDP flows and templates have one state. */
+/** A template has no client port; a UDP packet need not have one (RFC 768). UDP flows and templates have one state. */
 function isValidClient(head: number, port: number): boolean {
   const isUdp = protocolOf(head) === protocolNumbers.udp;
   const isTemplate = (head & Flag.template) !== 0;

@@ -4,20 +4,20 @@ import { accept, type Result, reject } from '../../src/lib/result.ts';
 import { type GateState, gateStates } from '../gate.ts';
 import { parseEntries } from './entries.ts';
 
-// What messages consist of. A field takes one element of the body or more, and says of each what it may be.
+// The fields of messages. A field takes one or more elements of the body and checks the values of each.
 
 /** An unsigned integer of up to 32 bits, or a binary string: see body-bounds.ts. */
 export type Element = number | Uint8Array;
 
-/** `bodyShape`: an element that is missing, of the other kind, or no value of its field. */
+/** `bodyShape`: an element is missing, of the other kind, or not a value of its field. */
 export const fieldReasons = ['bodyShape', 'badEntry', 'badRange'] as const;
 export type FieldReason = (typeof fieldReasons)[number];
 
-/** `Value` is what is received; `Sent` what is sent, where it is not the same. */
+/** `Value` is the type of the received value, `Sent` that of the sent one where it differs. */
 export interface Field<Value, Sent = Value> {
   /** A letter for each element: `n` an integer, `b` a binary string. */
   readonly shape: string;
-  /** Reads the elements from `at` on, which have this shape. */
+  /** Reads the elements from `at` on; the caller has checked that they have this shape. */
   parse(elements: readonly Element[], at: number): Result<Value, FieldReason>;
   /** Appends its elements. */
   emit(value: Sent, elements: Element[]): void;
@@ -71,7 +71,7 @@ export const gateState: Field<GateState> = {
   emit: (state, elements) => void elements.push(gateStates.indexOf(state)),
 };
 
-/** A digest of so many bytes, in hexadecimal digits. */
+/** A digest of `length` bytes, in hexadecimal digits. */
 export function digest(length: number): Field<string> {
   return {
     shape: 'b',
@@ -83,7 +83,7 @@ export function digest(length: number): Field<string> {
   };
 }
 
-/** Whom a message is for: its sender id, and its epoch (0..2^53 - 1) in eight bytes. */
+/** The director that a message is for: its sender id, and its epoch (0..2^53 - 1) in eight bytes. */
 export const incarnation: Field<Incarnation> = {
   shape: 'nb',
   parse: (elements, at) => {
@@ -123,7 +123,7 @@ export const connectionEntries: Field<Int32Array, Uint8Array> = {
   emit: (packed, elements) => void elements.push(packed),
 };
 
-/** Numbers above 32 bits cross as eight bytes: MessagePack libraries disagree about integers of that size. */
+/** Numbers of more than 32 bits are sent as eight bytes: MessagePack libraries disagree about integers of that size. */
 function u64Bytes(...values: readonly number[]): Uint8Array {
   const bytes = new Uint8Array(values.length * 8);
   for (const [i, value] of values.entries()) writeU64(bytes, i * 8, value);

@@ -12,25 +12,27 @@ import {
 } from './fields.ts';
 
 export const nackRangesMax = 32;
-/** Bytes that a message of entries takes beside them: array token, four 32-bit fields, header of a binary string. */
+/** Bytes of a message besides its entries: array token, four 32-bit fields, header of a binary string. */
 export const entriesOverhead = 24;
 
 /**
  * All messages: type number, whether it takes a number of its sender's stream, and fields in the order of the body
- * (docs/sync-protocol.md). Types, parser and emitter follow from here; what a message does is one entry of the handlers in
- * applier.ts (those of the stream) or control.ts (all others), which the compiler asks for.
+ * (docs/sync-protocol.md). Types, parser and emitter follow from this table. Each message has one handler, in
+ * applier.ts (messages of the stream) or control.ts (all others); the compiler reports a missing one.
  */
 export const messages = {
   /** Events of connections that the sender forwards. */
   delta: sequenced(1, { entries: connectionEntries }),
-  /** `requester`: sender id of the director that asked. `transfer`: chosen by it; a number not used lately. */
+  /** `requester`: sender id of the director that asked. `transfer`: a number chosen by it that was not used lately. */
   bulkBegin: sequenced(2, { requester: u32, transfer: u32 }),
   bulkChunk: sequenced(3, { requester: u32, transfer: u32, index: u32, entries: connectionEntries }),
-  /** How many chunks and records there were. */
+  /** `chunks`, `records`: how many were sent. */
   bulkEnd: sequenced(4, { requester: u32, transfer: u32, chunks: u32, records: u32 }),
-  /** `fingerprint`: of the virtual services. `solicit`: the sender wants to hear at once who else is there. */
+  /**
+   * `fingerprint`: of the virtual services. `solicit`: the sender asks the others to answer with a heartbeat at once.
+   */
   heartbeat: control(16, { gate: gateState, fingerprint: digest(8), solicit: flag }),
-  /** Asks for datagrams of the target's stream again. */
+  /** Requests datagrams of the target's stream again. */
   nack: control(17, { target: incarnation, ranges: sequenceRanges(nackRangesMax) }),
   /** Everything below `oldest` can no longer be sent again. */
   gone: control(18, { oldest: sequenceNumber }),
@@ -53,13 +55,13 @@ export const DatagramType = Object.fromEntries(Object.entries(messages).map(([na
 };
 export type DatagramType = Messages[MessageName]['type'];
 
-/** As received. */
+/** A message as received. */
 export type MessageOf<Name extends MessageName> = Name extends MessageName
   ? { readonly type: Messages[Name]['type'] } & {
       readonly [Key in keyof Messages[Name]['fields']]: ValueOf<Messages[Name]['fields'][Key]>;
     }
   : never;
-/** As sent: entries are packed. */
+/** A message as sent: entries are packed. */
 export type OutgoingOf<Name extends MessageName> = Name extends MessageName
   ? { readonly type: Messages[Name]['type'] } & {
       readonly [Key in keyof Messages[Name]['fields']]: SentOf<Messages[Name]['fields'][Key]>;
@@ -73,7 +75,7 @@ export type Message = MessageOf<MessageName>;
 export type SequencedMessage = MessageOf<SequencedName>;
 export type ControlMessage = MessageOf<ControlName>;
 
-/** What is done for each of these messages. */
+/** One handler for each of these messages. */
 export type Handlers<Name extends MessageName, Context extends readonly unknown[], Outcome> = {
   readonly [One in Name]: (message: MessageOf<One>, ...context: Context) => Outcome;
 };
@@ -83,7 +85,7 @@ interface Row<Type extends number, Sequenced extends boolean, Fields> {
   readonly sequenced: Sequenced;
   readonly fields: Fields;
 }
-// biome-ignore lint/suspicious/noExplicitAny: a field of whatever value; nothing else takes and gives all of them
+// biome-ignore lint/suspicious/noExplicitAny: a field of any value; no other type both accepts and gives all of them
 type Fields = Readonly<Record<string, Field<any, any>>>;
 
 function sequenced<Type extends number, One extends Fields>(type: Type, fields: One): Row<Type, true, One> {

@@ -23,7 +23,7 @@ describe('an interface that is deleted and made anew', { skip: namespacesUnavail
     bench.network.join([bench.a, 'eth0'], [bench.hub, 'to-a']);
     bench.hub.ip('link', 'set', 'to-a', 'master', 'switch');
     bench.a.ip('addr', 'add', '10.9.0.2/24', 'dev', 'eth0');
-    await a.logged(/^interface eth0 was made anew; the engine forwards on it again$/, from);
+    await a.logged(/^interface eth0 was recreated; the engine forwards on it again$/, from);
     await a.active();
     assert.equal(await session.ask('after'), `${server} after`);
     const other = bench.session();

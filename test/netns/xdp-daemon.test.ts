@@ -152,7 +152,7 @@ describe('a director with the xdp engine', { skip }, () => {
     bench.hub.ip('link', 'set', 'to-a', 'master', 'switch');
     bench.hub.enter(() => attachXdp({ fd: loadPassProgram() }, interfaceFacts('to-a').index));
     bench.a.ip('addr', 'add', `${directorAddresses.a}/24`, 'dev', 'eth0');
-    await daemon.logged(/^interface eth0 was made anew; the engine forwards on it again$/);
+    await daemon.logged(/^interface eth0 was recreated; the engine forwards on it again$/);
     assert.notEqual(attached(), undefined);
     await daemon.active();
   });

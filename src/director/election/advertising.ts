@@ -12,7 +12,7 @@ export interface SentAdvertisement {
   readonly intervalMs: number;
 }
 
-/** Sends advertisements, and says which have left. */
+/** Sends advertisements, and reports those that have left. */
 export class Advertising {
   readonly #ports: Pick<ElectionPorts, 'clock' | 'transport' | 'log'>;
   readonly #onSent: (running: RunningRouter, sent: SentAdvertisement) => void;
@@ -49,7 +49,7 @@ export class Advertising {
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
-  /** One peer that could be sent to is enough: another one may be powered off, and its route gone with it. */
+  /** One successful send is enough: another unicast peer may be powered off, and the route to it gone. */
   #conclude(running: RunningRouter, outcomes: readonly (Error | undefined)[], sent: SentAdvertisement): void {
     this.#pendingCount -= 1;
     const error = outcomes.every((outcome) => outcome !== undefined) ? outcomes[0] : undefined;

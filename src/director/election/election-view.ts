@@ -14,7 +14,7 @@ export interface ElectionView {
   readonly gateOpen: boolean;
   /** In the order of the configuration. */
   readonly routers: readonly Readonly<RunningRouter>[];
-  /** Advertisements discarded before a virtual router was known to be meant. */
+  /** Advertisements that were discarded before their virtual router was known. */
   readonly unattributed: readonly {
     readonly interface: string;
     readonly family: Family;
@@ -22,14 +22,14 @@ export interface ElectionView {
   }[];
 }
 
-/** A virtual router that has no address to send from yet: it stands in fault until it has one. */
+/** A virtual router that has no address to send from yet: it is in fault until it has one. */
 export interface ElectionFailure {
   readonly router: string;
   /** A sentence: what happened, what to do. */
   readonly sentence: string;
 }
 
-/** Where the election of a successor, another process of this host, goes on. */
+/** The record from which the election of a successor, another process of this host, continues. */
 export interface ElectionHandoverRecord {
   readonly gateOpen: boolean;
   readonly routers: readonly RouterHandoverRecord[];
@@ -37,6 +37,6 @@ export interface ElectionHandoverRecord {
 
 export interface RouterHandoverRecord {
   readonly assignment: RouterAssignment;
-  /** Null where the successor starts like any other: the virtual router stood in fault. */
+  /** Null for a virtual router in fault, which the successor starts in the ordinary way. */
   readonly record: HandoverRecord | null;
 }

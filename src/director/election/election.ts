@@ -20,8 +20,8 @@ import { Tracking } from './tracking/tracking.ts';
 const unknownAddress = { ipv4: '0.0.0.0' as IpAddress, ipv6: '::' as IpAddress } as const;
 
 /**
- * Runs any number of virtual routers on one clock: gives their machines events, executes the actions in order, and
- * keeps one timer for the earliest deadline. All entry points may be called from within callbacks; events queue up.
+ * Runs any number of virtual routers on one clock: passes events to their machines, executes the actions in order, and
+ * keeps one timer for the earliest deadline. All entry points may be called from within callbacks; events are queued.
  */
 export class Election {
   readonly #ports: ElectionPorts;
@@ -52,14 +52,15 @@ export class Election {
 
   /**
    * Makes these the virtual routers. One that is running already keeps its state and takes the changes in place; one
-   * that is gone resigns; a further one starts.
+   * that is no longer there resigns; a new one starts.
    */
   configure(assignments: readonly RouterAssignment[]): readonly ElectionFailure[] {
     this.#tracking.observe({ kind: 'poll' });
     const wanted = new Map(assignments.map((assignment) => [routerKey(assignment.router), assignment]));
     for (const [key, running] of this.#routers) {
       const version = wanted.get(key)?.router.version;
-      // The versions do not understand each other, so a virtual router that changes it is another one to its peers.
+      // Versions 2 and 3 do not understand each other, so a virtual router that changes its version is stopped and
+      // started.
       if (version !== running.assignment.router.version) this.#remove(key, running);
     }
     for (const [key, assignment] of wanted) {
@@ -84,8 +85,8 @@ export class Election {
   }
 
   /**
-   * Every active virtual router gives its role away, and does not preempt until it has been active again. Gives their
-   * names. With nobody to take it, VRRP cannot know: the router takes its role back after an active down interval.
+   * Every active virtual router resigns, and does not preempt until it has been active again. Gives their names. VRRP
+   * does not say whether a backup exists: if there is none, the router is active again after an active down interval.
    */
   handOver(): readonly string[] {
     const active = [...this.#routers.values()].filter(({ state }) => state.kind === 'active');
@@ -94,13 +95,13 @@ export class Election {
     return active.map(({ assignment }) => assignment.router.name);
   }
 
-  /** Takes `handOver` back: preemption is possible again. */
+  /** Ends the hold of `handOver`: preemption is possible again. */
   releaseHold(): void {
     for (const running of this.#routers.values()) this.#enqueue(running, { kind: 'holdReleased' });
     this.#drain();
   }
 
-  /** Something on the host has changed, or may have. */
+  /** The host has changed, or may have. */
   observe(observation: Observation): void {
     this.#tracking.observe(observation);
     for (const running of this.#routers.values()) this.#assess(running);
@@ -115,7 +116,7 @@ export class Election {
     return this.#advertising.whenIdle();
   }
 
-  /** Where a successor can go on. */
+  /** The record from which a successor can continue. */
   handoverRecord(): ElectionHandoverRecord {
     const routers = [...this.#routers.values()].map(({ assignment, state }) => {
       return { assignment, record: handoverRecordOf(state) ?? null };
@@ -123,7 +124,7 @@ export class Election {
     return { gateOpen: this.#gateOpen, routers };
   }
 
-  /** Says and changes nothing more: a successor goes on in its place. */
+  /** From now on sends and changes nothing, because a successor continues in its place. */
   fallSilent(): void {
     this.#stopped = true;
     this.#silent = true;
@@ -132,8 +133,8 @@ export class Election {
   }
 
   /**
-   * Goes on where its predecessor stopped. Then `configure` says what is wanted: to the virtual routers that run by then
-   * it is a reload.
+   * Continues where the predecessor stopped. The `configure` that follows is a reload to the virtual routers that run
+   * by then.
    */
   continueFrom({ routers }: ElectionHandoverRecord): void {
     for (const { assignment, record } of routers) {
@@ -142,7 +143,7 @@ export class Election {
         this.#start(running);
         continue;
       }
-      // Its own from here on: should the machine give them up, they are taken off.
+      // The predecessor's addresses belong to this router now: when its machine releases them, they are removed.
       for (const each of assignment.router.addresses) {
         if (assignment.installed.has(each.address)) running.present.set(each.address, each);
       }
@@ -171,7 +172,8 @@ export class Election {
   }
 
   #start(running: RunningRouter): void {
-    // A predecessor that was killed may have left these behind; until elected, nothing is forwarded or answered.
+    // A killed predecessor may have left its lease and addresses; a router that is not active must not forward or
+    // answer.
     this.#ports.leaseWriter.revoke(running.assignment.leaseSlot);
     this.#addresses.clear(running);
     this.#enqueue(running, { kind: 'startup' });
@@ -189,7 +191,7 @@ export class Election {
     if (formerSlot !== assignment.leaseSlot) this.#moveLease(running, formerSlot);
     this.#assess(running, true);
     this.#drain();
-    // The machine has acquired what came and released what went.
+    // The machine has acquired added addresses and released removed ones; others may have another prefix or interface.
     if (isHolding(running)) this.#addresses.rearrange(running);
   }
 
@@ -199,7 +201,7 @@ export class Election {
     if (state.kind === 'active' && state.holding) leaseWriter.grant(assignment.leaseSlot, state.leaseUntilMs);
   }
 
-  /** Tells a machine how its host has changed, and its configuration where that has changed too. */
+  /** Tells a machine about changes of its host, and about its configuration where that has changed too. */
   #assess(running: RunningRouter, isReconfigured = false): void {
     const { router } = running.assignment;
     const before = running.assessment;
@@ -211,7 +213,7 @@ export class Election {
     } else if (effectivePriority !== before.effectivePriority) {
       this.#enqueue(running, { kind: 'priorityChanged', effectivePriority });
     }
-    // Raised before cleared, so that a router does not take part for an instant between two faults.
+    // Faults are raised before others are cleared, so that a router does not take part for an instant in between.
     for (const reason of faults) {
       const isKnown = before.faults.some((each) => isSameFault(each, reason));
       if (!isKnown) this.#enqueue(running, { kind: 'faultRaised', reason });

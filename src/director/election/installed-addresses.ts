@@ -5,7 +5,7 @@ import type { VirtualAddress } from '../../model/virtual-router.ts';
 import type { ElectionPorts } from '../ports.ts';
 import type { RunningRouter } from './running-router.ts';
 
-/** Puts the addresses of virtual routers onto interfaces, takes them off, and announces them. */
+/** Puts the addresses of virtual routers on interfaces, removes them, and announces them. */
 export class InstalledAddresses {
   readonly #ports: Pick<ElectionPorts, 'addressKeeper' | 'announcer' | 'log'>;
 
@@ -13,7 +13,7 @@ export class InstalledAddresses {
     this.#ports = ports;
   }
 
-  /** Those of `addresses` that go onto an interface: the engine answers for the others. */
+  /** Installs those of `addresses` that belong on an interface: the engine answers for the others. */
   install(running: RunningRouter, addresses: readonly IpAddress[]): void {
     const { router, installed } = running.assignment;
     for (const each of router.addresses) {
@@ -28,12 +28,12 @@ export class InstalledAddresses {
     }
   }
 
-  /** All that it could ever have put anywhere: a predecessor may have left it. */
+  /** Removes all addresses of the virtual router, because a predecessor may have left some. */
   clear(running: RunningRouter): void {
     for (const each of running.assignment.router.addresses) this.#uninstall(running, each);
   }
 
-  /** After a reload: what stayed may have another prefix or place, or be the engine's from here on. */
+  /** After a reload: an address may have another prefix or interface, or the engine may answer for it from now on. */
   rearrange(running: RunningRouter): void {
     const { router, installed } = running.assignment;
     for (const each of router.addresses) {

@@ -5,7 +5,7 @@ import type { RejectionReason } from '../../../vrrp/ladder.ts';
 import type { Note, RouterAction, TransitionReason } from '../../../vrrp/state.ts';
 import type { LogLevel } from '../../lib/log.ts';
 
-/** Where the election's sentences go. `router` is the name of the virtual router it is about. */
+/** Takes the election's log lines. `router` is the name of the virtual router that the sentence is about. */
 export type ElectionLog = (level: LogLevel, sentence: string, router: string | undefined) => void;
 
 const reasonTexts = {
@@ -18,23 +18,23 @@ const reasonTexts = {
   outranked: 'another router with a better claim is active',
   'cannot-advertise': 'another router is active and its own advertisements do not get out',
   'lease-expired': 'its lease had run out before it could advertise again',
-  succession: 'it goes on from the process before it',
+  succession: 'it continues from the former vrrp process',
   handover: 'it was asked to hand over',
   'fault-raised': 'it cannot take part',
   'fault-cleared': 'it can take part again',
 } as const satisfies Record<TransitionReason, string>;
 
-/** When it is raised, and when it is cleared. */
+/** The texts for a fault that is raised, and for one that is cleared. */
 const faultTexts = {
   link: ['the interface is down', 'the interface is up again'],
   address: ['the interface has no address to send from', 'the interface has an address to send from'],
   'tracked-interface': ['a tracked interface is down', 'the tracked interface is up again'],
   script: ['a tracked script fails', 'the tracked script succeeds again'],
   process: ['a tracked process does not run', 'the tracked process runs again'],
-  file: ['a tracked file says so', 'the tracked file no longer says so'],
+  file: ['a tracked file demands it', 'the tracked file no longer demands it'],
   bfd: ['a tracked BFD session is down', 'the tracked BFD session is up again'],
-  'sync-group': ['another one of its sync group is in fault', 'its sync group is out of fault'],
-  administrator: ['somebody wants it so', 'nobody wants it so any longer'],
+  'sync-group': ['another virtual router of its sync group is in fault', 'its sync group is no longer in fault'],
+  administrator: ['an operator has taken it out', 'an operator has put it back'],
 } as const satisfies Record<FaultKind, readonly [string, string]>;
 
 const noteTexts = {

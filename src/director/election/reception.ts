@@ -8,12 +8,14 @@ import type { ElectionView } from './election-view.ts';
 import { addressListSentence, type ElectionLog, rejectionSentence } from './log-sentences.ts';
 import type { RunningRouter } from './running-router.ts';
 
-/** Finds whom a received advertisement is meant for, if it is to be heard at all, and counts what is not. */
+/** Finds the virtual router that a received advertisement is for, and counts the advertisements that are discarded. */
 export class Reception {
   readonly #log: ElectionLog;
   /** By `routerKey`. */
   readonly #find: (key: string) => RunningRouter | undefined;
-  /** Where virtual routers are or have been, with what was discarded before one of them was known to be meant. */
+  /**
+   * Interfaces that have or had virtual routers, and the advertisements discarded before their router was known.
+   */
   readonly #segments = new Map<string, ElectionView['unattributed'][number] & { rejections: RejectionCounters }>();
 
   constructor(log: ElectionLog, find: (key: string) => RunningRouter | undefined) {
@@ -39,7 +41,7 @@ export class Reception {
       this.#countRejection(result.reason, received, meant);
       return undefined;
     }
-    // The ladder admits nothing that is meant for nobody.
+    // The ladder admits only advertisements whose virtual router was found.
     const running = meant!;
     const { advertisement, addressListDiffers } = result.value;
     running.advertisementsReceived += 1;
@@ -60,7 +62,7 @@ export class Reception {
     const counters = meant?.rejections ?? segment?.rejections;
     if (counters === undefined) return;
     counters[reason] += 1;
-    // One's own advertisements coming back are the network's business, not worth a line.
+    // This router's own advertisements are looped back by some networks, which is not worth a log line.
     if (counters[reason] > 1 || reason === 'looped-back') return;
     const sentence = rejectionSentence(reason, received.source, received.interface);
     this.#log('warn', sentence, meant?.assignment.router.name);

@@ -12,26 +12,28 @@ import type { Assessment } from './tracking/tracked-object.ts';
 export interface RunningRouter {
   assignment: RouterAssignment;
   state: RouterState;
-  /** The last assessment that its machine has been told. */
+  /** The last assessment of which its machine has been told. */
   assessment: Assessment & { readonly primaryAddress: IpAddress };
   /** Why the state was entered. */
   reason: TransitionReason | undefined;
-  /** The addresses that it has put on interfaces, with the prefix and interface of that time: a reload may have changed both. */
+  /**
+   * The addresses on interfaces, with the prefix and interface they were put on with: a reload may have changed both.
+   */
   readonly present: Map<IpAddress, VirtualAddress>;
   advertisementsSent: number;
   advertisementsReceived: number;
   sendErrors: number;
-  /** The last send failed: said once, not at every interval. */
+  /** The last send failed; logged once, not at every interval. */
   sendFailing: boolean;
   becameActive: number;
   transitions: number;
-  /** Advertisements whose address list is not the configured one, yet admitted. */
+  /** Advertisements that were admitted although their address list differs from the configured one. */
   addressListMismatches: number;
   addressListDiffers: boolean;
   readonly rejections: RejectionCounters;
 }
 
-/** Before its startup. Its machine has been told nothing yet but where it sends from. */
+/** A virtual router before its startup. Its machine knows only the address that it sends from. */
 export function createRunningRouter(
   assignment: RouterAssignment,
   primaryAddress: IpAddress,
@@ -56,7 +58,7 @@ export function createRunningRouter(
   };
 }
 
-/** The lease is granted and the addresses are acquired. */
+/** Whether the lease is granted and the addresses are acquired. */
 export function isHolding({ state }: Pick<RunningRouter, 'state'>): boolean {
   return state.kind === 'active' && state.holding;
 }

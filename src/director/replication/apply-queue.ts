@@ -4,7 +4,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
 import { recordWords } from '../../model/connection-batch.ts';
 
-/** Sums since the start, and what is waiting. */
+/** Sums since the start, and the number of records that are waiting. */
 export interface ApplyTotals extends ApplyOutcome {
   readonly failures: number;
   readonly queuedRecords: number;
@@ -14,18 +14,18 @@ export interface ApplyQueueOptions {
   readonly connections: ConnectionPort;
   readonly clock: Clock;
   readonly log: Log;
-  /** Bound of what waits, in records. */
+  /** The most records that may wait. */
   readonly recordsMax: number;
-  /** Between attempts when the table does not take a batch. */
+  /** Between attempts when a batch could not be written. */
   readonly retryMs: number;
-  /** So many pushed batches have got into the table. */
+  /** `batches` further batches are in the table. */
   readonly onApplied: (batches: number) => void;
 }
 
-/** Largest batch handed to the table at once, so that what comes behind it is never late by more than that. */
+/** The most records in one write: a batch that arrives during a write waits no longer than that takes. */
 const writeRecordsMax = 8192;
 
-/** Writes batches into the table in order: one write at a time, all that has gathered meanwhile in the next one. */
+/** Writes batches into the table in order: one write at a time, the batches that arrive meanwhile in the next one. */
 export class ApplyQueue {
   readonly #options: ApplyQueueOptions;
   #waiting: Int32Array[] = [];
@@ -65,7 +65,7 @@ export class ApplyQueue {
   }
 
   #write(batch: Int32Array, batches: number): void {
-    // A port that hands the memory to another thread leaves an empty array here.
+    // Counted before the write, since a port that transfers the memory to another thread leaves an empty array here.
     const records = batch.length / recordWords;
     this.#options.connections.applyBatch(batch).then(
       (outcome) => {

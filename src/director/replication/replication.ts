@@ -23,36 +23,41 @@ export interface ReplicationOptions {
   /** As configured: their fingerprint is compared with the peers'. */
   readonly services: readonly VirtualService[];
   readonly log: Log;
-  /** Called at each change; it begins as `joining`. */
+  /** Called at each change; the gate begins as `joining`. */
   readonly onGate?: (gate: GateState) => void;
-  /** What differs from the defaults, `datagramLength` for instance. */
+  /** Settings that differ from the defaults, `datagramLength` for instance. */
   readonly tuning?: Partial<SyncTuning>;
 }
 
-/** Connection synchronisation of one director, at work. */
+/** Running connection synchronisation of one director. */
 export interface Replication {
   readonly gate: GateState;
   status(): ReplicationStatus;
   /** Tells the peers about a changed configuration. */
   reconfigure(services: readonly VirtualService[]): void;
-  /** Says good-bye to the peers and stops; the transport is closed. */
+  /** Sends `leave` to the peers and stops; the transport is closed. */
   close(): void;
 }
 
-/** Records in front of the table before datagrams are refused (and asked for again later). */
+/** Records that may wait for the table; beyond that, datagrams are refused (and requested again later). */
 const applyRecordsMax = 65_536;
-/** After a page could not be read or a batch not be written. */
+/** Before a failed read of a page or a failed write of a batch is repeated. */
 const retryMs = 100;
-/** While a peer's connections are not all here, segments of none are not refused for this long, and that is said this often. */
+/**
+ * While a peer's connections are not all here, segments without a connection are not refused for this long; the time is
+ * renewed every `expectationPeriodMs`.
+ */
 const expectationMs = 1_000;
-/** A peer that is out of hearing may go on opening connections, which are clients' of this director when it is back. */
+/**
+ * A peer that cannot be heard may go on opening connections, whose clients reach this director after the peer's end.
+ */
 const lostPeerMs = 30_000;
 const expectationPeriodMs = 10;
 
 /**
- * Joins a transport, a connection table and the protocol. Local events leave the moment the engine hands them over (it
- * collects them for at most 1 ms); what peers say is applied in order, one batch at a time, each as large as what has
- * gathered meanwhile.
+ * Joins a transport, a connection table and the protocol. Local events are sent as soon as the engine hands them over
+ * (it collects them for at most 1 ms). Events of peers are applied in order, one write at a time; each write takes all
+ * the batches that have arrived meanwhile.
  */
 export function startReplication(options: ReplicationOptions): Replication {
   const { transport, connections, clock, log } = options;
@@ -84,7 +89,7 @@ export function startReplication(options: ReplicationOptions): Replication {
     clock.nowMs(),
   );
 
-  /** Runs something that may change the session's deadline. */
+  /** Runs a task that may change the session's deadline. */
   function drive(task: () => void): void {
     if (closed) return;
     task();
@@ -136,7 +141,7 @@ function readPage(
   });
 }
 
-/** A peer that is heard anew, after a restart or a split, may have had connections that are not in the table yet. */
+/** A peer that is heard again, after a restart or a partition, may have connections that are not in the table yet. */
 class Expectation {
   readonly #connections: ConnectionPort;
   #dueAtMs = Number.NEGATIVE_INFINITY;
@@ -152,7 +157,7 @@ class Expectation {
   }
 }
 
-/** One timer for the earliest deadline. It may fire when nothing is due any more, which costs less than moving it. */
+/** One timer for the earliest deadline. It may fire when nothing is due, which costs less than moving it every time. */
 class DeadlineTimer {
   readonly #clock: Clock;
   readonly #onDue: () => void;
@@ -179,7 +184,7 @@ class DeadlineTimer {
   }
 }
 
-/** What people and the election are told. */
+/** Reports to the log and to the election. */
 function reports({ log, onGate }: ReplicationOptions) {
   return {
     gateChanged: (gate: GateState): void => {

@@ -13,12 +13,12 @@ export interface TableResendOptions {
 }
 
 const recordsPerPage = 2048;
-/** Between two pages: whoever could not keep up with the events must not be flooded with the table. */
+/** Between two pages: a reader that could not keep up with the events must not be flooded with the table. */
 const pageSpacingMs = 20;
 
 /**
- * After events were lost: says every local entry of the table again. The table is the truth; what peers have beyond
- * it runs out there by its own timeout.
+ * After events were lost: sends every local entry of the table again. Entries that peers have and the table no longer
+ * has expire at the peers by their own timeout.
  */
 export class TableResend {
   readonly #options: TableResendOptions;
@@ -30,7 +30,7 @@ export class TableResend {
     this.#options = options;
   }
 
-  /** While a resend is under way, another one follows it: entries of pages already read may have changed. */
+  /** A start during a resend makes another one follow, because entries of pages already read may have changed. */
   start(): void {
     if (this.#running) this.#again = true;
     else {

@@ -5,7 +5,7 @@ import { interfaceFacts } from '../../platform/linux/netlink/interface-facts.ts'
 
 export interface EngineChoice {
   readonly kind: 'xdp' | 'portable';
-  /** Why it is not the other one, or what speaks against this one. */
+  /** Why the other engine was not chosen, or a caution about this one. */
   readonly reason?: string;
 }
 
@@ -19,7 +19,8 @@ export function chooseEngine(request: EngineRequest, interfaces: readonly string
   }
   const virtual = interfaces.find((name) => interfaceFacts(name).kind === 'veth');
   if (virtual === undefined) return { kind: 'xdp' };
-  // What a veth sends by XDP arrives only at an end that has a program too, and its checksums are left unfinished.
+  // A frame sent by XDP over a veth arrives only if the other end has a program too, and its checksum may be
+  // unfinished.
   const caution = `${virtual} is a veth, over which XDP works only when its other end has an XDP program and finished checksums`;
   if (request === 'xdp') return { kind: 'xdp', reason: caution };
   return { kind: 'portable', reason: `the portable engine is used: ${caution}; --engine xdp uses it all the same` };

@@ -11,17 +11,19 @@ export type EngineLine =
   | { readonly kind: 'portable'; readonly port: MessagePort; readonly wakeFd: number }
   | { readonly kind: 'xdp'; readonly descriptors: readonly BpfDescriptor[] };
 
-/** A running engine, with what the other processes and threads need of it. */
+/** A running engine, with the parts that other processes and threads need. */
 export interface Forwarding {
   readonly engine: Engine;
   readonly leases: LeaseMemory;
-  /** A line of its own for each thread that asks. */
+  /** Opens a line of its own for each thread. */
   readonly openLine: () => EngineLine;
   /** Throws a sentence when the engine cannot work on an interface for these families. */
   readonly verifyInterface: (name: string, families: Iterable<Family>) => void;
-  /** What the vrrp process holds for the director's successor. Absent: nothing outlives the director. */
+  /**
+   * The descriptors that the vrrp process holds for the director's successor. Absent: nothing outlives the director.
+   */
   readonly forSuccessor?: SuccessorDescriptors;
-  /** Called with what has taken the place of `forSuccessor`. */
+  /** Called when the descriptors have changed, with those that replace `forSuccessor`. */
   onForSuccessorChanged: (forSuccessor: SuccessorDescriptors) => void;
   /** Resolves with the reason when the engine has died. */
   readonly ended: Promise<Error>;

@@ -5,25 +5,25 @@ import type { LogLevel } from '../../lib/log.ts';
 import { PacketRing } from '../../platform/linux/packet/ring.ts';
 import { Poller } from '../../platform/linux/process/poller.ts';
 
-/** How soon an interface that was made anew carries packets again. Looking costs a few system calls. */
+/** How soon a recreated interface carries packets again. Looking costs a few system calls. */
 const lookPeriodMs = 200;
 
 export interface EngineInterfacesParts {
   readonly names: readonly string[];
-  /** Descriptors that wake the thread beside the interfaces'. */
+  /** Descriptors that wake the thread, besides those of the interfaces. */
   readonly otherFds: readonly number[];
   /** Called when the ports have other indexes and MAC addresses. */
   readonly onReopened: (ports: readonly PacketRing[]) => void;
   readonly log: (level: LogLevel, sentence: string) => void;
 }
 
-/** The interfaces of the portable engine, which stay the same to it when one is deleted and made anew. */
+/** The interfaces of the portable engine; each keeps its port when it is deleted and recreated. */
 export class EngineInterfaces {
   readonly ports: readonly PacketRing[];
   readonly #parts: EngineInterfacesParts;
   #poller: Poller;
   #lookAtMs = 0;
-  /** Why a port cannot be opened again, said once. */
+  /** The reason why a port cannot be opened again, logged once. */
   readonly #failures = new Map<PacketRing, string>();
 
   /** Throws a sentence when an interface or the privilege is missing. */
@@ -38,7 +38,7 @@ export class EngineInterfaces {
     this.#poller.wait(timeoutMs);
   }
 
-  /** The IPv6 addresses among these are asked for by multicast, which each interface has to let in. */
+  /** Neighbour solicitations for the IPv6 addresses among these are multicast, which each interface has to let in. */
   answerFor(addresses: readonly EngineAddress[]): void {
     for (const port of this.ports) {
       const own = addresses.filter((address) => address.answer && address.interface === port.interface);
@@ -46,7 +46,7 @@ export class EngineInterfaces {
     }
   }
 
-  /** To be called again and again, while the engine holds no frame. */
+  /** To be called regularly, while the engine holds no frame. */
   follow(nowMs: number): void {
     if (nowMs < this.#lookAtMs) return;
     this.#lookAtMs = nowMs + lookPeriodMs;
@@ -56,17 +56,17 @@ export class EngineInterfaces {
     this.#parts.onReopened(this.ports);
   }
 
-  /** True when the port is another one than before, or has been closed in the attempt. */
+  /** True when the port has been opened again, or was closed by a failed attempt. */
   #reopen(port: PacketRing): boolean {
     try {
       if (!port.reopen()) return false;
       this.#failures.delete(port);
-      this.#parts.log('warn', `interface ${port.interface} was made anew; the engine forwards on it again`);
+      this.#parts.log('warn', `interface ${port.interface} was recreated; the engine forwards on it again`);
     } catch (error) {
       const sentence = errorSentence(error);
       if (this.#failures.get(port) === sentence) return false;
       this.#failures.set(port, sentence);
-      this.#parts.log('error', `the engine cannot forward on ${port.interface}, which was made anew: ${sentence}`);
+      this.#parts.log('error', `the engine cannot forward on ${port.interface}, which was recreated: ${sentence}`);
     }
     return true;
   }

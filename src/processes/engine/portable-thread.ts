@@ -13,7 +13,7 @@ import { Wake } from '../../platform/linux/process/wake.ts';
 import { EngineInterfaces } from './portable-interfaces.ts';
 import { engineSilenceMaxMs } from './watch.ts';
 
-/** Between two signs of life, and two looks for lines to take requests on. */
+/** Between two signs of life, and between two looks for new request lines. */
 const roundUpkeepMs = 5;
 
 export interface EngineThreadSettings {
@@ -22,7 +22,7 @@ export interface EngineThreadSettings {
   readonly wakeFd: number;
 }
 
-/** A line on which the engine takes requests from here on. */
+/** A line on which the engine takes requests from now on. */
 export interface AdoptPort {
   readonly adopt: MessagePort;
 }
@@ -35,7 +35,7 @@ export type FromEngineThread =
 export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings): void {
   const parent = parentPort;
   if (parent === null) throw new Error('the portable engine runs in a thread of its own');
-  // Refused, it works all the same: packets wait a little longer on a busy machine.
+  // If the preference is refused, packets only wait a little longer on a busy machine.
   requestPreference();
   const clock = new MonotonicClock();
   const wake = new Wake(wakeFd);
@@ -50,7 +50,7 @@ export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings)
   });
   resolver.setPorts(host.ports);
   const nowMs = (): number => clock.nowMs();
-  // A seed that nobody knows: clients must not be able to choose which chain of the table they land in.
+  // A secret seed: clients must not be able to choose the chain of the table for their connections.
   const limits = { hashSeed: randomInt(2 ** 32) };
   const engine = new PortableEngine({ ports: host.ports, resolver, leases, nowMs, limits });
   const requests: MessagePort[] = [];

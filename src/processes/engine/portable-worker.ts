@@ -11,7 +11,7 @@ export interface EngineWorker {
   readonly engine: RemoteEngine;
   /** Another line to the engine, for another thread. */
   readonly openLine: () => MessagePort;
-  /** Resolves with the reason, should the thread end without having been asked to. */
+  /** Resolves with the reason if the thread ends without having been asked to. */
   readonly ended: Promise<Error>;
 }
 

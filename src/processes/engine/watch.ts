@@ -3,7 +3,7 @@ import type { LeaseReader } from '../../engine/engine.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { engineLifeSlot } from '../../model/lease.ts';
 
-/** The engine thread looks around every 50 ms; one that has not for this long forwards nothing. */
+/** An engine thread that has given no sign of life for this long counts as one that forwards nothing. */
 export const engineSilenceMaxMs = 500;
 
 const watchPeriodMs = 50;
@@ -11,14 +11,14 @@ const watchPeriodMs = 50;
 export interface EngineWatchParts {
   readonly clock: Clock;
   readonly leases: LeaseReader;
-  /** Nothing is forwarded here: give away what is active. Called again and again for as long as that lasts. */
+  /** Nothing is forwarded here: active virtual routers must resign. Called at every look for as long as that lasts. */
   readonly onSilent: () => void;
   readonly onAlive: () => void;
 }
 
 /**
- * Sees from the vrrp process whether the engine of the director still turns. Advertisements alone would keep the
- * addresses at a director whose data path hangs, or whose main process was stopped.
+ * Watches from the vrrp process whether the director's engine still runs. Advertisements alone would keep the addresses
+ * at a director whose data path hangs, or whose main process was stopped.
  */
 export function watchEngine({ clock, leases, onSilent, onAlive }: EngineWatchParts): void {
   let silent = false;

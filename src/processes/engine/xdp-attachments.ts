@@ -5,12 +5,12 @@ import { errorSentence } from '../../lib/error-sentence.ts';
 import type { Log, LogLevel } from '../../lib/log.ts';
 import type { Attachment } from '../../platform/linux/bpf/attachment.ts';
 
-/** How soon an interface that was made anew carries packets again. Looking costs a few system calls. */
+/** How soon a recreated interface carries packets again. Looking costs a few system calls. */
 const lookPeriodMs = 200;
 
 export interface XdpAttachmentsParts {
   readonly names: readonly string[];
-  /** That there are already; those on other interfaces are taken off. */
+  /** Existing links; those on other interfaces are detached. */
   readonly links: readonly XdpLink[];
   /** Puts the program on an interface. Throws a sentence when the kernel refuses. */
   readonly attach: (interfaceIndex: number) => Attachment;
@@ -21,7 +21,7 @@ export interface XdpAttachmentsParts {
   readonly log: Log;
 }
 
-/** What an operator is told when the program has been attached. */
+/** The log line for an attachment of the program. */
 interface Occasion {
   readonly level: LogLevel;
   readonly sentence: (name: string) => string;
@@ -32,23 +32,23 @@ const firstAttached: Occasion = {
   level: 'info',
   sentence: (name) => `the XDP program is on interface ${name} now; the engine forwards on it`,
 };
-/** The program was detached by somebody, or the interface was recreated under the index that it had. */
+/** Another program detached it, or the interface was recreated with the same index. */
 const programGone: Occasion = {
   level: 'warn',
   sentence: (name) => `the XDP program had gone from interface ${name}; the engine forwards on it again`,
 };
 const interfaceRecreated: Occasion = {
   level: 'warn',
-  sentence: (name) => `interface ${name} was made anew; the engine forwards on it again`,
+  sentence: (name) => `interface ${name} was recreated; the engine forwards on it again`,
 };
 
-/** The program on the interfaces of the engine, which stay the same to it when one is deleted and made anew. */
+/** Keeps the program on the engine's interfaces, also when one is deleted and recreated. */
 export class XdpAttachments {
   readonly #parts: XdpAttachmentsParts;
   readonly #links = new Map<string, XdpLink>();
   readonly #timer: NodeJS.Timeout;
   #present: readonly XdpInterface[];
-  /** Why a program cannot be put on an interface, said once. */
+  /** The reason why the program cannot be put on an interface, logged once. */
   readonly #failures = new Map<string, string>();
 
   constructor(parts: XdpAttachmentsParts) {
@@ -113,7 +113,7 @@ export class XdpAttachments {
 }
 
 function end(link: XdpLink): void {
-  // Not only closed: whoever else holds it is not asked.
+  // A link that is only closed would stay attached while another process holds it.
   link.detach();
   link.close();
 }

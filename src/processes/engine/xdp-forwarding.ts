@@ -26,14 +26,14 @@ import type { Forwarding } from './forwarding.ts';
 import { XdpAttachments } from './xdp-attachments.ts';
 
 const tickPeriodMs = 10;
-/** Short beside every timeout, long beside the time between two packets of a busy connection. */
+/** Short compared with every timeout, long compared with the time between two packets of a busy connection. */
 const seenGrainMs = 64;
 /** The program of the object that is attached. */
 const dataPath = 'baton';
 
 /**
- * Starts the engine in the kernel on these interfaces, or goes on with that of a director before this one. Throws a
- * sentence when kernel, privilege or an interface stands in the way.
+ * Starts the engine in the kernel on these interfaces, or continues with the predecessor's. Throws a sentence when the
+ * kernel, a privilege or an interface does not allow it.
  */
 export function startXdpForwarding(
   interfaces: readonly string[],
@@ -113,7 +113,7 @@ function followRoutes(clock: MonotonicClock, log: Log) {
   };
 }
 
-/** What is known of an interface that the program is on. */
+/** The engine's description of an interface. Throws when there is none of this name. */
 function describeInterface(name: string): XdpInterface {
   const { index, macAddress, mtu } = interfaceFacts(name);
   return { name, index, macAddress, mtu };
@@ -138,7 +138,7 @@ function load(
     // The program asks once a tick, and may do so just before the clock moves on with it.
     clockLagNs: 2 * coarseClockLagNs(),
     seenGrainMs,
-    // Nobody may be able to choose flows that meet in one bucket.
+    // A secret seed: clients must not be able to choose flows that share a bucket.
     hashSeed: randomBytes(8).readBigUInt64LE(),
   };
   const settings = loadSettings(defaultXdpLimits, host);
@@ -149,7 +149,7 @@ function load(
   return { object, links };
 }
 
-/** The engine with what has to be done after its first configuration, and at its end. */
+/** The engine, with tasks to run after its first configuration and at its end. */
 function withEnds(
   engine: XdpEngine,
   onConfigured: (() => Promise<void>) | undefined,

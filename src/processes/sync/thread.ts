@@ -78,9 +78,9 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
   });
   const watch = setInterval(() => {
     if (interfaceFacts(sync.interface).index === index) return;
-    // The group was joined on one interface: one of the same name that was made since needs another socket.
+    // The multicast group was joined on the former interface: the recreated one needs another socket.
     void connections.close();
-    throw new Error(`interface ${sync.interface} was made anew`);
+    throw new Error(`interface ${sync.interface} was recreated`);
   }, watchPeriodMs);
   tell({ kind: 'ready' });
 }
@@ -90,7 +90,7 @@ function openConnections(line: EngineLine): ConnectionPort & { close(): unknown 
     const wake = new Wake(line.wakeFd);
     return new RemoteConnectionPort(line.port, () => wake.signal());
   }
-  // The descriptors are the process's, whose main thread closes them.
+  // The descriptors belong to the process, and its main thread closes them.
   const object = openBpfObject(line.descriptors);
   const asleep = new Int32Array(object.maps.get('.data.settings')!.memory(), SettingsLayout.readerAsleep, 1);
   const events = openRingReader(object.maps.get('events')!, asleep);

@@ -14,13 +14,13 @@ import type { FromSyncThread, SyncRequests, SyncThreadSettings, ToSyncThread } f
 
 export interface SyncWorkerParts {
   readonly script: string;
-  /** This director on the segment: the same after a restart. */
+  /** Identifies this director on the segment; unchanged by a restart. */
   readonly senderId: number;
   /** Rises with each start of a thread. */
   readonly nextEpoch: () => number;
-  /** A line of its own to the engine, for each thread. */
+  /** Opens a line of its own to the engine for each thread. */
   readonly openEngineLine: () => EngineLine;
-  /** Throws a sentence while the interface cannot be used: no thread is started, and no line opened, in vain. */
+  /** Throws a sentence while the interface cannot be used, so that neither a thread nor a line is opened in vain. */
   readonly verifyInterface: (settings: SyncSettings) => void;
   readonly log: Log;
 }
@@ -130,7 +130,7 @@ export class SyncWorker implements ReplicationControl {
     setTimeout(() => {
       if (this.#settings === undefined || this.#worker !== undefined) return;
       this.#start(this.#settings).catch(({ message }: Error) => {
-        // One that was started and failed brings the next attempt by its end.
+        // If the thread was started and failed, its exit schedules the next attempt.
         if (this.#worker === undefined) this.#restartLater();
         if (message === this.#restartFailure) return;
         this.#restartFailure = message;

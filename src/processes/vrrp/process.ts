@@ -22,13 +22,14 @@ import type { FromVrrpProcess, ToVrrpProcess, VrrpRequests } from './requests.ts
 
 /** The descriptor at which the director passes the lease memory: the first after the channel's. */
 export const leaseDescriptor = 4;
-/** An IPv6 address is no source until duplicate address detection is done with it, a second or two after the link came up. */
+/** An IPv6 address can be a source only after duplicate address detection, a second or two after the link came up. */
 const pollPeriodMs = 1_000;
 
 /**
- * The vrrp process: the election and nothing else, so that nothing else can hold it up. It is told what to do over the
- * channel. When that closes unasked, it resigns at once where the director itself forwards. Where the kernel does, which
- * its start with a run-dir says, it goes on for a grace period: a restarted director can succeed it.
+ * The vrrp process runs the election and nothing else, so that nothing else can delay it. The director controls it over
+ * the channel. When the channel closes unasked, the process resigns at once if the director itself forwards. If the
+ * kernel forwards, in which case a run-dir was given, it goes on for a grace period: a restarted director can succeed
+ * it.
  */
 export function runVrrpProcess(runDirectory = process.argv[3]): void {
   try {
@@ -83,7 +84,7 @@ function runElection(succession: VrrpSuccession | undefined): void {
     addressKeeper.renew();
   };
 
-  // One after the other: that the channel has closed while the predecessor is being replaced is dealt with after that.
+  // One after the other: if the channel closes while the predecessor is being replaced, that is handled afterwards.
   let requests = Promise.resolve();
   const procedures = proceduresOf({ election, clock, succession, succeed, stop });
   process.on('message', (message: ToVrrpProcess) => {
@@ -96,7 +97,7 @@ function runElection(succession: VrrpSuccession | undefined): void {
       succession.beginGracePeriod(clock, election, end);
     });
   });
-  // Ctrl-C and a closing terminal reach the whole process group; the director decides what they mean, if there is one.
+  // Ctrl-C and a closing terminal reach the whole process group; if there is a director, it reacts to them.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (signal !== 'SIGHUP') succession?.endGracePeriod();
@@ -121,7 +122,7 @@ function watch(election: Election, clock: MonotonicClock, leases: LeaseMemory, l
   });
 }
 
-/** Opens its sockets before another process falls silent for this one. What fails is said when it is configured. */
+/** Opens the sockets before the predecessor falls silent. A failure is reported later, by `configure`. */
 function prepare(transport: VrrpTransport, router: VirtualRouter): void {
   try {
     transport.open(router.interface, router.family, router);

@@ -4,16 +4,16 @@ import type { VirtualRouterStatus } from '../../director/status.ts';
 import type { LogLevel } from '../../lib/log.ts';
 import type { LineReply, LineRequest } from '../../lib/request-line.ts';
 
-// What the director and its vrrp process say to each other over the channel of child_process.fork, with structured
+// The messages between the director and its vrrp process over the channel of child_process.fork, with structured
 // cloning.
 
 export interface VrrpRequests {
   /**
-   * With the number of a successor, first replaces the vrrp process that has outlived another director, and goes on where
-   * it stopped. Gives sentences about virtual routers whose interface cannot be used.
+   * With a successor's number, first replaces the vrrp process that has outlived the former director, and continues
+   * where it stopped. Gives sentences about virtual routers whose interface cannot be used.
    */
   configure(assignments: readonly RouterAssignment[], successorNumber?: number): readonly string[];
-  /** The descriptors to hold from here on have been sent over the line. */
+  /** The descriptors to hold from now on have been sent over the line. */
   holdDescriptors(): undefined;
   /** Gives the names of the virtual routers. */
   handOver(): readonly string[];
@@ -26,9 +26,9 @@ export type ToVrrpProcess = LineRequest<VrrpRequests> | { readonly gateOpen: boo
 export type FromVrrpProcess =
   | LineReply
   | { readonly kind: 'ready' }
-  /** Instead of `ready`: what is missing. The process then ends. */
+  /** Instead of `ready`: a sentence says what is missing. The process then ends. */
   | { readonly kind: 'unable'; readonly sentence: string }
-  /** The virtual routers that are active from here on: what the director resigns should the process die. */
+  /** The virtual routers that are active now: the director resigns them if the process dies. */
   | { readonly kind: 'active'; readonly names: readonly string[] }
   | {
       readonly kind: 'log';

@@ -27,13 +27,13 @@ export interface VrrpSupervisorParts {
   /** Opened only to resign in the name of a vrrp process that died. */
   readonly openTransport: () => VrrpTransport;
   /**
-   * Where the kernel forwards without the director: the vrrp process outlives one that dies, with these descriptors, and
-   * the next director finds it by the run-dir. Absent: it resigns at once.
+   * Given where the kernel forwards without the director: the vrrp process outlives a director that dies, holds these
+   * descriptors, and the next director finds it by the run-dir. Absent: it resigns at once.
    */
   readonly forSuccessor?: SuccessorDescriptors & { readonly runDirectory: string };
   /**
-   * A vrrp process that has outlived the director before this one: the first one started here goes on in its place.
-   * Without `forSuccessor` it is sent away before, and its descriptors are closed.
+   * A vrrp process that has outlived the former director: the first one started here continues in its place. Without
+   * `forSuccessor` it is dismissed first, and its descriptors are closed.
    */
   readonly predecessor?: Predecessor;
   readonly log: Log;
@@ -49,8 +49,9 @@ const answerTimeoutMs = 5_000;
 const collectAlone = '--single-threaded-gc';
 
 /**
- * Keeps a vrrp process running. Should it die, the director gives up in its name, at once: leases first, then the
- * addresses, then priority 0, so that the peer need not wait for its active down interval. Then it is started again.
+ * Keeps a vrrp process running. If it dies, the director resigns in its name at once: it revokes the leases, removes
+ * the addresses and sends priority 0, so that the peer need not wait for its active down interval. Then it is started
+ * again.
  */
 export class VrrpSupervisor implements ElectionControl {
   readonly #parts: VrrpSupervisorParts;
@@ -65,7 +66,7 @@ export class VrrpSupervisor implements ElectionControl {
   /** The director's end of the line over which descriptors are passed. */
   #line: DescriptorChannel | undefined;
   #forSuccessor: SuccessorDescriptors | undefined;
-  /** Until the vrrp process here has gone on in its place. */
+  /** Set until the vrrp process here has replaced it. */
   #predecessor: Predecessor | undefined;
   #assignments: readonly RouterAssignment[] = [];
   #active = new Set<string>();
@@ -93,11 +94,11 @@ export class VrrpSupervisor implements ElectionControl {
     this.#tell({ gateOpen: open });
   }
 
-  /** As when an interface has come back. Rejects with a sentence when `forSuccessor` was not set from the start. */
+  /** For example when an interface is back. Rejects with a sentence when `forSuccessor` was not set from the start. */
   async changeForSuccessor(forSuccessor: SuccessorDescriptors): Promise<void> {
     if (this.#parts.forSuccessor === undefined) throw new Error('the vrrp process was not set up to hold descriptors');
     this.#forSuccessor = forSuccessor;
-    // One that is being started gets them when it is ready.
+    // A process that is being started gets them when it is ready.
     if (this.#child !== undefined && this.#ready) await this.#passDescriptors();
   }
 
@@ -131,7 +132,7 @@ export class VrrpSupervisor implements ElectionControl {
     if (this.#parts.forSuccessor === undefined) await this.#discardPredecessor();
     if (this.#child === undefined) {
       await this.#start();
-      // The gate may have opened before there was a process to hear of it, and without sync it never moves again.
+      // The gate may have opened before there was a process, and without sync it does not change again.
       this.setGate(this.#gateOpen);
       await this.#passDescriptors();
     }
@@ -143,14 +144,14 @@ export class VrrpSupervisor implements ElectionControl {
     return sentences;
   }
 
-  /** It has been replaced, unless this director ends before it came to that. */
+  /** The predecessor has been replaced, unless this director ends before that. */
   async #dismissPredecessor(): Promise<void> {
     const predecessor = this.#predecessor;
     this.#predecessor = undefined;
     await predecessor?.dismiss();
   }
 
-  /** What has forwarded in the kernel until now ends with its last descriptor. */
+  /** The predecessor's program in the kernel stops forwarding when its last descriptor is closed. */
   async #discardPredecessor(): Promise<void> {
     const descriptors = this.#predecessor?.descriptors ?? [];
     await this.#dismissPredecessor();
@@ -227,7 +228,7 @@ export class VrrpSupervisor implements ElectionControl {
 
   #exited(reason: string): void {
     if (this.#stopping) return;
-    // Until it goes on in the place of another one, that one is active and no resignation is due.
+    // Until the process has replaced its predecessor, the predecessor is active and no resignation is due.
     const spoke = this.#predecessor === undefined;
     if (spoke) this.#resignInItsName();
     const resigned = spoke ? 'resigned in its name, ' : '';
@@ -253,7 +254,7 @@ export class VrrpSupervisor implements ElectionControl {
     } catch (error) {
       if (this.#stopping) return;
       this.#parts.log('error', `${errorSentence(error)}; starting the vrrp process again`);
-      // One that runs and does not answer brings the next attempt by its exit.
+      // If the process runs and does not answer, it is killed, and its exit schedules the next attempt.
       if (!this.#killChild()) this.#scheduleRestart();
     }
   }

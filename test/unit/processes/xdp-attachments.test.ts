@@ -80,7 +80,7 @@ describe('the XDP program on the interfaces of the engine', () => {
     attachments.close();
   });
 
-  test('an interface that the predecessor did not forward on was not made anew', () => {
+  test('an interface that the predecessor did not forward on was not recreated', () => {
     host.indexes.set('eth0', 3).set('eth1', 4);
     const former = link(9);
     const attachments = host.start(['eth0', 'eth1'], [link(3), former]);
@@ -93,7 +93,7 @@ describe('the XDP program on the interfaces of the engine', () => {
     attachments.close();
   });
 
-  test('an interface that is made anew: said when the engine forwards on it again', () => {
+  test('an interface that is recreated: logged when the engine forwards on it again', () => {
     host.indexes.set('eth0', 3);
     const attachments = host.start(['eth0'], [link(3)]);
     host.indexes.delete('eth0');
@@ -105,7 +105,7 @@ describe('the XDP program on the interfaces of the engine', () => {
       attachments.links.map(({ interfaceIndex }) => interfaceIndex),
       [5],
     );
-    assert.deepEqual(host.log, ['warn interface eth0 was made anew; the engine forwards on it again']);
+    assert.deepEqual(host.log, ['warn interface eth0 was recreated; the engine forwards on it again']);
     assert.deepEqual(host.changes, [[], ['eth0 5']]);
     attachments.close();
   });

@@ -6,7 +6,7 @@ const fault: readonly Verdict[] = [{ kind: 'fault', reason: { kind: 'link' } }];
 
 /** Every virtual router tracks the link of its own interface, as with keepalived. */
 export class OwnLink implements TrackedObject {
-  /** Also of interfaces that no virtual router is on yet. One that nobody has reported counts as up. */
+  /** Interfaces that are down, also those without a virtual router yet. One that was never reported counts as up. */
   readonly #down = new Set<string>();
 
   observe(observation: Observation): void {

@@ -11,20 +11,22 @@ type Source = { readonly interface: string } & ({ readonly address: IpAddress } 
 const fault: readonly Verdict[] = [{ kind: 'fault', reason: { kind: 'address' } }];
 
 /**
- * Every virtual router needs an address to send from. It may come late: an interface that is still to be made, an IPv6
- * address that duplicate address detection is not done with. Looking for it opens the transport.
+ * Every virtual router needs an address to send from. It may appear late: the interface may not exist yet, or duplicate
+ * address detection may not have finished for an IPv6 address. Looking for it opens the transport.
  */
 export class SourceAddress implements TrackedObject {
   readonly #ports: Pick<ElectionPorts, 'transport' | 'log'>;
   readonly #sources = new Map<string, Source>();
-  /** The last failure of a path, said once. */
+  /** The last failure of each path, logged once. */
   readonly #said = new Map<string, string>();
 
   constructor(ports: Pick<ElectionPorts, 'transport' | 'log'>) {
     this.#ports = ports;
   }
 
-  /** A link that came up may have come back as another interface, with other addresses: all is opened again. */
+  /**
+   * A link that comes up may be another interface of the same name, with other addresses: its paths are opened again.
+   */
   observe(observation: Observation): void {
     for (const [path, source] of this.#sources) {
       const again =
@@ -76,7 +78,7 @@ export class SourceAddress implements TrackedObject {
   }
 }
 
-/** Virtual routers with the same path share a source and, where they speak by unicast, the peers. */
+/** Virtual routers with the same path share a source address and, with unicast, the peers. */
 function pathOf({ interface: name, family, sourceAddress, unicastPeers }: VirtualRouter): string {
   const peers = unicastPeers?.map(({ address, minTtl, maxTtl }) => `${address} ${minTtl} ${maxTtl}`);
   return [name, family, sourceAddress ?? '', ...(peers ?? [])].join(',');

@@ -7,7 +7,7 @@ import type { VirtualRouter } from '../../../model/virtual-router.ts';
 export type Observation =
   /** The link of an interface has come up or gone down; one that is deleted counts as down. */
   | { readonly kind: 'link'; readonly interface: string; readonly up: boolean }
-  /** Some time has passed, or a configuration has come: what nobody reports is looked at again. */
+  /** Some time has passed, or the configuration has changed: check again everything that is not reported. */
   | { readonly kind: 'poll' };
 
 /** A virtual router cannot take part because of a tracked object, or its priority changes by a weight. */
@@ -19,15 +19,15 @@ export type Verdict =
 /** One kind of thing that virtual routers track: interfaces, scripts, processes, files. */
 export interface TrackedObject {
   observe(observation: Observation): void;
-  /** Empty where all is well, or where the virtual router tracks nothing of this kind. */
+  /** Empty where there is no fault and no weight, or where the virtual router tracks nothing of this kind. */
   judge(router: VirtualRouter): readonly Verdict[];
 }
 
 /** All verdicts on a virtual router together, with the address that it sends from. */
 export interface Assessment {
-  /** Where it can send from; undefined where there is no such address. */
+  /** The address that it sends from; undefined where there is none. */
   readonly primaryAddress: IpAddress | undefined;
-  /** The configured priority with all weights. Its machine keeps it within bounds. */
+  /** The sum of the configured priority and all weights. The machine keeps it within bounds. */
   readonly effectivePriority: number;
   readonly faults: readonly FaultReason[];
 }

@@ -6,12 +6,12 @@ import { OwnLink } from './own-link.ts';
 import { SourceAddress } from './source-address.ts';
 import type { Assessment, Observation, TrackedObject } from './tracked-object.ts';
 
-/** All that virtual routers track. */
+/** All objects that virtual routers track. */
 export class Tracking {
   readonly #source: SourceAddress;
   readonly #objects: readonly TrackedObject[];
 
-  /** `further`: besides what every virtual router has. */
+  /** `further`: objects besides those that every virtual router tracks. */
   constructor(ports: Pick<ElectionPorts, 'transport' | 'log'>, further: readonly TrackedObject[] = []) {
     this.#source = new SourceAddress(ports);
     this.#objects = [new OwnLink(), this.#source, ...further];
