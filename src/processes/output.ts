@@ -27,11 +27,6 @@ export function openOutput(): DirectorOutput {
   const complaints = new LineWriter(2, { noticeOf: (dropped) => `${countLines(dropped)} dropped here\n` });
   const logger = pino(settings, output);
   const complain = (sentence: string): void => complaints.write(`${sentence}\n`);
-  // Node would print it in its own way, and a full pipe could keep it from ever ending.
-  process.on('uncaughtException', (error) => {
-    complain(error instanceof Error ? (error.stack ?? error.message) : String(error));
-    process.exit(1);
-  });
   return {
     log: (level, message, fields = {}) => logger[level](fields, message),
     complain,
