@@ -57,7 +57,7 @@ export const poweroff: Scenario = {
     });
     await lab.restoreStation('a');
     await watchAgain('a');
-    await stage.takeOver('b', 'a', 'planned', 'director a is made anew and started', () => start(stage));
+    await stage.takeOver('b', 'a', 'planned', 'director a is recreated and started', () => start(stage));
   },
 };
 
