@@ -53,7 +53,10 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
   },
   poweroff: {
     title: 'power failure of the active director',
-    help: ["the active director's processes and cables vanish at once", 'recreated, it copies the table and takes back'],
+    help: [
+      "the active director's processes and cables vanish at once",
+      'recreated, it copies the table and takes back',
+    ],
   },
   'link-down': {
     title: 'the active director loses its front link',
