@@ -43,7 +43,7 @@ module.exports = {
     {
       name: 'no-orphans',
       comment:
-        'A module that nobody imports and that imports nobody is dead. Entry points and lone tests are not; generated layouts tell all that the C has.',
+        'A module that nobody imports and that imports nobody is dead. Entry points and lone tests are not; generated layouts list all that the C declares.',
       severity: 'error',
       from: {
         orphan: true,
@@ -81,8 +81,8 @@ module.exports = {
       lib,
       model,
     ]),
-    only('scheduler-on-model', 'Schedulers compile tables for every engine alike.', '^src/scheduler/', [lib, model]),
-    only('connection-on-model', 'The rules of a connection hold in every engine alike.', '^src/connection/', [
+    only('scheduler-on-model', 'Schedulers compile the same tables for every engine.', '^src/scheduler/', [lib, model]),
+    only('connection-on-model', 'The rules of a connection are the same in every engine.', '^src/connection/', [
       lib,
       model,
     ]),
@@ -106,7 +106,7 @@ module.exports = {
     ),
     only(
       'health-on-the-list-of-checkers',
-      'Whether a real server is alive is decided without the director that acts on it, and alike for every checker.',
+      'Health checks decide whether a real server is alive without the director that acts on it, by the same rules for every checker.',
       '^src/health/(?!checkers/)',
       [lib, model, '^src/health/checkers/'],
     ),
@@ -264,7 +264,7 @@ module.exports = {
     ),
     {
       name: 'no-time-or-dice-inside',
-      comment: 'vrrp, sync and the director are told the time and given randomness: one seed replays a whole run.',
+      comment: 'vrrp, sync and the director take time and randomness as arguments: one seed replays a whole run.',
       severity: 'error',
       from: { path: '^(vrrp|sync|src/(lib|model|scheduler|connection|health|director))/' },
       to: { path: '^(node:)?(timers|timers/promises|perf_hooks)$' },

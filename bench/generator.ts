@@ -31,7 +31,7 @@ import {
   xorImmediate,
 } from './bpf.ts';
 
-// A process of its own, pinned by whoever starts it: sends 64-byte UDP frames (60 and the checksum that a wire adds)
+// A process of its own, pinned by the process that starts it: sends 64-byte UDP frames (60 and the checksum that a wire adds)
 // through the kernel's own generator. Takes one order a line on its standard input and answers with what it sent, both
 // as JSON. While it waits for orders it keeps its processor busy: the program itself watches the clock.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiles the BPF programs. The objects are under version control and in the package, so that only those who change the
-// C need a compiler.
+// Compiles the BPF programs. The objects are under version control and in the package, so that only those who change
+// the C need a compiler.
 //
 //   node scripts/build-bpf.mjs              compiles, and writes a record of sources and compiler beside each object
 //   node scripts/build-bpf.mjs --check      says which object is not what its sources give; compiles only where the
@@ -25,7 +25,7 @@ import { stackFaults } from './check-bpf-stack.mjs';
 
 const shipped = 'src/engine/xdp/bpf/baton.bpf.o';
 const packages = '--no-install-recommends clang llvm libbpf-dev';
-/** What tests load lies in a folder of its own. */
+/** Objects that tests load lie in a folder of their own. */
 const testObjects = 'test/support/bpf';
 // A switch over an enum names every one of its values and has no default, so that a new value is not overlooked.
 const warnings = '-Wall -Wextra -Wno-unused-parameter -Wswitch-enum -Wcovered-switch-default -Werror';
@@ -54,7 +54,7 @@ function build() {
   }
   for (const object of objects) {
     const bytes = compile(object);
-    // In one step: whoever loads it meanwhile gets the old one or this one.
+    // In one step, so that a process that loads it meanwhile gets the old object or this one.
     writeFileSync(`${object}.part`, bytes);
     const faults = stackFaults(`${object}.part`) ?? [];
     if (faults.length > 0) fail(`${object} is too deep for the oldest kernel that it is for:\n${faults.join('\n')}`);
@@ -99,8 +99,9 @@ function copyInto(directory) {
 }
 
 /**
- * What is compiled: the source, and behind it one constant that has all enums of the project and the structs that ask for a
- * layout. BTF has only types that something is of: an enumerator in an expression is an int, and locals are not in it.
+ * What is compiled: the source, and behind it one constant that has all enums of the project and the structs that ask
+ * for a layout. BTF has only types that something is of: an enumerator in an expression is an int, and locals are not
+ * in it.
  */
 function unitOf(object) {
   const texts = dependencies(object).map((source) => readFileSync(source, 'utf8'));
@@ -155,7 +156,7 @@ function compilerVersion() {
   }
 }
 
-/** Whether libbpf's and the kernel's headers are there too. */
+/** True when libbpf's and the kernel's headers are installed too. */
 function canCompile() {
   const input = '#include <linux/types.h>\n#include <bpf/bpf_helpers.h>\n';
   const parameters = [...flags.split(' '), ...includes(), '-fsyntax-only', '-x', 'c', '-'];

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Says which chain of calls in a BPF object takes more stack than kernels give it. A verifier that is younger than the oldest
-// kernel that has to do may count less, so that a test here would not notice.
+// Says which chain of calls in a BPF object takes more stack than kernels give it. A verifier that is younger than the
+// oldest kernel that has to do may count less, so that a test here would not notice.
 //
 //   node scripts/check-bpf-stack.mjs [OBJECT]    says the deepest chain of each program; fails when one is too deep
 //
-// kernel/bpf/verifier.c of Linux 6.1, check_max_stack_depth: each function takes what it uses rounded up to 32 bytes, at
-// least that, and a chain at most 512 bytes and 8 functions, callbacks of helpers included.
+// kernel/bpf/verifier.c of Linux 6.1, check_max_stack_depth: each function takes what it uses rounded up to 32 bytes,
+// at least that, and a chain at most 512 bytes and 8 functions, callbacks of helpers included.
 import { spawnSync } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -38,7 +38,7 @@ function main() {
   }
 }
 
-/** A sentence for each program of an object that is too deep for a kernel; undefined when there is no llvm-objdump to tell. */
+/** A sentence for each program of an object that is too deep for a kernel; undefined without llvm-objdump. */
 export function stackFaults(object) {
   const functions = readFunctions(object);
   return functions === undefined ? undefined : faultsOf(functions);
@@ -65,7 +65,7 @@ function named({ chain }) {
   return chain.map(({ name, stack }) => `${name} (${stack})`).join(' > ');
 }
 
-/** What is the entry of a program stands in a section of its own. */
+/** The entry of a program stands in a section of its own. */
 function programsOf(functions) {
   return [...functions.values()].filter(({ section }) => section !== '.text');
 }
@@ -132,7 +132,10 @@ function readFunctions(object) {
   return functions;
 }
 
-/** Notes what a line of a function says about its stack and its calls. Calls by place are numbers until all places are known. */
+/**
+ * Notes what a line of a function says about its stack and its calls. Calls by place are numbers until all places are
+ * known.
+ */
 function readLine(current, line) {
   const relocation = /R_BPF_64_(32|64)\s+(\S+)/.exec(line);
   if (relocation !== null) {

@@ -14,7 +14,9 @@ const shipped = 'src/engine/xdp/bpf/baton.bpf.o';
 const folder = 'src/engine/xdp/layout';
 /** The loader's own parser, so that both read the same. */
 const parserFolder = 'src/platform/linux/bpf';
-/** A struct with this declaration tag has a layout although no map holds it: __attribute__((btf_decl_tag("layout"))). */
+/**
+ * A struct with this declaration tag has a layout although no map holds it: __attribute__((btf_decl_tag("layout"))).
+ */
 const layoutTag = 'layout';
 /** Fields of these names fill a gap; nobody reads them. */
 const filler = /^(reserved|pad|padding)\d*$/;
@@ -71,7 +73,7 @@ function layoutFiles(bytes) {
   ]);
 }
 
-/** What keys, values and globals are, and what these consist of; and what is tagged. */
+/** The types of keys, values and globals, the types these consist of, and the tagged ones. */
 function structsOf({ types, maps, globals }) {
   const found = new Set();
   const visit = (typeId) => {

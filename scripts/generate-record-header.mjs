@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes the C of a connection record from the model's numbers, so that both sides of the kernel pack it alike.
+// Writes the C of a connection record from the model's numbers, so that both sides of the kernel pack it in the same
+// way.
 //
 //   node scripts/generate-record-header.mjs           writes
 //   node scripts/generate-record-header.mjs --check   says when the header is not what the model gives

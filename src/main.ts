@@ -6,8 +6,8 @@ import { helpText } from './cli/help.ts';
 import { ExitCode, UsageError } from './lib/command-line.ts';
 import { errorSentence } from './lib/error-sentence.ts';
 
-// The one executable. The daemon starts this file again for its child process and its threads; every part is imported
-// only where it runs: the vrrp process loads no engine, a command line no packet socket.
+// The only executable. The daemon starts this file again for its child process and its threads. Every part is imported
+// only where it runs: the vrrp process loads no engine, and a command loads no packet socket.
 
 const script = fileURLToPath(import.meta.url);
 

@@ -45,7 +45,7 @@ export function becomeInitialize(state: RouterState, nowMs: number): Step {
   };
 }
 
-/** initialize | backup | active -> fault. Nothing is sent, since it may not leave this host. */
+/** initialize | backup | active -> fault. Nothing is sent: it would not be heard. */
 export function becomeFault(state: RouterState, nowMs: number, fault: FaultReason): Step {
   return {
     state: { ...commonOf(state), kind: 'fault', sinceMs: nowMs },

@@ -3,7 +3,7 @@ import { formatDiagnostic } from '../config/language/diagnostic.ts';
 import { loadFromDisk } from '../config/load-from-disk.ts';
 import { ExitCode, parseOptions, UsageError } from '../lib/command-line.ts';
 
-/** `baton check`: says everything that is wrong with a configuration, with its place. */
+/** `baton check`: prints every problem of a configuration with its place. */
 export async function checkCommand(args: readonly string[]): Promise<ExitCode> {
   const options = parseOptions('check', args, {
     file: { type: 'string', short: 'f' },

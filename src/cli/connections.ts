@@ -5,7 +5,7 @@ import type { ConnectionEntry } from '../model/connection.ts';
 import { endpointName } from '../model/virtual-service.ts';
 import { print } from './print.ts';
 
-/** `baton connections`: the connection table, streamed, so that a million entries need no memory here either. */
+/** `baton connections`: streams the connection table, so that a million entries need little memory here. */
 export async function connectionsCommand(args: readonly string[]): Promise<ExitCode> {
   const options = parseOptions('connections', args, {
     'run-dir': { type: 'string', default: defaultRunDirectory },

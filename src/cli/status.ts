@@ -13,7 +13,7 @@ import { endpointName } from '../model/virtual-service.ts';
 import { print } from './print.ts';
 import { formatTable } from './table.ts';
 
-/** `baton status`: what the running director is and does. */
+/** `baton status`: prints the state of the running director. */
 export async function statusCommand(args: readonly string[]): Promise<ExitCode> {
   const options = parseOptions('status', args, {
     'run-dir': { type: 'string', default: defaultRunDirectory },

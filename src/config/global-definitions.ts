@@ -24,12 +24,12 @@ export interface SyncStatement {
   readonly interface: string;
   readonly instance: Word | undefined;
   readonly syncId: number | undefined;
-  /** `undefined`: what fits the family it goes over. */
+  /** `undefined`: the largest that fits the family it goes over. */
   readonly maxLength: number | undefined;
   readonly port: number;
   readonly ttl: number;
   readonly group: IpAddress;
-  /** Written out, so that unicast peers do not take its place. */
+  /** The group was written out, so unicast peers do not take its place. */
   readonly groupGiven: boolean;
 }
 
@@ -43,7 +43,7 @@ export interface GlobalDefinitions {
   timeouts: ProtocolTimeouts;
 }
 
-/** keepalived include/vrrp.h: VRRP_GARP_*; the version is 2 unless told otherwise (global_data.c). */
+/** keepalived include/vrrp.h: VRRP_GARP_*; the version is 2 by default (global_data.c). */
 const defaultAnnouncement: AnnouncementPolicy = {
   repeat: 5,
   delayMs: 5000,
@@ -58,7 +58,7 @@ export const garpRefreshRange = { min: 0, max: 4_294_967 };
 /** keepalived allows four thousand million; more than this in a row is a mistake that floods the link. */
 const garpRepeatRange = { min: 0, max: 1000 };
 
-/** IPVS's defaults: group and port of ip_vs_sync.c. */
+/** The group and port are the defaults of IPVS (ip_vs_sync.c). */
 const syncDefaults = { port: 8848, ttl: 1, group: '224.0.0.81' as IpAddress };
 /** The largest datagram body that fits 1500 bytes. */
 export const syncMaxLengths = { ipv4: 1472, ipv6: 1452 } as const satisfies Record<Family, number>;
@@ -123,7 +123,7 @@ export function readGlobalDefinitions(
       },
       vrrp_mcast_group4: (statement) => onlyGroup(statement, vrrpGroups.ipv4, diagnostics),
       vrrp_mcast_group6: (statement) => onlyGroup(statement, vrrpGroups.ipv6, diagnostics),
-      // Taking nothing but the peers' advertisements is what is done anyway.
+      // Advertisements are accepted from the peers only, with or without this keyword.
       vrrp_check_unicast_src: (statement) => noArguments(statement, diagnostics),
       vrrp_garp_interval: (statement) => {
         const intervalMs = readSeconds(statement, { min: 0.000_001, max: 4294 }, diagnostics);
@@ -138,7 +138,7 @@ export function readGlobalDefinitions(
   );
 }
 
-/** RFC 9568's group may be written out; its peers would not hear another one. */
+/** Only RFC 9568's group may be written out: peers do not listen to another one. */
 function onlyGroup(statement: Statement, group: string, diagnostics: DiagnosticCollector): void {
   const word = onlyArgument(statement, diagnostics);
   if (word === undefined) return;
@@ -147,7 +147,7 @@ function onlyGroup(statement: Statement, group: string, diagnostics: DiagnosticC
   diagnostics.error(word.span, `another group than ${group} is not supported yet: its peers would not hear this one`);
 }
 
-/** How many announcements at once: 0 is taken as 1, as keepalived does. */
+/** The number of announcements in a row: 0 is taken as 1, as keepalived does. */
 export function readRepeat(statement: Statement, diagnostics: DiagnosticCollector): number | undefined {
   const repeat = readWholeNumber(statement, garpRepeatRange, diagnostics);
   if (repeat !== 0) return repeat;
@@ -155,7 +155,9 @@ export function readRepeat(statement: Statement, diagnostics: DiagnosticCollecto
   return 1;
 }
 
-/** `IFACE [[inst] VRRP_INSTANCE] [id N] [maxlen N] [port N] [ttl N] [group ADDR]`, and the older `IFACE INSTANCE ID`. */
+/**
+ * `IFACE [[inst] VRRP_INSTANCE] [id N] [maxlen N] [port N] [ttl N] [group ADDR]`, and the older `IFACE INSTANCE ID`.
+ */
 function readSyncDaemon(statement: Statement, diagnostics: DiagnosticCollector): SyncStatement | undefined {
   const [first, ...rest] = statement.arguments;
   if (first === undefined) {

@@ -24,7 +24,7 @@ import { completeInstance, type InstanceStatement, readInstance } from './vrrp-i
 export interface LoadOptions {
   /** `filesOnDisk`, or a test's memory. */
   readonly files: ConfigurationFiles;
-  /** Of this director: the default router_id, and its first label the default config id. */
+  /** The host name of this director: the default router_id; its first label is the default config id. */
   readonly hostname: string;
   /** `--config-id`: which `@id` lines count. */
   readonly configId?: string | undefined;
@@ -35,7 +35,7 @@ export interface LoadOptions {
 export interface LoadedConfiguration {
   /** `undefined` when there is any error. */
   readonly configuration: Configuration | undefined;
-  /** In the order of their places. */
+  /** Sorted by file, line and column. */
   readonly diagnostics: readonly Diagnostic[];
   /** Why the file itself cannot be read: one sentence. Then there are no diagnostics. */
   readonly unreadable: string | undefined;
@@ -46,8 +46,8 @@ const nothingToRun =
   'no statement is in force in this file, so no virtual router and no virtual service runs: write a vrrp_instance or a virtual_server';
 
 /**
- * Reads a keepalived.conf with all that it includes. Never throws for what the files hold and never stops at the first
- * problem: every problem comes with its place.
+ * Reads a keepalived.conf with all that it includes. Never throws because of the files' content and never stops at the
+ * first problem: every problem comes with its place.
  */
 export function loadConfiguration(path: string, options: LoadOptions): LoadedConfiguration {
   const diagnostics = new DiagnosticCollector();
@@ -72,7 +72,7 @@ export function loadConfiguration(path: string, options: LoadOptions): LoadedCon
   };
 }
 
-/** For `${_RANDOM}`: other numbers on another host, the same at every reload, which then changes nothing by itself. */
+/** Numbers for `${_RANDOM}`: they differ between hosts, but a reload must not change anything by drawing others. */
 function randomOf(hostname: string): () => number {
   return createPrng(hashWords(new TextEncoder().encode(hostname))).fraction;
 }
@@ -214,7 +214,7 @@ function completeSync(
   };
 }
 
-/** Where an instance cannot use multicast, neither can what goes over its interface. */
+/** Sync over the interface of a unicast instance goes to the same peers: multicast does not work there. */
 function unicastOf(
   router: VirtualRouter | undefined,
   interfaceName: string,

@@ -34,7 +34,7 @@ export function persistenceReaders(persistence: PersistenceStatement, diagnostic
   };
 }
 
-/** Either of the two makes a service persistent (check_parser.c, pgr_handler). */
+/** Either of the two keywords makes a service persistent (check_parser.c, pgr_handler). */
 export function completePersistence(
   { timeoutMs, granularity }: PersistenceStatement,
   family: Family,

@@ -28,7 +28,7 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** A `real_server` or `sorry_server` as far as its own line goes. */
+/** A `real_server` or `sorry_server` as its own line gives it, without its block. */
 export interface PoolMember extends Endpoint {
   readonly span: Span;
   readonly portSpan: Span;
@@ -45,7 +45,7 @@ export interface RealServerStatement extends PoolMember {
   readonly checks: readonly CompleteCheck[];
 }
 
-/** What a virtual_server says for all its real servers. */
+/** The values of a virtual_server that hold for all its real servers. */
 export interface PoolDefaults {
   readonly method: ForwardingMethod | undefined;
   readonly weight: number;
@@ -195,7 +195,7 @@ export function completeMember(
 ): RealServer {
   const forwardingMethod = method ?? 'masquerade';
   const { keyword, rewritesPorts } = forwardingMethods[forwardingMethod];
-  // The real server gets the packet with the port that it had.
+  // The packet reaches the real server with its destination port unchanged.
   const mustBeVirtual = !rewritesPorts && server.port !== virtualPort;
   if (mustBeVirtual) {
     diagnostics.warning(
@@ -206,7 +206,7 @@ export function completeMember(
   return { address: server.address, port: mustBeVirtual ? virtualPort : server.port, weight, forwardingMethod };
 }
 
-/** No port, or 0, is the virtual server's (check_data.c, validate_check_config). */
+/** No port, or port 0, stands for the virtual server's port (check_data.c, validate_check_config). */
 function readRealPort(
   word: Word | undefined,
   virtualPort: number,

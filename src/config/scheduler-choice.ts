@@ -7,7 +7,7 @@ import type { Word } from './language/lexer.ts';
 import type { Statement } from './language/parser.ts';
 import { nearest } from './language/spelling.ts';
 
-/** Takes the scheduler's flags behind its name too, as `ipvsadm -b` has them. */
+/** The scheduler's flags may follow its name, in the words of `ipvsadm -b`. */
 export function readSchedulerName(
   statement: Statement,
   flags: Word[],

@@ -10,7 +10,7 @@ import { checkWholeNumber, familyName, noArguments, onlyArgument } from './langu
 /** The statements of a vrrp_instance about the addresses that its advertisements go from and to. */
 export interface UnicastStatement {
   source: Word | undefined;
-  /** The last unicast keyword, for what is wrong with all of them together. */
+  /** The last unicast keyword: the place of a problem that concerns all of them. */
   unicastSpan: Span | undefined;
   faultWithoutPeers: boolean;
   readonly peers: PlacedPeer[];
@@ -39,7 +39,7 @@ export function unicastReaders(unicast: UnicastStatement, diagnostics: Diagnosti
       noArguments(statement, diagnostics);
       for (const entry of statement.block?.statements ?? []) readPeer(entry, unicast.peers, diagnostics);
     },
-    // Only the peers' advertisements are taken, whether it says so or not.
+    // Advertisements are accepted from the peers only, with or without this keyword.
     check_unicast_src: (statement: Statement) => {
       unicast.unicastSpan = statement.keyword.span;
       noArguments(statement, diagnostics);
@@ -84,7 +84,7 @@ function readPeer(statement: Statement, peers: PlacedPeer[], diagnostics: Diagno
   } else peers.push({ span, address, minTtl: ttl.min_ttl, maxTtl: ttl.max_ttl });
 }
 
-/** Addresses of the instance's family; without a peer it is multicast after all, as with keepalived. */
+/** Checks that the addresses are of the instance's family. Without a peer multicast is used, as keepalived does. */
 export function completeUnicast(
   unicast: UnicastStatement,
   name: string,

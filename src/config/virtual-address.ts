@@ -25,7 +25,7 @@ const scopes: Readonly<Record<string, number>> = {
 };
 
 const supportedOptions = ['dev', 'brd', 'broadcast', 'scope', 'label'] as const;
-/** Known to keepalived; the number is how many words follow. */
+/** Options that keepalived knows, each with the number of words that follow it. */
 const ignoredOptions: Readonly<Record<string, number>> = {
   home: 0,
   '-nodad': 0,
@@ -37,7 +37,10 @@ const ignoredOptions: Readonly<Record<string, number>> = {
   preferred_lft: 1,
 };
 
-/** `ADDR[/LEN] [dev IF] [brd ADDR|+|-] [scope S] [label L]`, as `ip address add` takes it. Without /LEN it is a /32 or /128. */
+/**
+ * `ADDR[/LEN] [dev IF] [brd ADDR|+|-] [scope S] [label L]`, as `ip address add` takes it. Without /LEN it is a /32 or
+ * /128.
+ */
 export function readVirtualAddress(
   statement: Statement,
   diagnostics: DiagnosticCollector,

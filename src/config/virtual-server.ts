@@ -105,12 +105,12 @@ export function readVirtualServer(statement: Statement, diagnostics: DiagnosticC
     },
     diagnostics,
   );
-  // Without a usable endpoint the block was still read for what is wrong in it, but what it lacks does not matter.
+  // Without a usable endpoint the block was still read for errors, but nothing is said about missing keywords.
   if (endpoint === undefined) return undefined;
   return completeService(span, endpoint, body, diagnostics);
 }
 
-/** `IP PORT`; the other two forms and a service for all ports are known but not supported. */
+/** `IP PORT`; `fwmark`, `group` and a service for all ports are recognised but not supported. */
 function readEndpoint(statement: Statement, diagnostics: DiagnosticCollector): Endpoint | undefined {
   const { span } = statement.keyword;
   const [first, second, third] = statement.arguments;
@@ -200,7 +200,7 @@ function poolReaders(body: ServerBody, endpoint: Endpoint | undefined, diagnosti
       body.sorryServer = readPoolMember(statement, endpoint, diagnostics);
       body.sorryMethod = undefined;
     },
-    // keepalived applies it to the sorry_server before it, and to none otherwise (check_parser.c).
+    // keepalived applies it to the sorry_server before it; without one it has no effect (check_parser.c).
     sorry_server_lvs_method: (statement: Statement) => {
       const method = readForwardingMethod(statement, diagnostics);
       if (body.sorryServerGiven) body.sorryMethod = method;
@@ -310,7 +310,7 @@ function completeRealServers(body: ServerBody, port: number, diagnostics: Diagno
   return [...realServers.values()].map(({ server }) => server);
 }
 
-/** As far as it can be reached with these weights (check_data.c, validate_check_config). */
+/** A quorum that these weights cannot reach is lowered to one that they can (check_data.c, validate_check_config). */
 function completeQuorum(
   body: ServerBody,
   realServers: readonly CheckedRealServer[],

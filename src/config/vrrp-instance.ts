@@ -17,7 +17,7 @@ import {
 import { completeUnicast, type UnicastStatement, unicastReaders } from './unicast.ts';
 import { readVirtualAddress, type VirtualAddressEntry } from './virtual-address.ts';
 
-/** Its name and where it stands, with all that the block says; defaults are filled in when all globals are known. */
+/** A `vrrp_instance` as written: `completeInstance` fills in the defaults when all of `global_defs` is known. */
 export interface InstanceStatement {
   readonly span: Span;
   readonly name: string;
@@ -38,7 +38,7 @@ export interface InstanceStatement {
   versionSpan: Span;
   readonly unicast: UnicastStatement;
   announcement: Partial<AnnouncementPolicy>;
-  /** An interface was named, even if badly: its absence is not reported a second time. */
+  /** An interface was named, even if its name is wrong: then it is not reported as missing as well. */
   interfaceGiven: boolean;
   vridGiven: boolean;
   addressesGiven: boolean;
@@ -134,7 +134,7 @@ function readers(instance: InstanceStatement, diagnostics: DiagnosticCollector) 
       instance.preemptDelaySpan = statement.keyword.span;
       instance.preemptDelayMs = readSeconds(statement, preemptDelayRange, diagnostics) ?? 0;
     },
-    // Accepting packets to the address is what keepalived does unless told otherwise, and what is done here.
+    // Packets to the virtual addresses are always accepted, which is keepalived's default.
     accept: (statement: Statement) => noArguments(statement, diagnostics),
     garp_master_delay: (statement: Statement) => {
       const seconds = readWholeNumber(statement, garpDelayRange, diagnostics);
@@ -191,12 +191,12 @@ function readAddresses(statement: Statement, instance: InstanceStatement, diagno
   }
 }
 
-/** That of its first address, as with keepalived (vrrp_data.c, alloc_vrrp_vip). */
+/** The family of its first address, as in keepalived (vrrp_data.c, alloc_vrrp_vip). */
 function instanceFamily({ addresses }: InstanceStatement): Family | undefined {
   return addresses[0] === undefined ? undefined : familyOf(addresses[0].address);
 }
 
-/** Fills in keepalived's defaults and repairs, with a warning, what keepalived repairs (vrrp.c, vrrp_complete_instance). */
+/** Fills in defaults, and corrects with a warning, as keepalived does (vrrp.c, vrrp_complete_instance). */
 export function completeInstance(
   instance: InstanceStatement,
   globals: GlobalDefinitions,
@@ -245,7 +245,7 @@ export function completeInstance(
   };
 }
 
-/** Only version 3 has IPv6 (RFC 9568 section 1): vrrp_version does not hold for it. */
+/** IPv6 needs version 3 (RFC 9568 section 1), so `vrrp_version` applies to IPv4 only. */
 function protocolVersion(
   instance: InstanceStatement,
   family: Family,
@@ -265,7 +265,7 @@ function protocolVersion(
   return 3;
 }
 
-/** Whole seconds up to 255 in version 2, centiseconds up to 40.95 s in version 3. */
+/** In milliseconds: whole seconds up to 255 in version 2, centiseconds up to 40.95 s in version 3. */
 function advertInterval(instance: InstanceStatement, version: 2 | 3, diagnostics: DiagnosticCollector): number {
   const given = instance.advertIntervalMs ?? defaultAdvertIntervalMs;
   const unitMs = version === 2 ? 1000 : 10;

@@ -41,7 +41,7 @@ function call(
   return new Promise((resolve, reject) => {
     const outgoing = request({ socketPath, method, path, timeout: timeoutMs });
     outgoing.on('response', (response) => {
-      // Whoever reads a long table through a pager may take as long as they like.
+      // Somebody who reads a long table through a pager may take as long as they like.
       outgoing.setTimeout(0);
       resolve(response);
     });

@@ -21,9 +21,11 @@ export interface Director {
   await(what: string, condition: (status: DirectorStatus) => boolean, timeoutMs: number): Promise<DirectorStatus>;
   /** Its connection table, entry by entry. */
   connections(): AsyncIterable<ConnectionEntry>;
-  /** kill -9 of all its processes at once. Gives the moment, in monotonic milliseconds. */
+  /** kill -9 of all its processes at once. Returns the moment, in monotonic milliseconds. */
   kill(): number;
-  /** kill -9 of the director process alone, its vrrp process lives on. Gives the moment, once it is gone. */
+  /**
+   * kill -9 of the director process alone, while its vrrp process lives on. Resolves with the moment, once it is gone.
+   */
   killDirector(): Promise<number>;
   /** SIGSTOP to all its processes; `resume` continues them. Both give the moment, as `kill` does. */
   freeze(): number;
@@ -33,7 +35,7 @@ export interface Director {
   /** Writes its configuration with other real servers and sends SIGHUP. Gives the moment. */
   reload(realServers: RealServerChoice): number;
   readonly isRunning: boolean;
-  /** Whether `failover` has made it stand back. */
+  /** True once `failover` has made it stay a backup. */
   readonly standsBack: boolean;
   /** SIGTERM. Gives the exit code, 0 for one that was killed before; undefined when it did not end in time. */
   terminate(timeoutMs: number): Promise<number | undefined>;
@@ -124,7 +126,7 @@ async function killAlone(child: ChildProcess): Promise<number> {
   return atMs;
 }
 
-/** Asks again and again. `check` throws when there is no use in it. */
+/** Polls the status. `check` throws when further polling is of no use. */
 async function awaitStatus(
   runDirectory: string,
   condition: (status: DirectorStatus) => boolean,
@@ -161,13 +163,13 @@ async function statusOf(runDirectory: string): Promise<DirectorStatus | undefine
   try {
     return await fetchStatus(runDirectory);
   } catch (error) {
-    // Not up yet, or just gone: whoever waits decides when that is too long.
+    // The director is not up yet, or just gone: the caller's timeout decides when that is too long.
     if (error instanceof ControlError || (error as NodeJS.ErrnoException).code !== undefined) return undefined;
     throw error;
   }
 }
 
-/** What a director was last, for whoever must find out why it is not what it should be. */
+/** The last known state of a director, for the error that it has not become what was waited for. */
 function describe(status: DirectorStatus | undefined): string {
   if (status === undefined) return 'it has never answered';
   const states = status.virtualRouters.map(({ name, state }) => `${name} is ${state}`);

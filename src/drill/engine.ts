@@ -3,17 +3,17 @@ import { probeXdp, type XdpUsability } from '../platform/linux/bpf/probe.ts';
 import { ToolError } from './lab/tool.ts';
 import type { DrillOptions } from './options.ts';
 
-/** What a drill does, with nothing left to be chosen. */
+/** The options of a drill once its engine is chosen. */
 export interface DrillSettings extends DrillOptions {
   readonly engine: 'xdp' | 'portable';
   readonly offloads: boolean;
-  /** Why it is not the engine that `auto` prefers. */
+  /** The reason why it is not the engine that `auto` prefers. */
   readonly engineReason?: string;
 }
 
 /**
- * Chooses the engine. To be called in the sandbox, whose privileges count. The lab's cables suit both engines, so `auto`
- * is not as wary of veth as a director is. Throws a ToolError when `xdp` was asked for and cannot be.
+ * Chooses the engine. To be called in the sandbox, whose privileges count. The lab's cables suit both engines, so
+ * `auto` is not as wary of veth as a director is. Throws a ToolError when `xdp` was asked for and cannot be.
  */
 export function settle(options: DrillOptions, probe: () => XdpUsability = probeXdp): DrillSettings {
   const portable = { ...options, engine: 'portable', offloads: options.offloads ?? true } as const;

@@ -54,7 +54,7 @@ async function drill(forwarding: LabForwarding, options: DrillSettings, prefix: 
     try {
       scenarios.push(await runScenario({ pair, options, say }, scenario));
     } catch (error) {
-      // What came before has its figures; what would come after has no healthy pair to begin with.
+      // The scenarios before have their figures; those after would have no healthy pair to begin with.
       const reason = errorSentence(error);
       failures.push(`${scenario} (${forwarding}) could not be brought to its end: ${reason}`);
       break;
@@ -65,7 +65,7 @@ async function drill(forwarding: LabForwarding, options: DrillSettings, prefix: 
   return { scenarios, failures };
 }
 
-/** Sessions that lived through everything must also end as TCP means them to. */
+/** Sessions that survived everything must also close in order. */
 async function closeSessions(pair: Pair, last: ScenarioResult, say: (text: string) => void): Promise<string[]> {
   const inOrder = await pair.client.call<number>('close', closeTimeoutMs);
   say(`${inOrder} sessions closed in order`);

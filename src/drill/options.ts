@@ -17,7 +17,7 @@ export interface DrillOptions {
   readonly engine: EngineRequest;
   /** Absent: on, but for the xdp engine off. */
   readonly offloads?: boolean;
-  /** Whether the directors replicate their connection table. */
+  /** True when the directors replicate their connection tables. */
   readonly sync: boolean;
   readonly json: boolean;
 }

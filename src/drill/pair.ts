@@ -37,7 +37,7 @@ export interface Pair {
   readonly client: Remote;
   readonly servers: readonly Remote[];
   readonly capture: Remote;
-  /** Captures at a director's ports that have been made anew. */
+  /** Captures at a director's ports again after they were recreated. */
   watchAgain(director: DirectorName): Promise<void>;
   /** Ends all processes and removes the lab. Gives a sentence for each director that did not end well. */
   close(): Promise<string[]>;
@@ -48,8 +48,8 @@ const terminateTimeoutMs = 5_000;
 const seed = 0x6261_746f;
 
 /**
- * How often each side of a session sends: about 5 000 messages a second and direction, at least one every 100 ms. Two
- * processors can do that beside the rest of the lab.
+ * The period in which each side of a session sends: about 5 000 messages a second and direction, at least one every 100
+ * ms. Two processors can do that beside the rest of the lab.
  */
 function messagePeriodMs(sessions: number): number {
   return Math.min(2_000, Math.max(100, Math.ceil(sessions / 5)));

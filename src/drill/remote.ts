@@ -15,7 +15,7 @@ type Procedures = Readonly<Record<string, (...args: never[]) => unknown>>;
 
 const stderrTailMax = 4_000;
 
-/** Where stations are: a lab. */
+/** The part of a lab that starts programs in its stations. */
 export interface Stations {
   spawn(stationName: string, program: string, args: readonly string[], options: SpawnOptions): ChildProcess;
 }

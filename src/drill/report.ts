@@ -40,7 +40,7 @@ function renderScenario(result: ScenarioResult): string[] {
   ];
 }
 
-/** Who advertises claims the addresses; packets of both in turn show that both were believed. */
+/** Advertisements only claim the addresses; packets forwarded by both in turn show that both claims were believed. */
 function describeSplit({ overlapMs, bounds }: ScenarioResult): string {
   return bounds.overlapMs === undefined ? ` (to be expected here), packets of both in turn: ${overlapMs} ms` : '';
 }

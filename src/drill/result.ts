@@ -15,7 +15,7 @@ export interface TimelineEntry {
   readonly what: string;
 }
 
-/** What one scenario has shown: an element of the JSON output. Fields are added, never renamed. */
+/** The result of one scenario: an element of the JSON output. Fields are added, never renamed. */
 export interface ScenarioResult {
   readonly scenario: ScenarioName;
   readonly forwarding: LabForwarding;
@@ -27,13 +27,13 @@ export interface ScenarioResult {
   readonly brokenBy: Readonly<Record<Breakage, number>>;
   /** UDP exchanges with their order checked: how many flows, and what became of them. */
   readonly flows: { readonly sent: number; readonly survived: number; readonly broken: number };
-  /** Of the first takeover; undefined when the new active never forwarded. Without a takeover, the longest silence. */
+  /** The gap of the first takeover; undefined when the new active never forwarded. Without one, the longest silence. */
   readonly gapMs: number | undefined;
-  /** How long both forwarded packets at once. */
+  /** The time in which both forwarded packets at once. */
   readonly overlapMs: number | undefined;
-  /** How long two directors were active at once, by the packets they forwarded and by their advertisements. */
+  /** The time in which two were active at once, by the packets they forwarded and by their advertisements. */
   readonly twoActiveMs: number;
-  /** How often forwarding moved from one director to another; 1 unless it went back and forth. */
+  /** The number of times that forwarding moved to the other director; 1 unless it went back and forth. */
   readonly moves: number | undefined;
   readonly stallMs: Quantiles;
   /** `gapMs` is undefined where no gap is measured, `overlapMs` where two are to be expected. */
@@ -44,7 +44,7 @@ export interface ScenarioResult {
   };
   /** Every takeover of the scenario in turn, for each address family. */
   readonly takeovers: readonly TakeoverFigures[];
-  /** Sentences about what is worth knowing and is no failure. */
+  /** Sentences that are worth knowing and report no failure. */
   readonly observations: readonly string[];
   readonly verdict: 'passed' | 'failed';
   /** A sentence for everything that did not hold. */
@@ -62,7 +62,7 @@ export interface DrillResult {
   /** Why `--engine auto` did not choose xdp. */
   readonly engineReason?: string;
   readonly scenarios: readonly ScenarioResult[];
-  /** What did not hold beside the scenarios: sessions not closed in order, a director that did not end well. */
+  /** Failures outside the scenarios: sessions not closed in order, a director that did not exit with 0. */
   readonly failures: readonly string[];
 }
 
@@ -76,8 +76,8 @@ export interface TakeoverFigures {
 }
 
 /**
- * `silence`: nobody takes over, and somebody must forward all the time. `lossless`: and a probe has watched that nothing is
- * lost. `unbounded`: there is nothing to measure.
+ * `silence`: nobody takes over, and a director must forward all the time. `lossless`: the same, and a probe has checked
+ * that nothing is lost. `unbounded`: there is nothing to measure.
  */
 export type TakeoverKind = 'failure' | 'planned' | 'silence' | 'lossless' | 'unbounded';
 
@@ -105,10 +105,10 @@ export interface Observation {
   /** The longest stall of each session, in milliseconds. */
   readonly stallsMs: Float64Array;
   readonly takeovers: readonly Pick<Takeover, 'from' | 'to' | 'kind' | 'family' | 'gap'>[];
-  /** How long both forwarded, and how long both advertised. */
+  /** The time in which both forwarded, and the time in which both advertised. */
   readonly overlapMs: number;
   readonly twoClaimsMs: number;
-  /** What the scenario itself has found not to hold, and what is worth knowing. */
+  /** The failures that the scenario itself has found, and its observations. */
   readonly failures: readonly string[];
   readonly observations: readonly string[];
   readonly timeline: readonly TimelineEntry[];
@@ -133,7 +133,7 @@ export function judge(observation: Observation): ScenarioResult {
   const isSplit = mayHaveTwo(scenario);
   const figures = takeovers.map((takeover) => figuresOf(takeover, isSplit ? 'failure' : takeover.kind, advertIntMs));
   const failures = [...observation.failures];
-  // In a split, which sessions may break is the scenario's own matter.
+  // In a split the scenario itself decides which sessions may break.
   if (broken > 0 && !isSplit)
     failures.push(`${broken} of ${traffic.sessions} sessions broke: ${causes(traffic.broken)}`);
   if (flows.broken > 0 && !isSplit) failures.push(`${flows.broken} of ${flows.sent} UDP flows broke: ${flows.causes}`);
@@ -212,7 +212,7 @@ function causes(broken: TrafficReport['broken']): string {
   return named.map(([cause, count]) => `${count} ${cause}`).join(', ');
 }
 
-/** To a tenth: more digits say nothing about a takeover. */
+/** Rounds to a tenth: more digits say nothing about a takeover. */
 export function round(ms: number): number {
   return Math.round(ms * 10) / 10;
 }

@@ -18,12 +18,12 @@ export const scenarioNames = [
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
-/** What a drill without `--scenario` shows: the ways a director goes, and those in which it comes back. */
+/** The scenarios of a drill without `--scenario`: the usual ways in which a director leaves and comes back. */
 export const defaultScenarios: readonly ScenarioName[] = ['kill', 'failback', 'handover', 'freeze'];
 
 export interface ScenarioText {
   readonly title: string;
-  /** What happens, and what must hold beside what must hold everywhere: lines for the help. */
+  /** Lines for the help: the event, and the requirements beside those of every scenario. */
   readonly help: readonly string[];
 }
 
@@ -53,7 +53,10 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
   },
   poweroff: {
     title: 'power failure of the active director',
-    help: ["the active director's processes and cables vanish at once", 'made anew it copies the table and takes back'],
+    help: [
+      "the active director's processes and cables vanish at once",
+      'recreated, it copies the table and takes back',
+    ],
   },
   'link-down': {
     title: 'the active director loses its front link',
@@ -98,7 +101,7 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
   },
 };
 
-/** Where VRRP by itself elects two for a time. */
+/** True for scenarios in which VRRP by itself elects two active directors for a time. */
 export function mayHaveTwo(scenario: ScenarioName): boolean {
   return scenario === 'partition' || scenario === 'asymmetric';
 }

@@ -113,8 +113,8 @@ async function openTraffic(context: Pick<Stage, 'pair' | 'options' | 'say'>, sce
 }
 
 /**
- * Where a backup is there to take over, it must know the sessions before the failure. It is told within milliseconds;
- * when it never is, the scenario goes on all the same and shows what that means.
+ * A backup that is to take over must know the sessions before the failure. It learns them within milliseconds; if it
+ * never does, the scenario goes on and shows the consequence.
  */
 async function awaitReplication(context: Pick<Stage, 'pair' | 'options' | 'say'>, scenario: Scenario): Promise<void> {
   const { pair, options, say } = context;

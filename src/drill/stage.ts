@@ -8,7 +8,7 @@ import type { WireReport } from './measure/capture.ts';
 import type { Pair } from './pair.ts';
 import type { TimelineEntry } from './result.ts';
 
-/** How a takeover comes about: by a failure that must be noticed, or orderly. */
+/** The kind of a takeover: after a failure that must be noticed, or planned. */
 export type TakeoverKind = 'failure' | 'planned';
 
 /** A time in which one director took over from the other. */
@@ -16,12 +16,12 @@ export interface TakeoverWindow {
   readonly from: DirectorName;
   readonly to: DirectorName;
   readonly kind: TakeoverKind;
-  /** When the former takeover was over, or the scenario began: since then only `from` has been forwarding. */
+  /** The end of the previous takeover, or the scenario's begin: since then only `from` has been forwarding. */
   readonly fromMs: number;
   readonly triggerMs: number;
 }
 
-/** What was seen while a scenario ran, once it is over. */
+/** The observations of a scenario that is over. */
 export interface Evidence {
   readonly wire: WireReport;
   /** The local ports of the client's sessions that broke. */
@@ -31,26 +31,26 @@ export interface Evidence {
 /** A check of the evidence: a sentence for everything that did not hold. */
 export type Check = (evidence: Evidence) => readonly string[];
 
-/** Where a scenario happens: what it does, notes and finds. */
+/** The pair that a scenario runs on, and the record of its events and findings. */
 export interface Stage {
   readonly pair: Pair;
   readonly options: DrillSettings;
   readonly say: (text: string) => void;
-  /** Brings a takeover about and waits until the new active forwards. Gives the moment of the trigger. */
+  /** Triggers a takeover and waits until the new active director forwards. Resolves with the moment of the trigger. */
   takeOver(from: DirectorName, to: DirectorName, kind: TakeoverKind, what: string, trigger: Trigger): Promise<number>;
   /** Enters a moment into the timeline. */
   note(what: string, atMs?: number): void;
   /** For a scenario in which nobody takes over and nothing may be lost: the gap that a probe has found. */
   measured(family: Family, gapMs: number): void;
-  /** Something that did not hold. */
+  /** Records a requirement that did not hold. */
   fail(sentence: string): void;
-  /** Something worth knowing. */
+  /** Records an observation for the report. */
   tell(sentence: string): void;
   /** To be called with the evidence when the scenario is over. */
   check(check: Check): void;
 }
 
-/** Does what the scenario is about. Gives the moment it was done, in monotonic milliseconds. */
+/** Triggers the scenario's event. Returns its moment, in monotonic milliseconds. */
 export type Trigger = () => number | Promise<number>;
 
 export interface StageRecord {

@@ -4,7 +4,10 @@ import { probePort } from './lab/topology.ts';
 
 // A director's connection table, as `baton connections` shows it.
 
-/** The real server and state of each connection and flow. The probe's are left out: a thousand a second come and go. */
+/**
+ * The real server and state of each connection and flow. The probe's connections are left out: a thousand of them come
+ * and go each second.
+ */
 export async function readTable(director: Director): Promise<Map<string, string>> {
   const table = new Map<string, string>();
   for await (const entry of director.connections()) {
@@ -15,7 +18,7 @@ export async function readTable(director: Director): Promise<Map<string, string>
   return table;
 }
 
-/** Empty when there is none. */
+/** The differences as a sentence, empty when there is none. */
 export function compareTables(
   a: ReadonlyMap<string, string>,
   b: ReadonlyMap<string, string>,

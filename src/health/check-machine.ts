@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CheckTiming } from '../model/configuration.ts';
 
-/** Where one check stands. It carries its own deadline; who drives it holds no other. */
+/** The state of one check. It includes the check's only deadline. */
 export type CheckState = {
   readonly up: boolean;
   /** Attempts that failed while the check was still up. */
   readonly failures: number;
 } & (
   | { readonly phase: 'waiting'; readonly dueAtMs: number }
-  /** An attempt that has not come back by `givesUpAtMs` counts as failed. */
+  /** An attempt that has not ended by `givesUpAtMs` counts as failed. */
   | { readonly phase: 'running'; readonly givesUpAtMs: number }
 );
 
@@ -16,12 +16,12 @@ export type CheckEvent = 'begun' | 'succeeded' | 'failed';
 
 /** keepalived's BOOTSTRAP_DELAY: no check runs in the first second. */
 const bootstrapDelayMs = 1_000;
-/** What a checker may take beyond its own timeout before it is given up. */
+/** Milliseconds that an attempt may take beyond its own timeout before it is given up. */
 const overdueMs = 1_000;
 
 /**
- * The beginning: up until proven otherwise, down with `alpha`. `jitter`, in [0, 1), spreads first checks over `warmup`,
- * one delay_loop unless it is given.
+ * A check begins up, or down with `alpha`. `jitter`, in [0, 1), spreads the first attempts over `warmup`, which is one
+ * delay_loop unless it is given.
  */
 export function newCheck(timing: CheckTiming, jitter: number, nowMs: number): CheckState {
   const dueAtMs = nowMs + bootstrapDelayMs + jitter * (timing.warmupMs ?? timing.delayLoopMs);
@@ -29,8 +29,9 @@ export function newCheck(timing: CheckTiming, jitter: number, nowMs: number): Ch
 }
 
 /**
- * keepalived's rules (check_tcp.c): an attempt that fails while up is tried again `retry` times, delay_before_retry
- * apart, then the check is down; one that succeeds makes it up at once; otherwise the next follows after delay_loop.
+ * keepalived's rules (check_tcp.c): an attempt that fails while the check is up is tried again `retry` times,
+ * delay_before_retry apart, then the check is down. An attempt that succeeds brings it up at once. In every other case
+ * the next attempt follows after delay_loop.
  * Delays count from the end of an attempt, so that attempts of one check never overlap.
  */
 export function stepCheck(state: CheckState, timing: CheckTiming, event: CheckEvent, nowMs: number): CheckState {
@@ -43,7 +44,7 @@ export function stepCheck(state: CheckState, timing: CheckTiming, event: CheckEv
   return waiting(false, 0, nowMs + timing.delayLoopMs);
 }
 
-/** After a reload that left the check what it is and changed its timing: the verdict stays, the pace is the new one. */
+/** For a reload that changed only the timing of a check: the verdict stays, and the new timing applies. */
 export function retimeCheck(state: CheckState, timing: CheckTiming, nowMs: number): CheckState {
   if (state.phase === 'running') return state;
   return { ...state, dueAtMs: Math.min(state.dueAtMs, nowMs + timing.delayLoopMs) };

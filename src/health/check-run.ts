@@ -4,7 +4,7 @@ import type { HealthCheck } from '../model/configuration.ts';
 import { type CheckState, newCheck, nextDeadline, retimeCheck, stepCheck } from './check-machine.ts';
 import type { Slots } from './slots.ts';
 
-/** One attempt: resolves with why it failed, or undefined. Never rejects. */
+/** Makes one attempt. Resolves with the reason why it failed, or undefined. Never rejects. */
 export type Attempt = (check: HealthCheck) => Promise<string | undefined>;
 
 export interface CheckRunParts {
@@ -15,7 +15,7 @@ export interface CheckRunParts {
   readonly onVerdict: (up: boolean, reason: string) => void;
 }
 
-/** Drives one check: begins attempts when they are due and a slot is free, and gives up those that do not come back. */
+/** Drives one check: begins attempts when they are due and a slot is free, and gives up those that do not end. */
 export class CheckRun {
   readonly #parts: CheckRunParts;
   #check: HealthCheck;
@@ -23,7 +23,7 @@ export class CheckRun {
   #cancelTimer: () => void = () => {};
   #cancelSlot: () => void = () => {};
   #releaseSlot: () => void = () => {};
-  /** An attempt that was given up and still has not come back: no other is begun beside it. */
+  /** An attempt that was given up still has not ended: no other is begun beside it. */
   #lost = false;
   #stopped = false;
 
@@ -77,7 +77,7 @@ export class CheckRun {
     void this.#parts.attempt(this.#check).then((reason) => {
       if (this.#stopped) return;
       this.#lost = false;
-      // Given up in the meantime: the verdict has been passed without it.
+      // An attempt that was given up in the meantime has already counted as failed.
       if (this.#state === begun) this.#finish(reason);
     });
   }

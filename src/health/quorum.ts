@@ -2,9 +2,9 @@
 import type { ConfiguredService } from '../model/configuration.ts';
 
 /**
- * Whether a service has its quorum, from whether it had it before (undefined: just begun) and the weights of its live
- * real servers together. keepalived's rules (check/ipwrapper.c, set_quorum_states and update_quorum_state): lost below
- * `quorum - hysteresis`, gained at `quorum + hysteresis`.
+ * True when a service has its quorum. `had` says whether it had it before (undefined: it has just been configured);
+ * `liveWeight` is the sum of its live real servers' weights. keepalived's rules (check/ipwrapper.c, set_quorum_states
+ * and update_quorum_state): lost below `quorum - hysteresis`, gained at `quorum + hysteresis`.
  */
 export function judgeQuorum(
   had: boolean | undefined,

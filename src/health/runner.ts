@@ -14,24 +14,26 @@ export interface HealthChange {
   /** `endpointName` of the real server. */
   readonly realServer: string;
   readonly alive: boolean;
-  /** Why, for people. */
+  /** The reason, in words for people. */
   readonly reason: string;
 }
 
 export interface HealthRunnerParts extends CheckPorts {
   readonly clock: Clock;
-  /** A number in [0, 1), another one each time: spreads the first checks. */
+  /** Returns a number in [0, 1), a different one each time, to spread the first checks. */
   readonly jitter: () => number;
 }
 
-/** How many checks run at once, over all services: a bound on sockets, far above what a healthy pool needs. */
+/**
+ * Upper bound of checks that run at once, over all services: it bounds sockets, far above the needs of a healthy pool.
+ */
 const concurrentChecksMax = 64;
 
 interface Watched {
   readonly service: string;
   readonly realServer: string;
   readonly weight: number;
-  /** By what is checked, see `checkKeys`. */
+  /** Keyed by `checkKeys`. */
   readonly runs: Map<string, CheckRun>;
   alive: boolean;
 }
@@ -42,16 +44,16 @@ interface Quorum {
 }
 
 /**
- * Runs the checks of a configuration. A real server is alive while all its checks are up, and so is one that has none
- * or that nobody configured.
+ * Runs the checks of a configuration. A real server is alive while all its checks are up. A real server without checks,
+ * or one that is not configured, counts as alive.
  */
 export class HealthRunner {
   readonly #parts: HealthRunnerParts;
   readonly #slots = new Slots(concurrentChecksMax);
   readonly #listeners: ((change: HealthChange) => void)[] = [];
-  /** By service and real server. */
+  /** Keyed by service and real server, see `watchKey`. */
   #watched = new Map<string, Watched>();
-  /** By service. */
+  /** Keyed by service. */
   #quorums = new Map<string, Quorum>();
 
   constructor(parts: HealthRunnerParts) {
@@ -63,8 +65,8 @@ export class HealthRunner {
   }
 
   /**
-   * Checks that were there before (same service and real server, and the same is checked) keep their verdict and take on
-   * their present timing; others begin afresh.
+   * A check that was configured before (of the same service and real server, and of the same target) keeps its verdict
+   * and takes the new timing; any other begins from the start.
    */
   configure(services: readonly ConfiguredService[]): void {
     const former = this.#watched;
@@ -72,7 +74,7 @@ export class HealthRunner {
     for (const service of services) {
       for (const server of service.realServers) {
         const name = watchKey(virtualServiceName(service), endpointName(server));
-        // Listed twice, it is still one real server: the first entry's checks hold.
+        // A real server that is listed twice is still one: the checks of the first entry hold.
         if (this.#watched.has(name)) continue;
         this.#watched.set(name, this.#watch(service, server, former.get(name)));
         former.delete(name);
@@ -93,7 +95,7 @@ export class HealthRunner {
     return this.#watched.get(watchKey(service, realServer))?.alive ?? true;
   }
 
-  /** Whether enough of a service's real servers are alive, see `judgeQuorum`. One that nobody configured has none. */
+  /** True when enough of a service's real servers are alive, see `judgeQuorum`; false for an unknown service. */
   hasQuorum(service: string): boolean {
     return this.#quorums.get(service)?.held ?? false;
   }
@@ -111,7 +113,7 @@ export class HealthRunner {
       realServer: endpointName(server),
       weight: server.weight,
       runs: former?.runs ?? new Map(),
-      // One that begins with `alpha` is down without having gone down: there is nothing to report.
+      // A real server that begins with `alpha` has not gone down, so there is nothing to report.
       alive: former?.alive ?? server.checks.every((check) => check.alpha !== true),
     };
     const checks = checkKeys(server.checks);
@@ -158,7 +160,7 @@ export class HealthRunner {
   }
 }
 
-/** Checks by what they check; two that check the same are told apart by their order. */
+/** Keys checks by their target; two with the same target are distinguished by their order. */
 function checkKeys(checks: readonly HealthCheck[]): Map<string, HealthCheck> {
   const keys = new Map<string, HealthCheck>();
   for (const check of checks) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Lets a bounded number of attempts run at a time; the others wait in the order in which they came. */
+/** Lets a bounded number of attempts run at a time; the others wait in the order of their requests. */
 export class Slots {
   #free: number;
-  /** A Set keeps the order and lets one that waits leave. */
+  /** A Set keeps the order and allows the removal of a waiting request. */
   readonly #waiting = new Set<() => void>();
 
   constructor(count: number) {
@@ -11,8 +11,8 @@ export class Slots {
   }
 
   /**
-   * Calls `begin` with what gives the slot back, at once or when one is free. Giving back twice is harmless. Returns what
-   * takes the request back while it waits.
+   * Calls `begin` at once, or when a slot is free, with a function that gives the slot back; a second call of that does
+   * nothing. Returns a function that withdraws the request while it waits.
    */
   take(begin: (release: () => void) => void): () => void {
     const run = (): void => {
@@ -33,7 +33,7 @@ export class Slots {
     return () => this.#waiting.delete(run);
   }
 
-  /** Drops the requests that wait: what holds a slot goes on. */
+  /** Drops the waiting requests; attempts that hold a slot go on. */
   dropWaiting(): void {
     this.#waiting.clear();
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Big-endian access to plain byte arrays. V8 compiles these to a few instructions, and unlike a DataView they need no
-// second object beside the array. Callers check bounds: beyond the end a read gives NaN-free garbage (0).
+// second object beside the array. Callers check bounds: bytes beyond the end read as 0.
 
 export function readU16(bytes: Uint8Array, offset: number): number {
   return (bytes[offset]! << 8) | bytes[offset + 1]!;
@@ -17,12 +17,12 @@ export function readU32(bytes: Uint8Array, offset: number): number {
   return readI32(bytes, offset) >>> 0;
 }
 
-/** The same four bytes as a signed 32-bit integer: what bit operations and Int32Array work on without conversion. */
+/** The same four bytes as a signed 32-bit integer, which bit operations and Int32Array take without conversion. */
 export function readI32(bytes: Uint8Array, offset: number): number {
   return (bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!;
 }
 
-/** Takes signed and unsigned values alike. */
+/** Takes signed and unsigned values. */
 export function writeU32(bytes: Uint8Array, offset: number, value: number): void {
   bytes[offset] = value >>> 24;
   bytes[offset + 1] = value >>> 16;

@@ -19,7 +19,7 @@ export function foldSum(sum: number): number {
   return sum;
 }
 
-/** The internet checksum of a message: what is written into its checksum field (which must be zero while summing). */
+/** The internet checksum of a message: the value of its checksum field, which must be zero while summing. */
 export function internetChecksum(bytes: Uint8Array, offset = 0, length = bytes.length - offset, initial = 0): number {
   return foldSum(addToSum(initial, bytes, offset, length)) ^ 0xffff;
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Time as an argument. Milliseconds of CLOCK_MONOTONIC (with a fraction), the same clock that leases are written in;
- * in a simulator, whatever the simulation says.
+ * Time as an argument. Milliseconds of CLOCK_MONOTONIC with a fraction, the clock of the leases; a simulator has a
+ * clock of its own.
  */
 export interface Clock {
   nowMs(): number;
-  /** Calls `task` once at or after `atMs`, never before. Returns what cancels it. */
+  /** Calls `task` once at or after `atMs`, never before. Returns a function that cancels it. */
   callAt(atMs: number, task: () => void): () => void;
 }

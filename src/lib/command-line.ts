@@ -2,7 +2,7 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { errorSentence } from './error-sentence.ts';
 
-/** Wrong usage: printed as it is, exit code 2. */
+/** Wrong usage: the message is printed as it is, and the exit code is 2. */
 export class UsageError extends Error {}
 
 export const ExitCode = { done: 0, failed: 1, usage: 2 } as const;
@@ -10,7 +10,7 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
-/** Strict option parsing; what does not fit becomes a `UsageError` that names the command's help. */
+/** Strict option parsing. Throws a `UsageError` that points to `baton --help` for an argument that does not fit. */
 export function parseOptions<const Given extends Options>(command: string, args: readonly string[], options: Given) {
   try {
     return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;

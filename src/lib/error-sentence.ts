@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What was thrown, as a sentence for a log line or a reply: JavaScript can throw anything. */
+/**
+ * The sentence of a caught error, for a log line or a reply. It need not be an `Error`: JavaScript can throw anything.
+ */
 export function errorSentence(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

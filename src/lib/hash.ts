@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// One hash for tables and selectors. Every engine computes the same value for the same flow, so a pair of directors
+// The hash of tables and selectors. Every engine computes the same value for the same flow, so a pair of directors
 // that run different engines still picks the same real server. Words are 32-bit, in host order of their big-endian
 // value; arithmetic is modulo 2^32, which C repeats exactly.
 

@@ -10,7 +10,7 @@ export type Family = 'ipv4' | 'ipv6';
  */
 export type IpAddress = string & { readonly __brand: 'IpAddress' };
 
-/** Parses either family. Zone indices (`%eth0`) and anything else are refused with `undefined`. */
+/** Parses either family. Returns `undefined` for anything else, such as an address with a zone index (`%eth0`). */
 export function parseIpAddress(text: string): IpAddress | undefined {
   if (isIPv4(text)) return text as IpAddress;
   if (!isIPv6(text) || text.includes('%')) return undefined;
@@ -21,7 +21,7 @@ export function familyOf(address: IpAddress): Family {
   return address.includes(':') ? 'ipv6' : 'ipv4';
 }
 
-/** `fe80::/10`: means nothing without an interface. */
+/** True for `fe80::/10`, where an address is ambiguous without an interface. */
 export function isLinkLocal(address: IpAddress): boolean {
   return /^fe[89ab][0-9a-f]:/.test(address);
 }

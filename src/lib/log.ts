@@ -2,5 +2,5 @@
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
-/** Where events for people go. Never waits. */
+/** Logs an event for people. Never waits. */
 export type Log = (level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>) => void;

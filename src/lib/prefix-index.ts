@@ -4,7 +4,7 @@ import type { Prefix } from './prefix.ts';
 
 /** Values by prefix, of both families, with look-up of the longest that covers an address. */
 export class PrefixIndex<Value> {
-  /** By prefix length, then by the masked bytes. */
+  /** Keyed by prefix length, then by the masked bytes. */
   readonly #tables: Readonly<Record<Family, Map<number, Map<string, Value>>>> = { ipv4: new Map(), ipv6: new Map() };
   /** The lengths that occur, the longest first. */
   readonly #lengths: Record<Family, number[]> = { ipv4: [], ipv6: [] };
@@ -55,7 +55,7 @@ export class PrefixIndex<Value> {
   }
 }
 
-/** Whether the address lies within the prefix. */
+/** True when the address lies within the prefix. */
 export function covers(prefix: Prefix, address: IpAddress): boolean {
   if (familyOf(prefix.address) !== familyOf(address)) return false;
   return keyOf(ipAddressBytes(prefix.address), prefix.length) === keyOf(ipAddressBytes(address), prefix.length);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { familyOf, type IpAddress, parseIpAddress } from './ip-address.ts';
 
-/** An address with a prefix length in bits, as in `192.0.2.1/24`. Host bits are kept: it may name an interface address. */
+/**
+ * An address with a prefix length in bits, as in `192.0.2.1/24`. Host bits are kept, because it may be an interface's
+ * address.
+ */
 export interface Prefix {
   readonly address: IpAddress;
   readonly length: number;

@@ -3,19 +3,19 @@ import type { Clock } from './clock.ts';
 import { errorSentence } from './error-sentence.ts';
 
 // Requests and replies over a channel between processes or threads. A channel declares a table: an interface with one
-// procedure for each request, whose parameters are what is asked with and whose result is the answer. Both are copied on
-// the way by whatever carries them. Other messages may go by the same channel; those of a line are known by their id.
+// procedure for each request. The procedure's parameters are the request's arguments and its result is the answer; the
+// channel copies both. Other messages may use the same channel: those of a request line are recognised by their `id`.
 
 type Procedure = (...args: never[]) => unknown;
 
 type RequestTable<Table> = { readonly [Kind in keyof Table]: Procedure };
 
-/** What the asking end posts. */
+/** A message from the asking end. */
 export type LineRequest<Table extends RequestTable<Table>> = {
   [Kind in keyof Table]: { readonly id: number; readonly ask: Kind; readonly args: Parameters<Table[Kind]> };
 }[keyof Table];
 
-/** What the serving end posts. `refused` is a sentence: what happened. */
+/** A message from the serving end. `refused` is a sentence that says what happened. */
 export type LineReply =
   | { readonly id: number; readonly answer: unknown }
   | { readonly id: number; readonly refused: string };
@@ -30,13 +30,16 @@ export type Served<Table extends RequestTable<Table>> = {
 };
 
 export interface RequestLineParts<Table extends RequestTable<Table>> {
-  /** The other end as sentences call it: `the vrrp process`. */
+  /** The name of the other end in sentences, such as `the vrrp process`. */
   readonly otherEnd: string;
-  /** Where the other end is gone it calls `lose` or `close`; what it throws rejects this request alone. */
+  /**
+   * Sends a request. It calls `lose` or `close` when the other end is gone; an error that it throws rejects this
+   * request alone.
+   */
   readonly post: (request: LineRequest<Table>) => void;
-  /** Absent: an answer is waited for until the other end is gone. */
+  /** Absent: a request waits for its answer until the other end is gone. */
   readonly timeout?: { readonly clock: Clock; readonly answerTimeoutMs: number };
-  /** Requests that may wait for an answer; a further one is refused. Absent: 65 536. */
+  /** The number of requests that may wait for an answer; a further one is rejected. Absent: 65 536. */
   readonly pendingMax?: number;
 }
 
@@ -64,7 +67,7 @@ export class RequestLine<Table extends RequestTable<Table>> {
     this.#parts = parts;
   }
 
-  /** Rejects with a sentence: of the other end that refuses, of its end, or that it does not answer in time. */
+  /** Rejects with a sentence when the other end refuses, when it is gone, or when it does not answer in time. */
   ask<Kind extends keyof Table>(ask: Kind, ...args: Parameters<Table[Kind]>): Promise<Answer<Table, Kind>> {
     const { otherEnd, post, pendingMax = pendingMaxDefault } = this.#parts;
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
@@ -83,7 +86,7 @@ export class RequestLine<Table extends RequestTable<Table>> {
     });
   }
 
-  /** False when nobody waits for this reply: the request has timed out, or there was none. */
+  /** Returns false when no request waits for this reply: it has timed out, or there was none. */
   receive(reply: LineReply): boolean {
     const pending = this.#take(reply.id);
     if (pending === undefined) return false;
@@ -92,12 +95,14 @@ export class RequestLine<Table extends RequestTable<Table>> {
     return true;
   }
 
-  /** The other end is gone, and another one may come in its place: rejects all that waits for an answer. */
+  /** The other end is gone, but may be replaced: rejects all waiting requests. */
   lose(sentence: string): void {
     for (const id of [...this.#pending.keys()]) this.#take(id)?.reject(new OtherEndGone(sentence));
   }
 
-  /** The other end is gone for good: whatever is asked from here on is rejected too. The first sentence holds. */
+  /**
+   * The other end is gone for good: rejects all waiting and all later requests. The sentence of the first call is kept.
+   */
   close(sentence: string): void {
     this.#closed ??= new OtherEndGone(sentence);
     this.lose(sentence);
@@ -120,7 +125,10 @@ export class RequestLine<Table extends RequestTable<Table>> {
   }
 }
 
-/** The serving end, where a procedure may take its time. What a procedure throws is the refusal's sentence. */
+/**
+ * The serving end, where a procedure may be asynchronous. The message of an error that it throws is the refusal's
+ * sentence.
+ */
 export async function serveLater<Table extends RequestTable<Table>>(
   procedures: Served<Table>,
   { id, ask, args }: LineRequest<Table>,
@@ -144,7 +152,7 @@ export function serve<Table extends RequestTable<Table>>(
   }
 }
 
-/** Only the table's own: a request comes from another process. */
+/** Looks only at the table's own properties, because a request comes from another process. */
 function procedureOf(procedures: object, ask: PropertyKey): (...args: readonly unknown[]) => unknown {
   if (Object.hasOwn(procedures, ask)) return procedures[ask as never];
   throw new Error(`there is no request ${String(ask)}`);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What a parser gives back: network input never throws. `Reason` is a closed union, one counter for each member. */
+/**
+ * The result of a parser: network input never makes it throw. `Reason` is a closed union, one counter for each member.
+ */
 export type Result<Value, Reason extends string> =
   | { readonly ok: true; readonly value: Value }
   | { readonly ok: false; readonly reason: Reason };

@@ -85,7 +85,9 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
   forwarding.onForSuccessorChanged = (changed) => {
     election
       .changeForSuccessor(changed)
-      .catch(({ message }: Error) => log('error', `a restart would lose connections: ${message}`));
+      .catch(({ message }: Error) =>
+        log('error', `the vrrp process did not get what a successor of this director needs: ${message}`),
+      );
   };
   const director = new Director({
     engine: forwarding.engine,

@@ -100,7 +100,7 @@ async function direct(direction: Direction): Promise<ExitCode> {
     } finally {
       control?.close();
       await director.stop().catch((error: Error) => log('error', `not everything stopped in order: ${error.message}`));
-      // Whoever still reads a long table is cut off: nothing keeps the process when the director has stopped.
+      // A client that still reads a long table is cut off: nothing may keep the process when the director has stopped.
       control?.closeAllConnections();
       rmSync(socketPath, { force: true });
     }

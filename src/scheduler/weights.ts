@@ -25,7 +25,7 @@ export function apportion(weights: readonly number[], total: number): number[] {
       shareOut(weights, open, slots, sum, shares);
       return shares;
     }
-    // Whoever would get less than one slot gets one, at the expense of the others, whose shares are then counted anew.
+    // A real server that would get less than one slot gets one, at the expense of the others, whose shares are computed again.
     for (const i of small) shares[i] = 1;
     slots -= small.length;
     open = open.filter((i) => shares[i] === 0);

@@ -22,7 +22,7 @@ describe('elections against keepalived', { skip: interopUnavailable(), concurren
     test(`${name}: each takes over from the other`, { timeout: 80_000 }, () => holdElections(variant));
   }
 
-  test('neither preempts when told not to', { timeout: 60_000 }, () =>
+  test('neither preempts with nopreempt', { timeout: 60_000 }, () =>
     inArena({ family: 'ipv4', version: 3, intervalMs: 100, unicast: false }, async (arena) => {
       await arena.startKeepalived(100, 'holding');
       await arena.startBaton(150, 'backup', { preempt: false });

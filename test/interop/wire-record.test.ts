@@ -20,7 +20,7 @@ const cases: Readonly<Record<string, readonly [claims: string, order: string, ov
   'silence ends a reign': ['a0 a100 a400 a500', 'aa', 0],
 };
 for (const [name, [text, order, overlapMs]] of Object.entries(cases)) {
-  test(`the record tells: ${name}`, () => {
+  test(`the record shows: ${name}`, () => {
     const sorted = claims(text).sort((one, other) => one.atMs - other.atMs);
     const reigns = reignsOf(sorted, 250, 40);
     assert.equal(reigns.map(({ by }) => by).join(''), order);

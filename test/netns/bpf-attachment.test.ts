@@ -55,7 +55,7 @@ describe('an XDP program on an interface', { skip }, () => {
     assert.deepEqual(query(), {});
   });
 
-  test('is detached whoever else holds the link', () => {
+  test('is detached even if another process holds the link', () => {
     const { link } = attach('generic');
     assert.deepEqual([link.mode, query()], ['generic', { generic: idOf('count_packet') }]);
     assert.equal(here.enter(() => openXdpLink(link.fd)).mode, 'generic');

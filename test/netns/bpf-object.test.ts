@@ -305,7 +305,7 @@ describe('a user with capabilities instead of root', { skip }, () => {
     });
   });
 
-  test('without them it is told which are missing', () => {
+  test('without them the error names those that are missing', () => {
     const reason = (missing: string): object => ({
       usable: false,
       reason: `the process lacks ${missing}; start it as root, or with AmbientCapabilities= of its systemd unit`,

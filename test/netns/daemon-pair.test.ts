@@ -92,7 +92,7 @@ describe('a pair of directors', { skip }, () => {
     await b.logged(sentence('a', 'are the same as here again'));
   });
 
-  test('the interface of connection synchronisation is made anew: the director goes on and is in sync again', async () => {
+  test('the interface of connection synchronisation is recreated: the director goes on and is in sync again', async () => {
     const join = (): void => {
       bench.network.join([bench.a, 'sync0'], [bench.b, 'sync0']);
       bench.a.ip('addr', 'add', '10.7.0.2/24', 'dev', 'sync0');

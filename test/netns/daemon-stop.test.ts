@@ -125,7 +125,7 @@ describe('a director that is stopped or killed', { skip }, () => {
     await daemon.finished;
     assert.ok(addressesOn(bench.a, 'eth0').includes(plainAddress), 'nobody was left to take it off');
     await eventually(() => !addressesOn(bench.a, 'eth0').includes(plainAddress), 5000);
-    // What was left in the run-dir is in nobody's way.
+    // Files left in the run-dir do not prevent the next start.
     assert.ok(existsSync(`${daemon.runDirectory}/control.sock`));
   });
 
@@ -154,7 +154,7 @@ function fillPipe(fd: number): void {
   }
 }
 
-/** Whether a process runs. One that has ended and that nobody has asked for its exit code does not. */
+/** True when a process runs. One that has ended but was not waited for does not run. */
 function runs(pid: number): boolean {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));

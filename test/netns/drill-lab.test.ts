@@ -77,7 +77,7 @@ function startOwner(): ChildProcess {
   return spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
 }
 
-/** What a lab could spoil on the host: interfaces, routes, named namespaces, mounts. */
+/** The host's state that a lab could change: interfaces, routes, named namespaces, mounts. */
 function hostState(): string {
   const named = existsSync('/run/netns') ? readdirSync('/run/netns').sort() : [];
   const run = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });

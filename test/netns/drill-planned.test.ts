@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertHolds } from './drill-run.ts';
 
-// What operators do.
+// Planned operations.
 
 for (const [forwarding, family] of [
   ['direct-route', 'ipv6'],

@@ -6,7 +6,7 @@ import type { DrillResult } from '../../src/drill/result.ts';
 import { scenarioNames } from '../../src/drill/scenario-names.ts';
 import { drill, startDrill } from './drill-run.ts';
 
-// What the drill is as a command. The scenarios have files of their own.
+// The drill as a command. The scenarios have files of their own.
 
 test('without connection synchronisation sessions break, and the drill says so', async () => {
   const args = ['--scenario', 'kill', '--forwarding', 'direct-route', '--sessions', '20', '--sync', 'off', '--json'];

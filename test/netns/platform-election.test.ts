@@ -185,7 +185,7 @@ describe('what the vrrp process does to the network', { skip }, () => {
     keeper.close();
   });
 
-  test('interface facts tell whether the kernel forwards', () => {
+  test('interface facts say whether the kernel forwards', () => {
     const forwards = (): boolean => interfaceFactsIn(left, 'vrrp1').forwarding;
     assert.equal(forwards(), false);
     left.run('sysctl', '-qw', 'net.ipv4.conf.vrrp1.forwarding=1');

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { namespacesUnavailable } from '../support/namespaces.ts';
 import { PairBench, pairConfiguration } from './daemon-bench.ts';
 
-describe('an interface that is deleted and made anew', { skip: namespacesUnavailable() }, () => {
+describe('an interface that is deleted and recreated', { skip: namespacesUnavailable() }, () => {
   let bench: PairBench;
   before(async () => {
     bench = new PairBench();

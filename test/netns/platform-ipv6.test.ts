@@ -118,7 +118,7 @@ describe('VRRP by unicast and over IPv6', { skip }, () => {
     });
   }
 
-  test('an IPv6 hop limit that is out of range is told by a negative one', async () => {
+  test('an IPv6 hop limit that is out of range is reported as a negative one', async () => {
     const narrow = { address: ip('2001:db8::1'), minTtl: 1, maxTtl: 254 };
     const fresh = new RawVrrpTransport();
     const told: number[] = [];
@@ -284,7 +284,7 @@ describe('a packet ring and IPv6', { skip }, () => {
     assert.ok(memberships().includes('ff02::1:ff00:5'));
   });
 
-  test('moves to an interface of the same name that was made anew, and joins again', () => {
+  test('moves to a recreated interface of the same name, and joins again', () => {
     const before = { index: ring.interfaceIndex, mac: Buffer.from(ring.macAddress).toString('hex') };
     assert.equal(
       left.enter(() => ring.reopen()),

@@ -268,7 +268,7 @@ describe('next hops followed from the kernel', { skip: namespacesUnavailable() }
     await following.untilHop('10.2.0.2', through('eth1', eth1, `to ${right.macAddress('eth0')}`));
   });
 
-  test('an interface that is made anew has another index', async () => {
+  test('a recreated interface has another index', async () => {
     here.ip('link', 'del', 'eth1');
     await following.untilRoute('10.2.0.0/24', undefined);
     network.join([here, 'eth1'], [right, 'eth0']);

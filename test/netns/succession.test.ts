@@ -16,7 +16,10 @@ const program = fileURLToPath(new URL('./succession-director.js', import.meta.ur
 const own = '10.9.0.2';
 const virtual = '10.9.0.99';
 const intervalMs = 100;
-/** How late a timer may fire on a machine that has other work to do. A lost advertisement would be an interval. */
+/**
+ * Milliseconds that a timer may be late on a machine that has other work to do. A lost advertisement would be an
+ * interval.
+ */
 const latenessMaxMs = 25;
 const everything: readonly Instruction[] = [[BPF_RET_K, 0, 0, 0xffff]];
 
@@ -99,7 +102,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
   afterEach(async () => {
     for (const director of started.splice(0)) await director.kill();
     for (const pid of vrrpProcesses.splice(0)) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
-    // What was killed with its addresses on leaves them for the kernel to take off.
+    // A process that was killed leaves its addresses installed until the kernel removes them.
     await eventually(() => addressesOn(host, 'eth0').length === 1);
   });
   after(() => {
@@ -273,7 +276,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     await second.exited;
   });
 
-  test('what has happened meanwhile is told, and a virtual router without a link starts like any other', async () => {
+  test('events of the meantime are logged, and a virtual router without a link starts like any other', async () => {
     const { first, runDirectory } = await startActive();
     await first.kill();
     host.ip('link', 'set', 'eth0', 'down');

@@ -144,7 +144,7 @@ describe('a director with the xdp engine', { skip }, () => {
     assert.equal((await daemon.finished).code, 0);
   });
 
-  test('an interface that is made anew gets the program again', async () => {
+  test('a recreated interface gets the program again', async () => {
     const daemon = start(freshDirectory());
     await daemon.active();
     bench.a.ip('link', 'delete', 'eth0');
@@ -194,7 +194,7 @@ describe('a director with the xdp engine', { skip }, () => {
   }
 });
 
-/** Where the packages are. */
+/** The directory of the packages. */
 function findRoot(from: string): string {
   return readdirSync(from).includes('node_modules') ? from : findRoot(dirname(from));
 }

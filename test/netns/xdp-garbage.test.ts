@@ -145,7 +145,7 @@ function bent(good: Uint8Array, repaired: boolean): Uint8Array {
   return frame;
 }
 
-/** Lines of the kernel's log that tell of a fault in it; undefined when it may not be read. */
+/** Lines of the kernel's log that report a kernel fault; undefined when the log may not be read. */
 function kernelComplaints(): string[] | undefined {
   const { status, stdout } = spawnSync('dmesg', [], { encoding: 'utf8', maxBuffer: 1 << 26 });
   if (status !== 0) return undefined;

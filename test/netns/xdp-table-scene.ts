@@ -28,7 +28,7 @@ import { enterPrivateNamespace, makeInterface } from '../support/private-namespa
 
 // A table so small that everything that can happen to it happens all the time, and a recount of it.
 
-/** What a thread that works on the table is given. */
+/** The input of a thread that works on the table. */
 export interface TableWorkerTask {
   readonly role: 'packets' | 'peer';
   readonly seed: number;
@@ -38,7 +38,7 @@ export interface TableWorkerTask {
   readonly stop: Int32Array;
 }
 
-/** What it says in the end. */
+/** The result of such a thread. */
 export interface TableWorkerReport {
   readonly role: TableWorkerTask['role'];
   /** Program runs, or records imported. */
@@ -250,7 +250,7 @@ export function tableFrames(): readonly Uint8Array[] {
   return frames;
 }
 
-/** What stands in the tables and in the counters, in words that can be compared. */
+/** The content of the tables and counters, in words that can be compared. */
 export function recount(object: BpfObject): Recount {
   const found = { halfOpen: 0, established: 0, halfOpenTemplates: 0, establishedTemplates: 0, establishedUdp: 0 };
   const perFamily = [0, 0];
@@ -284,7 +284,7 @@ export function recount(object: BpfObject): Recount {
   };
 }
 
-/** What the program has counted, in the words of `recount`. */
+/** The program's counters, in the words of `recount`. */
 export function counted(object: BpfObject): Pick<Recount, 'totals' | 'loads'> {
   const totals = new MappedArray(object.maps.get('.data.totals')!);
   const loads = new MappedArray(object.maps.get('loads')!);

@@ -24,7 +24,7 @@ export function assign({ leaseSlot, addresses, ...router }: FlatRouter): RouterA
   };
 }
 
-/** What a test looks at in the virtual routers of an election. */
+/** The parts of an election's virtual routers that a test looks at. */
 export function factsOf(election: Election) {
   return election.view().routers.map(routerFacts);
 }

@@ -12,7 +12,7 @@ export interface FrameOptions {
   readonly segmentSize?: number;
 }
 
-/** What surrounds a frame in the ring, so that a write beyond it is seen. */
+/** The bytes around a frame in the ring, which show a write beyond it. */
 const guardByte = 0xa5;
 const guardLength = 64;
 
@@ -47,7 +47,7 @@ export class MemoryPort implements PacketPort {
     this.#waiting.push({ bytes: Uint8Array.from(bytes), options });
   }
 
-  /** What was sent since the last call. */
+  /** The frames sent since the last call. */
   taken(): SentFrame[] {
     const sent = this.#sent;
     this.#sent = [];

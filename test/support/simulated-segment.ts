@@ -15,13 +15,13 @@ export interface Flight {
 export interface SimulatedHostOptions {
   /** As large as the socket buffer: what arrives beyond it while the process is frozen is lost. */
   readonly arrivalsMax?: number;
-  /** How late the next timer fires. */
+  /** The delay of the next timer. */
   readonly latenessMs?: () => number;
 }
 
 /**
- * A host whose process can be killed, and frozen and thawed. Frozen, its timers and the messages for it pile up; when it
- * goes on, the timers that have come due run first and then the messages are read, as in Node's event loop.
+ * A host whose process can be killed, and frozen and thawed. Frozen, its timers and the messages for it pile up; when
+ * it goes on, the timers that have come due run first and then the messages are read, as in Node's event loop.
  */
 export class SimulatedHost implements Clock {
   readonly name: string;
@@ -165,9 +165,9 @@ export class SimulatedPort implements VrrpTransport {
   readonly host: SimulatedHost;
   readonly address: IpAddress;
   #listener: (received: ReceivedAdvertisement) => void = () => {};
-  /** What every send ends with, instead of being sent. */
+  /** The error that every send throws instead of sending. */
   sendError: Error | undefined;
-  /** What `open` throws. */
+  /** The error that `open` throws. */
   openError: Error | undefined;
 
   constructor(segment: SimulatedSegment, host: SimulatedHost, address: IpAddress) {

@@ -12,8 +12,8 @@ const everyKeyword: ReadonlySet<string> = new Set(
 );
 
 /**
- * Goes through the statements of a block: supported keywords go to their reader, all others are reported as what they
- * are. A keyword given twice is reported, and its last value counts, as with keepalived.
+ * Goes through the statements of a block: supported keywords go to their reader, all others are reported as
+ * unsupported or unknown. A keyword given twice is reported, and its last value counts, as in keepalived.
  */
 export function readStatements(
   statements: readonly Statement[],
@@ -56,7 +56,7 @@ function reportUnsupported(statement: Statement, keyword: Keyword, diagnostics: 
   else diagnostics.warning(span, `${text} is not supported yet; it is ignored${more}`);
 }
 
-/** A block that is ignored is reported once; what keepalived would not know in it is an error all the same. */
+/** A block that is ignored is reported once, but a keyword in it that keepalived does not know is still an error. */
 function checkSpelling(statement: Statement, keyword: Keyword, diagnostics: DiagnosticCollector): void {
   if (!hasShape(statement, keyword, diagnostics) || keyword.block === undefined) return;
   const inner = keywordTable.get(keyword.block)!;
@@ -107,7 +107,7 @@ function reportUnknown(statement: Statement, block: KeywordBlock, diagnostics: D
     diagnostics.error(span, `${unknown}: did you mean ${anywhere}, which belongs in ${listOf(blocksWith(anywhere))}?`);
 }
 
-/** A word that is no option of its statement. `others` are meant by a misspelling, but not offered. */
+/** Reports a word that is no option of its statement. A misspelt one of `others` is recognised, but none is listed. */
 export function reportOption(
   statement: string,
   word: Word,
@@ -120,7 +120,7 @@ export function reportOption(
   diagnostics.error(word.span, `unknown ${statement} option ${quote(word.text)}${hint}`);
 }
 
-/** For words out of the file: in quotes, what cannot be printed escaped, and no longer than a line. */
+/** Quotes a word of the file: unprintable characters are escaped, and after 60 characters it is cut off. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }

@@ -18,7 +18,7 @@ export interface Diagnostic extends Span {
 /** A file of nothing but mistakes must not fill the memory or the terminal. */
 export const diagnosticsMax = 1000;
 
-/** Collects what is found while a configuration is read. Nothing stops at the first problem. */
+/** Collects the problems found while a configuration is read: reading does not stop at the first one. */
 export class DiagnosticCollector {
   readonly #found: Diagnostic[] = [];
   #errors = 0;
@@ -35,7 +35,7 @@ export class DiagnosticCollector {
     this.#add(span, 'warning', text);
   }
 
-  /** Nothing more will be shown: what it says need not be worked out. */
+  /** Nothing more will be shown: the caller need not work out a helpful text. */
   get isFull(): boolean {
     return this.#found.length >= diagnosticsMax;
   }

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { accept, type Result, reject } from '../../lib/result.ts';
 
-/** Where the files of a configuration come from. */
+/** The source of a configuration's files: the disk, or the memory of a test. */
 export interface ConfigurationFiles {
   /** The reason completes the sentence "cannot read FILE: it …". Never gives more than `sizeMax` bytes. */
   readonly readFile: (path: string, sizeMax: number) => Result<Uint8Array, string>;
@@ -15,7 +15,7 @@ export const filesOnDisk: ConfigurationFiles = {
   readFile(path, sizeMax) {
     try {
       const status = statSync(path);
-      // A pipe or a device could block for ever or never end.
+      // Reading a pipe or a device could block for ever or never end.
       if (!status.isFile()) return reject(status.isDirectory() ? 'is a directory' : 'is not a file');
       if (status.size > sizeMax) return reject(`is larger than ${sizeMax} bytes`);
       return accept(readFileSync(path));

@@ -7,13 +7,13 @@ import { accept, type Result, reject } from '../../lib/result.ts';
  */
 export interface LineGenerator {
   readonly names: readonly string[];
-  /** Made one by one: a sequence may be longer than all that is ever read of it. */
+  /** Rows are generated one by one: a sequence may be far longer than the limits let be read. */
   readonly rows: Iterable<readonly string[]>;
-  /** Where the rest of the line begins. */
+  /** Index at which the rest of the line begins. */
   readonly end: number;
 }
 
-/** `undefined`: the line is no generator. A reason is a sentence. `substitute` replaces parameters. */
+/** Returns `undefined` when the line is no generator. A reason is a sentence. `substitute` replaces parameters. */
 export function parseGenerator(
   text: string,
   substitute: (text: string) => string,

@@ -4,7 +4,7 @@ import { limits } from './limits.ts';
 
 export type ListDirectory = (path: string) => readonly string[] | undefined;
 
-/** Whether a pattern of `include` names more than one literal path. */
+/** True when a pattern of `include` may name other than one literal path. */
 export function hasWildcard(pattern: string): boolean {
   return /[*?[{]/.test(pattern);
 }

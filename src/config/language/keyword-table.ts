@@ -4,12 +4,12 @@ import { vrrpGroups } from '../../model/virtual-router.ts';
 /** A block whose statements are keywords. `root` is the top level of a file. */
 export type BlockName = string;
 
-/** What may follow a keyword: nothing but words, a block of keywords, or a block of values (addresses, names). */
+/** A keyword is followed by words only, by a block of keywords, or by a block of values (addresses, names). */
 export type Shape = 'words' | 'keywords' | 'values';
 
 export interface Keyword {
   /**
-   * - `supported`: means here what it means to keepalived.
+   * - `supported`: has the same meaning as in keepalived.
    * - `ignored`: known to keepalived, not supported yet, and the pair works without it: a warning.
    * - `refused`: known to keepalived, not supported yet, and without it packets would go astray: an error.
    */
@@ -17,16 +17,16 @@ export interface Keyword {
   readonly shape: Shape;
   /** The block's name in the table, for `keywords`. */
   readonly block: BlockName | undefined;
-  /** What is lost by ignoring it, or what to do instead. */
+  /** The effect of ignoring the keyword, or what to write instead. */
   readonly consequence: string | undefined;
   /** keepalived reads its words with quotes of both kinds and escapes. */
   readonly isScript: boolean;
-  /** May stand in its block more than once; of any other keyword the last one counts. */
+  /** The keyword may stand in its block more than once; of any other the last one counts. */
   readonly isRepeatable: boolean;
 }
 
 interface BlockDefinition {
-  /** How people call the block. */
+  /** The block's name in diagnostics. */
   readonly title: string;
   readonly supported: string;
   readonly ignored?: string;
@@ -39,7 +39,7 @@ const httpKeywords = `nb_get_retry virtualhost http_protocol enable_sni sni_name
 
 /**
  * Every keyword that keepalived 2.4.3 installs (global_parser.c, vrrp_parser.c, check_parser.c, check_*.c,
- * bfd_parser.c, track_file.c), by block. A mark behind a keyword tells its shape: `{}` a block of keywords, `[]` a
+ * bfd_parser.c, track_file.c), by block. A mark behind a keyword gives its shape: `{}` a block of keywords, `[]` a
  * block of values; `'` a script with its own quoting. A `*` behind that: it may be given more than once.
  */
 const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
@@ -181,7 +181,7 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
   BFD_CHECK: { title: 'BFD_CHECK', supported: '', ignored: 'name alpha' },
 };
 
-/** Two names of one keyword. */
+/** Keywords that have a second name, by that name. */
 export const aliases: ReadonlyMap<string, string> = new Map([
   ['lb_algo', 'lvs_sched'],
   ['lb_kind', 'lvs_method'],
@@ -191,7 +191,7 @@ export const aliases: ReadonlyMap<string, string> = new Map([
 const unchecked = 'the real server counts as up unless another check says otherwise';
 const tracking = 'the priority does not change and the director does not leave its place for it';
 
-/** Said after "is not supported yet"; for keywords whose absence somebody would notice. */
+/** The text after "is not supported yet", for keywords whose absence somebody would notice. */
 const consequences: Readonly<Record<BlockName, Readonly<Record<string, string>>>> = {
   root: {
     net_namespace: 'start baton inside the namespace, as in `ip netns exec NAME baton run`',
@@ -257,12 +257,12 @@ const scriptKeywords: ReadonlySet<string> = new Set(
   ),
 );
 
-/** Whether keepalived reads the words after it as a command line, in whatever block it stands. */
+/** True when keepalived reads the words after the keyword as a command line, in every block. */
 export function isScriptKeyword(keyword: string): boolean {
   return scriptKeywords.has(keyword);
 }
 
-/** The titles of the blocks in which `keyword` is valid: of those that are supported, if there is one. */
+/** The titles of the blocks in which `keyword` is valid: only those that support it, if there are any. */
 export function blocksWith(keyword: string): string[] {
   const blocks = [...keywordTable.values()].filter((block) => block.keywords.has(keyword));
   const supported = blocks.filter((block) => block.keywords.get(keyword)?.support === 'supported');

@@ -7,7 +7,7 @@ export interface Word {
   readonly span: Span;
 }
 
-/** What a line consists of: the words of one statement, or a brace that stands outside double quotes. */
+/** A part of a line: the words of one statement, or a brace that stands outside double quotes. */
 export type Token =
   | { readonly kind: 'words'; readonly words: readonly Word[] }
   | { readonly kind: 'open' | 'close'; readonly span: Span };

@@ -6,7 +6,7 @@ export interface Parameter {
   readonly lines: readonly string[];
 }
 
-/** What a reference is replaced by. */
+/** The lines that a line becomes once its first reference is replaced. */
 export type Replacement =
   | { readonly kind: 'line'; readonly line: SourceLine }
   /** The reference ended the line and its value has several: the first goes in place, the others follow as lines. */
@@ -36,8 +36,8 @@ export function continued(text: string): { value: string; goesOn: boolean } {
 
 /**
  * Replaces the first reference from `from` on that is known: `${NAME}` anywhere, `$NAME` when a blank, a comma, a
- * closing parenthesis or the end of the line follows (keepalived lib/parser.c, find_definition). What is not known
- * stays as it is, because scripts use the same sign.
+ * closing parenthesis or the end of the line follows (keepalived lib/parser.c, find_definition). An unknown
+ * name stays as it is, because scripts use the same sign.
  */
 export function replaceParameter(
   source: SourceLine,
@@ -52,7 +52,7 @@ export function replaceParameter(
     const parameter = parameters.get(name) ?? predefinedValue(name, match[2] ?? '', predefined);
     if (parameter === undefined) continue;
     const [first = '', ...rest] = parameter.lines;
-    // A value of several lines is only a value at the end of a line.
+    // A value of several lines is substituted only at the end of a line.
     if (rest.length > 0 && end !== source.text.length) continue;
     const line = spliceLine(source, match.index, end, first);
     if (rest.length === 0) return { kind: 'line', line };
@@ -72,7 +72,7 @@ function predefinedValue(name: string, argument: string, predefined: PredefinedP
   return undefined;
 }
 
-/** `MIN MAX`, both left out or only the second; a greatest below the least counts as the least (parser.c, get_random). */
+/** `MIN MAX`, both or only the second may be left out; a MAX below MIN counts as MIN (parser.c, get_random). */
 function randomInteger(argument: string, random: () => number): string {
   const [min = 0, max = 32_767] = (argument.match(/\d+/g) ?? []).map((digits) => Math.min(Number(digits), 2 ** 31));
   return String(min + Math.floor(random() * (Math.max(min, max) - min + 1)));

@@ -12,7 +12,7 @@ export interface Statement {
 }
 
 export interface Block {
-  /** Of the opening brace. */
+  /** The place of the opening brace. */
   readonly span: Span;
   readonly statements: readonly Statement[];
 }
@@ -36,7 +36,7 @@ export function parseStatements(
 ): readonly Statement[] {
   const root: OpenBlock = { span: { file: '', line: 1, column: 1 }, statements: [] };
   const open: OpenBlock[] = [root];
-  // Braces deeper than the limit are counted so that what follows them is read right.
+  // Braces deeper than the limit are counted so that the statements after them are read correctly.
   let tooDeep = 0;
   let wordCount = 0;
   for (const line of lines) {
@@ -66,7 +66,7 @@ export function parseStatements(
   return root.statements;
 }
 
-/** Gives back 1 when the block is one that is only counted. */
+/** Returns 1 when the block is beyond the limit and only counted. */
 function openBlock(open: OpenBlock[], span: Span, tooDeep: number, diagnostics: DiagnosticCollector): 0 | 1 {
   if (tooDeep > 0) return 1;
   if (open.length > limits.blockDepthMax) {

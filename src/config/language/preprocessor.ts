@@ -18,7 +18,7 @@ export interface PreprocessorOptions {
   readonly files: ConfigurationFiles;
   readonly configId: string;
   readonly environment: (name: string) => string | undefined;
-  /** A number in [0, 1), another one each time. */
+  /** Returns a number in [0, 1), a different one each time. */
   readonly random: () => number;
   readonly diagnostics: DiagnosticCollector;
 }
@@ -27,7 +27,7 @@ export interface PreprocessorOptions {
 export interface Preprocessed {
   readonly lines: readonly SourceLine[];
   readonly files: readonly string[];
-  /** Why the first file cannot be read. */
+  /** The reason why the first file cannot be read: one sentence. */
   readonly unreadable: string | undefined;
 }
 
@@ -61,7 +61,7 @@ class Preprocessor {
     this.#options = options;
   }
 
-  /** Gives back why the file cannot be read. */
+  /** Returns the reason why the file cannot be read; it completes the sentence "cannot read FILE: it …". */
   readFile(path: string, depth: number): string | undefined {
     const read = this.#options.files.readFile(path, limits.fileBytesMax);
     if (!read.ok) return read.reason;
@@ -128,7 +128,7 @@ class Preprocessor {
     if (definition !== undefined) {
       const { name, value, goesOn } = definition;
       const lines = value === '' ? [] : [value];
-      // A definition that comes out of a parameter ends with its line: what follows is the parameter's next line.
+      // A definition out of a parameter's value ends with its line: the parameter's next line is processed by itself.
       if (goesOn && substitutions === 0) this.#pending = { name, lines };
       else this.#define(name, lines);
       return;
@@ -137,7 +137,7 @@ class Preprocessor {
     if (!this.#substitute(source, depth, substitutions)) this.#includeOrKeep(source, depth);
   }
 
-  /** Whether the line began with `~SEQ` or `~LST`; if so it has been dealt with. */
+  /** Processes a line that begins with `~SEQ` or `~LST`; returns false for any other line. */
   #generate(source: SourceLine, depth: number, substitutions: number): boolean {
     const generator = parseGenerator(source.text, (text) => this.#substituteWithin(sliceLine(source, 0, 0), text));
     if (generator === undefined) return false;
@@ -192,7 +192,7 @@ class Preprocessor {
     return sliceLine(line, rest);
   }
 
-  /** Whether the line held a parameter; if so it has been dealt with. */
+  /** Processes a line that refers to a parameter; returns false for any other line. */
   #substitute(source: SourceLine, depth: number, substitutions: number): boolean {
     if (!source.text.includes('$')) return false;
     const { diagnostics } = this.#options;
@@ -235,7 +235,7 @@ class Preprocessor {
     const directory = posix.dirname(source.file);
     const full = posix.isAbsolute(pattern) || directory === '.' ? pattern : `${directory}/${pattern}`;
     const paths = hasWildcard(pattern) ? expandGlob(full, files.listDirectory) : [full];
-    // An empty conf.d is usual: keepalived says nothing of it unless it is asked to (includew, includea).
+    // An empty conf.d is usual: keepalived reports it only for includew and includea.
     if (paths.length === 0 && mustMatch) diagnostics.error(span, `no file matches ${pattern}`);
     for (const path of paths) {
       if (this.#full) break;

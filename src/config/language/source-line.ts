@@ -2,8 +2,8 @@
 import type { Span } from './diagnostic.ts';
 
 /**
- * One line of a configuration after comments, conditions and parameters are dealt with. `columns[i]` is the column in
- * the file that character `i` came from; all of a substituted parameter's text comes from its `$`.
+ * One line of a configuration, shortened and substituted step by step. `columns[i]` is the column in the file that
+ * character `i` came from; all of a substituted parameter's text comes from its `$`.
  */
 export interface SourceLine {
   readonly file: string;
@@ -41,8 +41,8 @@ export function spliceLine(source: SourceLine, start: number, end: number, inser
 }
 
 /**
- * Takes comments (`#` or `!` to the end of the line, outside double quotes), surrounding blanks and the backslash of
- * `\#` and `\!` away (keepalived lib/parser.c, decomment).
+ * Removes comments (`#` or `!` to the end of the line, outside double quotes), surrounding blanks and the backslash of
+ * `\#` and `\!` (keepalived lib/parser.c, decomment).
  */
 export function stripComment(source: SourceLine): SourceLine {
   const { text } = source;

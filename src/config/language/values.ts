@@ -8,7 +8,7 @@ import type { Statement } from './parser.ts';
 /** IFNAMSIZ - 1 (linux/if.h). */
 const interfaceNameLengthMax = 15;
 
-/** The only word of a statement; reports a missing one and those that are too many. */
+/** The only word of a statement; reports a missing one and superfluous ones. */
 export function onlyArgument(statement: Statement, diagnostics: DiagnosticCollector): Word | undefined {
   const [first, second] = statement.arguments;
   const { text, span } = statement.keyword;
@@ -18,7 +18,7 @@ export function onlyArgument(statement: Statement, diagnostics: DiagnosticCollec
   return first;
 }
 
-/** For keywords that stand alone. */
+/** For keywords that take no words: reports those that follow. */
 export function noArguments(statement: Statement, diagnostics: DiagnosticCollector): void {
   const [first] = statement.arguments;
   if (first !== undefined) {
@@ -90,7 +90,7 @@ export function checkInterfaceName(word: Word, diagnostics: DiagnosticCollector)
   return undefined;
 }
 
-/** An address of either family, or of the one that the place asks for. */
+/** An address of either family, or of the required one. */
 export function checkAddress(
   word: Word,
   diagnostics: DiagnosticCollector,
@@ -104,7 +104,7 @@ export function checkAddress(
   return undefined;
 }
 
-/** For addresses of services and servers, whose place no interface can be named for. */
+/** For addresses of services and servers, for which no interface can be named. */
 export function refuseLinkLocal(address: IpAddress, word: Word, diagnostics: DiagnosticCollector): void {
   if (!isLinkLocal(address)) return;
   diagnostics.error(word.span, `${address} is a link-local address, which is one only on its interface: give another`);
@@ -114,7 +114,7 @@ export function familyName(family: Family): 'IPv4' | 'IPv6' {
   return family === 'ipv6' ? 'IPv6' : 'IPv4';
 }
 
-/** On when it stands alone; else as its word says (keepalived lib/utils.c, check_true_false). */
+/** A keyword without a word is on; otherwise its word decides (keepalived lib/utils.c, check_true_false). */
 export function readSwitch(statement: Statement, diagnostics: DiagnosticCollector): boolean | undefined {
   if (statement.arguments.length === 0) return true;
   const word = onlyArgument(statement, diagnostics);

@@ -49,7 +49,8 @@ const retryMs = 100;
  */
 const expectationMs = 1_000;
 /**
- * A peer that cannot be heard may go on opening connections, whose clients reach this director after the peer's end.
+ * A peer that is not heard may go on opening connections. Their clients reach this director once the segment is whole
+ * again, before the peer has sent their entries.
  */
 const lostPeerMs = 30_000;
 const expectationPeriodMs = 10;

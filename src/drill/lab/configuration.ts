@@ -38,7 +38,7 @@ const virtualRouters: Readonly<Record<Family, { readonly name: string; readonly 
 /** RFC 9568 section 5.2.9: the first address of an IPv6 virtual router is link-local. */
 const linkLocalAddress = 'fe80::5:100';
 
-/** How long a director of the lab waits for advertisements (RFC 9568 section 6.1), in milliseconds. */
+/** The active down interval of a director of the lab (RFC 9568 section 6.1), in milliseconds. */
 export function activeDownIntervalMs(director: DirectorName, advertIntervalMs: number): number {
   const skewMs = ((256 - priorities[director]) * advertIntervalMs) / 256;
   return 3 * advertIntervalMs + skewMs;

@@ -5,9 +5,9 @@ import { errno, if_nametoindex } from '../../platform/linux/libc.ts';
 import { SystemError } from '../../platform/linux/system-error.ts';
 import { serveRemote } from '../remote.ts';
 
-// Runs in the switch. What a veth sends by XDP_TX or a redirect arrives only where the other end receives by NAPI, which
-// it does with an XDP program of its own in native mode (drivers/net/veth.c, veth_xdp_xmit). A real NIC needs none.
-// The kernel takes a program away with its interface, and all of them with this process.
+// Runs in the switch. What a veth sends by XDP_TX or a redirect arrives only where the other end receives by NAPI,
+// which it does with an XDP program of its own in native mode (drivers/net/veth.c, veth_xdp_xmit). A real NIC needs
+// none. The kernel takes a program away with its interface, and all of them with this process.
 
 interface FarEnd {
   readonly index: number;
@@ -18,7 +18,7 @@ let program = -1;
 const farEnds = new Map<string, FarEnd>();
 
 serveRemote({
-  /** Lets these ports take what their other ends send by XDP, also those that have been made anew. */
+  /** Lets these ports receive what their other ends send by XDP, also after they were recreated. */
   pass: (names: readonly string[]) => {
     if (program < 0) program = loadPassProgram();
     if (program < 0) throw new SystemError('bpf', errno(), 'load an XDP program for the ports of the switch');

@@ -20,7 +20,7 @@ export interface Lab {
   setDeaf(stationName: string, towards: string, deaf: boolean): Promise<void>;
   /** A station's namespace and cables vanish. Whatever ran there must have been ended. */
   removeStation(stationName: string): Promise<void>;
-  /** Makes a removed station anew. */
+  /** Recreates a removed station. */
   restoreStation(stationName: string): Promise<void>;
   /** Removes the namespaces; whatever runs in them must have been ended. */
   remove(): Promise<void>;

@@ -5,7 +5,7 @@ import { errorSentence } from '../../lib/error-sentence.ts';
 import { runTool, spawnTool, type Tool, ToolError } from './tool.ts';
 
 /**
- * Whether the sandbox needs a user namespace. `none` is for root, `mapped` maps the caller to root inside.
+ * The sandbox's user namespace. `none` is for root, `mapped` maps the caller to root inside.
  */
 export type UserNamespace = 'none' | 'mapped';
 

@@ -43,7 +43,7 @@ export function spawnTool(tool: Tool, args: readonly string[], options: SpawnOpt
   return spawn(tool, [...args], { ...options, env: { ...toolEnvironment(), ...options.env } });
 }
 
-/** What to tell a person about a tool that could not be started or failed. */
+/** The sentence about a tool that could not be started or failed. */
 function explain(tool: Tool, args: readonly string[], error: Error, stderr: string): ToolError {
   if ((error as NodeJS.ErrnoException).code === 'ENOENT') return missingTool(tool);
   const said = stderr.trim().split('\n').join('; ');

@@ -2,7 +2,7 @@
 import type { Family } from '../../lib/ip-address.ts';
 import { type ForwardingMethod, forwardingMethods } from '../../model/forwarding-method.ts';
 
-// What the lab consists of, as plain values: `lab.ts` makes it real.
+// The parts of the lab as plain values, from which `lab.ts` builds it.
 //
 //   direct-route                                 masquerade
 //
@@ -68,7 +68,7 @@ export const clientsNetworks = [
   { address: '203.0.113.0', prefixLength: 24 },
   { address: '2001:db8:3::', prefixLength: 64 },
 ] as const;
-/** Where a flood pretends to come from: nobody is there (RFC 2544, RFC 5180). The router drops what is sent to them. */
+/** The source networks of a flood, in which no host exists (RFC 2544, RFC 5180). The router drops packets to them. */
 export const floodNetworks = {
   ipv4: { address: '198.18.0.0', prefixLength: 15 },
   ipv6: { address: '2001:2::', prefixLength: 48 },

@@ -23,7 +23,7 @@ export interface Sign {
   readonly kind: Exclude<Sighting, 'forwarded' | 'returned'>;
 }
 
-/** What a director sent for the addresses of one family since `clear`: monotonic milliseconds, in order. */
+/** The packets of a director for the addresses of one family since `clear`: monotonic milliseconds, in order. */
 export interface Sent {
   readonly forwarded: Float64Array;
   /** The client's TCP port of each forwarded packet, 0 for other protocols. */
@@ -64,7 +64,7 @@ serveRemote({
     }
     setInterval(drain, drainEveryMs);
   },
-  /** Watches a director's ports that have been made anew. */
+  /** Watches a director's ports again after they were recreated. */
   watchAgain: (director: string, names: readonly string[]) => {
     drain();
     const station = watched.get(director)!;
@@ -90,7 +90,10 @@ serveRemote({
     const station = ({ notes }: Watched): Record<Family, Sent> => ({ ipv4: sent(notes.ipv4), ipv6: sent(notes.ipv6) });
     return Object.fromEntries([...watched].map(([name, director]) => [name, station(director)]));
   },
-  /** Waits until a director forwards in each of the families, later than `sinceMs`. Gives when it last did; undefined when it does not. */
+  /**
+   * Waits until a director forwards in each of the families, later than `sinceMs`. Gives when it last did; undefined
+   * when it does not.
+   */
   awaitForwarding: (director: string, families: readonly Family[], sinceMs: number, timeoutMs: number) =>
     new Promise<number | undefined>((resolve) => {
       const givenUpMs = performance.now() + timeoutMs;
@@ -138,8 +141,8 @@ function measureOffsetMs(): number {
 }
 
 /**
- * Synchronisation may fill the wire and tells nothing here: UDP to a multicast address stays out of the ring. So does what
- * comes from or goes to the networks of a flood, 198.18.0.0/15 and 2001:2::/32.
+ * Synchronisation may fill the wire and does not matter here: UDP to a multicast address stays out of the ring. So do
+ * packets from or to the networks of a flood, 198.18.0.0/15 and 2001:2::/32.
  */
 const exceptNoise: readonly Instruction[] = [
   [0x28, 0, 0, 12], // 0: ldh [12]: EtherType

@@ -8,8 +8,9 @@ interface Claim {
 }
 
 /**
- * How long both directors advertised themselves as active. A claim ends with a resignation, or with the last
- * advertisement before a silence of two intervals: whoever steps down unasked does not say so (RFC 9568 section 6.4.3).
+ * The time in which both directors advertised themselves as active. A claim ends with priority 0, or with the last
+ * advertisement before a silence of two intervals: a router that yields to a higher priority falls silent (RFC 9568
+ * section 6.4.3).
  */
 export function measureTwoClaims(left: readonly Sign[], right: readonly Sign[], intervalMs: number): number {
   const others = claimsOf(right, intervalMs);

@@ -6,8 +6,8 @@ import { serveRemote } from '../remote.ts';
 import { emitMessage, type Message, messageLength, parseMessage } from '../traffic/message.ts';
 import { createEchoes, type EchoReport } from './echoes.ts';
 
-// One UDP datagram every millisecond from one port to the virtual address, which a real server answers: what of them is
-// lost tells to the millisecond for how long a flow found nobody who forwards.
+// One UDP datagram every millisecond from one port to the virtual address, which a real server answers: the lost ones
+// show to the millisecond for how long no director forwarded a flow.
 
 export interface EchoProbeOptions {
   readonly destination: string;

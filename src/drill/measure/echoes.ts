@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What became of the questions of a stretch of time. */
+/** The questions of a stretch of time, and their losses. */
 export interface EchoReport {
   readonly sent: number;
   readonly lost: number;
@@ -15,9 +15,9 @@ export interface Echoes {
   /** Gives the number of the question, from 0 one by one. */
   send(nowMs: number): number;
   answer(sequence: number): void;
-  /** How many there have been. */
+  /** The number of questions so far. */
   readonly count: number;
-  /** Of the questions numbered `from` to before `to`. A row of losses that has no end lasts to `nowMs`. */
+  /** Reports on the questions numbered `from` to before `to`. A row of losses without an end lasts to `nowMs`. */
   report(from: number, to: number, nowMs: number): EchoReport;
 }
 

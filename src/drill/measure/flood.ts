@@ -11,7 +11,7 @@ export interface FloodOptions {
   readonly interface: string;
   /** The source of each is the network that the others are drawn from, in turn. */
   readonly routes: readonly SynRoute[];
-  /** How many bits of the last 32 of the source address are the network's. */
+  /** The number of leading bits, of the last 32 of the source address, that belong to the network. */
   readonly prefixLengths: readonly number[];
   readonly count: number;
   /** At most so many a second. */
@@ -24,7 +24,7 @@ export interface FloodReport {
 }
 
 const seed = 0x666c_6f6f;
-/** Without a look at the clock. */
+/** Frames sent without a look at the clock. */
 const burst = 64;
 /** Arrears are not made good beyond this: a machine that cannot keep up sends more slowly. */
 const arrearsMaxMs = 20;
@@ -54,9 +54,9 @@ serveRemote({
     while (sent < options.count) {
       const nowMs = performance.now();
       dueMs = Math.max(dueMs, nowMs - arrearsMaxMs);
-      // A full queue is the receivers' measure: the rest comes later.
+      // A full queue ends the burst: the rest is sent later.
       while (dueMs <= nowMs && sent < options.count && sendBurst()) dueMs += (1_000 * burst) / options.rate;
-      // Orders are heard in between, and the processor is given away.
+      // In between, requests are received and other processes can run.
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     close(fd);

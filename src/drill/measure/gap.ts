@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** How forwarding moved from one director to the other. Times are milliseconds of one clock. */
+/** The move of forwarding from one director to the other. Times are milliseconds of one clock. */
 export interface Gap {
   /** The last packet that the old active forwarded before the new one took over for good, or while it did. */
   readonly lastOldMs: number;
@@ -8,9 +8,9 @@ export interface Gap {
   readonly firstNewMs: number;
   /** From the last of the old to the first of the new; 0 when they overlap. */
   readonly gapMs: number;
-  /** How long both forwarded at once; 0 as it must be. */
+  /** The time in which both forwarded at once; it must be 0. */
   readonly overlapMs: number;
-  /** How often forwarding moved: once, unless it went back and forth before it settled. */
+  /** The number of times that forwarding moved: 1, unless it went back and forth before it settled. */
   readonly moves: number;
 }
 
@@ -66,8 +66,8 @@ export function measureGap(oldTimes: Float64Array, newTimes: Float64Array): Gap 
 }
 
 /**
- * How long both were at it at once: things of both that alternate so that the other comes again in less than `withinMs`.
- * For packets that is the time an address needs to move and come back, for advertisements two intervals.
+ * The time in which both were active: events of the two that alternate so that the other's next comes within
+ * `withinMs`. For packets that is the time an address needs to move and come back, for advertisements two intervals.
  */
 export function measureOverlap(left: Float64Array, right: Float64Array, withinMs = moveAndBackMs): number {
   const runs = runsOf(left, right);
@@ -117,7 +117,7 @@ function sumOverlaps(runs: readonly Run[], isMixed: readonly boolean[]): number 
   return sum;
 }
 
-/** Whether the other director forwarded right before and right after this run. */
+/** True when the other director forwarded right before and right after this run. */
 function alternates(runs: readonly Run[], i: number, withinMs = moveAndBackMs): boolean {
   const [before, after] = [runs[i - 1], runs[i + 1]];
   return before !== undefined && after !== undefined && after.firstMs - before.lastMs < withinMs;

@@ -2,7 +2,7 @@
 import { readU16, readU32 } from '../../lib/bytes.ts';
 import type { Family } from '../../lib/ip-address.ts';
 
-// What a frame that left a director says about its use of the virtual addresses.
+// Classifies a frame that left a director by its use of the virtual addresses.
 
 /**
  * `forwarded`: a client's packet towards a real server. `returned`: a packet from a virtual address. `advertisement`,

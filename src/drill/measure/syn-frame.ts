@@ -5,7 +5,7 @@ import { type Family, familyOf, ipAddressBytes, parseIpAddress } from '../../lib
 import { checked, errno, type PinnedMemory, pinnedMemory, sendto } from '../../platform/linux/libc.ts';
 import { errnos } from '../../platform/linux/system-error.ts';
 
-/** Where SYNs go, and from whom. */
+/** The source and destination of SYNs. */
 export interface SynRoute {
   readonly source: string;
   readonly destination: string;

@@ -6,7 +6,7 @@ import { activeDownIntervalMs } from '../lab/configuration.ts';
 import type { Sent } from '../measure/capture.ts';
 import type { Scenario, Stage } from '../stage.ts';
 
-// The active director goes without a word, and comes back.
+// The active director vanishes without sending priority 0, and comes back.
 
 const frozenMs = 3_000;
 const cutOffMs = 2_000;
@@ -57,7 +57,7 @@ export const poweroff: Scenario = {
     });
     await lab.restoreStation('a');
     await watchAgain('a');
-    await stage.takeOver('b', 'a', 'planned', 'director a is made anew and started', () => start(stage));
+    await stage.takeOver('b', 'a', 'planned', 'director a is recreated and started', () => start(stage));
   },
 };
 
@@ -69,7 +69,7 @@ export const linkDown: Scenario = {
   },
 };
 
-/** What a director may not do between being continued and taking over again, and when it may do the latter. */
+/** Checks that a continued director is silent until it takes over again, and does so no earlier than it may. */
 export async function freezeAndContinue(stage: Stage, durationMs: number): Promise<void> {
   const { a } = stage.pair.directors;
   const what = 'SIGSTOP to every process of director a';
@@ -102,7 +102,10 @@ export async function loseLink(stage: Stage, durationMs: number): Promise<void> 
   await stage.takeOver('b', 'a', 'planned', "director a's front link comes up", set(true));
 }
 
-/** The kernel may forward for a frozen director until its lease is over, and its peer claims the addresses after that only. */
+/**
+ * The kernel may forward for a frozen director until its lease is over, and its peer claims the addresses after that
+ * only.
+ */
 function silenceBeforeClaim(
   wire: Readonly<Record<'a' | 'b', Sent>>,
   frozenAtMs: number,

@@ -11,7 +11,7 @@ export interface EchoProbe {
   readonly remote: Remote;
 }
 
-/** Without the service for flows there is nobody to answer: then the capture alone tells. */
+/** Without the UDP service nobody answers a probe: then the result rests on the capture alone. */
 export async function startEchoProbes({ pair, options }: Stage): Promise<EchoProbe[]> {
   if (options.flows === 0) return [];
   return Promise.all(

@@ -11,7 +11,7 @@ import { readTable } from '../table.ts';
 import type { VisitReport } from '../traffic/visitors.ts';
 import { reportEchoes, startEchoProbes } from './echo.ts';
 
-// One million SYNs that nobody follows up, among sessions that go on and visitors who come anew.
+// One million SYNs without a handshake, among sessions that go on and new connections that must still succeed.
 
 const synCount = 1_000_000;
 /** As many as the machine can send beside everything else that it does, at most these a second. */
@@ -61,7 +61,7 @@ function floodOptions({ pair }: Stage): FloodOptions {
       port: servicePort,
       ...macAddresses,
     })),
-    // Of an IPv6 address the last 32 bits are drawn.
+    // The last 32 bits of an IPv6 address are random.
     prefixLengths: pair.families.map((family) => (family === 'ipv4' ? floodNetworks.ipv4.prefixLength : 0)),
     count: synCount,
     rate: synRate,

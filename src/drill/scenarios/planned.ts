@@ -3,7 +3,7 @@ import { monotonicMs } from '../director.ts';
 import { hasAllRealServers, isActive, isBackupInSync, readyTimeoutMs } from '../health.ts';
 import type { Scenario, Stage } from '../stage.ts';
 
-// What operators do to a pair.
+// Planned operations on a pair: handover, reload and start.
 
 const terminateTimeoutMs = 5_000;
 const openTimeoutMs = 10_000;

@@ -85,7 +85,7 @@ function judgeEchoes(stage: Stage, probes: readonly EchoProbe[], before: EchoRep
   }
 }
 
-/** What a former director has counted goes on being counted. */
+/** The counters go on from the predecessor's values. */
 function compareStatus(
   before: Pick<DirectorStatus, 'services' | 'processId'>,
   after: Pick<DirectorStatus, 'services' | 'processId'>,

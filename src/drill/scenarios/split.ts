@@ -79,7 +79,7 @@ async function awaitMerged({ pair, options, note, fail }: Stage): Promise<void> 
   fail(`the tables were not merged within ${mergeTimeoutMs / 1000} s: ${difference}`);
 }
 
-/** One remains in time, and says anew where the addresses are. */
+/** Director a alone remains active within `boundMs`, and announces the addresses again. */
 export function checkHealed(wire: Readonly<Record<'a' | 'b', Sent>>, healedMs: number, boundMs: number): string[] {
   const failures: string[] = [];
   const claims = (sent: Sent): number[] =>

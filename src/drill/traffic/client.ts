@@ -19,7 +19,7 @@ export interface TrafficOptions {
   readonly stallMaxMs: number;
 }
 
-/** What has become of the sessions since the last report: each that breaks is in exactly one. */
+/** The fate of the sessions since the last report: each broken session is in exactly one report. */
 export interface TrafficReport {
   readonly sessions: number;
   readonly broken: Readonly<Record<Breakage, number>>;
@@ -64,7 +64,9 @@ serveRemote({
     flows = createFlowClient(given);
     visitors = createVisitors(given, takeNumber);
   },
-  /** Opens sessions until `count` live, and waits until each has had data verified both ways. Gives how many are new. */
+  /**
+   * Opens sessions until `count` live, and waits until each has had data verified both ways. Gives how many are new.
+   */
   fill: async (count: number, timeoutMs: number) => {
     const missing = Math.max(0, count - sessions.filter(isAlive).length);
     await openMany(missing, timeoutMs);
@@ -85,7 +87,9 @@ serveRemote({
     }
     return sessions.filter(isAlive).length;
   },
-  /** Waits until each living session has had a message of its own verified and answered that was sent after this call. */
+  /**
+   * Waits until each living session has had a message of its own verified and answered that was sent after this call.
+   */
   settle: async (timeoutMs: number) => {
     const settled = sessions.filter(isAlive).map((session) => settle(session, timeoutMs));
     await Promise.all([...settled, flows.settle(timeoutMs)]);

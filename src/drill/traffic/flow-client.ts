@@ -17,7 +17,7 @@ export interface FlowOptions {
 
 export type FlowBreakage = 'corrupted' | 'reordered' | 'moved' | 'stalled';
 
-/** What has become of the flows since the last report. */
+/** The fate of the flows since the last report. */
 export interface FlowReport {
   readonly sent: number;
   readonly broken: number;
@@ -34,7 +34,7 @@ export interface FlowClient {
   close(): void;
 }
 
-/** How far a flow has come. */
+/** The progress of a flow. */
 export interface FlowProgress {
   readonly slot: number;
   sent: number;

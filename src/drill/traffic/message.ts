@@ -2,7 +2,7 @@
 import { readU16, readU32, writeU16, writeU32 } from '../../lib/bytes.ts';
 import { accept, type Result, reject } from '../../lib/result.ts';
 
-// One message of a session. The payload follows from the other fields, so the receiver can tell every wrong byte.
+// One message of a session. The payload follows from the other fields, so the receiver finds every wrong byte.
 //
 //   0      2    3         4        8         12            16    20              22        24
 //   magic  kind direction session  sequence  acknowledged  seed  payload length  reserved  payload …
@@ -15,7 +15,7 @@ export interface Message {
   readonly session: number;
   /** From 0, one by one. */
   readonly sequence: number;
-  /** How many messages of the other direction the sender has verified. */
+  /** The number of messages of the other direction that the sender has verified. */
   readonly acknowledged: number;
   readonly seed: number;
   /** In bytes, a multiple of 4, 0..payloadLengthMax. */

@@ -24,7 +24,7 @@ const sessions = new Set<ServedSession>();
 export interface ListenOptions {
   readonly port: number;
   readonly flowPort: number;
-  /** Where UDP flows are answered from: a socket for all addresses would answer from any of them. */
+  /** The source addresses of UDP answers: a socket for all addresses would answer from any of them. */
   readonly flowAddresses: readonly string[];
   /** Tells real servers apart in the answers. */
   readonly number: number;
@@ -105,7 +105,7 @@ function serve(socket: Socket, wheel: Wheel<ServedSession>): void {
   });
 }
 
-/** Who is calling stands in the first message, which the session's end then verifies like all others. */
+/** The first message names the session; the session's end then verifies it like all others. */
 function open(socket: Socket, bytes: Buffer): ServedSession | undefined {
   const parsed = parseMessage(bytes);
   if (!parsed.ok && parsed.reason !== 'incomplete') return undefined;

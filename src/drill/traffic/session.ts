@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { emitMessage, type Message, messageLength, parseMessage } from './message.ts';
 
-/** What a received piece of the stream meant for the session. */
+/** The effect of a received piece of the stream on the session. */
 export type Reception = 'nothing' | 'progress' | 'corrupted';
 
 /** One end of a session: sends numbered messages and verifies those of the other end. No socket, no clock. */

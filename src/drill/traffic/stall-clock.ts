@@ -6,7 +6,7 @@ export type Breakage = 'reset' | 'closed' | 'corrupted' | 'stalled';
 /** Watches one direction of one session. All times are milliseconds of one monotonic clock. */
 export interface StallClock {
   progress(nowMs: number): void;
-  /** How long the direction has been silent beyond the period. */
+  /** The milliseconds for which the direction has been silent beyond the period. */
   stalledMs(nowMs: number): number;
   /** The longest such silence since `reset`, one that still lasts included. */
   longestMs(nowMs: number): number;

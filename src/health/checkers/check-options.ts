@@ -13,7 +13,7 @@ import {
 import type { IpAddress } from '../../lib/ip-address.ts';
 import type { CheckTiming } from '../../model/configuration.ts';
 
-/** A checker, a real server and a virtual server may say each of these; one that is left out comes from the next outer block. */
+/** Options of a checker, a real server and a virtual server; one left out is taken from the next outer block. */
 export interface CheckOptions {
   timeoutMs?: number | undefined;
   retry?: number | undefined;
@@ -23,7 +23,7 @@ export interface CheckOptions {
   alpha?: boolean | undefined;
 }
 
-/** `connect_ip` and `connect_port` as far as a block has them. */
+/** `connect_ip` and `connect_port` of a block, as written. */
 export interface WrittenEndpoint {
   address?: IpAddress | undefined;
   port?: number | undefined;
@@ -32,13 +32,16 @@ export interface WrittenEndpoint {
 /** keepalived check_data.c (alloc_vs) and check_api.c (queue_checker). */
 const defaultOptions = { timeoutMs: 5000, retry: 1, delayBeforeRetryMs: 1000, delayLoopMs: 60_000 };
 
-/** keepalived counts microseconds and goes as far as they fit; a year is far beyond any use. */
+/** Seconds. keepalived allows as many as fit in its microseconds; a year is far beyond any use. */
 const delayRange: Range = { min: 0, max: 31_536_000 };
 const periodRange: Range = { min: 0.000_001, max: 31_536_000 };
-/** UINT_MAX microseconds. */
+/** In seconds: UINT_MAX microseconds. */
 const timeoutRange: Range = { min: 0.000_001, max: 4294 };
 
-/** The readers of the times, the same in all three blocks but for the least `retry`: 0 only in a checker. */
+/**
+ * The readers of the times, the same in all three blocks except for the minimum of `retry`, which is 0 in a checker and
+ * 1 elsewhere.
+ */
 export function timeReaders(options: CheckOptions, retryMin: number, diagnostics: DiagnosticCollector) {
   return {
     connect_timeout: (statement: Statement) => {
@@ -86,7 +89,7 @@ export function endpointReaders(endpoint: WrittenEndpoint, diagnostics: Diagnost
   };
 }
 
-/** The innermost layer that says a thing counts: the checker's, the real server's, the virtual server's, keepalived's. */
+/** Each option is taken from the innermost block that has it: checker, real server, virtual server, or the default. */
 export function completeTiming(layers: readonly CheckOptions[]): CheckTiming {
   const pick = <Name extends keyof CheckOptions>(name: Name): CheckOptions[Name] =>
     layers.map((layer) => layer[name]).find((value) => value !== undefined);

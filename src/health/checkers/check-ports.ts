@@ -6,7 +6,7 @@ export interface TcpConnector {
   connect(address: IpAddress, port: number, timeoutMs: number): Promise<boolean>;
 }
 
-/** All that checkers reach the outside through. */
+/** The ports through which checkers reach the network. */
 export interface CheckPorts {
   readonly connector: TcpConnector;
 }

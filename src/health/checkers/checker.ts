@@ -11,17 +11,19 @@ export type CheckedEndpoint = Pick<RealServer, 'address' | 'port'>;
 /** The block of a checker as written. */
 export interface CheckStatement<Parameters extends object> {
   readonly options: CheckOptions;
-  /** The checker's own parameters: the real server fills in whatever the block leaves to it. */
+  /**
+   * The checker's own parameters: the real server's address and port take the place of those that the block leaves out.
+   */
   readonly complete: (realServer: CheckedEndpoint) => Parameters;
 }
 
-/** One kind of check. Its parameters are plain data, and nobody else looks into them. */
+/** One kind of check. Its parameters are plain data, which only the checker itself interprets. */
 export interface Checker<Parameters extends object> {
   /** The name of its block in a real_server, as keepalived has it. */
   readonly keyword: string;
   read(statement: Statement, diagnostics: DiagnosticCollector): CheckStatement<Parameters>;
-  /** What is checked, for people. A check keeps its verdict over a reload while this stays the same. */
+  /** Names what is checked, in words for people. A check keeps its verdict over a reload while this stays the same. */
   identify(parameters: Parameters): string;
-  /** Checks once. Resolves with why it failed, or with undefined when all is well. Never rejects. */
+  /** Checks once. Resolves with the reason why it failed, or undefined when it succeeded. Never rejects. */
   attempt(parameters: Parameters, timeoutMs: number, ports: CheckPorts): Promise<string | undefined>;
 }

@@ -7,7 +7,7 @@ import type { CheckPorts } from './check-ports.ts';
 import type { CheckedEndpoint, Checker } from './checker.ts';
 import { tcpCheck } from './tcp-check.ts';
 
-/** Every checker that there is. A checker is only ever given parameters that it has read itself. */
+/** All checkers. `object` is sound: a checker is only given parameters that it has read itself. */
 const checkers: readonly Checker<object>[] = [tcpCheck];
 
 const checkersByKeyword: ReadonlyMap<string, Checker<object>> = new Map(
@@ -39,7 +39,7 @@ export function identifyCheck(check: HealthCheck): string {
   return `${check.checker} ${checkerOf(check).identify(check.parameters)}`;
 }
 
-/** One attempt: resolves with why it failed, or undefined. Never rejects. */
+/** Makes one attempt. Resolves with the reason why it failed, or undefined. Never rejects. */
 export function attemptCheck(check: HealthCheck, ports: CheckPorts): Promise<string | undefined> {
   return checkerOf(check).attempt(check.parameters, check.timeoutMs, ports);
 }

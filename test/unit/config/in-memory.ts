@@ -34,7 +34,7 @@ export function load(
   return loadConfiguration('pair.conf', { files: inMemory(files), hostname: 'alpha.example', ...options });
 }
 
-/** What `baton check` would print, line by line. */
+/** The output of `baton check`, line by line. */
 export function report(...given: Parameters<typeof load>): string[] {
   return load(...given).diagnostics.map(formatDiagnostic);
 }

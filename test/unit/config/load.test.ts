@@ -17,7 +17,7 @@ describe('loading', () => {
     assert.equal(load('foo').configuration, undefined);
     assert.ok(load(global('umask 1')).configuration !== undefined);
   });
-  it('takes the first label of the host name as config id unless told otherwise', () => {
+  it('takes the first label of the host name as config id by default', () => {
     const text = '@alpha global_defs { router_id A }\n@beta global_defs { router_id B }';
     assert.equal(configurationOf(text).routerId, 'A');
     assert.equal(configurationOf(text, { configId: 'beta' }).routerId, 'B');

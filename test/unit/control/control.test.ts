@@ -158,7 +158,7 @@ describe('the control socket', () => {
     assert.deepEqual(warnings, []);
   });
 
-  test('a table that breaks off in the middle is said, not taken for whole', async () => {
+  test('a table that breaks off in the middle is an error, not taken for complete', async () => {
     view.pages = 10;
     view.recordsPerPage = 2048;
     view.failAtPage = 5;

@@ -36,7 +36,7 @@ test('a failure is tried again retry times, then the check is down; a success br
   ]);
 });
 
-test('a success in between starts the count of failures anew', () => {
+test('a success in between resets the count of failures', () => {
   const outcomes = ['failed', 'failed', 'succeeded', 'failed', 'failed', 'failed'] as const;
   assert.deepEqual(
     story(outcomes).map(([, up]) => up),

@@ -39,7 +39,7 @@ const bannedInComments: readonly RegExp[] = [
   /\b(frontend|backends?|sticky session|slave)\b/i,
 ];
 
-/** Code that is told the time and given randomness, so that one seed replays a whole run. */
+/** Code that takes time and randomness as arguments, so that one seed replays a whole run. */
 const simulated = /^(vrrp|sync|src\/(lib|model|wire|scheduler|connection|config|health|director))\//;
 const bannedInSimulated =
   /\b(Date\.now|new Date|Math\.random|performance\.now|process\.hrtime|set(Timeout|Interval))\b/;
@@ -52,7 +52,7 @@ const bannedInSuccession: readonly [RegExp, RegExp][] = [
   ],
   [/^vrrp\//, /bequ?e(st|ath)|inherit|legac(y|ies)/gi],
 ];
-/** What versions say to each other keeps the words that it had in the first one. */
+/** Messages between versions keep the words of the first version. */
 const namesOnTheWire = 'src/succession/wire-names.ts';
 
 const root = repositoryRoot();
@@ -260,7 +260,7 @@ interface Export {
   readonly node: ts.Statement;
 }
 
-/** What a file itself declares and exports. */
+/** The names that a file itself declares and exports. */
 function exportsOf(source: ts.SourceFile): Export[] {
   return source.statements.flatMap((node): Export[] => {
     if (!ts.canHaveModifiers(node)) return [];
@@ -277,7 +277,7 @@ function isType(node: ts.Node): boolean {
   return ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node);
 }
 
-/** Whether a declaration has the name in its signature: a caller may need the word for what it takes or gives. */
+/** True when a declaration has the name in its signature: a caller may need the word for what it takes or gives. */
 function speaksOf(node: ts.Node, name: string): boolean {
   if (ts.isBlock(node)) return false;
   if (ts.isIdentifier(node) && node.text === name) return true;

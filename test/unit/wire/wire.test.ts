@@ -28,7 +28,8 @@ const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex.repla
 const hexOf = (value: Uint8Array): string => Buffer.from(value).toString('hex');
 const none = new Uint8Array(0);
 
-// What a buffer held before must not shine through: every emitter writes on 0xa5 and leaves the bytes around alone.
+// The former content of a buffer must not appear in the frame: every emitter writes on 0xa5 and leaves the bytes around
+// alone.
 function emitted(length: number, emit: (buffer: Uint8Array, offset: number) => number): string {
   const buffer = new Uint8Array(length + 8).fill(0xa5);
   assert.equal(emit(buffer, 4), 4 + length, 'the offset behind what was written');

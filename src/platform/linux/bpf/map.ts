@@ -136,7 +136,7 @@ export class KernelMap implements BpfMap {
     close(this.fd);
   }
 
-  /** A copy of the key that follows; a key that has gone meanwhile begins anew, as the kernel has it. */
+  /** A copy of the key that follows; after a key that has been deleted meanwhile the kernel starts from the first one. */
   #next(key: Uint8Array | undefined): Uint8Array | undefined {
     const attribute = this.#attribute;
     if (key !== undefined) this.#key.bytes.set(key);

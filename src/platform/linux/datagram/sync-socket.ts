@@ -53,7 +53,7 @@ export class UdpSyncSocket implements SyncTransport {
   readonly #socket: Socket;
   readonly #port: number;
   readonly #destinations: readonly IpAddress[];
-  /** Undefined: whoever speaks to the group. */
+  /** Undefined: every sender of the group is heard. */
   readonly #peers: ReadonlySet<IpAddress> | undefined;
   #closed = false;
 

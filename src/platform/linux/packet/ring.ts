@@ -134,7 +134,7 @@ export class PacketRing implements PacketPort {
   }
 
   /**
-   * Follows an interface that was deleted and made anew, or went to another namespace and came back: the sockets stay
+   * Follows an interface that was deleted and created again, or went to another namespace and came back: the sockets stay
    * bound to the one that is gone. True when that was so and the port works again: its index, MAC address and `fd` have
    * changed then. To be called between `release` and `receive`. Throws a sentence when there is an interface that cannot
    * be opened; the port is closed then, until a later call succeeds.
