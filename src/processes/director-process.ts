@@ -85,9 +85,7 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
   forwarding.onForSuccessorChanged = (changed) => {
     election
       .changeForSuccessor(changed)
-      .catch(({ message }: Error) =>
-        log('error', `the vrrp process did not get what a successor of this director needs: ${message}`),
-      );
+      .catch(({ message }: Error) => log('error', `a successor could not go on from here: ${message}`));
   };
   const director = new Director({
     engine: forwarding.engine,
