@@ -63,7 +63,7 @@ const udpPayloadLength = frameLength - headersLength;
 const firstSourcePort = 1024;
 /** Packets come in small bursts, as from a network card that interrupts for several at once. */
 const burst = 32;
-/** What a stall of the generator's leaves to be made good: more would measure queues, not speed. */
+/** After a stall the generator catches up on this much at most: more would measure queues, not speed. */
 const arrearsNs = 2_000_000;
 const never = 0xffff_ffff_ffff_ffffn;
 /** The words that the program shares with this process. */

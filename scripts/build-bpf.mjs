@@ -99,9 +99,9 @@ function copyInto(directory) {
 }
 
 /**
- * What is compiled: the source, and behind it one constant that has all enums of the project and the structs that ask
- * for a layout. BTF has only types that something is of: an enumerator in an expression is an int, and locals are not
- * in it.
+ * The translation unit: the source, followed by one constant whose members are all enums of the project and the structs
+ * that ask for a layout. BTF describes only the types of globals and functions: an enumerator in an expression is an
+ * int, and local variables are left out.
  */
 function unitOf(object) {
   const texts = dependencies(object).map((source) => readFileSync(source, 'utf8'));

@@ -42,7 +42,7 @@ export function completesHandshake(before: TcpState, after: TcpState): boolean {
 
 /**
  * Whether peers are told about an entry of the established table in this state (ip_vs_sync_conn_needed: ESTABLISHED and
- * what comes after). Entries of the half-open table are never published, not even in CLOSE.
+ * the states that follow it). Entries of the half-open table are never published, not even in CLOSE.
  */
 export function isPublishedTcpState(state: TcpState): boolean {
   return ((publishedStates >> state) & 1) === 1;

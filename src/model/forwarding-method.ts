@@ -3,9 +3,9 @@ import type { Family, IpAddress } from '../lib/ip-address.ts';
 
 export type ForwardingMethod = 'masquerade' | 'direct-route' | 'tunnel';
 
-/** What a forwarding method does with a client's packet on its way to the real server. */
+/** How a forwarding method treats a client's packet on its way to the real server. */
 export interface MethodRecord {
-  /** For a `switch`: the compiler sees a method that is left out. */
+  /** A literal type, so that the compiler reports a `switch` that leaves a method out. */
   readonly name: ForwardingMethod;
   /** Its name in the configuration: `lvs_method`, `lb_kind`. */
   readonly keyword: 'NAT' | 'DR' | 'TUN';
@@ -13,7 +13,7 @@ export interface MethodRecord {
   readonly number: 0 | 1 | 2 | 3;
   /** The virtual address becomes the real server's, and in replies the other way round. */
   readonly rewritesAddresses: boolean;
-  /** Likewise the port. Otherwise a real server's port has to be its virtual service's. */
+  /** The port is rewritten likewise. Otherwise a real server must have its virtual service's port. */
   readonly rewritesPorts: boolean;
   /** The replies pass this director too: TCP states follow from both halves of a connection. */
   readonly seesReplies: boolean;

@@ -29,6 +29,6 @@ export const recordHeadFields = {
   template: { shift: 28, bits: 1 },
 } as const;
 
-/** What happened to a connection. `refresh` is an upsert that only says: still alive. */
+/** The kinds of connection event. `refresh` is an upsert that only reports that the connection is still alive. */
 export const ConnectionEvent = { upsert: 1, refresh: 2, remove: 3 } as const;
 export type ConnectionEvent = (typeof ConnectionEvent)[keyof typeof ConnectionEvent];

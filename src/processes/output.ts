@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import type { Log } from '../lib/log.ts';
 import { LineWriter } from '../platform/linux/process/line-writer.ts';
 
-/** What a director says: JSON lines on stdout, and sentences for people on stderr. None of it waits for a reader. */
+/** A director's output: JSON lines on stdout, and sentences for people on stderr. Writing never waits for a reader. */
 export interface DirectorOutput {
   readonly log: Log;
   readonly complain: (sentence: string) => void;

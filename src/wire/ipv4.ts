@@ -114,7 +114,7 @@ export function parseIpv4(
   });
 }
 
-/** Of the header alone. */
+/** Length of the header alone, in bytes. */
 export function ipv4Length(header: Pick<Ipv4Header, 'options'>): number {
   return ipv4HeaderLengthMin + header.options.length;
 }

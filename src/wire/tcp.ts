@@ -75,7 +75,7 @@ export function parseTcp(bytes: Uint8Array, offset = 0, length = bytes.length - 
   });
 }
 
-/** Of the header alone. */
+/** Length of the header alone, in bytes. */
 export function tcpLength(header: Pick<TcpHeader, 'options'>): number {
   return tcpHeaderLengthMin + header.options.length;
 }

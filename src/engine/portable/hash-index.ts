@@ -11,7 +11,7 @@
 export class HashIndex {
   /** Look-ups walk it themselves: see `ConnectionTable`. */
   readonly slots: Int32Array;
-  /** Of a word offset into `slots`. */
+  /** Mask of a word offset into `slots`. */
   readonly mask: number;
 
   /** Stays at most two thirds full with `referencesMax` references. */

@@ -33,7 +33,7 @@ export class Packet {
   protocol = 0;
   checksumPartial = false;
   fragment: number = Fragment.whole;
-  /** Of a fragment: where its piece begins, in the frame and in the datagram, in bytes; and the datagram's name. */
+  /** For a fragment: where it begins in the frame and in the datagram, in bytes, and the datagram's identification. */
   fragmentStart = 0;
   fragmentOffset = 0;
   moreFragments = false;
@@ -160,7 +160,7 @@ export class Packet {
     return this.end - this.ip;
   }
 
-  /** Of the transport header, in bytes. */
+  /** Length of the transport header in bytes. */
   get transportHeaderLength(): number {
     return this.protocol === IpProtocol.tcp ? readTcpHeaderLength(this.memory, this.transport) : udpHeaderLength;
   }

@@ -42,7 +42,7 @@ export interface BpfRunOptions {
 }
 
 export interface BpfRun {
-  /** What the program returned: an XDP action. */
+  /** The XDP action that the program returned. */
   readonly verdict: number;
   /** Bytes of the packet that the program left. */
   readonly length: number;

@@ -20,8 +20,8 @@ interface Chain {
 
 /**
  * The endpoints of real servers whose replies pass here, by which the program recognises replies. Each leads to a chain
- * of the destinations that share it. Configured ones come first and in their order, because the first one decides about
- * a packet of no connection.
+ * of the destinations that share it. Configured destinations come first and in their order, because the first one
+ * decides about a packet that belongs to no connection.
  */
 export class Endpoints {
   readonly #maps: Readonly<Record<Family, BpfMap>>;

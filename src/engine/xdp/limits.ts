@@ -2,7 +2,7 @@
 import { Maps } from './layout/maps.ts';
 import { Bucket4Layout, Entry4Layout, MailboxLayout, RecordLayout } from './layout/structs.ts';
 
-// What layout.h has as macros, which an object's types do not tell. A test compares them with the header.
+// The constants that layout.h has as macros, which an object's types do not contain. A test compares the two.
 
 /** LEASE_ENDLESS. */
 export const leaseEndless = 0xffff;

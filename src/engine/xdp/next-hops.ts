@@ -66,7 +66,7 @@ interface PrefixEntry {
   readonly prefix: Prefix;
   routes: readonly KernelRoute[];
   gateway: TrackedNeighbour<Dependent> | undefined;
-  /** What stands in the sink. */
+  /** The route that was last written to the sink. */
   written: Route | undefined;
 }
 
@@ -109,9 +109,9 @@ const comparedPrefixesMax = 64;
 /**
  * Keeps the data path's routes and neighbours equal to what the kernel reports, and gateways and real servers resolved.
  *
- * Of the routes to a prefix the first one is taken that has a hop whose link is up, and of its hops the first one whose
- * link is up and is a port: a multipath route is not spread over, its further hops are spares. An unreachable route ends
- * the search. Prefixes whose routes lead nowhere stay in the table as unreachable, because the kernel would not take a
+ * The route to a prefix is the first one that has a hop whose link is up; its hop is the first one whose link is up and
+ * is a port. Packets are not spread over a multipath route: its further hops are spares. An unreachable route ends the
+ * search. Prefixes whose routes lead nowhere stay in the table as unreachable, because the kernel would not take a
  * shorter prefix either.
  */
 export class NextHops {
@@ -125,7 +125,7 @@ export class NextHops {
   readonly #dirtyPrefixes = new Set<PrefixEntry>();
   readonly #dirtyServers = new Set<ServerEntry>();
   readonly #dirtyNeighbours = new Set<TrackedNeighbour<Dependent>>();
-  /** The neighbours that stand in the sink. */
+  /** The neighbours that are in the sink. */
   readonly #written = new Map<TrackedNeighbour<Dependent>, Uint8Array>();
 
   constructor({ sink, clock, ask, onHopChanged, limits }: NextHopSettings) {

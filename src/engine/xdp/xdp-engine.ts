@@ -27,11 +27,11 @@ export interface XdpEngineParts {
   readonly clock: Clock;
   /** The interfaces that the program is attached to. */
   readonly interfaces: readonly XdpInterface[];
-  /** Follows the kernel's routes: writes to `sink`, and tells of each hop that is not what `hopFor` gave. */
+  /** Follows the kernel's routes: writes to `sink`, and reports each hop that differs from what `hopFor` returned. */
   readonly nextHops: (sink: NextHopSink, onHopChanged: (address: IpAddress, hop: Hop) => void) => NextHopSource;
-  /** Of the ring `events`; without it this handle has no events, and another thread may. */
+  /** The reader of the ring `events`. Without it this handle has no events, so that another thread may read them. */
   readonly events?: BpfRingReader;
-  /** Of the ring `missing_neighbours`. */
+  /** The reader of the ring `missing_neighbours`. */
   readonly missingNeighbours?: BpfRingReader;
 }
 

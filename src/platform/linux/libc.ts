@@ -2,14 +2,14 @@
 import koffi, { type LibraryHandle } from 'koffi';
 import { SystemError } from './system-error.ts';
 
-// The system calls, as thin as they come: numbers in, a number out, -1 and `errno()` on failure. Addresses are plain
+// Thin wrappers of the system calls: numbers in, a number out, -1 and `errno()` on failure. Addresses are plain
 // numbers (user space has at most 48 bits of address, so they are exact). Works in worker threads: each loads its own.
 
 export type SystemCall = (...parameters: number[]) => number;
 
 type OnPool = (...parameters: [...number[], (error: Error | null, result: number) => void]) => void;
 
-/** Memory outside of the collector's heap, with an address that does not change as long as `bytes` is held. */
+/** Memory outside the garbage collector's heap, with an address that does not change as long as `bytes` is held. */
 export interface PinnedMemory {
   readonly bytes: Uint8Array;
   readonly address: number;
@@ -81,7 +81,7 @@ export const fcntl = bind('int fcntl(int fd, int command, int argument)');
 export const setpriority = bind('int setpriority(int which, uint32_t who, int value)');
 export const flock = bind('int flock(int fd, int operation)');
 export const getpagesize = bind('int getpagesize(void)');
-/** With three arguments, as bpf(2) has them: it has no function in libc. */
+/** syscall(2) with three arguments, for bpf(2), which has no function in libc. */
 export const syscall = bind('long syscall(long number, long first, uintptr_t second, unsigned long third)');
 export const sched_setscheduler = bind('int sched_setscheduler(int pid, int policy, uintptr_t parameters)');
 
@@ -149,12 +149,12 @@ export function mmap(
   { protection = PROT_READ | PROT_WRITE, offset = 0 }: { readonly protection?: number; readonly offset?: number } = {},
 ): number {
   const result = mmapCall(address, length, protection, flags, fd, offset);
-  // MAP_FAILED is (void *) -1, which is no safe integer and so arrives as a BigInt.
+  // MAP_FAILED is (void *) -1, which is not a safe integer and so arrives as a BigInt.
   if (typeof result === 'bigint') throw new SystemError('mmap', errno(), purpose);
   return result;
 }
 
-/** ppoll(2) on a thread of the pool, so that this one goes on. -1 when it failed; its errno stays on that thread. */
+/** ppoll(2) on a thread of the pool, so that this thread goes on. -1 when it failed; its errno stays on that thread. */
 export function ppollOnPool(fds: number, count: number, timeout: number): Promise<number> {
   const { async: onPool } = ppoll as SystemCall & { async: OnPool };
   return new Promise((resolve) => {
@@ -215,7 +215,7 @@ function loadLibc(): LibraryHandle {
   try {
     return koffi.load('libc.so.6');
   } catch {
-    // musl: its one library carries the architecture in its name.
+    // musl: its only library has the architecture in its name.
     return koffi.load(`libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`);
   }
 }

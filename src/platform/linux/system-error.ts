@@ -6,7 +6,7 @@ export class SystemError extends Error {
   override readonly name = 'SystemError';
   /** The call, as in `setsockopt`. */
   readonly call: string;
-  /** The symbolic error, as in `EPERM`; the bare number where the kernel's has no name here. */
+  /** The symbolic error, as in `EPERM`; the bare number when koffi has no name for it. */
   readonly code: string;
   readonly errno: number;
 

@@ -110,7 +110,7 @@ static __always_inline int publish_of(struct entry *entry, __u32 event, __u32 no
 	return 0;
 }
 
-/* Of an entry of the established table. */
+/* Reports an entry of the established table to the peers. */
 FOR_ENTRIES(publish, AND __u32 event AND __u32 now, event, now)
 
 static __always_inline int close_entry_of(struct entry *entry, __u32 head, __u32 now, __u64 now_ns, int ipv6)
@@ -123,8 +123,8 @@ static __always_inline int close_entry_of(struct entry *entry, __u32 head, __u32
 }
 
 /*
- * Removes an entry that the caller has judged by this head, unless the head has changed since. Peers are told before
- * when they have learnt of it from here.
+ * Removes an entry that the caller has judged by this head, unless the head has changed since. When the entry was
+ * published by this director, its removal is reported to the peers first.
  */
 FOR_ENTRIES(close_entry, AND __u32 head AND __u32 now AND __u64 now_ns, head, now, now_ns)
 

@@ -76,7 +76,7 @@ static __always_inline int read_ipv6(struct xdp_md *ctx, struct scratch *scratch
 	return 1;
 }
 
-/* What is wrong with the IPv4 header of the frame, which has been read into `scratch->ipv4`: a drop reason, or -1. */
+/* The drop reason for a bad IPv4 header, which has been read into `scratch->ipv4`, or -1. */
 static __always_inline int fault_of_ipv4_header(struct xdp_md *ctx, struct scratch *scratch)
 {
 	struct iphdr *header = &scratch->ipv4;
@@ -105,7 +105,7 @@ static __always_inline int fault_of_header(struct xdp_md *ctx, struct scratch *s
 	return scratch->packet.ipv6 ? fault_of_ipv6_header(scratch) : fault_of_ipv4_header(ctx, scratch);
 }
 
-/* What is wrong with the TCP or UDP header of a packet whose IP header is intact: a drop reason, or -1. */
+/* The drop reason for a bad TCP or UDP header in a packet whose IP header is intact, or -1. */
 static __always_inline int fault_of_transport(struct xdp_md *ctx, struct packet *packet)
 {
 	__s32 length = end_of(packet) - packet->transport;

@@ -47,7 +47,7 @@ static __always_inline __u64 sum_of_message(struct xdp_md *ctx, struct packet *p
 	return sum;
 }
 
-/* What is wrong with an ICMP message: a drop reason, or -1. */
+/* The drop reason of an ICMP message that is damaged, or -1. */
 static __always_inline int fault_of_message(struct xdp_md *ctx, struct packet *packet)
 {
 	if ((__s32)(end_of(packet) - packet->transport) < ICMP_HEADER)

@@ -103,7 +103,7 @@ struct packet {
 	/* enum fragment_kind */
 	__u8 fragment;
 	__u8 dont_fragment;
-	/* Of a fragment: where its piece begins in the frame and in the datagram, in bytes, and the datagram's name. */
+	/* For a fragment: where it begins in the frame and in the datagram, in bytes, and the datagram's identification. */
 	__u16 fragment_start;
 	__u16 fragment_offset;
 	__u32 identification;

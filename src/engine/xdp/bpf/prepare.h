@@ -81,7 +81,7 @@ static __always_inline int prepare_ipv6(struct ipv6hdr *ip, struct udphdr *udp, 
 static __always_inline int rewrite(struct xdp_md *ctx, struct scratch *scratch, int side, const __u32 *address, __u16 port)
 {
 	copy_address(scratch->target, address);
-	/* What a later fragment says of its protocol counts for nothing (RFC 8200 section 4.5): it goes with its first one. */
+	/* The protocol in a later fragment is ignored (RFC 8200 section 4.5): the fragment goes with the first one. */
 	if (is_icmp(&scratch->packet) && scratch->packet.fragment == FRAGMENT_WHOLE)
 		return rewrite_error(ctx, side, port);
 	return replace_endpoint(ctx, side, port);

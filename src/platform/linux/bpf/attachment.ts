@@ -44,16 +44,16 @@ export interface AttachedObject {
 const BPF_XDP = 37;
 
 /**
- * Puts a program on an interface: in native mode, in generic mode when the driver refuses. `mode` allows only the one. Throws
- * an AttachError.
+ * Puts a program on an interface: in native mode, or in generic mode when the driver refuses. `mode` restricts it to
+ * one mode. Throws an AttachError.
  */
 export function attachXdp(program: { readonly fd: number }, interfaceIndex: number, mode?: XdpMode): Attachment {
   return attach(program.fd, interfaceIndex, mode, () => {});
 }
 
 /**
- * Loads an object and puts its program `name` on all interfaces. Where a driver takes only programs for whole packets the object is
- * loaded once more, for these. Throws what `loadBpfObject` and `attachXdp` throw, with nothing left behind.
+ * Loads an object and puts its program `name` on all interfaces. When a driver takes only programs for whole packets,
+ * the object is loaded once more as such. Throws what `loadBpfObject` and `attachXdp` throw, with nothing left behind.
  */
 export function loadAndAttach(
   settings: BpfLoadSettings,
@@ -85,7 +85,7 @@ export function loadAndAttach(
   return loadAndAttach(settings, name, interfaceIndexes, { ...options, fragments: false });
 }
 
-/** A link that this process was given, and owns from then on. Throws one sentence when `fd` is none. */
+/** A link by its descriptor, which it owns from then on. Throws one sentence when `fd` is not a link. */
 export function openXdpLink(fd: number): XdpLink {
   const facts = describeXdpLink(fd);
   if (facts === undefined) throw new Error(`descriptor ${fd} is not the link of an XDP program`);
@@ -154,7 +154,7 @@ function linkOf(fd: number, interfaceIndex: number, mode: XdpMode): XdpLink {
   };
 }
 
-/** Which of the sentences of net/core/dev.c (dev_xdp_attach) and of the driver it was. */
+/** Tells the refusals of net/core/dev.c (dev_xdp_attach) and of the driver apart by their texts. */
 function attachError(error: number, programFd: number, interfaceIndex: number, mode: XdpMode): AttachError {
   const name = if_indextoname(interfaceIndex);
   if (name === undefined) {
@@ -170,7 +170,7 @@ function attachError(error: number, programFd: number, interfaceIndex: number, m
   if (error === errnos.EBUSY || error === errnos.EEXIST) {
     return new AttachError('occupied', `cannot attach the XDP program to ${name}: ${occupant(interfaceIndex, name)}`);
   }
-  // ERANGE and E2BIG are what drivers say of an MTU, some of them without words.
+  // Drivers refuse an MTU with ERANGE or E2BIG, some of them without a text.
   if (code === 'ERANGE' || code === 'E2BIG' || /\bmtu\b/i.test(words)) {
     return new AttachError(
       'mtu',
@@ -188,7 +188,7 @@ function occupant(interfaceIndex: number, name: string): string {
   return `another program is there already (id ${id}, ${found} mode); see \`bpftool prog show id ${id}\`, or remove it: ip link set dev ${name} xdp off`;
 }
 
-/** Whether the driver takes a program without fragments in native mode: found out by attaching one for a moment. */
+/** Whether the driver takes a program without fragments in native mode. Attaches one for a moment to find out. */
 function takesWholePackets(interfaceIndex: number): boolean {
   const fd = loadPassProgram();
   if (fd < 0) return false;

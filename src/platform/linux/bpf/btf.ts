@@ -16,19 +16,19 @@ export interface BtfType {
   readonly kind: BtfKind;
   /** Empty when anonymous. */
   readonly name: string;
-  /** Bytes, of those kinds that have a size. */
+  /** Bytes, for the kinds that have a size. */
   readonly size: number;
-  /** What a pointer, typedef, qualifier, variable or tag refers to; of an array its element. 0 is void. */
+  /** The type that a pointer, typedef, qualifier, variable or tag refers to; for an array its element. 0 is void. */
   readonly typeId: number;
-  /** Of an array. */
+  /** Number of elements, for an array. */
   readonly count: number;
-  /** Of a struct or union. */
+  /** Only for a struct or union. */
   readonly members: readonly BtfMember[];
-  /** Of an enum. */
+  /** Only for an enum. */
   readonly enumerators: readonly { readonly name: string; readonly value: bigint }[];
-  /** Of a section: its variables' types. Their places come from the symbol table; libbpf takes them from there too. */
+  /** For a section: its variables' types. Their offsets come from the symbol table, as in libbpf. */
   readonly variables: readonly number[];
-  /** Of a declaration tag: the member it stands at, -1 for the declaration itself. */
+  /** For a declaration tag: the index of the tagged member, -1 for the declaration itself. */
   readonly component: number;
 }
 
@@ -118,7 +118,7 @@ function readTypes(bytes: Uint8Array): BtfType[] {
   return types;
 }
 
-/** The type at `at` and how many bytes it takes. `word`: bits 0..15 how many parts, bit 31 a flag of the kind. */
+/** The type at `at` and how many bytes it takes. `word`: bits 0..15 count its parts, bit 31 is a flag of the kind. */
 function readType(
   view: DataView,
   at: number,
@@ -182,7 +182,7 @@ function readType(
 }
 
 function enumValue(view: DataView, at: number, wide: boolean, signed: boolean): bigint {
-  // clang 14 does not set the flag of signed enums; all values of ours are at most 2^31 - 1, where both are the same.
+  // clang 14 does not set the flag of signed enums; baton's values are at most 2^31 - 1, where both are the same.
   const low = signed && !wide ? BigInt(view.getInt32(at, true)) : BigInt(view.getUint32(at, true));
   if (!wide) return low;
   const high = BigInt(view.getUint32(at + 4, true)) << 32n;

@@ -11,7 +11,7 @@ export interface ElfSection {
 
 export interface ElfSymbol {
   readonly name: string;
-  /** The name of its section; empty when it is in none. */
+  /** The name of its section; empty when it is not in a section. */
   readonly section: string;
   /** Offset in the section. */
   readonly offset: number;
@@ -33,7 +33,7 @@ const SHT_NOBITS = 8;
 const STT_OBJECT = 1;
 const STT_FUNC = 2;
 
-/** Sections are views of `bytes`. Throws one sentence when it is no BPF object. */
+/** Sections are views of `bytes`. Throws one sentence when it is not a BPF object. */
 export function parseElf(bytes: Uint8Array): ElfObject {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   // 0x7f "ELF", class 64-bit, little-endian.

@@ -2,14 +2,14 @@
 import koffi, { type LibraryHandle } from 'koffi';
 import { pinnedMemory, type SystemCall } from '../libc.ts';
 
-// libbpf 1.1 (bpf/libbpf.h): what it takes to bring an object file into the kernel. Pointers are plain numbers, 0 is
-// NULL. What fails gives a negative errno, or NULL.
+// The functions of libbpf 1.1 (bpf/libbpf.h) that bring an object file into the kernel. Pointers are plain numbers, 0
+// is NULL. A call that fails returns a negative errno, or NULL.
 
 type Named = (at: number, name: string) => number;
 type Naming = (at: number) => string;
 
 export interface Libbpf {
-  /** Object from memory: bytes, their length, struct bpf_object_open_opts. */
+  /** Opens an object in memory: bytes, their length, struct bpf_object_open_opts. */
   readonly openMemory: SystemCall;
   readonly load: SystemCall;
   readonly close: SystemCall;
@@ -27,7 +27,7 @@ export interface Libbpf {
   readonly setMaxEntries: SystemCall;
   readonly reuseFd: SystemCall;
   readonly setInitialValue: SystemCall;
-  /** Runs `task` and gives what libbpf said meanwhile, one message a line. No other thread may use libbpf then. */
+  /** Runs `task` and returns libbpf's messages meanwhile, one a line. No other thread may use libbpf then. */
   listen<Value>(task: () => Value): { readonly value: Value; readonly said: readonly string[] };
 }
 
@@ -82,7 +82,7 @@ function listener(library: LibraryHandle): Libbpf['listen'] {
   const setPrint = library.func('libbpf_set_print', 'void *', [koffi.pointer(prototype)]) as (
     callback: unknown,
   ) => unknown;
-  // A va_list argument is passed as an address on x86_64 and arm64 alike (System V ABI 3.5.7, AAPCS64 6.8.2).
+  // A va_list argument is passed as an address on both x86_64 and arm64 (System V ABI 3.5.7, AAPCS64 6.8.2).
   const format = koffi
     .load('libc.so.6')
     .func('int vsnprintf(uintptr_t buffer, size_t length, const char *format, uintptr_t parameters)') as (

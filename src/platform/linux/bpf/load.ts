@@ -12,16 +12,16 @@ import { type Constant, type ObjectFile, parseObjectFile } from './object-file.t
 import { readVerifierLog } from './verifier-log.ts';
 
 export interface LoadOptions {
-  /** The object file. Absent: the one that comes with baton. */
+  /** The object file. When absent, the one that comes with baton. */
   readonly path?: string;
   /**
-   * Whether programs take packets of several pieces (jumbo frames, packets that the driver has merged). Absent: yes. A few
-   * drivers take only programs that do not.
+   * Whether programs take packets of several fragments (jumbo frames, packets that the driver has merged). When absent,
+   * they do. A few drivers take only programs that do not.
    */
   readonly fragments?: boolean;
   /**
-   * A running object of the same layout whose maps the programs go on with, so that they can take the place of its programs. Its
-   * constants are not gone on with; sizes of maps are as they are. It may be closed afterwards.
+   * A running object of the same layout whose maps the programs use, so that they can replace its programs. Its
+   * constants are not used, and its maps keep their sizes. It may be closed afterwards.
    */
   readonly successorOf?: BpfObject;
 }
@@ -47,8 +47,8 @@ const objectName = 'baton';
 const BPF_F_XDP_HAS_FRAGS = 1 << 5;
 const F_DUPFD_CLOEXEC = 1030;
 /**
- * Of the zeroed memory only what is written takes room. A log of level 1 has only the failing path (kernels before 6.4 keep its
- * beginning when it does not fit, later ones its end).
+ * Only the pages of the zeroed memory that are written take room. A log of level 1 has only the failing path (when it
+ * does not fit, kernels before 6.4 keep its beginning, later ones its end).
  */
 const logLength = 8 << 20;
 
@@ -58,8 +58,8 @@ export function shippedObjectDigest(): string {
 }
 
 /**
- * Brings an object file's maps and programs into the kernel. Throws one sentence: a VerifierError when the verifier refuses a
- * program, otherwise what is missing or misspelt.
+ * Brings an object file's maps and programs into the kernel. Throws one sentence: a VerifierError when the verifier
+ * refuses a program, otherwise an Error that says what is missing or misspelt.
  */
 export function loadBpfObject(settings: BpfLoadSettings, options: LoadOptions = {}): BpfObject {
   const path = options.path ?? shippedObjectPath;
@@ -88,13 +88,13 @@ export function loadBpfObject(settings: BpfLoadSettings, options: LoadOptions = 
   }
 }
 
-/** `.rodata` with `values` written into it. Throws one sentence for a name that is none, or a value that does not fit. */
+/** `.rodata` with `values` written into it. Throws one sentence for an unknown name, or a value that does not fit. */
 export function withConstants(
   readOnly: Uint8Array,
   constants: readonly Constant[],
   values: Readonly<Record<string, number | bigint>>,
 ): Uint8Array {
-  // Not slice(): of a Buffer that is a view.
+  // Not slice(): a Buffer's slice is a view.
   const patched = Uint8Array.from(readOnly);
   const view = new DataView(patched.buffer);
   for (const [name, value] of Object.entries(values)) {
@@ -112,7 +112,7 @@ export function withConstants(
   return patched;
 }
 
-/** libbpf adds the flag to whatever lies in the section `xdp.frags`; its name stands in the ELF names and in BTF. */
+/** libbpf adds the flag to the programs in the section `xdp.frags`, whose name is in the ELF names and in BTF. */
 export function withoutFragments(object: Uint8Array): Uint8Array {
   const bytes = Buffer.from(object);
   const name = Buffer.from('xdp.frags\0');
@@ -183,7 +183,7 @@ function loadError(error: number, said: readonly string[], log: PinnedMemory): E
       'cannot load the BPF object: the process needs CAP_BPF and CAP_NET_ADMIN outside of any user namespace (EPERM)',
     );
   }
-  // libbpf's own words name the map or symbol; its very last line only says that the object did not load.
+  // libbpf's messages name the map or symbol; the very last one only says that the object did not load.
   const reason = said
     .filter((line) => line.startsWith('libbpf: ') && !/failed to load object/.test(line))
     .map((line) => line.slice('libbpf: '.length))
@@ -192,7 +192,7 @@ function loadError(error: number, said: readonly string[], log: PinnedMemory): E
   return new Error(reason === undefined ? what : `${what}: ${reason}`);
 }
 
-/** Of our own, because libbpf's close with its object, which holds megabytes that nobody needs after the loading. */
+/** Duplicates a descriptor, because libbpf closes its own with its object, whose megabytes are freed after loading. */
 function ownDescriptors(library: Libbpf, object: number): BpfDescriptor[] {
   const descriptors: BpfDescriptor[] = [];
   const add = (kind: BpfDescriptor['kind'], name: string, fd: number): void => {

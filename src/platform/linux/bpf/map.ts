@@ -8,7 +8,7 @@ import { Attribute, Command, describeMap } from './system-call.ts';
 
 const BPF_F_MMAPABLE = 0x400;
 const batchLengthDefault = 4096;
-/** So that a batch of large values stays below a megabyte or so. */
+/** Keeps a batch of large values below a megabyte or so. */
 const batchBytesMax = 1 << 20;
 
 /** A map by its descriptor, which it owns from then on. */
@@ -24,11 +24,11 @@ export class KernelMap implements BpfMap {
   readonly #attribute = new Attribute();
   readonly #key: PinnedMemory;
   readonly #nextKey: PinnedMemory;
-  /** Made when first needed: the value of a mapped array may be megabytes that nobody ever copies. */
+  /** Allocated when first needed: the value of a mapped array may be megabytes that are never copied. */
   #value: PinnedMemory | undefined;
   #memory: ArrayBuffer | undefined;
 
-  /** Throws one sentence when `fd` is no map, or one of another name. */
+  /** Throws one sentence when `fd` is not a map, or has another name. */
   constructor(fd: number, name: string) {
     const facts = describeMap(fd);
     if (facts === undefined) throw new Error(`descriptor ${fd} is not the BPF map ${name}`);
@@ -71,7 +71,7 @@ export class KernelMap implements BpfMap {
 
   delete(key: Uint8Array): boolean {
     this.#setKey(key);
-    // A deletion has no value, and the kernel insists.
+    // A deletion has no value: the kernel refuses the call when the field is not zero.
     this.#attribute.setAddress(16, 0);
     return this.#attribute.call(Command.mapDelete) >= 0 || this.#absent('delete from');
   }

@@ -2,7 +2,7 @@
 import { type BtfType, parseBtf, resolveType, sizeOf } from './btf.ts';
 import { type ElfObject, parseElf, sectionOf } from './elf.ts';
 
-/** What a BPF object file says of itself: read without a kernel, so that it serves the loader and the generator. */
+/** The contents of a BPF object file, read without a kernel, so that the loader and the generator can both use it. */
 export interface ObjectFile {
   readonly maps: readonly MapDefinition[];
   readonly programs: readonly { readonly name: string; readonly section: string }[];
@@ -30,7 +30,7 @@ export interface MapDefinition {
 
 export interface Constant {
   readonly name: string;
-  /** In .rodata. */
+  /** Offset in .rodata. */
   readonly offset: number;
   readonly size: number;
 }
@@ -69,7 +69,7 @@ export function parseObjectFile(bytes: Uint8Array): ObjectFile {
   return {
     maps: variablesOf(types, '.maps').map((variable) => mapDefinition(types, variable)),
     programs: elf.symbols
-      // What lies in .text is called by programs, and is none.
+      // Functions in .text are called by programs, but are not programs.
       .filter(({ kind, section }) => kind === 'function' && section !== '.text')
       .map(({ name, section }) => ({ name, section })),
     constants: constantsOf(elf, types),
@@ -124,7 +124,7 @@ function globalsOf(elf: ElfObject, types: readonly BtfType[]): Global[] {
   );
 }
 
-/** In its section. Undefined for a variable of a function: the linker knows none of its name. */
+/** Offset in its section. Undefined for a variable of a function: no symbol has its name. */
 function placeOf(elf: ElfObject, variable: string, inSection: string): number | undefined {
   return elf.symbols.find(({ name, section }) => name === variable && section === inSection)?.offset;
 }

@@ -4,12 +4,12 @@ import { KernelMap } from './map.ts';
 import { KernelProgram } from './program.ts';
 import { describeMap, describeProgram } from './system-call.ts';
 
-/** The kernel keeps this much of a name. */
+/** The kernel keeps this many characters of a name. */
 const kernelNameLength = 15;
 
 /**
  * A loaded object by descriptors that this process has opened or was given, and owns from then on. Throws one sentence
- * when one of them is not what it is said to be.
+ * when a descriptor is not the map or program that its name promises.
  */
 export function openBpfObject(descriptors: readonly BpfDescriptor[]): BpfObject {
   for (const descriptor of descriptors) verify(descriptor);

@@ -7,7 +7,7 @@ const BPF_PROG_TYPE_XDP = 6;
 const instructions = new BigUint64Array([0x0000_0002_0000_00b7n, 0x95n]);
 const license = new TextEncoder().encode('Apache-2.0\0');
 
-/** Loads the smallest XDP program, which passes every packet; gives its descriptor, or -1 with `errno()`. */
+/** Loads the smallest XDP program, which passes every packet; returns its descriptor, or -1 with `errno()`. */
 export function loadPassProgram(): number {
   const code = pinnedMemory(instructions.byteLength);
   new BigUint64Array(code.bytes.buffer).set(instructions);

@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs';
 
 let count: number | undefined;
 
-/** How many values an entry of a per-CPU map has: CPUs that may ever come, not those that are there. */
+/** How many values an entry of a per-CPU map has: the possible CPUs, not only those that are present. */
 export function possibleCpuCount(): number {
   count ??= countCpus(readFileSync('/sys/devices/system/cpu/possible', 'latin1'));
   return count;
 }
 
-/** Of a list of the kernel's, as in `0-3,8`. */
+/** Counts the CPUs in a kernel's list, as in `0-3,8`. */
 export function countCpus(list: string): number {
   return list
     .trim()

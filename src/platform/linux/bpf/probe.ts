@@ -59,7 +59,7 @@ function tryMap(): number {
   return bpf(Command.mapCreate, ({ words }) => words.set([BPF_MAP_TYPE_ARRAY, 4, 8, 1]));
 }
 
-/** `fd`: what the kernel gave, closed at once. */
+/** `fd`: the kernel's result. A descriptor is closed at once. */
 function kernelRefusal(what: string, fd: number): string | undefined {
   if (fd >= 0) {
     close(fd);

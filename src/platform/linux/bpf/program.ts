@@ -25,7 +25,7 @@ export class KernelProgram implements BpfProgram {
   #packetIn: PinnedMemory | undefined;
   #packetOut: PinnedMemory | undefined;
 
-  /** Throws one sentence when `fd` is no program. */
+  /** Throws one sentence when `fd` is not a program. */
   constructor(fd: number, name: string) {
     if (describeProgram(fd) === undefined) throw new Error(`descriptor ${fd} is not the BPF program ${name}`);
     this.name = name;
@@ -40,7 +40,7 @@ export class KernelProgram implements BpfProgram {
     if (room > 0) this.#packetOut = withRoom(this.#packetOut, room);
     this.#packetIn.bytes.set(packet);
     words[Word.lengthIn] = packet.length;
-    // With no room for it the kernel does not copy the packet out, but still gives its length.
+    // Without room for it the kernel does not copy the packet out, but still returns its length.
     words[Word.lengthOut] = room;
     words[Word.contextLengthIn] = options.ingressInterface === undefined ? 0 : contextLength;
     this.#attribute.setAddress(Address.packetIn, this.#packetIn.address);
@@ -58,7 +58,7 @@ export class KernelProgram implements BpfProgram {
     close(this.fd);
   }
 
-  /** Returns when the kernel only said that not all of the packet fitted. */
+  /** Throws a sentence for an error of bpf(2). Returns when the packet merely did not fit into the buffer. */
   #refused(packet: Uint8Array, { ingressInterface }: BpfRunOptions): void {
     const error = errno();
     if (errnoName(error) === 'ENOSPC') return;

@@ -3,11 +3,11 @@ import type { BpfMap, BpfRingReader } from '../../../engine/xdp/bpf-object.ts';
 import { getpagesize, MAP_SHARED, memoryAt, mmap, PROT_READ, pinnedMemory, ppollOnPool } from '../libc.ts';
 import { Wake } from '../process/wake.ts';
 
-// A BPF ring buffer (kernel/bpf/ringbuf.c; Documentation/bpf/ringbuf.rst) is, one behind the other: a page with the consumer's
-// position, which this process writes; a page with the producers' position; the records, twice, so that one that wraps around is in
-// one piece. Both positions count bytes from the beginning and never go back.
+// A BPF ring buffer (kernel/bpf/ringbuf.c; Documentation/bpf/ringbuf.rst) consists of a page with the consumer's
+// position, which this process writes, a page with the producers' position, and the records, mapped twice in a row, so
+// that a record that wraps around is in one piece. Both positions count bytes from the beginning and never go back.
 
-/** Above the positions: u32 length with two flags, u32 page offset. */
+/** The header of a record: u32 length with two flags, u32 page offset. */
 const recordHeaderWords = 2;
 const busyBit = 1 << 31;
 const discardBit = 1 << 30;
@@ -16,19 +16,19 @@ const discardBit = 1 << 30;
 const pollfdLength = 8;
 const POLLIN = 1;
 
-/** The records between two positions, as the memory of a ring buffer has them; pure, so that any memory can be given to it. */
+/** The records between two positions in the memory of a ring buffer. It makes no system call, so any memory will do. */
 export class RingRecords {
   readonly #consumer: BigInt64Array;
   readonly #producer: Int32Array;
   readonly #words: Int32Array;
   /** Bytes, less one: the ring's length is a power of two. */
   readonly #mask: number;
-  /** Exact: 2^53 bytes are months at a gigabyte a second. */
+  /** A number is exact here: 2^53 bytes are months at a gigabyte a second. */
   #position: number;
 
   /**
-   * `consumer` begins with the consumer's position, `producer` with the producers'; `records` is the ring twice, one behind the
-   * other.
+   * `consumer` begins with the consumer's position, `producer` with the producers'; `records` is the ring, mapped twice
+   * in a row.
    */
   constructor(consumer: ArrayBuffer, producer: ArrayBuffer, records: ArrayBuffer) {
     this.#consumer = new BigInt64Array(consumer, 0, 1);
@@ -38,7 +38,7 @@ export class RingRecords {
     this.#position = Number(Atomics.load(this.#consumer, 0));
   }
 
-  /** See BpfRingReader. What `visit` had when it threw counts as read. */
+  /** See BpfRingReader. The record with which `visit` threw counts as read. */
   read(recordsMax: number, visit: (words: Int32Array, offset: number, length: number) => void): number {
     const words = this.#words;
     const from = this.#position;
@@ -59,7 +59,7 @@ export class RingRecords {
         visit(words, at + recordHeaderWords, bytes >>> 2);
       }
     } finally {
-      // Whole, once a batch: the kernel would take half a position for an overrun.
+      // Written whole, once a batch: the kernel would take half a position for an overrun.
       if (this.#position !== from) Atomics.store(this.#consumer, 0, BigInt(this.#position));
     }
     return count;
@@ -71,9 +71,9 @@ export class RingRecords {
 }
 
 /**
- * Opens a ring buffer; the descriptor of the map must stay open for `wait`. `asleep`: one word of a mapped array that is 1 during
- * `wait`, for programs that save themselves the wake-up otherwise (they set it 0 when they wake). Throws one sentence when the ring
- * cannot be mapped.
+ * Opens a ring buffer; the descriptor of the map must stay open for `wait`. `asleep`: one word of a mapped array that
+ * is 1 during `wait`, for programs that skip the wake-up otherwise (they set it to 0 when they wake the reader). Throws
+ * one sentence when the ring cannot be mapped.
  */
 export function openRingReader(
   map: Pick<BpfMap, 'fd' | 'name' | 'maxEntries'>,
@@ -123,7 +123,7 @@ class MappedRingReader implements BpfRingReader {
     const us = Math.max(0, Math.ceil(timeoutMs * 1000));
     this.#timespec[0] = BigInt(Math.floor(us / 1e6));
     this.#timespec[1] = BigInt((us % 1e6) * 1000);
-    // First asleep, then one more look (poll(2) has it): a program that wrote before it saw the word is not missed.
+    // The word is set before poll(2) looks once more: no record that was written before it was set is missed.
     Atomics.store(this.#asleep, 0, 1);
     // A failure (a signal, no memory) ends the wait early, which a caller has to expect anyway.
     await ppollOnPool(this.#pollfds.address, 2, this.#timeout.address);

@@ -25,7 +25,7 @@ export interface MapFacts {
   readonly type: number;
   readonly id: number;
   readonly keySize: number;
-  /** Of one CPU's value. */
+  /** Bytes of one CPU's value. */
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly flags: number;
@@ -33,7 +33,7 @@ export interface MapFacts {
   readonly name: string;
 }
 
-/** A zeroed attribute of its own for calls that are made often: only what changes is written again. */
+/** A zeroed attribute for one kind of call that is made often: only the fields that change are written again. */
 export class Attribute {
   readonly memory = pinnedMemory(attributeLength);
   readonly view = new DataView(this.memory.bytes.buffer);
@@ -49,7 +49,7 @@ export class Attribute {
   }
 }
 
-/** Longer than what any of the commands here takes; the kernel wants the rest to be zero. */
+/** Longer than any of the commands here needs; the kernel requires the rest to be zero. */
 const attributeLength = 128;
 /** arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h */
 const callNumber = process.arch === 'x64' ? 321 : 280;
@@ -58,7 +58,7 @@ const callNumber = process.arch === 'x64' ? 321 : 280;
 const descriptionLength = 256;
 /** enum bpf_link_type */
 const BPF_LINK_TYPE_XDP = 6;
-/** BPF_OBJ_NAME_LEN with the closing zero. */
+/** BPF_OBJ_NAME_LEN, which includes the closing zero. */
 const nameLength = 16;
 
 /** One call that is not made often. -1 on failure, with `errno()`. */
@@ -68,7 +68,7 @@ export function bpf(command: Command, fill: (attribute: Attribute) => void): num
   return attribute.call(command);
 }
 
-/** Undefined when the descriptor is no map (or no descriptor). */
+/** Undefined when the descriptor is not a map (or not a descriptor). */
 export function describeMap(fd: number): MapFacts | undefined {
   const view = describe(fd, 'bpf-map');
   if (view === undefined) return undefined;
@@ -83,13 +83,13 @@ export function describeMap(fd: number): MapFacts | undefined {
   };
 }
 
-/** Undefined when the descriptor is no program. */
+/** Undefined when the descriptor is not a program. */
 export function describeProgram(fd: number): { readonly id: number; readonly name: string } | undefined {
   const view = describe(fd, 'bpf-prog');
   return view === undefined ? undefined : { id: view.getUint32(4, true), name: nameIn(view, 64) };
 }
 
-/** Undefined when the descriptor is no link of an XDP program. `interfaceIndex` 0: its interface has gone. */
+/** Undefined when the descriptor is not a link of an XDP program. `interfaceIndex` 0: its interface has gone. */
 export function describeXdpLink(
   fd: number,
 ): { readonly id: number; readonly programId: number; readonly interfaceIndex: number } | undefined {
@@ -102,7 +102,7 @@ export function describeXdpLink(
   };
 }
 
-/** The kernel gives no kind with a description, but the descriptor has the kind in its name. */
+/** The kernel's description does not name its kind, but the name of the descriptor contains it. */
 function describe(fd: number, kind: 'bpf-map' | 'bpf-prog' | 'bpf_link'): DataView | undefined {
   if (descriptorName(fd) !== `anon_inode:${kind}`) return undefined;
   const description = pinnedMemory(descriptionLength);

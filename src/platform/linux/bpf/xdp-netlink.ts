@@ -5,7 +5,7 @@ import { NLM_F_ACK, NLMSG_ERROR, parseAttributes, viewOf } from '../netlink/mess
 import { NetlinkSocket } from '../netlink/netlink-socket.ts';
 import { ifinfomsgLength, RTM_GETLINK } from '../netlink/rtnetlink.ts';
 
-/** Ids of the programs on an interface; absent where there is none. */
+/** Ids of the programs on an interface, by mode; absent when there is none in that mode. */
 export type XdpPrograms = { readonly [Mode in XdpMode]?: number };
 
 // linux/rtnetlink.h, linux/if_link.h
@@ -24,7 +24,7 @@ const NLMSGERR_ATTR_MSG = 1;
 /** The errno and the header of the request; its attributes follow. */
 const errorLength = 20;
 
-/** What is attached to an interface, by whomever. Undefined when there is no such interface. */
+/** The programs on an interface, whichever process attached them. Undefined when there is no such interface. */
 export function queryXdp(interfaceIndex: number): XdpPrograms | undefined {
   const netlink = new NetlinkSocket();
   try {
@@ -38,7 +38,7 @@ export function queryXdp(interfaceIndex: number): XdpPrograms | undefined {
   }
 }
 
-/** Reads the nested attributes of IFLA_XDP. What hardware runs counts as native: it takes the driver's place. */
+/** Reads the nested attributes of IFLA_XDP. A program in hardware counts as native: it replaces the driver's. */
 export function parseXdpPrograms(nested: Uint8Array): XdpPrograms {
   const parsed = parseAttributes(nested, 0);
   if (!parsed.ok) return {};
@@ -52,8 +52,8 @@ export function parseXdpPrograms(nested: Uint8Array): XdpPrograms {
 }
 
 /**
- * The kernel's own words on why it refuses the program: bpf(2) has no way to tell them, so the attachment is tried once more
- * over netlink. Undefined when it has none. Should it succeed there, it is undone at once.
+ * The kernel's own text on why it refuses the program: bpf(2) does not return it, so the attachment is tried once more
+ * over netlink. Undefined when there is no text. If the attachment succeeds there, it is undone at once.
  */
 export function askWhyRefused(interfaceIndex: number, programFd: number, mode: XdpMode): string | undefined {
   const netlink = new NetlinkSocket();

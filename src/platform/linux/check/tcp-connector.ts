@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import type { TcpConnector } from '../../../health/checkers/check-ports.ts';
 import type { IpAddress } from '../../../lib/ip-address.ts';
 
-/** Opens and resets: a check every second must not leave a connection in TIME_WAIT each time. */
+/** Opens a connection and resets it: a check every second must not leave one in TIME_WAIT each time. */
 export class NodeTcpConnector implements TcpConnector {
   connect(address: IpAddress, port: number, timeoutMs: number): Promise<boolean> {
     return new Promise((resolve) => {
@@ -19,7 +19,7 @@ export class NodeTcpConnector implements TcpConnector {
       };
       const timer = setTimeout(settle, timeoutMs, false);
       socket.once('connect', () => settle(true));
-      // Stays: a reset may still be reported after the answer.
+      // The listener stays: a reset may still be reported after the answer.
       socket.on('error', () => settle(false));
       socket.once('close', () => settle(false));
     });

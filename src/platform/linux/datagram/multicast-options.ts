@@ -3,7 +3,7 @@ import type { Family, IpAddress } from '../../../lib/ip-address.ts';
 import { ipAddressBytes } from '../../../lib/ip-address.ts';
 import { int32 } from '../libc.ts';
 
-/** One socket option: its name is for error messages. */
+/** One socket option. Its name is used in error messages. */
 export interface SocketOption {
   readonly name: string;
   readonly level: number;
@@ -29,7 +29,7 @@ export const IPV6_DROP_MEMBERSHIP = 21;
 const IPV6_MULTICAST_ALL = 29;
 
 /**
- * All that makes a socket speak to a multicast group through one interface, and hear it from there: membership,
+ * The options with which a socket sends to a multicast group through one interface and receives it there: membership,
  * outgoing interface (and, in IPv4, source), TTL, no loop, and no groups that other processes joined.
  */
 export function multicastOptions(

@@ -30,9 +30,9 @@ export interface SyncSocketOptions {
   readonly group: IpAddress;
   readonly port: number;
   readonly ttl: number;
-  /** Instead of the group: datagrams go to each of these, and only theirs are taken. */
+  /** Used instead of the group: datagrams go to each of these peers, and only theirs are taken. */
   readonly unicastPeers?: readonly IpAddress[];
-  /** With peers: the address to send from and hear at, instead of the interface's primary one. */
+  /** With peers: the address to send from and to receive at, instead of the interface's primary one. */
   readonly unicastSource?: IpAddress;
 }
 
@@ -41,12 +41,13 @@ const receiveBufferBytes = 8 << 20;
 const sendBufferBytes = 4 << 20;
 
 /**
- * Datagrams to and from a multicast group, or unicast peers, through one interface. The socket is made by system calls, since it takes
- * options that node:dgram does not have, and then served by node:dgram on the event loop of the calling thread.
+ * Datagrams to and from a multicast group, or unicast peers, through one interface. The socket is made by system calls,
+ * since it needs options that node:dgram does not have, and is then served by node:dgram on the event loop of the
+ * calling thread.
  */
 export class UdpSyncSocket implements SyncTransport {
   /**
-   * `unsent`: the kernel refused, or the socket was still busy; `strangers`: datagrams from others than the peers;
+   * `unsent`: the kernel refused, or the socket was still busy; `strangers`: datagrams from senders that are not peers;
    * `errors`: failures while receiving. Each copy for a peer counts.
    */
   readonly counters = { sent: 0, unsent: 0, received: 0, strangers: 0, errors: 0 };
@@ -78,7 +79,7 @@ export class UdpSyncSocket implements SyncTransport {
   }
 
   send(datagram: Uint8Array): void {
-    // A datagram that cannot go at once is dropped: resending is the protocol's business, and a queue has no end.
+    // A datagram that cannot go at once is dropped: the protocol resends, and a queue here would have no bound.
     if (this.#closed || this.#socket.getSendQueueCount() > 0) {
       this.counters.unsent += this.#destinations.length;
       return;
@@ -111,7 +112,7 @@ export class UdpSyncSocket implements SyncTransport {
   }
 }
 
-/** The address of this host that sync speaks from. Throws a sentence when the interface does not have it. */
+/** The address of this host that sync sends from. Throws a sentence when the interface does not have it. */
 export function syncSource(options: SyncSocketOptions, facts: InterfaceFacts): IpAddress {
   const { unicastPeers = [], unicastSource, group, interface: name } = options;
   const unicast = unicastPeers.length > 0;
@@ -125,7 +126,7 @@ export function syncSource(options: SyncSocketOptions, facts: InterfaceFacts): I
   throw new Error(`interface ${name} has no address of the family of ${partner}; sync needs one`);
 }
 
-/** A peer with a global IPv6 address answers to one: RFC 6724 section 5 rule 2, as far as one interface goes. */
+/** A peer with a global IPv6 address needs a global source: RFC 6724 section 5 rule 2, applied to one interface. */
 function sourceTowards(peer: IpAddress, facts: InterfaceFacts): IpAddress | undefined {
   const family = familyOf(peer);
   if (family === 'ipv4' || peer.startsWith('fe80:')) return primaryAddress(facts, family)?.address;
@@ -158,7 +159,7 @@ function prepare(
   const unicast = unicastPeers.length > 0;
   setBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, receiveBufferBytes);
   setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, sendBufferBytes);
-  // Needs CAP_NET_RAW where another device was bound before; what arrives elsewhere is not ours in any case.
+  // Needs CAP_NET_RAW when another device was bound before. A failure is ignored: it only lets other interfaces in.
   setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, Buffer.from(`${facts.name}\0`));
   const membership = { group, interfaceIndex: facts.index, source, ttl };
   for (const { name, level, option, value } of unicast ? [] : multicastOptions(family, membership)) {
@@ -166,7 +167,7 @@ function prepare(
       throw new SystemError('setsockopt', errno(), `set ${name} for sync on ${options.interface}`);
     }
   }
-  // To the group rather than to any address: datagrams of other groups on this port stay away.
+  // Bound to the group rather than to any address, so that datagrams of other groups on this port stay away.
   const local = unicast ? source : group;
   try {
     bindSocket(fd, socketAddress(local, family, port, facts.index));

@@ -19,12 +19,12 @@ import {
 } from './rtnetlink.ts';
 
 /**
- * The kernel takes an address away by itself after this many seconds unless it is renewed: what is to a packet engine
- * its lease. A director whose processes were killed at once cannot take its addresses off, and its kernel would go on
- * answering for them beside the next active director.
+ * The kernel removes an address by itself after this many seconds unless it is renewed, as a lease ends for a packet
+ * engine. A director whose processes were killed cannot remove its addresses, and its kernel would go on answering for
+ * them beside the next active director.
  */
 const lifetimeSeconds = 3;
-/** How often `renew` wants to be called. */
+/** How often `renew` must be called. */
 export const renewalPeriodMs = 1000;
 
 interface Place {
@@ -34,7 +34,7 @@ interface Place {
   readonly attributes: AddressAttributes;
 }
 
-/** Virtual addresses on interfaces, by rtnetlink. Each call is done when it returns. */
+/** Puts virtual addresses on interfaces by rtnetlink. The kernel has answered each call when it returns. */
 export class RtnetlinkAddressKeeper implements AddressKeeper {
   readonly #netlink = new NetlinkSocket();
   readonly #held = new Map<string, Place>();
@@ -50,7 +50,7 @@ export class RtnetlinkAddressKeeper implements AddressKeeper {
   }
 
   /**
-   * Gives every address that it keeps its full lifetime again. What fails is tried at the next call.
+   * Gives every address that it keeps its full lifetime again. An address that fails is tried at the next call.
    * A process that stood still for longer than that puts nothing back: a peer has taken over.
    */
   renew(): void {
@@ -73,7 +73,7 @@ export class RtnetlinkAddressKeeper implements AddressKeeper {
     this.#netlink.close();
   }
 
-  /** Gives the errno with which the kernel refused, or 0. */
+  /** Returns the errno with which the kernel refused, or 0. */
   #change(type: number, flags: number, place: Place): number {
     const { address, prefixLength, attributes } = place;
     const index = findInterfaceIndex(this.#netlink, place.interface);

@@ -26,10 +26,10 @@ export interface InterfaceFacts extends Link {
   readonly forwardingIpv6: boolean;
 }
 
-// linux/if.h: IFNAMSIZ with the closing zero.
+// linux/if.h: IFNAMSIZ, which includes the closing zero.
 const nameLengthMax = 15;
 
-/** What the kernel knows of an interface. Throws one sentence when there is none of that name. */
+/** Reads an interface's facts from the kernel. Throws one sentence when there is none of that name. */
 export function interfaceFacts(name: string): InterfaceFacts {
   const netlink = new NetlinkSocket();
   try {
@@ -51,8 +51,8 @@ export function findInterfaceIndex(netlink: NetlinkSocket, name: string): number
 }
 
 /**
- * The address that the interface's own packets come from: the first primary one. In IPv6 a link-local one that may be
- * used already, and none with a lifetime if there is another: virtual addresses are put on interfaces with one.
+ * The address that the interface's own packets come from: the first primary one. In IPv6 it is a link-local one that is
+ * not tentative; a permanent one is preferred, because virtual addresses are put on interfaces with a lifetime.
  */
 export function primaryAddress(facts: InterfaceFacts, family: Family): InterfaceAddress | undefined {
   const candidates = facts.addresses.filter(({ address }) => familyOf(address) === family);

@@ -5,14 +5,14 @@ import { NetlinkSocket } from './netlink-socket.ts';
 import { ifinfomsgLength, parseLink, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK } from './rtnetlink.ts';
 
 /**
- * node has no way to wait for a descriptor that is no socket of its own, so reports are fetched this often. A link that
- * goes down is noticed well within the active down interval of a peer.
+ * Node has no way to wait for a descriptor that is not a socket of its own, so reports are fetched this often. A link
+ * that goes down is noticed well within the active down interval of a peer.
  */
 const periodMs = 20;
 
 /**
- * Reports every interface whose link comes up or goes down, by name; first all that are down already. An interface that
- * is deleted counts as down. Returns what ends it.
+ * Reports by name every interface whose link comes up or goes down, beginning with those that are down already. An
+ * interface that is deleted counts as down. Returns the function that ends the reports.
  */
 export function monitorLinks(onChange: (interfaceName: string, up: boolean) => void): () => void {
   const monitor = new NetlinkSocket([RTNLGRP_LINK]);

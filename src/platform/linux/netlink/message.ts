@@ -7,11 +7,11 @@ export interface NetlinkMessage {
   readonly type: number;
   readonly flags: number;
   readonly sequence: number;
-  /** What follows the header: a family's fixed structure, then attributes. */
+  /** The bytes after the header: a family's fixed structure, then attributes. */
   readonly payload: Uint8Array;
 }
 
-/** The last one with a number wins, as in the kernel. */
+/** By attribute number; the last one with a number wins, as in the kernel. */
 export type Attributes = ReadonlyMap<number, Uint8Array>;
 
 export type NetlinkParseReason = 'headerTruncated' | 'lengthOutOfBounds';
@@ -31,7 +31,7 @@ export const NLM_F_APPEND = 0x800;
 // struct nlmsghdr { u32 len; u16 type; u16 flags; u32 seq; u32 pid; }, struct nlattr { u16 len; u16 type; }
 const headerLength = 16;
 const attributeHeaderLength = 4;
-/** Without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
+/** Masks NLA_F_NESTED and NLA_F_NET_BYTEORDER out of an attribute's type. */
 const attributeTypeMask = 0x3fff;
 
 /** All messages of one datagram. Payloads are views of `bytes`. */
@@ -74,7 +74,7 @@ export function netlinkMessageLength(fixed: Uint8Array, attributes: Iterable<rea
   return length;
 }
 
-/** Writes one message at `offset`; gives its length. The port id stays 0: the kernel fills it in. */
+/** Writes one message at `offset`; returns its length. The port id stays 0: the kernel fills it in. */
 export function emitNetlinkMessage(
   message: { type: number; flags: number; sequence: number; fixed: Uint8Array },
   attributes: ReadonlyArray<readonly [number, Uint8Array]>,
@@ -103,7 +103,7 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-/** NLMSG_ALIGN and NLA_ALIGN: to 4 bytes. */
+/** NLMSG_ALIGN and NLA_ALIGN: rounds up to 4 bytes. */
 export function align(length: number): number {
   return (length + 3) & ~3;
 }

@@ -25,7 +25,7 @@ export interface NeighbourEntry {
   readonly address: IpAddress;
   readonly macAddress: Uint8Array;
   resolved: boolean;
-  /** The table should hear of the next use: the entry is unresolved, or wants to be confirmed. */
+  /** The table must be told of the next use: the entry is unresolved, or is to be confirmed. */
   wantsUse: boolean;
   /** The table has dropped it and no longer updates it. */
   evicted: boolean;
@@ -36,16 +36,16 @@ export interface NeighbourEntry {
 const macLength = 6;
 /** The kernel itself tries for three seconds (mcast_solicit × retrans_time); this is how soon it is asked again. */
 const askIntervalMs = 1000;
-/** An entry that nobody has used for this long is not asked for again by itself. */
+/** The table stops asking for an entry that has not been used for this long. */
 const wantedMs = 10_000;
 
 /**
- * The neighbours that next hops lead to. It resolves nothing itself: the kernel is told that an entry is in use
- * (NTF_USE) and does ARP and neighbour discovery with all its probing, and reports what comes of it.
+ * The neighbours that next hops lead to. The table resolves nothing itself: it tells the kernel that an entry is in use
+ * (NTF_USE); the kernel does ARP and neighbour discovery with all its probing, and reports the outcome.
  */
 export class NeighbourTable {
   readonly #requests: NetlinkSocket;
-  /** Errors of what is sent here arrive among the notifications, and are ignored there. */
+  /** The kernel's refusals of requests that are sent here arrive among the notifications, and are ignored there. */
   readonly #monitor: NetlinkSocket;
   readonly #clock: Clock;
   readonly #capacity: number;
@@ -91,20 +91,20 @@ export class NeighbourTable {
     this.#ask(entry, nowMs);
   }
 
-  /** A notification. Returns true when a next hop changed by it. */
+  /** Takes a notification. Returns true when a next hop changed by it. */
   apply(neighbour: Neighbour, gone: boolean): boolean {
     const entry = this.#entries.get(keyOf(neighbour.interfaceIndex, neighbour.address));
     return entry !== undefined && this.#set(entry, gone ? NUD_NONE : neighbour.state, neighbour.macAddress);
   }
 
-  /** After notifications were lost. Returns true when any next hop changed. */
+  /** Reads the kernel's table after notifications were lost. Returns true when any next hop changed. */
   refreshAll(): boolean {
     let changed = false;
     for (const entry of this.#entries.values()) changed = this.#refresh(entry) || changed;
     return changed;
   }
 
-  /** Asks again for those that are still unresolved and wanted. */
+  /** Asks again for the neighbours that are still unresolved and in use. */
   retry(): void {
     const nowMs = this.#clock.nowMs();
     for (const entry of this.#unresolved) {
@@ -113,14 +113,14 @@ export class NeighbourTable {
     }
   }
 
-  /** When `retry` has something to do; Infinity when nothing is unresolved. */
+  /** When `retry` is due; Infinity when nothing is unresolved. */
   nextRetryMs(): number {
     let earliest = Number.POSITIVE_INFINITY;
     for (const { askedMs } of this.#unresolved) earliest = Math.min(earliest, askedMs + askIntervalMs);
     return earliest;
   }
 
-  /** Forgets everything: the ports have changed. */
+  /** Forgets all neighbours because the ports have changed. */
   clear(): void {
     for (const entry of this.#entries.values()) entry.evicted = true;
     this.#entries.clear();
@@ -134,7 +134,7 @@ export class NeighbourTable {
     if (resolved) entry.macAddress.set(macAddress);
     entry.resolved = resolved;
     entry.wantsUse = !resolved || state === NUD_STALE;
-    // The kernel has answered: the interval between two questions is for those that it cannot answer.
+    // The kernel has answered: the interval between two requests is meant for neighbours that do not answer it.
     if ((state & NUD_REACHABLE) !== 0) entry.askedMs = Number.NEGATIVE_INFINITY;
     if (resolved) this.#unresolved.delete(entry);
     else if (this.#clock.nowMs() - entry.usedMs <= wantedMs) this.#unresolved.add(entry);
@@ -158,7 +158,7 @@ export class NeighbourTable {
         [NDA_DST, ipAddressBytes(entry.address)],
       ]);
     } catch {
-      // No buffer space, or the interface is going away: asked again after the interval.
+      // No buffer space, or the interface is going away: the table asks again after the interval.
     }
   }
 

@@ -41,10 +41,10 @@ const sockaddrLength = 12;
 // Dumps come in pieces of at most 32 KiB (net/netlink/af_netlink.c: netlink_recvmsg's max_recvmsg_len).
 const receiveBufferLength = 65_536;
 const sendBufferLength = 4096;
-/** A change of the table during a dump restarts it; a table that never rests is taken as it came. */
+/** A change of the table during a dump restarts it; after this many attempts the last dump is taken as it is. */
 const dumpAttemptsMax = 5;
 const answerTimeoutMs = 2000;
-/** Notifications that arrive while the thread is busy wait here. */
+/** Receive buffer for notifications that arrive while the thread is busy. */
 const notificationBufferBytes = 4 << 20;
 
 /** One rtnetlink socket. Requests block until answered (microseconds); notifications are read without blocking. */
@@ -54,7 +54,7 @@ export class NetlinkSocket {
   readonly #sendBuffer = pinnedMemory(sendBufferLength);
   #sequence = 0;
 
-  /** `groups`: RTNLGRP_* to be notified of. Requests and notifications want sockets of their own. */
+  /** `groups`: RTNLGRP_* to be notified of. Requests and notifications need separate sockets. */
   constructor(groups: readonly number[] = []) {
     this.fd = checked('socket', socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), 'open a netlink socket');
     const address = new Uint8Array(sockaddrLength);
@@ -70,7 +70,7 @@ export class NetlinkSocket {
     setsockopt(this.fd, SOL_SOCKET, SO_RCVTIMEO, new Uint8Array(timeout.buffer));
   }
 
-  /** Sends a request and waits for its acknowledgement. Gives 0, or the errno with which the kernel refused. */
+  /** Sends a request and waits for its acknowledgement. Returns 0, or the errno with which the kernel refused. */
   request(type: number, flags: number, fixed: Uint8Array, attributes: AttributeList): number {
     const sequence = this.send(type, flags | NLM_F_ACK, fixed, attributes);
     for (;;) {
@@ -80,7 +80,7 @@ export class NetlinkSocket {
     }
   }
 
-  /** Sends a request that has one message as its answer. A number is the errno with which the kernel refused. */
+  /** Sends a request that is answered by one message. A number is the errno with which the kernel refused. */
   query(type: number, fixed: Uint8Array, attributes: AttributeList): NetlinkMessage | number {
     const sequence = this.send(type, 0, fixed, attributes);
     for (;;) {
@@ -101,12 +101,12 @@ export class NetlinkSocket {
     }
   }
 
-  /** Begins a dump that is to be read piece by piece; gives what `continueDump` wants. One dump at a time. */
+  /** Begins a dump that is read piece by piece; returns the argument of `continueDump`. One dump at a time. */
   beginDump(type: number, fixed: Uint8Array): number {
     return this.send(type, NLM_F_DUMP, fixed, []);
   }
 
-  /** Reads the next piece (up to 32 KiB). `interrupted`: the table changed meanwhile, so the dump is to be done again. */
+  /** Reads the next piece (up to 32 KiB). `interrupted`: the table changed meanwhile, so the dump must be repeated. */
   continueDump(sequence: number, each: (message: NetlinkMessage) => void): { done: boolean; interrupted: boolean } {
     let interrupted = false;
     for (const message of this.#receiveAnswer()) {
@@ -129,7 +129,7 @@ export class NetlinkSocket {
     }
   }
 
-  /** Sends without waiting for an answer; gives the sequence number. Throws when the kernel does not take it. */
+  /** Sends without waiting for an answer; returns the sequence number. Throws when the kernel does not take it. */
   send(type: number, flags: number, fixed: Uint8Array, attributes: AttributeList): number {
     this.#sequence = (this.#sequence + 1) >>> 0;
     const header = { type, flags: flags | NLM_F_REQUEST, sequence: this.#sequence, fixed };
@@ -139,8 +139,9 @@ export class NetlinkSocket {
   }
 
   /**
-   * Hands over what has arrived, without waiting; payloads are valid only during the call. `overrun`: the kernel had
-   * to throw notifications away, so what is known must be read afresh. At most `datagramsMax` datagrams are read.
+   * Hands over the notifications that have arrived, without waiting; payloads are valid only during the call.
+   * `overrun`: the kernel had to throw notifications away, so its tables must be read again. At most `datagramsMax`
+   * datagrams are read.
    */
   receive(each: (message: NetlinkMessage) => void, datagramsMax = Number.POSITIVE_INFINITY): 'complete' | 'overrun' {
     let outcome: 'complete' | 'overrun' = 'complete';

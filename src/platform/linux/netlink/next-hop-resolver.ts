@@ -64,7 +64,7 @@ export class RtnetlinkNextHopResolver implements NextHopResolver {
     this.setPorts(ports);
   }
 
-  /** Grows by one with each change of routes or ports: what was looked up before is out of date. */
+  /** Grows by one with each change of routes or ports: earlier look-ups are then out of date. */
   get generation(): number {
     return this.#generation;
   }
@@ -80,13 +80,13 @@ export class RtnetlinkNextHopResolver implements NextHopResolver {
   resolve(destination: IpAddress): NextHop {
     const known = this.#destinations.get(destination);
     if (known !== undefined) {
-      // Again at the end: the first in order is the least recently resolved.
+      // Moves it to the end: the first in order is the least recently resolved.
       this.#destinations.delete(destination);
       this.#destinations.set(destination, known);
       return known;
     }
     if (this.#destinations.size >= destinationsMax) {
-      // A connection may still hold it: a next hop that is no longer cached goes on looking up what it needs.
+      // A connection may still hold it: a next hop that is no longer cached still looks up its route when it is read.
       this.#destinations.delete(this.#destinations.keys().next().value!);
     }
     const nextHop = new CachedNextHop(this, destination);
@@ -146,7 +146,7 @@ export class RtnetlinkNextHopResolver implements NextHopResolver {
       const neighbour = parseNeighbour(payload);
       return neighbour.ok && this.#neighbours.apply(neighbour.value, type === RTM_DELNEIGH);
     }
-    // Routes, and links and addresses too: when these go, IPv4 routes go with them without a word
+    // Routes, and links and addresses too: when these go, IPv4 routes go with them without a notification
     // (net/ipv4/fib_frontend.c: fib_disable_ip).
     this.#routesStale = true;
     return false;
@@ -165,7 +165,7 @@ export class RtnetlinkNextHopResolver implements NextHopResolver {
   }
 }
 
-/** Looks its way up again whenever it is read after a change: nobody has to remember who holds one. */
+/** Looks up its route again when it is read after a change, so that the resolver need not know who holds it. */
 class CachedNextHop implements NextHop {
   readonly #resolver: RtnetlinkNextHopResolver;
   readonly #destination: IpAddress;

@@ -24,17 +24,18 @@ type Table = PrefixIndex<BookedPrefix>;
 const tables = [RT_TABLE_LOCAL, RT_TABLE_MAIN, RT_TABLE_DEFAULT];
 
 /**
- * The routes of the tables local, main and default, kept from dumps and notifications. The tables become one: a prefix of
- * a later table does not count where an earlier table has a shorter one that covers it, because the kernel never gets as
- * far. Routes for one type of service or one source prefix only are left out, since the data path asks by destination alone.
+ * The routes of the tables local, main and default, kept from dumps and notifications. The tables become one: when
+ * an earlier table has a shorter prefix that covers one in a later table, the later one does not count, because the
+ * kernel's look-up ends in the earlier table. Routes for one type of service or one source prefix only are left out,
+ * since the data path asks by destination alone.
  */
 export class RouteBook {
   readonly #tables: readonly Table[] = tables.map(() => new PrefixIndex<BookedPrefix>());
   readonly #changed = new Map<string, Prefix>();
 
   /**
-   * A notification. `unclear`: it does not say what has become of the routes to its prefix, and only a dump does. The
-   * kernel merges IPv6 routes of one metric, and tells of a replaced route only that it was one of several.
+   * Takes a notification. `unclear`: it does not determine the routes to its prefix, and only a dump does. The kernel
+   * merges IPv6 routes of one metric, and reports of a replaced route only that it was one of several.
    */
   apply(detail: RouteDetail, gone: boolean, flags: number): 'done' | 'unclear' {
     const tableIndex = tables.indexOf(detail.table);
@@ -62,7 +63,7 @@ export class RouteBook {
     return 'done';
   }
 
-  /** The outcome of a dump: the family has these routes and no others. In the kernel's order. */
+  /** Takes the outcome of a dump: the family has these routes and no others. In the kernel's order. */
   replaceFamily(family: Family, details: readonly RouteDetail[]): void {
     const dumped = tables.map(() => new PrefixIndex<{ prefix: Prefix; routes: BookedRoute[] }>());
     for (const detail of details) {
@@ -85,7 +86,7 @@ export class RouteBook {
     }
   }
 
-  /** What has changed since the last call. */
+  /** The changes since the last call. */
   takeChanges(): KernelEvent[] {
     const events = [...this.#changed.values()].map((prefix): KernelEvent => {
       return { kind: 'routes', prefix, routes: this.#candidates(prefix) };
@@ -134,12 +135,12 @@ function prefixOf({ destination, prefixLength }: RouteDetail): Prefix {
 function bookedRoute({ type, metric, mtu, allHops }: RouteDetail): BookedRoute {
   const kind = type === RTN_UNICAST ? 'unicast' : 'unreachable';
   const hops = kind === 'unicast' ? allHops : [];
-  // An unreachable route may name a device, which says nothing but tells two of them apart.
+  // An unreachable route may name a device, which only distinguishes it from another unreachable route.
   const ways = allHops.map(({ interfaceIndex, gateway }) => `${gateway ?? ''}%${interfaceIndex}`);
   return { route: { kind, metric, hops, mtu }, text: [type, metric, mtu, ...ways].join(' ') };
 }
 
-/** `first`: before those of its metric, otherwise after them. */
+/** `first`: puts the route before those of its metric, otherwise after them. */
 function inserted(routes: readonly BookedRoute[], booked: BookedRoute, first: boolean): BookedRoute[] {
   const { metric } = booked.route;
   const behind = routes.findIndex(({ route }) => (first ? route.metric >= metric : route.metric > metric));

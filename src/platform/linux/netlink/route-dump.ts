@@ -27,7 +27,7 @@ import {
   rtmsgLength,
 } from './rtnetlink.ts';
 
-/** A table that never rests is taken as it came. */
+/** A change during a dump makes it be repeated; after this many attempts the last dump is taken as it is. */
 const dumpAttemptsMax = 5;
 /** The priorities of the rules that every network namespace begins with (net/ipv4/fib_rules.c, net/ipv6/fib6_rules.c). */
 const defaultRulePriorities = [0, 32_766, 32_767];
@@ -52,7 +52,7 @@ export function readRoutes(netlink: NetlinkSocket, family: Family): RouteDetail[
 
 /**
  * The same piece by piece, so that a long table does not hold up the event loop. `onStart` is called whenever the dump
- * begins, for it may have to begin again. Undefined when `isClosed` came true: the socket is not touched any more then.
+ * begins, because it may have to be repeated. Undefined when `isClosed` became true: the socket is then left alone.
  */
 export async function readRoutesInTurns(
   netlink: NetlinkSocket,
@@ -82,27 +82,27 @@ export async function readRoutesInTurns(
   return routes;
 }
 
-/** The priorities of the rules that are not those that every network namespace begins with. */
+/** The priorities of all rules but those that every network namespace begins with. */
 export function readPolicyRules(netlink: NetlinkSocket, family: Family): number[] {
   return readTable(netlink, RTM_GETRULE, requestFor(family, fibRuleHeaderLength), ({ type, payload }) =>
     type === RTM_NEWRULE ? policyRuleOf(payload) : undefined,
   );
 }
 
-/** The priority of a rule of one's own; undefined for others. From the payload of RTM_NEWRULE. */
+/** The priority of a rule that somebody added; undefined for the default rules. From the payload of RTM_NEWRULE. */
 export function policyRuleOf(payload: Uint8Array): number | undefined {
   if (payload[0] !== familyNumber('ipv4') && payload[0] !== familyNumber('ipv6')) return undefined;
   const attributes = parseAttributes(payload, fibRuleHeaderLength);
   const bytes = attributes.ok ? attributes.value.get(FRA_PRIORITY) : undefined;
-  // The rule of priority 0 goes without the attribute.
+  // The rule of priority 0 has no such attribute.
   const priority = bytes?.length === 4 ? viewOf(bytes).getUint32(0, true) : 0;
   return defaultRulePriorities.includes(priority) ? undefined : priority;
 }
 
 /** From the payload of RTM_NEWLINK and RTM_DELLINK. */
 export function linkOf(payload: Uint8Array): KernelLink | undefined {
-  // A bridge reports its ports under the family of bridges (net/bridge/br_netlink.c), also when one leaves it: that is
-  // not the end of the interface.
+  // A bridge reports its ports under the family of bridges (net/bridge/br_netlink.c), also when a port leaves it:
+  // the interface still exists then.
   const link = payload[0] === 0 ? parseLink(payload) : undefined;
   if (!link?.ok) return undefined;
   const { index, name, macAddress, mtu, up, running } = link.value;
@@ -124,7 +124,7 @@ function neighbourState(state: number, macAddress: Uint8Array): NeighbourState {
   return (state & NUD_STALE) !== 0 ? 'stale' : 'usable';
 }
 
-/** The kernel lists the groups that it has sent to (RFC 1112, RFC 2464 section 7): a group is nobody's neighbour. */
+/** The kernel lists the groups that it has sent to (RFC 1112, RFC 2464 section 7): a group is not a neighbour. */
 function isGroup(address: IpAddress): boolean {
   return familyOf(address) === 'ipv6' ? /^ff[0-9a-f]{2}:/.test(address) : Number.parseInt(address, 10) >= 224;
 }

@@ -47,7 +47,7 @@ import {
 
 export interface RouteFollowerSettings {
   readonly clock: Clock;
-  /** What has changed, in the kernel's order. The first call, from within `start`, brings all there is. */
+  /** The changes, in the kernel's order. The first call, from within `start`, reports everything that exists. */
   readonly onEvents: (events: readonly KernelEvent[]) => void;
   /** A sentence for the log. */
   readonly onWarning: (sentence: string) => void;
@@ -62,16 +62,17 @@ interface RouteNotification {
 const families = ['ipv4', 'ipv6'] as const;
 /** Reading the routes may go on for at most this share of the time, however fast they change. */
 const dumpShareMax = 0.2;
-/** Unless that is too long to be out of date. */
+/** The longest pause between two dumps, even if `dumpShareMax` asks for more: routes may be out of date until then. */
 const restMsMax = 1000;
 /**
- * A link, an IPv4 address or a nexthop object takes routes with it without a word (net/ipv4/fib_frontend.c:
- * fib_disable_ip; net/ipv4/nexthop.c: __remove_nexthop_fib), and only after it was reported itself: the routes are read a little later, and once more for a kernel that was slow.
+ * When a link, an IPv4 address or a nexthop object goes, its routes go without a notification (net/ipv4/fib_frontend.c:
+ * fib_disable_ip; net/ipv4/nexthop.c: __remove_nexthop_fib), and only after its own one: the routes are read a little
+ * later, and once more in case the kernel was slow.
  */
 const settleMs = 20;
 const confirmMs = 500;
 const retryMs = 1000;
-/** The event loop gets its turn after so many datagrams of notifications. */
+/** The event loop runs other work after so many datagrams of notifications. */
 const datagramsMax = 128;
 /** More notifications than this during a dump lead to another one. */
 const meanwhileMax = 10_000;
@@ -85,7 +86,7 @@ export class RouteFollower {
   readonly #onEvents: (events: readonly KernelEvent[]) => void;
   readonly #onWarning: (sentence: string) => void;
   readonly #requests: NetlinkSocket;
-  /** Errors of what is sent here arrive among the notifications, and are ignored there. */
+  /** The kernel's refusals of requests that are sent here arrive among the notifications, and are ignored there. */
   readonly #monitor: NetlinkSocket;
   readonly #book = new RouteBook();
   readonly #links = new Map<number, KernelLink>();
@@ -97,7 +98,7 @@ export class RouteFollower {
   /** Everything has to be read again. */
   #lost = false;
   #reading = false;
-  /** Route notifications since the dump that is going on began. */
+  /** Route notifications since the current dump began. */
   #meanwhile: RouteNotification[] = [];
   #timerMs = Number.POSITIVE_INFINITY;
   #cancelTimer: (() => void) | undefined;
@@ -134,8 +135,8 @@ export class RouteFollower {
   }
 
   /**
-   * Tells the kernel that a neighbour is in use: an unknown one is resolved, a stale one confirmed, and what comes of it
-   * is reported. Where the kernel refuses (no buffer space, the interface is going away) nothing happens: ask again.
+   * Tells the kernel that a neighbour is in use: an unknown one is resolved, a stale one confirmed, and the outcome is
+   * reported. When the kernel refuses (no buffer space, the interface is going away) nothing happens: ask again.
    */
   ask(interfaceIndex: number, address: IpAddress): void {
     if (this.#closed) return;
@@ -148,11 +149,11 @@ export class RouteFollower {
     try {
       this.#monitor.send(RTM_NEWNEIGH, NLM_F_CREATE, structure, [[NDA_DST, ipAddressBytes(address)]]);
     } catch {
-      // As the doc comment says.
+      // The caller asks again.
     }
   }
 
-  /** Resolves when nothing of it is left. */
+  /** Resolves when its sockets are closed and nothing more is reported. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -168,7 +169,7 @@ export class RouteFollower {
     this.#arm();
   }
 
-  /** A kernel that does not answer is asked again: it must not end the process. */
+  /** When the kernel does not answer, it is asked again later: its silence must not end the process. */
   async #guarded(task: () => void | Promise<void>): Promise<void> {
     try {
       await task();
@@ -265,7 +266,7 @@ export class RouteFollower {
     const startMs = this.#clock.nowMs();
     this.#reading = true;
     try {
-      // What was reported before the dump is in it, and must not be taken for what came after.
+      // The dump contains the changes that were reported before it; they must not be applied as later ones.
       if (this.#monitor.receive((message) => this.#apply(message)) === 'overrun') this.#lost = true;
       const due = families.filter((family) => this.#lost || this.#dumpAtMs[family] <= startMs);
       if (this.#lost) this.#readAllButRoutes();
@@ -301,8 +302,8 @@ export class RouteFollower {
     const routes = await readRoutesInTurns(this.#requests, family, start, () => this.#closed);
     if (routes === undefined) return;
     this.#book.replaceFamily(family, routes);
-    // The dump is older than some of what was reported while it was read, and newer than the rest: applied once more, in
-    // order, the notifications lead to where the kernel is.
+    // The dump is older than some of the notifications that came while it was read, and newer than the rest: applied
+    // once more, in order, they lead to the kernel's present routes.
     const meanwhile = this.#meanwhile;
     this.#meanwhile = [];
     for (const each of meanwhile) if (each.detail.family === family) this.#applyRoute(each);

@@ -14,8 +14,8 @@ const waitMs = 200;
 
 /**
  * Calls `onReadable` on the event loop whenever a descriptor is readable or in error, until it no longer is. Node cannot
- * poll a descriptor that is no socket of its own, so a thread of libuv's pool blocks in ppoll(2); it stays taken, and keeps the process
- * alive, until `close`.
+ * poll a descriptor that is not a socket of its own, so a thread of libuv's pool blocks in ppoll(2). Until `close` that
+ * thread stays occupied and keeps the process alive.
  */
 export class ReadableWatch {
   readonly #onReadable: () => void;
@@ -38,7 +38,7 @@ export class ReadableWatch {
     this.#wait();
   }
 
-  /** Resolves when the thread has let go of the descriptor: only then may it be closed. */
+  /** Resolves when the thread no longer uses the descriptor: only then may it be closed. */
   close(): Promise<void> {
     this.#closed = true;
     this.#wake.signal();

@@ -23,7 +23,7 @@ type PrefixTable = ReadonlyArray<{ readonly length: number; readonly routes: Rea
 /** A snapshot of the kernel's routes that answers look-ups by the longest prefix. */
 export class RouteTable {
   readonly #prefixes = new Map<string, PrefixTable>();
-  /** Two tables with the same signature answer alike. */
+  /** Two tables with the same signature give the same answers. */
   readonly signature: string;
 
   constructor(routes: readonly Route[]) {
@@ -86,7 +86,7 @@ function byPrefix(routes: readonly Route[]): PrefixTable {
   });
 }
 
-/** A unicast route whose hops are all dead gives way to any other of its prefix. */
+/** A unicast route whose hops are all dead loses against any other route to its prefix. */
 function isBetter(route: Route, rival: Route): boolean {
   const alive = leadsAnywhere(route);
   return alive === leadsAnywhere(rival) ? route.metric < rival.metric : alive;

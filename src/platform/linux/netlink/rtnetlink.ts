@@ -23,13 +23,13 @@ export interface InterfaceAddress {
   readonly interfaceIndex: number;
   readonly address: IpAddress;
   readonly prefixLength: number;
-  /** Of another address in the same subnet; never chosen as a source by itself. */
+  /** There is an earlier address in the same subnet. The kernel never chooses this one as a source by itself. */
   readonly secondary: boolean;
   /** RT_SCOPE_LINK or narrower. */
   readonly linkLocal: boolean;
-  /** IPv6: not yet, or not at all, found free of duplicates (RFC 4862 section 5.4). Nothing may be sent from it. */
+  /** IPv6: duplicate address detection is not done, or failed (RFC 4862 section 5.4). Nothing may be sent from it. */
   readonly tentative: boolean;
-  /** Without an end of its lifetime. */
+  /** Its lifetime does not end. */
   readonly permanent: boolean;
 }
 
@@ -52,19 +52,19 @@ export interface Route {
   readonly hops: readonly RouteHop[];
 }
 
-/** All that a message says of a route. */
+/** A route with everything that its message contains. */
 export interface RouteDetail extends Route {
   /** RTN_*. */
   readonly type: number;
-  /** Of several routes to a prefix, those with a type of service hold for packets with that one only. */
+  /** A route with a type of service holds only for packets with that type of service; 0 holds for all. */
   readonly typeOfService: number;
   /** IPv6: the route holds for packets from a prefix of this length only; 0 for an ordinary one. */
   readonly sourcePrefixLength: number;
-  /** A cached exception (RTM_F_CLONED), such as a path MTU, no route of the table. */
+  /** A cached exception (RTM_F_CLONED), such as a path MTU; it is not a route of the table. */
   readonly cloned: boolean;
   /** RTAX_MTU; 0 when the route has none. */
   readonly mtu: number;
-  /** Also those whose links are down. */
+  /** The hops, including those whose links are down. */
   readonly allHops: readonly RouteHop[];
 }
 

@@ -25,7 +25,7 @@ export const iovecLength = 16;
  * All memory of one port in a single mapping, so that every frame, wherever it lies, has the same base: the kernel's
  * receive ring, frames too large for its slots, copies to transmit, and the system call's arrays.
  *
- * The address range is never given back: a view of unmapped memory kills the process that touches it. `detach` puts
+ * The address range is never unmapped: a view of unmapped memory kills the process that touches it. `detach` puts
  * empty pages in place of the ring, which costs address space only.
  */
 export class PacketMemory {
@@ -57,7 +57,7 @@ export class PacketMemory {
     mmap(this.address, this.#ringLength, MAP_SHARED | MAP_FIXED, fd, 'map the packet ring');
   }
 
-  /** Call before the socket is closed. */
+  /** To be called before the socket is closed. */
   detach(): void {
     const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
     mmap(this.address, this.#ringLength, flags, -1, 'give the packet ring back');

@@ -49,7 +49,7 @@ const ETH_P_IPV6 = 0x86dd;
 // struct sockaddr_ll { u16 family; be16 protocol; int ifindex; u16 hatype; u8 pkttype; u8 halen; u8 addr[8]; }
 const sockaddrLength = 20;
 
-/** PACKET_HOST is 0; above come other hosts', outgoing and looped back frames. */
+/** PACKET_HOST is 0; frames for other hosts, outgoing and looped-back frames have higher numbers. */
 const PACKET_BROADCAST = 1;
 const PACKET_MULTICAST = 2;
 const IPPROTO_ICMPV6 = 58;
@@ -63,9 +63,9 @@ const neighbourSolicitation = 135;
 const wholeFrame = 0x4_0000;
 
 /**
- * ARP, IPv4 and IPv6 frames that are for this host or for everybody; no VRRP, which the election reads by a socket of
- * its own. Of multicast only neighbour solicitations to solicited-node groups (33:33:ff, RFC 2464 section 7 and RFC 4291
- * section 2.7.1): so others ask for IPv6 addresses that are on no interface.
+ * Passes ARP, IPv4 and IPv6 frames to this host or to the broadcast address, but no VRRP, which the election reads by a
+ * socket of its own. The only multicast is neighbour solicitations to solicited-node groups (33:33:ff, RFC 2464 section
+ * 7 and RFC 4291 section 2.7.1), by which neighbours ask for IPv6 addresses that are on no interface.
  */
 const hostTrafficFilter: readonly Instruction[] = [
   [BPF_LD_W_ABS, 0, 0, SKF_AD_PKTTYPE],
@@ -95,7 +95,7 @@ const hostTrafficFilter: readonly Instruction[] = [
   [BPF_RET_K, 0, 0, 0],
 ];
 
-/** A packet socket that is bound to nothing and receives nothing yet. Throws a sentence about the privilege it needs. */
+/** A packet socket that is not bound and receives nothing yet. Throws a sentence about the privilege it needs. */
 export function openPacketSocket(): number {
   const fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd !== -1) return fd;
@@ -119,7 +119,7 @@ export function packetSocketAddress(interfaceIndex: number, protocol: number): U
   return address;
 }
 
-/** The interface that a packet socket is bound to; -1 since that one has gone, and undefined without a socket. */
+/** The interface that a packet socket is bound to; -1 when that interface has gone, and undefined without a socket. */
 export function boundInterface(fd: number): number | undefined {
   const address = pinnedMemory(sockaddrLength);
   if (getsockname(fd, address) === -1) return undefined;

@@ -41,7 +41,7 @@ import { TransmitQueue, VIRTIO_NET_HDR_F_NEEDS_CSUM } from './transmit-queue.ts'
 export interface PacketRingOptions extends Partial<PacketMemoryLayout> {
   /** Skips the traffic control of the interface; a device that cannot segment then loses merged frames. */
   readonly qdiscBypass?: boolean;
-  /** Told when the kernel reports an error that is not about a single frame, as when the interface goes down. */
+  /** Called when the kernel reports an error that is not about a single frame, as when the interface goes down. */
   readonly onError?: (error: SystemError) => void;
 }
 
@@ -60,7 +60,7 @@ const macAddressLength = 6;
 const blockLength = 1 << 16;
 const ringLengthDefault = 8 << 20;
 const slotLengthDefault = 2048;
-/** Before the Ethernet header of a slot: tpacket2_hdr, sockaddr_ll, virtio_net_hdr, and what aligning them costs. */
+/** Bytes before the Ethernet header of a slot: tpacket2_hdr, sockaddr_ll, virtio_net_hdr, and their alignment. */
 const slotHeadroom = 96;
 const superFramesDefault = 32;
 const queueLengthDefault = 1024;
@@ -85,8 +85,9 @@ class RingFrame implements Frame {
 
 /**
  * One interface: a TPACKET_V2 receive ring, mapped, and a transmit queue beside it. Every call belongs to one thread.
- * `receive` and `flush` never throw; what the kernel refuses is counted, and errors of the interface go to `onError`.
- * When the interface comes up again so does the port; when another one is made of its name, `reopen` moves to that.
+ * `receive` and `flush` never throw; frames that the kernel refuses are counted, and errors of the interface go to
+ * `onError`. When the interface comes up again, the port works again; when another interface is created under its name,
+ * `reopen` moves to that.
  */
 export class PacketRing implements PacketPort {
   readonly interface: string;
@@ -94,7 +95,7 @@ export class PacketRing implements PacketPort {
   macAddress: Uint8Array = new Uint8Array(macAddressLength);
   mtu = 0;
   readonly counters = { truncated: 0, vlanTagged: 0, receiveOverrun: 0, interfaceErrors: 0 };
-  /** Readable when frames wait: for poll(2). Another one after `reopen`. */
+  /** For poll(2): readable when frames wait. `reopen` changes it. */
   fd = -1;
 
   readonly #layout: PacketMemoryLayout;
@@ -134,10 +135,10 @@ export class PacketRing implements PacketPort {
   }
 
   /**
-   * Follows an interface that was deleted and created again, or went to another namespace and came back: the sockets stay
-   * bound to the one that is gone. True when that was so and the port works again: its index, MAC address and `fd` have
-   * changed then. To be called between `release` and `receive`. Throws a sentence when there is an interface that cannot
-   * be opened; the port is closed then, until a later call succeeds.
+   * Follows an interface that was deleted and created again, or went to another namespace and came back: the sockets
+   * stay bound to the former one. True when that was so and the port works again: its index, MAC address and `fd` have
+   * changed then. To be called between `release` and `receive`. Throws a sentence when there is an interface that
+   * cannot be opened; the port is closed then, until a later call succeeds.
    */
   reopen(): boolean {
     const index = if_nametoindex(this.interface);
@@ -148,7 +149,7 @@ export class PacketRing implements PacketPort {
     return true;
   }
 
-  /** Hears from here on neighbour solicitations for these addresses, and only these. */
+  /** Receives from now on neighbour solicitations for these addresses, and only these. */
   answerFor(addresses: readonly IpAddress[]): void {
     this.#answered = addresses;
     this.#groups?.follow(addresses);
@@ -163,7 +164,7 @@ export class PacketRing implements PacketPort {
     let handed = 0;
     while (handed < framesMax && this.#taken < this.#slots) {
       const slot = this.#next * this.#wordsPerSlot;
-      // Acquires: what the kernel wrote before the status is seen after it.
+      // Acquire semantics: after this load everything is visible that the kernel wrote before the status.
       const status = Atomics.load(words, slot);
       if ((status & TP_STATUS_USER) === 0) break;
       const copied = (status & TP_STATUS_COPY) !== 0;
@@ -242,7 +243,7 @@ export class PacketRing implements PacketPort {
         onError: (error) => this.#reportTransmitError(error),
       });
       groups.follow(this.#answered);
-      // Last: from here on frames arrive.
+      // Bound last: from here on frames arrive.
       bindPacketSocket(fd, index, ETH_P_ALL, name);
     } catch (error) {
       this.#memory.detach();

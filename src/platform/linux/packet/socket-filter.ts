@@ -20,7 +20,7 @@ export const SKF_NET_OFF = 0xfff0_0000;
 /** struct sock_filter { u16 code; u8 jt; u8 jf; u32 k; } */
 const instructionLength = 8;
 
-/** Held, because the collector does not see the kernel's pointer to it. */
+/** Held here, because the garbage collector does not see the kernel's pointer to it. */
 let programInUse: Uint8Array | undefined;
 
 /** Calls `set` with a struct sock_fprog, the value of SO_ATTACH_FILTER, valid during the call. */

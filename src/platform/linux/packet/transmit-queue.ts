@@ -77,7 +77,7 @@ export class TransmitQueue {
     return this.#length;
   }
 
-  /** The frame at `base + offset`, preceded by its virtio header, which is brought in line with the two arguments. */
+  /** Queues the frame at `base + offset`, whose virtio header (right before it) is set from the arguments. */
   pushInPlace(
     memory: Uint8Array,
     base: number,
@@ -140,7 +140,7 @@ export class TransmitQueue {
     this.#length = 0;
   }
 
-  /** What is queued afterwards is refused. */
+  /** Frames that are queued afterwards are refused. */
   close(): void {
     close(this.#fd);
     this.#fd = -1;

@@ -28,28 +28,28 @@ import {
 } from '../libc.ts';
 import { errnos, SystemError } from '../system-error.ts';
 
-/** A message with the descriptors that came along. They are the receiver's, to use or to close. */
+/** A message with the descriptors that came along. The receiver owns them, and must close them. */
 export interface DescriptorMessage {
   readonly bytes: Uint8Array;
   readonly descriptors: readonly number[];
 }
 
-/** Who is at the other end, as the kernel knows it from the moment of the connection. */
+/** The process at the other end, as the kernel recorded it when the connection was made. */
 export interface Peer {
   readonly processId: number;
   readonly userId: number;
 }
 
-/** Of one message. The kernel takes 253 (SCM_MAX_FD in net/scm.h). */
+/** Limit of one message. The kernel takes 253 (SCM_MAX_FD in net/scm.h). */
 export const descriptorsMax = 80;
-/** Of one message: what is larger travels in a file whose descriptor is passed. */
+/** Limit of one message: a larger payload travels in a file whose descriptor is passed. */
 export const messageBytesMax = 16_384;
 
 const lookPeriodMs = 1;
 
 // linux/socket.h
 const SCM_RIGHTS = 1;
-// linux/un.h: with the final zero.
+// linux/un.h: includes the final zero.
 const pathBytesMax = 108;
 
 // struct msghdr { void *name; u32 name_length; iovec *iov; size_t iov_count; void *control; size_t control_length; int flags; }
@@ -59,7 +59,7 @@ const controlHeaderLength = 16;
 const controlLength = controlHeaderLength + 4 * descriptorsMax;
 
 /**
- * One end of a connection between two processes of this host over which messages and descriptors go (unix(7),
+ * One end of a connection between two processes of this host. It carries messages and descriptors (unix(7),
  * SOCK_SEQPACKET, SCM_RIGHTS). No call waits.
  */
 export class DescriptorChannel {
@@ -100,7 +100,7 @@ export class DescriptorChannel {
     throw new SystemError('connect', error, purpose);
   }
 
-  /** As `connect`; a listener whose queue is full has `patienceMs` to accept those who came before. */
+  /** As `connect`, but tries again for `patienceMs` while the listener's queue is full. */
   static async reach(path: string, patienceMs: number): Promise<DescriptorChannel | undefined> {
     const untilMs = performance.now() + patienceMs;
     for (;;) {
@@ -198,10 +198,10 @@ export class DescriptorListener {
     this.#inode = inodeOf(path) ?? 0n;
   }
 
-  /** Takes the place of whatever is at `path`. Throws a sentence when that cannot be done. */
+  /** Replaces any file at `path`. Throws a sentence when that cannot be done. */
   static open(path: string): DescriptorListener {
     const purpose = `listen at ${path}`;
-    // Made beside and moved there: at no moment is the path empty or open to others.
+    // The socket is made under another name and then renamed: at no moment is the path missing or open to other users.
     const beside = `${path}.${process.pid}`;
     const address = addressOfPath(beside);
     rmSync(beside, { force: true });
@@ -220,7 +220,7 @@ export class DescriptorListener {
     return new DescriptorListener(path, fd);
   }
 
-  /** The next connection that waits. One of another user is closed at once. */
+  /** The next waiting connection. A connection from another user is closed at once. */
   accept(): DescriptorChannel | undefined {
     for (;;) {
       const fd = accept4(this.#fd, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -231,7 +231,7 @@ export class DescriptorListener {
     }
   }
 
-  /** Takes the path away too, unless another process listens there by now. */
+  /** Removes the path too, unless another process listens there by now. */
   close(): void {
     close(this.#fd);
     if (inodeOf(this.path) === this.#inode) rmSync(this.path, { force: true });

@@ -18,14 +18,14 @@ import {
 
 // A u64 of CLOCK_MONOTONIC nanoseconds per slot.
 const bytesPerSlot = 8;
-/** Behind the leases: how often the engine has begun or ended a round, odd while it may be sending. */
+/** Follows the leases: counts how often the engine has begun or ended a round, so it is odd while it may be sending. */
 const roundWord = leaseSlots * 2;
 const length = leaseSlots * bytesPerSlot + 8;
-/** Only in a BPF map, behind the round word: since when each lease has been held without a break, for the program. */
+/** Only in a BPF map, after the round word: since when each lease has been held without a break, for the program. */
 const sinceWord = leaseSlots + 1;
 const lengthWithSince = length + leaseSlots * bytesPerSlot;
 
-/** A round takes well under a millisecond; an engine that was put aside in the middle of one gets this long. */
+/** A round takes well under a millisecond; an engine that was descheduled in the middle of one gets this long. */
 const roundEndMsMax = 10;
 const roundLookNs = 200_000n;
 
@@ -46,18 +46,19 @@ const nsMax = (1n << 63n) - 1n;
 
 /**
  * The lease array in memory shared by processes: the director creates it, the vrrp process (given the descriptor) and
- * the engine thread attach to it. With the xdp engine it is a BPF array of u64, which the program reads. It lives as long as someone holds the descriptor or a mapping; mappings are never
- * undone, since a view of unmapped memory kills the process that touches it.
+ * the engine thread attach to it. With the xdp engine it is a BPF array of u64, which the program reads. It lives as
+ * long as a process holds the descriptor or a mapping; mappings are never undone, since a view of unmapped memory kills
+ * the process that touches it.
  */
 export class LeaseMemory implements LeaseWriter, LeaseReader {
   readonly fd: number;
   readonly #untilNs: BigInt64Array;
-  /** The same slots as pairs of (low, high) words, and the round word: a read makes no BigInt. */
+  /** The same slots as pairs of (low, high) words, and the round word: reading them allocates no BigInt. */
   readonly #words: Int32Array;
   /** struct timespec { i64 seconds, nanoseconds; } */
   readonly #pause = pinnedMemory(16);
 
-  /** Of CLOCK_MONOTONIC, the begin of what `untilNs` ends; only where the reader does not see by itself. */
+  /** CLOCK_MONOTONIC: when each lease in `untilNs` began. Only in a BPF map: the program cannot observe it itself. */
   readonly #sinceNs: BigInt64Array | undefined;
 
   private constructor(fd: number, mappedLength: number) {
@@ -80,8 +81,8 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
   }
 
   /**
-   * Over a descriptor that was inherited: of the memory that `create` made, or of a BPF array that can be mapped. Throws a
-   * sentence when it is neither.
+   * Attaches to an inherited descriptor: that of the memory that `create` made, or of a BPF array that can be mapped.
+   * Throws a sentence when it is neither.
    */
   static attach(fd: number): LeaseMemory {
     const mapLength = mappableArrayLength(fd);
@@ -97,7 +98,7 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
     const ns = untilMs >= 9e12 ? nsMax : BigInt(Math.max(0, Math.floor(untilMs * 1e6)));
     const index = checkedSlot(slot);
     if (this.#sinceNs !== undefined) {
-      // First: who sees the lease must see its beginning too.
+      // This word is stored first: a reader that sees the lease must see its beginning too.
       const nowNs = process.hrtime.bigint();
       if (Atomics.load(this.#untilNs, index) <= nowNs) Atomics.store(this.#sinceNs, index, nowNs);
     }
@@ -105,8 +106,8 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
   }
 
   /**
-   * Returns when nothing can leave under the lease any more: a round that read it before it was taken away has ended,
-   * or has not for `roundEndMsMax`. Only then may a peer be told that the address is free.
+   * Returns when no frame can leave under the lease any more: a round that read it before the revocation has ended, or
+   * `roundEndMsMax` has passed. Only then may a peer be told that the address is free.
    */
   revoke(slot: number): void {
     Atomics.store(this.#untilNs, checkedSlot(slot), 0n);
@@ -118,19 +119,19 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
     }
   }
 
-  /** The engine: from here on frames may be sent under the leases as they are read. */
+  /** Called by the engine: from here on frames may be sent under the leases as they are read. */
   beginRound(): void {
     Atomics.add(this.#words, roundWord, 1);
   }
 
-  /** The engine: all that was sent has left, or was discarded. */
+  /** Called by the engine: every frame of the round has left, or was discarded. */
   endRound(): void {
     Atomics.add(this.#words, roundWord, 1);
   }
 
   /**
-   * Reads the halves apart, the high one twice: a mixture can only come of a revocation and a grant between the two
-   * reads, and then it is shorter than the granted lease, never longer.
+   * Reads the halves separately, the high one twice: a mixture arises only from a revocation and a grant between the
+   * two reads, and then it is shorter than the granted lease, never longer.
    */
   validUntilMs(slot: number): number {
     if (slot < 0 || slot >= leaseSlots) return 0;
@@ -148,7 +149,7 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
   }
 }
 
-/** Of a BPF array whose values are whole u64 words, in bytes; 0 for any other descriptor (fs/proc/fd.c, syscall.c). */
+/** Bytes of a BPF array whose values are whole u64 words; 0 for any other descriptor (fs/proc/fd.c, syscall.c). */
 function mappableArrayLength(fd: number): number {
   let text: string;
   try {

@@ -3,30 +3,30 @@ import { constants, fstatSync, openSync, write, writeSync } from 'node:fs';
 import { POLLOUT, Poller } from './poller.ts';
 
 export interface LineWriterSettings {
-  /** Bytes that wait for a slow reader at most; lines beyond are dropped. */
+  /** Bytes that may wait for a slow reader; lines that exceed this are dropped. */
   readonly queueBytesMax?: number;
-  /** The line, with its line feed, that stands where so many lines were dropped. */
+  /** The line, with its line feed, that takes the place of so many dropped lines. */
   readonly noticeOf: (droppedCount: number) => string;
 }
 
-/** A line that waits. `lineCount`: how many are lost with it; a notice of a gap stands for those of the gap. */
+/** A line that waits. `lineCount`: how many lines are lost with it; a notice counts for the lines of its gap. */
 interface Waiting {
   readonly bytes: Uint8Array;
   readonly lineCount: number;
 }
 
 const defaultQueueBytesMax = 1 << 20;
-/** PIPE_BUF: so much fits whole into a pipe or socket that poll(2) calls writable. */
+/** PIPE_BUF: this many bytes fit whole into a pipe or socket that poll(2) reports as writable. */
 const atomicBytesMax = 4096;
 const lookPeriodMs = 10;
 const lineFeed = 10;
 const encoder = new TextEncoder();
 
 /**
- * Writes lines to a descriptor, in order, and never waits for what is behind it: neither a pipe that nobody reads, nor a
- * stopped terminal, nor a stuck disk holds up the thread that writes. What does not fit into a bounded queue is dropped and
- * counted, and a notice says so in its place when there is room again. Lines that cannot be written at all (the reader has
- * gone, the disk is full) are dropped and counted likewise.
+ * Writes lines to a descriptor, in order, and never waits for its reader: neither a pipe that nobody reads, nor a
+ * stopped terminal, nor a stuck disk holds up the thread that writes. Lines that do not fit into a bounded queue are
+ * dropped and counted, and a notice takes their place when there is room again. Lines that cannot be written at all
+ * (the reader has gone, the disk is full) are dropped and counted likewise.
  */
 export class LineWriter {
   readonly #fd: number;
@@ -36,7 +36,7 @@ export class LineWriter {
   readonly #noticeOf: (droppedCount: number) => string;
   readonly #queue: Waiting[] = [];
   #queuedBytes = 0;
-  /** Bytes of the first line that are written. */
+  /** Bytes of the first line that are already written. */
   #written = 0;
   #dropped = 0;
   /** A line broke off in the middle, so the next one begins on a line of its own. */
@@ -59,7 +59,7 @@ export class LineWriter {
       this.#flush();
       this.#closeGap();
     }
-    // While a gap is open, what would just fit is dropped too: it stays one gap, in one place.
+    // While a gap is open, a line that would just fit is dropped too, so that there is one gap in one place.
     if (this.#dropped > 0 || this.#queuedBytes + bytes.length > this.#queueBytesMax) {
       this.#dropped += 1;
       return;
@@ -106,7 +106,7 @@ export class LineWriter {
     }
   }
 
-  /** A disk is always writable to poll(2), and may then take its time: a thread of the pool waits for it. */
+  /** poll(2) reports a disk as always writable, yet the write may take long: a thread of the pool waits for it. */
   #file(): void {
     if (this.#filing || this.#queue.length === 0) return;
     this.#filing = true;
@@ -135,7 +135,7 @@ export class LineWriter {
     this.#closeGap();
   }
 
-  /** Once half of the queue is free, so that a reader who takes a line now and then does not make a notice of each. */
+  /** Closes a gap once half of the queue is free, so that a slow reader does not get a notice for each line. */
   #closeGap(): void {
     if (this.#dropped === 0 || this.#queuedBytes > this.#queueBytesMax / 2) return;
     const lineCount = this.#dropped;
@@ -152,8 +152,8 @@ export class LineWriter {
 }
 
 /**
- * Another open description of a pipe or terminal, so that O_NONBLOCK is seen by nobody else who holds the same one. A
- * socket, or what belongs to another user, cannot be opened again; there poll(2) alone says what fits.
+ * Another open file description of a pipe or terminal, so that O_NONBLOCK does not affect other holders of the same
+ * one. A socket, or a file of another user, cannot be opened again; there poll(2) alone says how much fits.
  */
 function ownDescriptor(fd: number): number {
   const status = fstatSync(fd);

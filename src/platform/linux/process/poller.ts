@@ -7,7 +7,7 @@ const pollfdLength = 8;
 const POLLIN = 1;
 export const POLLOUT = 4;
 
-/** A blocking poll(2) over a fixed set of descriptors: for a thread without an event loop, or to look without waiting. */
+/** A poll(2) over a fixed set of descriptors, for a thread without an event loop or for a check without waiting. */
 export class Poller {
   readonly #fds;
   readonly #results: Int16Array;
@@ -16,7 +16,7 @@ export class Poller {
   readonly #timespec = new BigInt64Array(this.#timeout.bytes.buffer);
   readonly #length: number;
 
-  /** `event`: what each descriptor is asked for. */
+  /** `event`: the poll(2) event that is awaited on each descriptor. */
   constructor(fds: readonly number[], event: typeof POLLIN | typeof POLLOUT = POLLIN) {
     this.#length = fds.length;
     this.#fds = pinnedMemory(Math.max(1, fds.length) * pollfdLength);
@@ -30,7 +30,7 @@ export class Poller {
 
   /**
    * Waits until a descriptor has its event (or is in error) or `timeoutMs` (a fraction is honoured; Infinity: for ever) has
-   * passed. Returns how many are; 0 also when a signal interrupted the wait.
+   * passed. Returns the number of ready descriptors; 0 also when a signal interrupted the wait.
    */
   wait(timeoutMs: number): number {
     let timeout = 0;

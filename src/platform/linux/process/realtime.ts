@@ -5,15 +5,15 @@ import { errnoName } from '../system-error.ts';
 
 // linux/sched.h
 const SCHED_RR = 2;
-/** Threads and children that are started later are ordinary again. */
+/** Threads and children that are started later are scheduled as ordinary ones again. */
 const SCHED_RESET_ON_FORK = 0x4000_0000;
-/** Above every ordinary process; below the kernel's own threads, which stand at 50 and more. */
+/** Above every ordinary process; below the kernel's own threads, which have priority 50 and more. */
 const priority = 10;
 
 /**
- * Asks that the calling thread run before all ordinary ones. What was not granted comes back as a sentence's end;
- * undefined when it was. Memory is not locked: V8 gives pages back with MADV_DONTNEED, which fails on locked ones, and
- * then ends the process.
+ * Asks that the calling thread run before all ordinary ones. Returns undefined when that was granted, otherwise the
+ * rest of a sentence that says why it was not. Memory is not locked: V8 gives pages back with MADV_DONTNEED, which
+ * fails on locked ones, and then ends the process.
  */
 export function requestRealTime(): string | undefined {
   const parameters = pinnedMemory(4);
@@ -28,10 +28,10 @@ const niceness = -15;
 
 /**
  * Asks that the calling thread come before ordinary ones when processors are short, without shutting them out: for a
- * thread that may be busy for long. What was not granted comes back as a sentence's end.
+ * thread that may be busy for long. Returns as `requestRealTime` does.
  */
 export function requestPreference(): string | undefined {
-  // On Linux it is the thread that is meant by 0, not its process.
+  // On Linux 0 means the thread, not its process.
   if (setpriority(PRIO_PROCESS, 0, niceness) !== 0) {
     return `the scheduler refused a preference (${errnoName(errno())}; CAP_SYS_NICE grants it)`;
   }
@@ -40,9 +40,10 @@ export function requestPreference(): string | undefined {
 }
 
 /**
- * With autogroups (kernel/sched/autogroup.c, switched on in most distributions) a niceness counts only among the threads
- * of one session, and each session gets the same share: on a busy machine the thread would wait as if it had asked for
- * nothing. So the session asks as well, unless it is somebody else's: in a shell's, other programs would come first too.
+ * With autogroups (kernel/sched/autogroup.c, switched on in most distributions) a niceness counts only among the
+ * threads of one session, and each session gets the same share: on a busy machine the thread would wait as if it had
+ * asked for nothing. So the session's niceness is set as well, unless the session is shared: in a shell's, other
+ * programs would come first too.
  */
 function preferSession(): void {
   try {

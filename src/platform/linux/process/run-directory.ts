@@ -22,9 +22,9 @@ const LOCK_NB = 4;
 const processIdLengthMax = 20;
 
 /**
- * Makes a run-dir and holds its lock until the process ends; the kernel lets go of it then, however the process ends.
- * Throws a sentence when another director holds it, when the directory cannot be made, or when somebody else could
- * have put into it what is found there: no link is followed, and nothing is used that another user owns.
+ * Makes a run-dir and holds its lock until the process ends; the kernel releases it then, however the process ends.
+ * Throws a sentence when another director holds it, when the directory cannot be made, or when another user could
+ * have put its contents there: no link is followed, and no file that another user owns is used.
  */
 export function claimRunDirectory(path: string): { readonly release: () => void } {
   // A slash at the end would make the kernel follow a link in spite of O_NOFOLLOW.
@@ -78,7 +78,7 @@ function openLock(directory: string, path: string): number {
   const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
   let fd: number;
   try {
-    // O_NONBLOCK: a FIFO in its place would have it wait.
+    // O_NONBLOCK: a FIFO in place of the file would block the open.
     fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ELOOP') {

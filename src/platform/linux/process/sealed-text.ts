@@ -10,7 +10,7 @@ const F_GET_SEALS = 1034;
 /** F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE. */
 const allSeals = 1 | 2 | 4 | 8;
 
-/** A text in memory that nobody can change any more, for another process: larger than a message may be. */
+/** A text for another process, in memory that is sealed against changes. It may be larger than a message. */
 export function sealText(name: string, text: string): number {
   const purpose = 'hand a text to another process';
   const fd = checked('memfd_create', memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), purpose);
@@ -25,7 +25,7 @@ export function sealText(name: string, text: string): number {
   return fd;
 }
 
-/** Undefined when it is no sealed text, or one of more than `bytesMax`. The descriptor stays open. */
+/** Undefined when it is not a sealed text, or is longer than `bytesMax`. The descriptor stays open. */
 export function readSealedText(fd: number, bytesMax: number): string | undefined {
   const seals = fcntl(fd, F_GET_SEALS, 0);
   if (seals === -1 || (seals & allSeals) !== allSeals) return undefined;

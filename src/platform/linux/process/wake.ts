@@ -28,12 +28,12 @@ export class Wake {
     write(this.fd, this.#one.address, 8);
   }
 
-  /** Forgets the signals so far. Returns true when there were any. */
+  /** Clears the signals so far. Returns true when there were any. */
   drain(): boolean {
     return read(this.fd, this.#counter.address, 8) === 8;
   }
 
-  /** Once, by the thread that created it. */
+  /** To be called once, by the thread that created the descriptor. */
   close(): void {
     close(this.fd);
   }

@@ -27,9 +27,9 @@ const mark: Instruction = [BPF_RET_K, 0, 0, markedLength];
 const drop: Instruction = [BPF_RET_K, 0, 0, 0];
 
 /**
- * A raw IPv6 socket is given neither the destination nor the hop limit of a packet. So each hears one destination
- * alone, and what breaks the hop limit of its sender reaches it cut to one byte, to be counted. `ranges` are by
- * sender; `others` holds for everyone else.
+ * A raw IPv6 socket is given neither the destination nor the hop limit of a packet. So each socket hears one
+ * destination alone, and a packet whose hop limit is out of its sender's range reaches it cut to one byte, to be
+ * counted. `ranges` are by sender; `others` holds for all other senders.
  */
 export function vrrpIpv6Filter(
   destination: IpAddress,
@@ -54,7 +54,7 @@ function checkHopLimit({ min, max }: HopLimitRange): Instruction[] {
   ];
 }
 
-/** Runs `then` when the 16 bytes are the address, otherwise goes on behind it. */
+/** Runs `then` when the 16 bytes are the address, otherwise goes on after it. */
 function ifEqual(offset: number, address: IpAddress, then: readonly Instruction[]): Instruction[] {
   return wordsOf(address)
     .flatMap((word, i): Instruction[] => [

@@ -20,10 +20,10 @@ const allNodesMac = Uint8Array.of(0x33, 0x33, 0, 0, 0, 1);
 const allNodes = 'ff02::1' as IpAddress;
 
 /**
- * Gratuitous ARP as keepalived sends it: a broadcast request for the address by the address (RFC 5944 section 4.6),
- * which every host's cache takes. For IPv6 an unsolicited neighbour advertisement that overrides what neighbours have
- * cached (RFC 9568 section 6.4.2, RFC 4861 section 7.2.6). Never throws in use: an announcement that fails is reported,
- * and the next one is due anyway.
+ * Gratuitous ARP as keepalived sends it: a broadcast request in which the address asks for itself (RFC 5944 section
+ * 4.6); every host's cache takes it. For IPv6 an unsolicited neighbour advertisement that overrides what neighbours
+ * have cached (RFC 9568 section 6.4.2, RFC 4861 section 7.2.6). Never throws in use: an announcement that fails is
+ * reported, and the next one is due anyway.
  */
 export class SegmentAnnouncer implements Announcer {
   readonly #fd = openPacketSocket();
@@ -94,7 +94,7 @@ function emitUnsolicitedAdvertisement(
   const message = {
     target: address,
     targetMac: macAddress,
-    // A host that had a router in its list takes it off when the flag is missing (RFC 4861 section 7.2.5).
+    // A host removes a router from its list when the flag is missing (RFC 4861 section 7.2.5).
     router: forwardingIpv6,
     solicited: false,
     override: true,

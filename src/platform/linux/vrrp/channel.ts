@@ -16,10 +16,10 @@ import { type HopLimitRange, markedLength, vrrpIpv6Filter } from './advertisemen
 const IPPROTO_VRRP = 112;
 /** RFC 9568 section 5.1.1.3: a packet that was routed here has less. */
 const ttl = 255;
-/** The range for a sender that none was set for. By unicast it is no peer, whatever its hop limit. */
+/** The range for a sender without a range of its own. By unicast such a sender is no peer, whatever its hop limit. */
 const groupRange: HopLimitRange = { min: ttl, max: ttl };
 const anyRange: HopLimitRange = { min: 0, max: 255 };
-/** Less than every TTL: the kernel has found the hop limit out of range. */
+/** Less than every TTL: the filter in the kernel has found the hop limit out of range. */
 const outOfRange = -1;
 
 // linux/in.h, linux/in6.h
@@ -29,13 +29,13 @@ const IPV6_HDRINCL = 36;
 /** Internetwork control (RFC 791; CS6 in RFC 2474), as keepalived sends. */
 const controlTrafficClass = 0xc0;
 
-/** Where a channel stands. */
+/** The interface, the addresses and the family of a channel. */
 export interface ChannelPlace {
   readonly facts: InterfaceFacts;
   readonly family: Family;
   /** The primary address. */
   readonly source: IpAddress;
-  /** It hears the group, or in IPv6 one of the interface's own addresses. In IPv4 the group and unicast too. */
+  /** The destination that it hears: the group, or in IPv6 an own address. In IPv4 it hears unicast too. */
   readonly destination: IpAddress;
 }
 
@@ -43,8 +43,8 @@ export interface ChannelPlace {
 type Listener = (advertisement: ReceivedAdvertisement | 'malformed') => void;
 
 /**
- * One raw socket on one interface. It sends with an IP header of its own making, so that the source is the one that
- * elections are decided by, whichever the kernel would choose.
+ * One raw socket on one interface. It builds the IP header itself, so that the source is the address that elections are
+ * decided by, whichever the kernel would choose.
  */
 export class VrrpChannel {
   readonly place: ChannelPlace;
@@ -64,7 +64,7 @@ export class VrrpChannel {
       throw error;
     }
     this.#socket.on('message', (packet, sender) => onReceive(this.#read(packet, sender) ?? 'malformed'));
-    // A failed receive is the interface's trouble, which sending reports; without a listener it would be thrown.
+    // A failed receive means that the interface is down, which sending reports; without a listener it would be thrown.
     this.#socket.on('error', () => undefined);
     this.#socket.on('close', () => {
       this.#closed = true;
@@ -75,7 +75,7 @@ export class VrrpChannel {
     return this.#closed;
   }
 
-  /** IPv6: the hop limits that peers may send with. A peer of several virtual routers is held to the widest of its ranges. */
+  /** IPv6: the hop limits that peers may send with. A peer of several virtual routers gets the widest of its ranges. */
   setRanges(ranges: Iterable<readonly [IpAddress, HopLimitRange]>): void {
     for (const [peer, range] of ranges) {
       const known = this.#ranges.get(peer) ?? range;
@@ -85,7 +85,7 @@ export class VrrpChannel {
   }
 
   send(message: Uint8Array, endpoints: VrrpEndpoints, onSent: (error: Error | null) => void): void {
-    // A packet of its own: the socket sends from the event loop, when the caller may have gone on writing.
+    // A copy: the socket sends from the event loop, when the caller may have overwritten its buffer.
     const packet = this.place.family === 'ipv6' ? ipv6Packet(message, endpoints) : ipv4Packet(message, endpoints);
     this.#socket.send(packet, 0, packet.length, endpoints.destination, onSent);
   }
@@ -101,7 +101,7 @@ export class VrrpChannel {
     return family === 'ipv6' ? this.#readIpv6(packet, sender) : readIpv4(packet, facts.name);
   }
 
-  /** The packet comes without its header; the filter lets one destination pass, and marks what breaks its hop limit. */
+  /** The packet comes without its header; the filter passes one destination, and marks a hop limit out of range. */
   #readIpv6(packet: Buffer, sender: string): ReceivedAdvertisement | undefined {
     const source = parseIpAddress(sender.split('%')[0]!);
     if (source === undefined) return undefined;
@@ -143,7 +143,7 @@ function openRawSocket(family: Family): RawSocket {
   }
 }
 
-/** A channel for unicast hears no group: membership and loops are left out. */
+/** A channel for unicast hears no group: the options for membership and loops are left out. */
 function optionsFor({ facts, family, source, destination }: ChannelPlace): SocketOption[] {
   const device = Buffer.from(`${facts.name}\0`);
   const ownHeader =
@@ -163,7 +163,7 @@ function ipv4Packet(message: Uint8Array, { source, destination }: VrrpEndpoints)
   const header = {
     trafficClass: controlTrafficClass,
     totalLength: packet.length,
-    // The kernel chooses one (net/ipv4/raw.c: raw_send_hdrinc).
+    // 0: the kernel chooses one (net/ipv4/raw.c: raw_send_hdrinc).
     identification: 0,
     dontFragment: false,
     moreFragments: false,

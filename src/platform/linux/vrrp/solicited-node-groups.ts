@@ -13,9 +13,9 @@ const groupPrefix = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff);
  * The groups in which neighbours ask for IPv6 addresses that are on no interface. Each is joined twice: by the packet
  * socket, so that the device lets the frames in, and by an ordinary one, so that the kernel reports the membership (MLD)
  * and snooping switches deliver them. The second fails where IPv6 is off on the interface; no switch is known to snoop
- * for hosts that never speak IPv6, so the first has to do there.
+ * for hosts that never speak IPv6, so the first one suffices there.
  *
- * Joined whether or not the addresses are held: a backup that takes over is asked at once.
+ * The groups are joined whether or not the addresses are held: a backup that takes over is asked at once.
  */
 export class SolicitedNodeGroups {
   readonly #packetFd: number;

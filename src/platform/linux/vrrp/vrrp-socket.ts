@@ -6,17 +6,17 @@ import { findInterfaceIndex, type InterfaceFacts, interfaceFacts, primaryAddress
 import { NetlinkSocket } from '../netlink/netlink-socket.ts';
 import { type ChannelPlace, VrrpChannel } from './channel.ts';
 
-/** An interface that fails every send is looked at again at most this often. */
+/** An interface on which every send fails is opened again at most this often. */
 const reopenIntervalMs = 1000;
 
 /**
- * VRRP by raw sockets: one for each interface and family, and in IPv6 one more for each address that is spoken from by
- * unicast. Runs on the main thread of its process only: `raw-socket` is no context-aware module. When an interface is
- * created again, opening it again moves its channels; until someone does, sending to it fails once and then does the same.
+ * VRRP by raw sockets: one for each interface and family, and in IPv6 one more for each source address of unicast. Runs
+ * on the main thread of its process only: `raw-socket` is not a context-aware module. When an interface is created
+ * again, `open` moves its channels to it; without that call, the first send fails and then moves them.
  */
 export class RawVrrpTransport implements VrrpTransport {
   readonly #channels = new Map<string, VrrpChannel>();
-  /** By channel: the path to open it again along. */
+  /** By channel: the path with which it is opened again. */
   readonly #paths = new Map<string, VrrpPath>();
   readonly #listeners: ((advertisement: ReceivedAdvertisement) => void)[] = [];
   readonly #reopenAt = new Map<string, number>();
@@ -72,7 +72,7 @@ export class RawVrrpTransport implements VrrpTransport {
     this.#paths.clear();
   }
 
-  /** The channel at a place; one that stands on a former interface or source makes way. */
+  /** The channel at a place; a channel on a former interface or source is closed. */
   #channelFor(place: ChannelPlace, path: VrrpPath): VrrpChannel {
     const key = keyOf(place.facts.name, place.family, place.destination);
     const known = this.#channels.get(key);
