@@ -24,7 +24,7 @@ type Side = 'clients' | 'servers';
 export interface Network {
   readonly options: SceneOptions;
   readonly in: Flow;
-  /** What a real server answers to it. */
+  /** The flow of the real server's answer. */
   readonly out: Flow;
   readonly toServer: string;
   readonly toClient: string;
@@ -92,7 +92,7 @@ export function datagramContract(name: string, make: MakeEngine): void {
       ]);
     });
 
-    test(`${name}: ${family}: what is refused and explained`, async () => {
+    test(`${name}: ${family}: packets that are refused with an answer to the sender`, async () => {
       const scene = await Scene.open(make, network.options);
       const back = 'clients 02:0c:00:00:00:01';
       const source = flow.destination;
@@ -256,7 +256,7 @@ export function fragmentContract(name: string, make: MakeEngine): void {
       }
     });
 
-    test(`${name}: ${family}: fragments that lie are dropped and counted`, async () => {
+    test(`${name}: ${family}: inconsistent fragments are dropped and counted`, async () => {
       const fragmentsOf = family === 'ipv6' ? ipv6Fragments : ipv4Fragments;
       const udp = (identification: number, cuts: readonly number[]) =>
         fragmentsOf({ ...flow, protocol: 17, payload: udpOf(flow, new Uint8Array(92)), identification }, cuts);

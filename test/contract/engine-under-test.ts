@@ -20,7 +20,8 @@ export type Reachability = 'reachable' | 'resolving' | 'unreachable';
 
 /**
  * An engine as the contract suite drives it. Ports are `clients` (index 1) and `servers` (index 2); 198.51.100.0/24 is
- * behind `clients`, 10.0.0.0/24 and 2001:db8:a::/48 behind `servers`. An engine in the kernel implements it with test runs of its program.
+ * behind `clients`, 10.0.0.0/24 and 2001:db8:a::/48 behind `servers`. An engine in the kernel implements it with test
+ * runs of its program.
  */
 export interface EngineUnderTest {
   configure(configuration: EngineConfiguration): Promise<void>;

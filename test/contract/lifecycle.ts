@@ -62,7 +62,7 @@ export function lifecycleContract(name: string, make: MakeEngine): void {
     const scene = await Scene.open(make, { limits: { halfOpenMax: 4 } });
     await scene.handshake({ sourcePort: 1 });
     for (let port = 100; port < 104; port += 1) await scene.client({ sourcePort: port });
-    // The client is heard of again: its entry is the last to go.
+    // A packet of the client refreshes its entry, which is therefore the last to go.
     await scene.client({ sourcePort: 100 });
     await scene.client({ sourcePort: 200 });
     await scene.client({ sourcePort: 201 });

@@ -9,7 +9,7 @@ import { configurationOf, Scene } from './scene.ts';
 
 const twoServers: Selector = { shape: 'sequence', slots: Uint16Array.of(0, 1) };
 
-/** Which real server takes a client: thresholds, persistence; and what a UDP flood may take. */
+/** Which real server takes a client: thresholds and persistence; and how many entries a UDP flood may take. */
 export function loadContract(name: string, make: MakeEngine): void {
   const serverOf = async (scene: Scene, source: string, sourcePort = 1000): Promise<string> => {
     const [line] = await scene.client({ source, sourcePort, flags: 'S' });

@@ -13,7 +13,7 @@ export interface PacketFields {
   readonly source: string;
   readonly destination: string;
   readonly protocol: number;
-  /** What follows the IP header, checksums and extension headers included. */
+  /** The bytes after the IP header, checksums and extension headers included. */
   readonly payload: Uint8Array;
   readonly ttl?: number;
   readonly sourceMac?: Uint8Array;
@@ -61,7 +61,7 @@ export function packetFrame(fields: PacketFields): Uint8Array {
 export const concat = (...parts: readonly ArrayLike<number>[]): Uint8Array =>
   Uint8Array.from(parts.flatMap((part) => Array.from(part)));
 
-/** The ones' complement sum of a pseudo-header and what follows, folded. */
+/** The folded ones' complement sum of a pseudo-header and the bytes after it. */
 function sumOf(source: string, destination: string, protocol: number, bytes: Uint8Array): number {
   let sum = protocol + bytes.length;
   const all = concat(ipAddressBytes(ip(source)), ipAddressBytes(ip(destination)), bytes);
@@ -163,7 +163,7 @@ export function ipv4Fragments(fields: PacketFields, cuts: readonly number[]): Ui
   });
 }
 
-/** An IP packet in one line, its checksums counted again. A fragment is not looked into. */
+/** An IP packet in one line, its checksums computed again. The payload of a fragment is not read. */
 export function describePacket(bytes: Uint8Array): string {
   const isIpv6 = bytes[0]! >>> 4 === 6;
   const header = isIpv6 ? parseIpv6(bytes) : parseIpv4(bytes);

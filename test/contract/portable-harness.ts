@@ -92,7 +92,7 @@ export const makePortableEngine: MakeEngine = (limits) => {
       return taken();
     },
     advance: async (ms, stepMs = 100) => {
-      // In steps as a loop would take them; the last one lands exactly.
+      // In steps as a loop would take them; the last one ends exactly at the requested time.
       for (let left = ms; left > 0; left -= stepMs) {
         time += Math.min(stepMs, left);
         engine.tick();
@@ -126,13 +126,13 @@ export const makePortableEngine: MakeEngine = (limits) => {
   return underTest;
 };
 
-/** An interface that is not promiscuous takes what is for it and for groups. */
+/** An interface that is not promiscuous takes frames to its own address and to groups. */
 function passesInterface(frame: Uint8Array): boolean {
   if (frame.length < 14 || (frame[0]! & 1) === 1) return true;
   return Object.values(portMac).some((mac) => Buffer.compare(mac, frame.subarray(0, 6)) === 0);
 }
 
-/** The kernel takes the tag off before a packet socket sees the frame; the packet ring refuses it by that. */
+/** The kernel removes the tag before a packet socket sees the frame, but reports it; the packet ring refuses the frame. */
 function isTagged(frame: Uint8Array): boolean {
   if (frame.length < 14) return false;
   const etherType = readEtherType(frame, 0);

@@ -28,7 +28,7 @@ const icmp = (rest: string): string =>
   `clients: 02:00:00:00:d0:01 > 02:0c:00:00:00:01 192.0.2.80 > 198.51.100.7 ttl 64 icmp ${rest}`;
 const handshake = (scene: Scene): Promise<void> => scene.handshake();
 
-// Reasons that only the ports can see, and are tested with them.
+// Reasons that only the ports can see, so that they are tested with the ports.
 const countedByPorts: readonly DropReason[] = ['vlanTagged', 'receiveOverrun', 'transmitFailed'];
 
 const vectors: readonly Vector[] = [
@@ -283,7 +283,7 @@ export function refusalContract(name: string, make: MakeEngine): void {
     );
   });
 
-  test(`${name}: what waited for a neighbour goes when it answers, finished and in order`, {
+  test(`${name}: frames that wait for a neighbour leave in order, with finished checksums, when it answers`, {
     skip: make.lacks?.waiting,
   }, async () => {
     const scene = await Scene.open(make);
@@ -312,7 +312,7 @@ export function refusalContract(name: string, make: MakeEngine): void {
     assert.deepEqual(await scene.drops(), { graceUnknownConnection: 2, unknownConnection: 1 });
   });
 
-  test(`${name}: what a real server says to the director itself is the kernel's, and no drop`, async () => {
+  test(`${name}: a real server's packet to the director itself is the kernel's, and no drop`, async () => {
     const scene = await Scene.open(make);
     const director = { source: '10.0.0.1', sourcePort: 8080, destination: '10.0.0.254', destinationPort: 51000 };
     scene.engine.setReachability('10.0.0.254', 'unreachable');

@@ -91,7 +91,7 @@ export function replicationContract(name: string, make: MakeEngine): void {
     assert.deepEqual(await backup.events(), ['upsert ESTABLISHED 198.51.100.7:40000 > 10.0.0.1:8080 local 900']);
   });
 
-  test(`${name}: what is refused, and why`, async () => {
+  test(`${name}: records that are refused, and why`, async () => {
     const active = await Scene.open(make, { servers: ['10.0.0.1', '10.0.0.2', '10.0.0.3'] });
     for (let port = 1; port <= 3; port += 1) await active.handshake({ sourcePort: port });
     const batch = await active.tableWords();
@@ -136,7 +136,7 @@ export function replicationContract(name: string, make: MakeEngine): void {
     );
   });
 
-  test(`${name}: the own real server's forwarding method counts, not that of a record`, async () => {
+  test(`${name}: the configured forwarding method of a real server counts, not that of a record`, async () => {
     const active = await Scene.open(make);
     await active.handshake();
     const backup = await Scene.open(make, { lease: 'none' });

@@ -37,7 +37,10 @@ const eachInTurn = (count: number): Selector => ({
   slots: Uint16Array.from({ length: count }, (_, i) => i),
 });
 
-/** One virtual service, tcp 192.0.2.80:80 unless told otherwise, with real servers 10.0.0.1, 10.0.0.2, …; real port 8080 in masquerade. */
+/**
+ * One virtual service, by default tcp 192.0.2.80:80, with real servers 10.0.0.1, 10.0.0.2, …; real port 8080 in
+ * masquerade.
+ */
 export function configurationOf(options: SceneOptions = {}): EngineConfiguration {
   const method = options.method ?? 'masquerade';
   const isIpv6 = options.family === 'ipv6';
@@ -91,7 +94,7 @@ export class Scene {
     );
   }
 
-  /** A real server's packet of the connection from 198.51.100.7:40000, unless told otherwise. */
+  /** A real server's packet, by default of the connection from 198.51.100.7:40000. */
   async server(fields: TcpFields = {}, options: ArrivalOptions = {}): Promise<string[]> {
     const reply = {
       source: '10.0.0.1',

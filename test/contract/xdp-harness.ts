@@ -188,7 +188,7 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#setTime(this.#timeMs - ms);
   }
 
-  /** Clients on the link of which the kernel does not know the MAC address, as the program has reported them. */
+  /** Clients on the link that the program has reported because the kernel does not know their MAC addresses. */
   get missed(): readonly string[] {
     return this.#hops.missed;
   }
@@ -262,7 +262,7 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#setTime(this.#timeMs + ms);
   }
 
-  /** Writes a lease in the order of the vrrp process: first since when, then until when. */
+  /** Writes a lease in the order of the vrrp process: first its beginning, then its end. */
   setLease(slot: number, forMs: number): void {
     const isValid = this.#leases.loadLong(slot, 0) > nanoseconds(this.#timeMs);
     if (forMs > 0 && !isValid) this.#leases.storeLong(leaseSlots + 1 + slot, 0, nanoseconds(this.#timeMs));
@@ -356,7 +356,7 @@ class SuiteHops implements NextHopSource {
 
   setReachability(address: IpAddress, reachability: Reachability): void {
     this.#reachability.set(address, reachability);
-    // Towards clients the routes decide.
+    // The next hop of a client comes from the routes.
     const host = { address, length: familyOf(address) === 'ipv4' ? 32 : 128 };
     if (reachability === 'unreachable') this.#sink!.setRoute(host, unreachable);
     else this.#sink!.removeRoute(host);
@@ -443,7 +443,7 @@ function sideOf(frame: Uint8Array): Side {
   return side;
 }
 
-/** A reader that is not woken: the suite reads the ring when it needs to. */
+/** A reader that the program does not wake: the suite reads the ring when it needs to. */
 function onDemand(reader: BpfRingReader): BpfRingReader {
   let end = (_: boolean): void => undefined;
   return {

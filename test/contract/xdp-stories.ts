@@ -61,7 +61,7 @@ export function xdpStories(): void {
       [counters.services[0]!.packetsIn, counters.services[0]!.packetsOut, counters.connectionTemplates],
       [4, 1, 1],
     );
-    // The director starts again with another configuration: what that lacks goes as in a reload.
+    // The director starts again with another configuration: services that it lacks are removed as in a reload.
     xdp.restart();
     await scene.engine.configure(configurationOf({ service, servers: ['10.0.0.2'] }));
     assert.match((await scene.client({ flags: 'A' }))[0]!, /> 10\.0\.0\.1:8080/);
@@ -84,7 +84,7 @@ export function xdpStories(): void {
       arrived.dispatchEvent(new Event('batch'));
     });
     for (let sourcePort = 1; sourcePort <= 3; sourcePort += 1) {
-      // Long enough to be asleep.
+      // Long enough for the reader to be asleep.
       await setTimeout(30);
       const begin = clock.nowMs();
       const next = once(arrived, 'batch');

@@ -56,7 +56,7 @@ describe('a BPF object in the kernel', { skip }, () => {
     assert.deepEqual(short, Uint8Array.of(2, 0xab));
   });
 
-  test('says why it cannot run one', () => {
+  test('says why it cannot run a program', () => {
     const program = object.programs.get('count_packet')!;
     assert.throws(() => program.run(new Uint8Array(5)), {
       message: 'cannot run the BPF program count_packet: a packet has 14 bytes at least, not 5',
@@ -153,7 +153,7 @@ describe('a BPF object in the kernel', { skip }, () => {
     assert.throws(() => openBpfObject([{ ...first!, fd: 0 }]), { message: 'descriptor 0 is not the BPF map services' });
   });
 
-  test('is succeeded by another that goes on with its maps, with constants of its own', () => {
+  test('is succeeded by another object that uses its maps and has constants of its own', () => {
     const settings = { constants: { verdict_base: 7 }, mapSizes: {} };
     const former = loadBpfObject({ constants: {}, mapSizes: { slots: 77 } }, { path: fixtureObject });
     former.maps.get('services_by_endpoint')!.update(endpoint(6), u32(66));

@@ -12,7 +12,7 @@ import { interfaceFacts } from '../../src/platform/linux/netlink/interface-facts
 import { bindPacketSocket, ETH_P_ALL, openPacketSocket } from '../../src/platform/linux/packet/packet-socket.ts';
 import { eventually, type Namespace, Network } from '../support/namespaces.ts';
 
-// The built daemon on real interfaces: what its tests start it in, and how they look at it.
+// The built daemon on real interfaces: the network in which tests start it, and the means to observe it.
 
 export const baton = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 
@@ -36,23 +36,23 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
-/** Of `spawn`: a descriptor, or one of its words. */
+/** An element of `stdio` for `spawn`: a descriptor, or one of its words. */
 export type Output = 'pipe' | 'ignore' | number;
 
 export interface DaemonOptions {
   /** A command that runs the daemon, as `setpriv` does. */
   readonly prefix?: readonly string[];
-  /** Of another build. */
+  /** The script of another build. */
   readonly script?: string;
   /** Where stdout and stderr go instead of into `log`. */
   readonly output?: readonly [Output, Output];
 }
 
-/** Files of a test file's own, on no disk. */
+/** Temporary files for one test file, in memory instead of on a disk. */
 export class Workplace {
   readonly path = mkdtempSync('/run/baton-test-');
 
-  /** Writes a file and gives its path. */
+  /** Writes a file and returns its path. */
   write(name: string, text: string): string {
     const path = join(this.path, name);
     writeFileSync(path, text);
@@ -68,7 +68,7 @@ export class Workplace {
   }
 }
 
-/** A process in a namespace, as its log and its end tell of it. */
+/** A process in a namespace, observed by its log and its exit. */
 export class Daemon {
   readonly child: ChildProcess;
   readonly runDirectory: string;
@@ -108,7 +108,7 @@ export class Daemon {
     return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 
-  /** The pids of its children: of the vrrp process. */
+  /** The pids of its children; the only one is the vrrp process. */
   get children(): number[] {
     const text = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8');
     return text.trim().split(' ').filter(Boolean).map(Number);
@@ -146,7 +146,7 @@ export class Daemon {
     return (await this.status()).services[0]!.realServers;
   }
 
-  /** Waits until the status is so. */
+  /** Waits until the status fulfils the condition. */
   async until(what: string, condition: (status: DirectorStatus) => boolean, timeoutMs = 5000): Promise<DirectorStatus> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
@@ -175,7 +175,7 @@ export class Daemon {
     process.kill(this.pid, signal);
   }
 
-  /** For `after`: no process of it is left. */
+  /** For `after`: leaves no process of it behind. */
   async kill(): Promise<void> {
     if (!this.ended) {
       try {
@@ -201,7 +201,7 @@ class Capture {
     });
   }
 
-  /** The next VRRP advertisement that waits: its sender and its priority. */
+  /** The next VRRP advertisement that has arrived: its sender and its priority. */
   nextAdvertisement(): { readonly source: string; readonly priority: number } | undefined {
     for (;;) {
       const length = recv(this.#fd, this.#buffer.address, 2048, MSG_DONTWAIT);
@@ -227,7 +227,7 @@ class Capture {
   }
 }
 
-/** A TCP session from the client's namespace: what is written comes back with the real server's name before it. */
+/** A TCP session from the client's namespace: the real server answers with its name, followed by the question. */
 class Session {
   readonly #child: ChildProcess;
   readonly #lines: string[] = [];
@@ -241,7 +241,7 @@ class Session {
     });
   }
 
-  /** Gives the answer; rejects when the session is closed or silent. */
+  /** Resolves with the answer; rejects when the session is closed or silent. */
   async ask(question: string, timeoutMs = 5000): Promise<string> {
     const from = this.#lines.length;
     this.#child.stdin!.write(`${question}\n`);
@@ -278,8 +278,8 @@ require('node:net').createServer((socket) => {
 `;
 
 /**
- * Two directors, two real servers (direct-route) and a client on one switch, in a namespace each. The switch is where
- * to listen to what they say.
+ * Two directors, two real servers (direct-route) and a client on one switch, in a namespace each. Tests listen to the
+ * frames of all of them on the switch.
  */
 export class PairBench {
   readonly network = new Network();

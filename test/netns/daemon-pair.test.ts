@@ -80,7 +80,7 @@ describe('a pair of directors', { skip }, () => {
     assert.equal((await b.router()).state, 'active');
   });
 
-  test('directors with different virtual services say so, and that it is over', async () => {
+  test('directors with different virtual services log that, and log when it is over', async () => {
     const a = bench.start('a', pairConfiguration({ priority: 150 }));
     const b = bench.start('b', pairConfiguration({ priority: 100, ports: [80, 81] }));
     const sentence = (peer: 'a' | 'b', rest: string): RegExp =>

@@ -66,7 +66,7 @@ describe('SIGHUP', { skip }, () => {
     assert.deepEqual({ state, transitions }, { state: 'active', transitions: 2 });
   });
 
-  test('with what cannot be done here puts the former configuration back', async () => {
+  test('with a configuration that cannot be applied on this host puts the former one back', async () => {
     const a = bench.start('a', pairConfiguration({ priority: 100 }));
     await a.active();
     const session = bench.session();
@@ -133,9 +133,9 @@ describe('SIGHUP', { skip }, () => {
     assert.equal(await weightsOf(b), '10.9.0.21 1, 10.9.0.22 2');
   });
 
-  test('that comes while the director starts is made up for', async () => {
+  test('that arrives while the director starts is handled after the start', async () => {
     const a = bench.start('a', pairConfiguration({ priority: 100 }));
-    // The lock is taken with the signals already heard.
+    // The director handles signals before it takes the lock.
     await a.runDirectoryTaken();
     a.signal('SIGHUP');
     await a.logged(applied);

@@ -37,7 +37,7 @@ describe('a director that cannot start says why in one sentence and leaves nothi
 
   const configuration = pairConfiguration({ priority: 100 });
 
-  /** Runs it to its end in a run-dir of its own, and sees that neither socket, address nor process stays. */
+  /** Runs it to its end in a run-dir of its own, and checks that neither socket, address nor process is left. */
   async function refused(name: string, text: string, args: readonly string[] = []): Promise<Finished> {
     const file = workplace.write(`${name}.conf`, text);
     const before = addressesOn(namespace, 'eth0');

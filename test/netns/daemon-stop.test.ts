@@ -8,7 +8,7 @@ import { eventually, namespacesUnavailable } from '../support/namespaces.ts';
 import { addressesOn, directorAddresses, PairBench, pairConfiguration } from './daemon-bench.ts';
 
 const skip = namespacesUnavailable();
-/** On no virtual service: it goes onto the interface. */
+/** No virtual service has this address, so it is put on the interface. */
 const plainAddress = '10.9.0.99';
 const withPlainAddress = pairConfiguration({ priority: 100, addresses: [`${plainAddress}/24 dev eth0`] });
 
@@ -97,7 +97,7 @@ describe('a director that is stopped or killed', { skip }, () => {
       try {
         text += new TextDecoder().decode(bytes.subarray(0, readSync(reader, bytes)));
       } catch {
-        // Nothing more for now.
+        // Nothing more can be read now.
       }
       return text.includes('stopping on SIGTERM');
     });

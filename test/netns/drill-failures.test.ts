@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertHolds } from './drill-run.ts';
 
-// The active director goes without a word.
+// The active director fails without sending priority 0.
 
 for (const [forwarding, family] of [
   ['direct-route', 'ipv4'],

@@ -12,7 +12,7 @@ const baton = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const sessions = 50;
 const flows = 20;
 
-/** The scenarios, in the order given, hold with nothing broken; `args` may say otherwise. Gives the whole result. */
+/** Runs the scenarios in the order given and expects no broken session, unless `args` change that. Gives the result. */
 export async function assertHolds(names: readonly ScenarioName[], ...args: string[]): Promise<DrillResult> {
   const fewer = ['--engine', 'portable', '--sessions', `${sessions}`, '--flows', `${flows}`];
   const { code, stdout, stderr } = await drill('--scenario', names.join(), ...fewer, ...args, '--json');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertHolds } from './drill-run.ts';
 
-// Two are active for a time, and one remains.
+// Two directors are active for a time, and then one.
 
 for (const [forwarding, family] of [
   ['direct-route', 'both'],
@@ -12,7 +12,7 @@ for (const [forwarding, family] of [
   test(`partition and asymmetric heal (${forwarding}, ${family})`, async () => {
     const result = await assertHolds(['partition', 'asymmetric'], '--forwarding', forwarding, '--family', family);
     for (const { scenario, twoActiveMs } of result.scenarios) {
-      // Two seconds less the active down interval of the director that hears nothing.
+      // Two seconds minus the active down interval of the director that hears nothing.
       assert.ok(twoActiveMs > 1_000 && twoActiveMs < 2_500, `${scenario}: ${twoActiveMs} ms with two`);
     }
   });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What runs inside the namespaces of engine.test.ts: `engine INTERFACE...` a portable engine that is asked by lines of
-// JSON on standard input, `server ADDRESS PORT` an HTTP server whose body is known, and which tells the digest of what
-// it gets.
+// Runs inside the namespaces of engine.test.ts: `engine INTERFACE...` is a portable engine that takes requests as lines
+// of JSON on standard input, `server ADDRESS PORT` an HTTP server with a known body that reports the digest of the body
+// it receives.
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';

@@ -14,7 +14,7 @@ import { eventually, type Namespace, Network, namespacesUnavailable } from '../s
 const skip = namespacesUnavailable();
 const address = (text: string): IpAddress => text as IpAddress;
 
-/** Everything that passes an interface, as hexadecimal. */
+/** All frames that pass an interface, in hexadecimal. */
 class Capture {
   readonly #fd: number;
   readonly #buffer = pinnedMemory(2048);
@@ -39,8 +39,8 @@ class Capture {
 
 const compact = (mac: string): string => mac.replaceAll(':', '');
 
-// Interface names that the machine has not: what is looked up again later is looked up in this process's namespace.
-describe('what the vrrp process does to the network', { skip }, () => {
+// The names do not exist on the machine: a later look-up happens in this process's namespace, and must find nothing.
+describe('the vrrp process on the network', { skip }, () => {
   const network = new Network();
   const message = Buffer.from('3107640100640a90c0000207', 'hex');
   let left: Namespace;
@@ -167,7 +167,7 @@ describe('what the vrrp process does to the network', { skip }, () => {
     capture.close();
   });
 
-  test('addresses are added and removed as often as one likes', () => {
+  test('addresses can be added and removed repeatedly', () => {
     const keeper = left.enter(() => new RtnetlinkAddressKeeper());
     const shown = (): string[] =>
       interfaceFactsIn(left, 'vrrp1').addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`);

@@ -17,7 +17,7 @@ import { eventually, type Namespace, Network, namespacesUnavailable } from '../s
 const skip = namespacesUnavailable();
 const ip = (text: string): IpAddress => text as IpAddress;
 
-/** IPv6 on an interface of a test, with addresses that can be used at once. */
+/** IPv6 on an interface of a test, with addresses that are usable at once. */
 function enableIpv6(namespace: Namespace, name: string, ...addresses: string[]): void {
   namespace.ip('link', 'set', name, 'addrgenmode', 'none');
   namespace.run('sysctl', '-qw', `net.ipv6.conf.${name}.disable_ipv6=0`);

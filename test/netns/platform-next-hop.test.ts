@@ -10,7 +10,7 @@ import { RtnetlinkNextHopResolver } from '../../src/platform/linux/netlink/next-
 import { Poller } from '../../src/platform/linux/process/poller.ts';
 import { type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 
-/** What a resolver looks at: the identity of a port. */
+/** The part of a port that a resolver reads: its identity. */
 function portOf(namespace: Namespace, name: string): PacketPort {
   const { index, macAddress, mtu } = namespace.enter(() => interfaceFacts(name));
   return { interface: name, interfaceIndex: index, macAddress, mtu } as PacketPort;
@@ -94,7 +94,7 @@ describe('the next hop resolver', { skip: namespacesUnavailable() }, () => {
     const hop = resolver.resolve(address('10.2.0.2'));
     until(hop, `eth1 ${right.macAddress('eth0')}`);
     here.ip('link', 'set', 'eth1', 'down');
-    // The default route is left, and its neighbour does not know the way: but it is the kernel's choice too.
+    // The default route remains, although its neighbour has no route to the destination: the kernel chooses it too.
     until(hop, `eth0 ${left.macAddress('eth0')}`);
     here.ip('link', 'set', 'eth1', 'up');
     until(hop, `eth1 ${right.macAddress('eth0')}`);

@@ -33,7 +33,7 @@ describe('the sync socket', { skip: namespacesUnavailable() }, () => {
     return socket;
   };
 
-  test('carries datagrams both ways, and hears neither itself nor other groups', async () => {
+  test('carries datagrams both ways, and receives neither its own nor those of other groups', async () => {
     const a = open(left);
     const b = open(right);
     const other = open(left, { group: '224.0.0.82' as IpAddress, port: 8848 });

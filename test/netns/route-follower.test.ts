@@ -13,7 +13,7 @@ import { describeHop, NextHopTables } from '../unit/engine/xdp-next-hops-tables.
 const address = (text: string): IpAddress => text as IpAddress;
 const indexOf = (namespace: Namespace, name: string): number => namespace.enter(() => interfaceFacts(name)).index;
 
-/** Next hops as the engine has them, over one namespace. */
+/** The engine's next hops in one namespace. */
 class Following {
   readonly tables = new NextHopTables();
   readonly warnings: string[] = [];
@@ -109,7 +109,7 @@ describe('next hops followed from the kernel', { skip: namespacesUnavailable() }
     network.remove();
   });
 
-  test('the whole table, gateways resolved without a packet of ours', async () => {
+  test('the whole table, with gateways that the kernel resolves without a packet from this process', async () => {
     const leftMac = left.macAddress('eth0');
     await following.untilRoute('0.0.0.0/0', through('eth0', eth0, `via ${leftMac}`));
     await following.untilRoute('::/0', through('eth0', eth0, `via ${leftMac}`));
@@ -217,7 +217,7 @@ describe('next hops followed from the kernel', { skip: namespacesUnavailable() }
   test("a gateway's MAC address changes, and all its routes with it", async () => {
     here.ip('route', 'add', '198.51.100.0/24', 'via', '10.1.0.2');
     left.ip('link', 'set', 'eth0', 'address', '02:00:00:00:00:77');
-    // As a gratuitous ARP would tell; the kernel confirms it.
+    // As a gratuitous ARP would announce it; the kernel confirms it.
     here.ip('neigh', 'replace', '10.1.0.2', 'lladdr', '02:00:00:00:00:77', 'dev', 'eth0', 'nud', 'stale');
     for (const prefix of ['0.0.0.0/0', '198.51.100.0/24']) {
       await following.untilRoute(prefix, through('eth0', eth0, 'via 02:00:00:00:00:77'));
@@ -226,7 +226,7 @@ describe('next hops followed from the kernel', { skip: namespacesUnavailable() }
     here.ip('route', 'del', '198.51.100.0/24');
   });
 
-  test('a gateway that the kernel has forgotten is found again, one that is silent is asked for without end', async () => {
+  test('a gateway that the kernel has forgotten is found again, a silent one is asked for again and again', async () => {
     here.run('sysctl', '-qw', 'net.ipv4.neigh.eth0.mcast_solicit=1', 'net.ipv4.neigh.eth0.retrans_time_ms=100');
     const changes = (): string[] => following.tables.calls.filter((call) => call.startsWith('0.0.0.0/0: '));
     following.tables.takeCalls();
@@ -258,7 +258,7 @@ describe('next hops followed from the kernel', { skip: namespacesUnavailable() }
     here.ip('link', 'set', 'eth1', 'down');
     await following.untilRoute('10.2.0.0/24', undefined);
     await following.untilNeighbour(`10.2.0.2%${eth1}`, undefined);
-    // The kernel's choice too: the default route.
+    // The kernel chooses the default route too.
     await following.untilHop('10.2.0.2', through('eth0', eth0, 'to 02:00:00:00:00:77'));
     here.ip('link', 'set', 'eth1', 'up');
     await following.untilHop('10.2.0.2', through('eth1', eth1, `to ${right.macAddress('eth0')}`));
@@ -304,7 +304,7 @@ describe('next hops followed from the kernel', { skip: namespacesUnavailable() }
       execFileSync('ip', ['-n', here.name, '-batch', '-'], { input: batch(word), stdio: ['pipe', 'ignore', 'pipe'] });
     };
     const before = following.tables.routes.size;
-    // The event loop stands still meanwhile, and more is reported than the socket can hold.
+    // The event loop is blocked meanwhile, and the kernel reports more than the socket can hold.
     for (const word of ['add', 'del', 'add', 'del']) run(word);
     await eventually(() => following.tables.routes.size === before, 20_000);
     let start = performance.now();

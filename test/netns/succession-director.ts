@@ -13,9 +13,9 @@ import { VrrpSupervisor } from '../../src/processes/vrrp/supervisor.ts';
 import { findPredecessor } from '../../src/succession/predecessor.ts';
 import type { NamedDescriptor } from '../../src/succession/successor-descriptors.ts';
 
-// A director whose data path stands in the kernel, as far as the election is concerned: `node succession-director.js RUN-DIR
-// PRIORITY ADDRESS/LENGTH...`. Files in memory take the place of maps and links. Tells what it does in lines of JSON on
-// stdout, and obeys words on stdin.
+// A director that behaves towards the vrrp process as one with the xdp engine: `node succession-director.js RUN-DIR
+// PRIORITY ADDRESS/LENGTH...`. Files in memory take the place of maps and links. It reports its steps in lines of JSON
+// on stdout, and takes commands on stdin.
 
 const baton = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const [runDirectory = '', priority = '', ...places] = process.argv.slice(2);

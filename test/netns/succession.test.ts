@@ -169,7 +169,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     vrrpProcesses.push(second.vrrpProcess);
     assert.ok(!isAlive(pid), 'the predecessor has ended');
     const before = advertisements.length;
-    // Longer than an address lives without being renewed.
+    // Longer than the lifetime of an address that is not renewed.
     await eventually(() => advertisements.length > before + 45, 8000);
     clearInterval(watch);
     const { state, stateAgeMs } = await second.status();
@@ -213,7 +213,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     await third.exited;
   });
 
-  test('a configuration that has changed meanwhile is as good as reloaded', async () => {
+  test('a configuration that has changed meanwhile takes effect as in a reload', async () => {
     const { first, runDirectory } = await startActive();
     await first.kill();
     const second = start(runDirectory, { priority: 120, addresses: ['10.9.0.98/24'] });
@@ -228,7 +228,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     await second.exited;
   });
 
-  test('a director that stops before it has succeeded it sends it away at once', async () => {
+  test('a director that stops before the succession makes the vrrp process resign and end at once', async () => {
     const { first, pid, runDirectory } = await startActive();
     await first.kill();
     const second = start(runDirectory);
@@ -295,7 +295,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
     await second.exited;
   });
 
-  test('SIGTERM to one that has no director is meant for it', async () => {
+  test('SIGTERM ends one that has no director, and is ignored by one that has', async () => {
     const { first, pid } = await startActive();
     process.kill(pid, 'SIGTERM');
     await eventually(() => advertisements.length > 2);
@@ -325,7 +325,7 @@ describe('a vrrp process whose director dies', { skip }, () => {
 
 function isAlive(pid: number): boolean {
   try {
-    // A zombie whose parent has not looked yet has ended.
+    // A zombie has ended, although its parent has not waited for it yet.
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;

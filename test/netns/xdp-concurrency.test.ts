@@ -18,7 +18,7 @@ const xdp = probeXdp();
 const skip = process.getuid?.() === 0 ? (xdp.usable ? false : xdp.reason) : 'needs root for a network namespace';
 const runMs = 4_000;
 const configureEveryMs = 300;
-/** Time of the table goes by so much faster than that of the test. */
+/** The table's time passes faster than the test's by this factor. */
 const haste = 60;
 const roles = ['packets', 'packets', 'peer'] as const;
 
@@ -57,7 +57,7 @@ test('threads that send, sweep, import and reconfigure at once leave a table tha
   assert.deepEqual(stuckDestinations(scene.object), []);
 });
 
-/** Time goes by; the sweep runs; now and then the configuration or the lease is another. */
+/** Lets time pass and the sweep run; now and then changes the configuration or the lease. */
 async function keepHouse(scene: TableScene): Promise<void> {
   const began = performance.now();
   const startMs = scene.nowMs;
@@ -77,7 +77,7 @@ async function keepHouse(scene: TableScene): Promise<void> {
   }
 }
 
-/** Once past every slot, `ms` later. */
+/** Sweeps every slot once, `ms` later. */
 function sweepAll(scene: TableScene, ms: number): void {
   scene.advance(ms);
   scene.engine.tick();

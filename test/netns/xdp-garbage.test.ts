@@ -32,7 +32,7 @@ function random(end: number): number {
 const pick = <Item>(items: readonly Item[]): Item => items[random(items.length)]!;
 const noise = Uint8Array.from({ length: 4 * lengthMax }, () => random(256));
 
-test('whatever comes in, the program ends, says why it drops, and the kernel has nothing to say', {
+test('for any packet the program ends, counts a drop with its reason, and the kernel reports no fault', {
   skip,
 }, async (t) => {
   const scene = new TableScene();
@@ -64,7 +64,7 @@ test('whatever comes in, the program ends, says why it drops, and the kernel has
     Object.keys(verdicts).filter((name) => !verdictNames.slice(1).includes(name as 'drop')),
     [],
   );
-  // Every packet that is dropped is counted, and so are those that are refused with an answer or only noticed.
+  // Every dropped packet is counted, and so are packets that are refused with an answer, which are no XDP_DROP.
   const counts = Object.values(drops).reduce((sum, count) => sum + count, 0);
   const answered = counts - verdicts.drop! - drops.vlanTagged - answers.resetsSent - answers.unreachablesSent;
   assert.ok(answered >= 0 && answered <= drops.ttlExceeded + drops.tooBig, `${answered} drops that were none`);
@@ -77,7 +77,7 @@ test('whatever comes in, the program ends, says why it drops, and the kernel has
   else assert.deepEqual(complaints.slice(complaintsBefore.length), []);
 });
 
-/** Noise with ever more truth in it: an Ethernet header of ours, an IP header, a packet of a flow that is then bent. */
+/** Random bytes, behind a valid Ethernet header, behind an IP header too, or a packet of a flow with damage. */
 function anyFrame(known: readonly Uint8Array[]): Uint8Array {
   const kind = random(8);
   if (kind >= 4) return bent(pick(known), kind >= 6);

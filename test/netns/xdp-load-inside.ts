@@ -2,7 +2,7 @@
 import { loadSettings } from '../../src/engine/xdp/load-settings.ts';
 import { loadBpfObject, VerifierError } from '../../src/platform/linux/bpf/load.ts';
 
-// Run as a user without any privilege but some capabilities: loads what comes with baton, both ways, and says how it went.
+// Run as a user with some capabilities and no other privilege: loads baton's object in both ways, reports the outcome.
 
 const limits = { halfOpenMax: 1_024, establishedMax: 4_096 };
 const settings = loadSettings(limits, { processors: 2, clockLagNs: 4_000_000, hashSeed: 1n });

@@ -26,7 +26,7 @@ import { possibleCpuCount } from '../../src/platform/linux/bpf/possible-cpus.ts'
 import { Flags, packetFrame, tcpOf, udpOf } from '../contract/packets.ts';
 import { enterPrivateNamespace, makeInterface } from '../support/private-namespace.ts';
 
-// A table so small that everything that can happen to it happens all the time, and a recount of it.
+// A table so small that it is often full, and its recount.
 
 /** The input of a thread that works on the table. */
 export interface TableWorkerTask {
@@ -34,7 +34,7 @@ export interface TableWorkerTask {
   readonly seed: number;
   readonly descriptors: readonly BpfDescriptor[];
   readonly interfaceIndex: number;
-  /** Not 0: the thread is to end. Then how many threads have begun. */
+  /** Two words: the first is not 0 when the threads are to end, the second counts the threads that have begun. */
   readonly stop: Int32Array;
 }
 
@@ -48,10 +48,10 @@ export interface TableWorkerReport {
 
 export interface Recount {
   readonly totals: Readonly<Record<string, number>>;
-  /** `NUMBER active inactive templates`, of destinations that have any. */
+  /** `NUMBER active inactive templates`, for each destination that has any. */
   readonly loads: readonly string[];
   readonly busy: number;
-  /** Entries that say what another says too. */
+  /** Entries with the key of another entry. */
   readonly duplicates: number;
   /** Half-open entries that no position of the ring leads to. */
   readonly unreachable: number;
@@ -132,7 +132,7 @@ export class TableScene {
     for (const family of sceneFamilies) {
       for (let n = 0; n < clientsPerFamily; n += 1) sink.setNeighbour(index, ip(addressOf[family].client(n)), ownMac);
     }
-    // All neighbours have the director's own MAC address: a frame that was forwarded is one that comes in.
+    // All neighbours have the director's own MAC address, so that a forwarded frame can be sent in again.
     const hop: Hop = { state: 'resolved', interfaceIndex: index, mtu: 1500, ownMacAddress: ownMac, macAddress: ownMac };
     return {
       hopFor: () => hop,
@@ -219,7 +219,7 @@ function service(
   return { service: virtual, selector };
 }
 
-/** Every packet of every flow that there is, flow by flow. */
+/** Every packet of every flow, flow by flow. */
 export function tableFrames(): readonly Uint8Array[] {
   const frames: Uint8Array[] = [];
   for (let n = 0; n < clientsPerFamily * portsPerClient; n += 1) {
@@ -306,7 +306,7 @@ export function counted(object: BpfObject): Pick<Recount, 'totals' | 'loads'> {
   };
 }
 
-/** Destinations that say they are overloaded without a connection: none could ever come to end it. */
+/** Destinations marked as overloaded that have no connection: no end of a connection could clear the mark. */
 export function stuckDestinations(object: BpfObject): number[] {
   const loads = new MappedArray(object.maps.get('loads')!);
   return Array.from({ length: loads.length }, (_, number) => number).filter(
@@ -347,7 +347,7 @@ function* slotsOf(object: BpfObject): Generator<Slot> {
   }
 }
 
-/** The order of half-open entries. */
+/** The ring that keeps the order of half-open entries. */
 class Ring {
   readonly #slots: MappedArray;
   readonly #head: number;
@@ -360,7 +360,7 @@ class Ring {
     this.#tail = totals.readWord(0, TotalsLayout.ringTail);
   }
 
-  /** Whether a position will still come up, and is this entry's. */
+  /** Whether a position is between tail and head and belongs to this entry. */
   leadsTo(position: number, reference: number): boolean {
     const slot = position % this.#slots.length;
     return (

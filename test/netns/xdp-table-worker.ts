@@ -15,7 +15,7 @@ import { openBpfObject } from '../../src/platform/linux/bpf/object.ts';
 import { openRingReader } from '../../src/platform/linux/bpf/ring-reader.ts';
 import { type TableWorkerReport, type TableWorkerTask, tableFrames } from './xdp-table-scene.ts';
 
-// A thread beside others that all work on one table: it sends packets, or speaks for a peer.
+// One of several threads that work on the same table: it sends packets, or imports records as a peer would send them.
 
 const task = workerData as TableWorkerTask;
 const object = openBpfObject(task.descriptors);
@@ -52,7 +52,7 @@ function sendPackets(): number {
   return count;
 }
 
-/** What the table holds comes back a little different: removed, in another state, of another client or real server. */
+/** Records of the table, slightly changed: removed, in another state, of another client or real server. */
 async function speakForPeer(): Promise<number> {
   const clock = { nowMs: () => performance.now(), callAt: () => () => undefined };
   const events = openRingReader(object.maps.get('events')!);

@@ -14,7 +14,7 @@ import type { SimulatedTime } from '../support/simulated-time.ts';
 import { type EngineTimes, LeaseArray, SimulatedEngine } from './engine.ts';
 import type { Rules } from './rules.ts';
 
-/** What a deliberately broken director does otherwise. */
+/** The deviations of a deliberately broken director. */
 export interface Mutation {
   readonly leaseWriter?: (inner: LeaseWriter, clock: Clock) => LeaseWriter;
   readonly announcer?: (inner: Announcer, clock: Clock) => Announcer;
@@ -43,20 +43,20 @@ export interface DirectorSetting {
     leaves: boolean,
   ) => void;
   readonly sendDatagram: (from: string, datagram: Uint8Array) => void;
-  /** The switch learns where an address lives. */
+  /** Tells the switch which director an address belongs to. */
   readonly onAnnounced: (director: string, address: IpAddress) => void;
   readonly onSettled: () => void;
   readonly write: (director: string, text: string) => void;
 }
 
-/** What a socket buffer of the default size holds of such small datagrams. */
+/** So many small datagrams fit into a socket buffer of the default size. */
 const arrivalsMax = 256;
-/** From the sync thread through the main process into the vrrp process. */
+/** The path from the sync thread through the main process into the vrrp process. */
 export const gateDelayMs = 0.4;
 
 const syncId = 51;
 
-/** One director: election, replication and engine as they are composed in src/processes, each in a process that can stand still. */
+/** One director: election, replication and engine as composed in src/processes, in processes that can stand still. */
 export class SimulatedDirector {
   readonly name: string;
   vrrpHost: SimulatedHost;
@@ -73,7 +73,7 @@ export class SimulatedDirector {
   receive: Parameters<SyncTransport['onReceive']>[0] = () => {};
   readonly #setting: DirectorSetting;
   readonly #hostOptions: SimulatedHostOptions;
-  /** The main process is dead and its successor not there yet; what that one will be configured with. */
+  /** Set while the main process is dead and its successor has not started: the successor's configuration. */
   #absent: { routers: readonly FlatRouter[] } | undefined;
 
   constructor(setting: DirectorSetting) {
@@ -107,8 +107,8 @@ export class SimulatedDirector {
   }
 
   /**
-   * The main process dies; engine and vrrp process go on. The next one goes on in their place after `downMs`, from a vrrp
-   * process that answers.
+   * The main process dies; engine and vrrp process go on. The next one succeeds it after `downMs`, if the vrrp process
+   * answers.
    */
   restartInPlace(downMs: number, epoch: number): void {
     if (this.#absent !== undefined) return;

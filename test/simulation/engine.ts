@@ -17,7 +17,7 @@ import { TcpState } from '../../src/model/tcp-state.ts';
 import type { SimulatedHost } from '../support/simulated-segment.ts';
 import type { Session } from './session.ts';
 
-/** The lease array of one host: written by the election, read by the engine and by whoever watches. */
+/** The lease array of one host: written by the election, read by the engine and by the rules. */
 export class LeaseArray {
   readonly #untilMs = new Float64Array(leaseSlots);
 
@@ -34,7 +34,7 @@ export class LeaseArray {
   }
 }
 
-/** What became of a client's packet. `reset`: the session is broken. */
+/** The outcome of a client's packet. `reset`: the session is broken. */
 export type Verdict = 'forwarded' | 'no lease' | 'grace' | 'reset';
 
 interface Entry {
@@ -62,12 +62,12 @@ const refreshesPerTimeout = 3;
 
 /**
  * The portable engine as sync and the clients see it (connections.ts, replication.ts and leases.ts there), on a Map: an
- * entry is this director's own once it has forwarded a packet of it, and what peers say of it counts unless it is held:
- * own, and under a valid lease.
+ * entry is this director's own once it has forwarded a packet of it. Peers' records of an entry count unless the entry is
+ * held, which means own and under a valid lease.
  */
 export class SimulatedEngine implements ConnectionPort {
   readonly #host: SimulatedHost;
-  /** Where the listener and the answers run. */
+  /** The host on which the listener and the answers run. */
   reader: SimulatedHost;
   readonly #leases: Leases;
   readonly #leaseArray: LeaseArray;
@@ -151,7 +151,7 @@ export class SimulatedEngine implements ConnectionPort {
     return this.#entries.has(key);
   }
 
-  /** What matters for equality: neither who forwards it, nor how long it has been idle. */
+  /** The fields that two equal entries share: neither the forwarding director, nor the idle time. */
   contents(): string[] {
     return [...this.#entries.values()]
       .filter((entry) => !this.#expired(entry))
@@ -224,7 +224,7 @@ export class SimulatedEngine implements ConnectionPort {
     this.#host.callAt(nowMs + sweepPeriodMs, () => this.#sweep());
   }
 
-  /** Its sign of life, which the vrrp process watches; also when a new lease is seen. */
+  /** Its sign of life, which the vrrp process watches; also sent when a new lease is seen. */
   #live(): void {
     const nowMs = this.#host.nowMs();
     this.#leases.read(nowMs);
@@ -258,7 +258,7 @@ export class SimulatedEngine implements ConnectionPort {
     });
   }
 
-  /** A call from the sync thread: done when the engine comes to it, answered when the thread reads. */
+  /** A call from the sync thread: the engine executes it when it runs, and the thread gets the answer when it reads. */
   #call<Value>(work: () => Value): Promise<Value> {
     return new Promise((resolve) => {
       this.#host.deliver(() => {

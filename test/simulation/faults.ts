@@ -8,7 +8,7 @@ type Fault = (world: World, name: string, dice: Prng) => void;
 
 const both: readonly Channel[] = ['vrrp', 'sync'];
 
-/** Every failure, by the name it has in the transcript. What heals it is `World.heal`. */
+/** Every failure, by its name in the transcript. `World.heal` heals it. */
 const faults: Readonly<Record<string, Fault>> = {
   kill: (world, name) => world.kill(name),
   'kill and start': (world, name, dice) => {
@@ -81,11 +81,11 @@ const faults: Readonly<Record<string, Fault>> = {
 
 export const faultNames = Object.keys(faults);
 
-/** Where the kernel forwards, a director that dies does not take the election along. */
+/** When the data path is in the kernel, the election survives a director that dies. */
 export const faultsInPlace: Readonly<Record<string, Fault>> = {
   ...faults,
   'restart in place': (world, name, dice) => world.restartInPlace(name, dice.below(pick(dice, [5, 300, 1500]))),
 };
 
-/** Half of the failures are that one. */
+/** Half of the failures are restarts in place. */
 export const faultNamesInPlace = [...faultNames, ...faultNames.map(() => 'restart in place')];

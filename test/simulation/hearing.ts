@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** An advertisement that took longer counts as lost: VRRP is told that a segment is faster. */
+/** An advertisement that took longer counts as lost: VRRP assumes that a segment is faster. */
 export const delayBoundMs = 5;
-/** So many in a row lost, and the two count as cut off from each other. */
+/** After so many lost advertisements in a row the two count as cut off from each other. */
 const missesMax = 2;
 
 interface Ear {
@@ -16,21 +16,20 @@ interface Ear {
 }
 
 /**
- * Who is able to hear whom, by virtual router and direction. A director hears another one while the network delivers:
- * link up, no two advertisements in a row lost (on the way, at a full socket, or because they could not be sent) or later
- * than `delayBoundMs`. A single loss makes it deaf only until the
- * next one arrives, and what lies unread in a socket because the receiver stands still only until it reads: having missed
- * one, or having been frozen, excuses nothing afterwards.
+ * The directors that are able to hear each other, by virtual router and direction. A director hears another one while
+ * the network delivers: link up, no two advertisements in a row lost (on the way, at a full socket, or because they
+ * could not be sent) or later than `delayBoundMs`. After a single loss it is deaf only until the next one arrives; after
+ * a freeze, only until it reads the advertisements in its socket. A loss or a freeze excuses nothing afterwards.
  */
 export class Hearing {
   readonly #ears = new Map<string, Ear>();
 
-  /** The receiver has died: what it had not read is gone. */
+  /** The receiver has died: the advertisements that it had not read are gone. */
   forget(name: string): void {
     for (const [pair, ear] of this.#ears) if (pair.endsWith(` ${name}`)) ear.unread = [];
   }
 
-  /** The receiver begins to listen. Whom it hears once, it is expected to have been able to hear from the start. */
+  /** The receiver begins to listen. Once it hears a sender, it must have been able to hear it from the start. */
   started(router: number, name: string, others: readonly string[], nowMs: number): void {
     for (const other of others) {
       const ear = this.#ear(router, other, name);
@@ -39,7 +38,7 @@ export class Hearing {
     }
   }
 
-  /** `down`: not by chance, nothing can pass. */
+  /** `down`: the loss is not by chance, the link passes nothing. */
   lost(router: number, from: string, to: string, down = false): void {
     const ear = this.#ear(router, from, to);
     ear.misses += 1;
@@ -47,7 +46,7 @@ export class Hearing {
   }
 
   arrived(router: number, from: string, to: string, sentAtMs: number, nowMs: number): void {
-    // Too late: that was known, and counted, when it was sent.
+    // It is too late, which was known and counted when it was sent.
     if (nowMs - sentAtMs > delayBoundMs) return;
     const ear = this.#ear(router, from, to);
     ear.misses = 0;

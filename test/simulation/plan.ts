@@ -5,7 +5,7 @@ import { createPrng, type Prng } from '../../src/lib/prng.ts';
 import type { VirtualRouter } from '../../src/model/virtual-router.ts';
 import type { FlatRouter } from '../support/election.ts';
 
-/** What a seed makes of a run before it begins. */
+/** The parameters of a run, all derived from its seed. */
 export interface Plan {
   readonly seed: number;
   /**
@@ -17,12 +17,12 @@ export interface Plan {
   readonly names: readonly string[];
   /** By name: the virtual routers as that director has them configured. */
   readonly routers: ReadonlyMap<string, readonly FlatRouter[]>;
-  /** The slowest configured pace: what bounds are made of. */
+  /** The longest configured interval, from which the bounds are computed. */
   readonly intervalMaxMs: number;
   readonly sessions: number;
   readonly faults: number;
   readonly link: LinkCondition;
-  /** Of all at once, or one after the other. */
+  /** The directors start within this time: all at once, or one after the other. */
   readonly startSpreadMs: number;
 }
 
@@ -32,7 +32,7 @@ export interface LinkCondition {
   /** Probabilities for each message. */
   readonly loss: number;
   readonly duplication: number;
-  /** Even between the two: messages overtake each other. */
+  /** Delays are uniform between the two, so that messages overtake each other. */
   readonly delayMinMs: number;
   readonly delayMaxMs: number;
 }
@@ -130,7 +130,7 @@ function refresh(dice: Prng): { refreshMs: number; refreshRepeat: number } {
   return { refreshMs: chance(dice, 0.2) ? 300 : 0, refreshRepeat: 1 };
 }
 
-/** What differs between the directors: priority, `state MASTER`, and in some runs the pace and the wish to preempt. */
+/** The differences between directors: priority, `state MASTER`, and in some runs the interval and preemption. */
 function personalise(router: FlatRouter, dice: Prng, mixed: boolean): FlatRouter {
   const priority = chance(dice, 0.08) ? 255 : chance(dice, 0.25) ? 100 : 1 + dice.below(254);
   const advertIntervalMs = mixed && router.version === 3 ? pick(dice, intervals) : router.advertIntervalMs;

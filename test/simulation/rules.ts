@@ -25,7 +25,7 @@ export interface Violation {
   readonly text: string;
 }
 
-/** What is known of one director's part in one virtual router, from outside. */
+/** One director's part in one virtual router, as observed from outside. */
 interface Part {
   readonly director: string;
   readonly slot: number;
@@ -36,11 +36,11 @@ interface Part {
   /** The slowest pace that it advertised. */
   intervalMaxMs: number;
   priority: number;
-  /** Stood still beyond its lease and has not stepped down since. */
+  /** It stood still beyond its lease and has not stepped down since. */
   owesSilence: boolean;
 }
 
-/** What the rules look at in a director. */
+/** The parts of a director that the rules observe. */
 export interface WatchedDirector {
   readonly name: string;
   readonly routers: readonly FlatRouter[];
@@ -63,9 +63,9 @@ export interface RulesSetting {
   readonly write: (director: string, text: string) => void;
 }
 
-/** Replication may take this long where everything is lost once: gap tolerance, and the silence after which a peer is forgotten. */
+/** Replication may take this long when every message is lost once: gap tolerance, and the silence that ends a peer. */
 const replicationBoundMs = 600;
-/** A peer that sync has not heard for this long counts as gone, and the gate opens for want of anybody to copy from. */
+/** A peer that sync has not heard for this long counts as gone; the gate then opens, as there is no peer to copy from. */
 export const syncSilenceMs = 450;
 const timersMax = 24;
 
@@ -185,7 +185,7 @@ export class Rules {
     if (change.reason === 'preempting' || change.reason === 'owner') this.#checkCopy(part);
   }
 
-  /** At every step at which a lease may have come to overlap, or two have come to hear each other. */
+  /** To be called at every step after which leases may overlap or two directors may hear each other. */
   checkLeases(slot: number): void {
     const nowMs = this.#setting.nowMs();
     const holders = (this.#bySlot[slot] ?? []).filter(({ leaseUntilMs }) => leaseUntilMs > nowMs);
@@ -227,7 +227,7 @@ export class Rules {
     this.break('one lease', `vr${one.slot}: ${untilMs(one)} and ${untilMs(other)}`);
   }
 
-  /** Against the truth: all that the present holder has published for long enough is in the table of who preempts it. */
+  /** Compares the tables: a preempting director has all entries that the present holder published long enough ago. */
   #checkCopy({ director, slot }: Part): void {
     const nowMs = this.#setting.nowMs();
     const own = this.#setting.director(director);

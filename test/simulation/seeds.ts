@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** A run that found something, and what that was. It must stay without a violation. */
+/** A run that once found a fault, and a description of the fault. It must stay without a violation. */
 export interface NamedSeed {
   readonly seed: number;
   readonly found: string;

@@ -12,7 +12,7 @@ export interface SessionsSetting {
   readonly dice: Prng;
   readonly times: EngineTimes;
   readonly routers: number;
-  /** The engine that the switch sends packets for an address to, as the last announcement told it. */
+  /** The engine to which the switch sends packets for an address since the last announcement. */
   readonly engineAt: (router: number) => { readonly name: string; readonly engine: SimulatedEngine } | undefined;
   readonly onForwarded: (session: Session, director: string) => void;
   readonly onBroken: (session: Session, director: string) => void;
@@ -31,7 +31,7 @@ export class Sessions {
     for (let i = 0; i < count; i += 1) this.#startClient();
   }
 
-  /** No session is opened or closed from here on; those that live go on. */
+  /** Opens and closes no session from here on; the existing ones go on. */
   settle(): void {
     this.#stopped = true;
   }

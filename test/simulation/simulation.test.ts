@@ -49,7 +49,7 @@ for (const { name, rule, mutation } of mutants) {
   });
 }
 
-test('slow snapshots alone make nobody preempt without a copy', async () => {
+test('with slow snapshots alone no director preempts without a copy', async () => {
   for (let seed = 1; seed <= 25; seed += 1) {
     assert.notEqual((await simulate(seed, slowButCorrect)).violation?.rule, 'proven copy');
   }
@@ -59,7 +59,7 @@ test('every rule has a mutant', () => {
   assert.deepEqual(new Set(mutants.map(({ rule }) => rule)), new Set(Object.keys(ruleTexts)));
 });
 
-/** Resolves with what was found, nothing for nothing. */
+/** Resolves with the violation that was found, or an empty text. */
 function runFrom(seed: number, count: number): Promise<string> {
   const script = fileURLToPath(new URL('main.js', import.meta.url));
   return new Promise((resolve) => {

@@ -18,11 +18,11 @@ export interface Outcome {
   readonly simulatedMs: number;
   readonly sessionsOpened: number;
   readonly sessionsBroken: number;
-  /** How often two took over at the same moment, before either could have heard the other. */
+  /** How often two directors took over at the same moment, before either could have heard the other. */
   readonly simultaneous: number;
 }
 
-/** Beside three intervals and the skew time: settling, an engine that was taken for dead, sync that finds itself alone. */
+/** Beyond three intervals and the skew time: settling, an engine that was judged dead, sync that finds no peer. */
 const slackMs = 700;
 const snapshotMs = 500;
 const boundsPeriodMs = 1000;
@@ -57,9 +57,9 @@ export async function simulate(seed: number, mutation: Mutation = {}, keepTransc
   };
 }
 
-/** Two active down intervals: the first may be waited for by a director that has just begun to listen. */
+/** Two active down intervals: a director that has just begun to listen may wait for the first one. */
 const wholeWithinIntervals = 8;
-/** Where a single failure is over, one of them is enough. */
+/** After a single failure one active down interval is enough. */
 const recoveredWithinIntervals = 5;
 
 function slowestMs(world: World): number {
@@ -92,10 +92,10 @@ function fail(world: World, dice: Prng): void {
   faultsInPlace[fault]!(world, name, dice);
 }
 
-/** The network is whole and nothing fails: now everything must come right and stay so. */
+/** The network is whole and nothing fails any more: every rule must hold soon, and go on holding. */
 async function finish(world: World): Promise<void> {
   world.heal();
-  // What the last failure has scheduled for later may come now.
+  // Events that the last failure has scheduled for later may come now.
   await world.run(1500);
   world.heal();
   await world.run(wholeWithinIntervals * slowestMs(world) + slackMs);
@@ -108,7 +108,7 @@ async function finish(world: World): Promise<void> {
 
 async function checkActive(world: World): Promise<void> {
   for (let slot = 0; slot < world.routerCount; slot += 1) {
-    // A preemption may be under way: between two there is nobody for a moment.
+    // A preemption may be under way: between two active directors there is none for a moment.
     for (let wait = 0; wait < 5 && world.rules.holders(slot).length === 0; wait += 1) await world.run(20);
     const holders = world.rules.holders(slot);
     if (holders.length !== 1)

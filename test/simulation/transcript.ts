@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What happened, for people: one line an event, in order. What repeats itself is counted. */
+/** The course of a run, for people: one line an event, in order. Repeated events are counted. */
 export class Transcript {
   readonly #kept: boolean;
   readonly #lines: string[] = [];
   /** The last advertisement of each director and virtual router. */
   readonly #routine = new Map<string, string>();
 
-  /** Without `kept` nothing is written down, which makes a run cheap. */
+  /** Without `kept` nothing is recorded, which makes a run cheap. */
   constructor(kept: boolean) {
     this.#kept = kept;
   }
@@ -16,7 +16,7 @@ export class Transcript {
     if (this.#kept) this.#lines.push(`${atMs.toFixed(2).padStart(10)}  ${who}  ${text}`);
   }
 
-  /** Something that is worth a line when it differs from the last time. */
+  /** Writes a line only when it differs from the last one of its kind. */
   routine(atMs: number, who: string, text: string): void {
     if (!this.#kept) return;
     const key = `${who} ${text.slice(0, text.indexOf(' '))}`;

@@ -18,8 +18,8 @@ import { Sessions } from './sessions.ts';
 import type { Transcript } from './transcript.ts';
 
 /**
- * So short that what a fault has left behind is gone before the tables are compared, and long enough for a copy to outlive
- * a takeover although its last refresh lies a third of its time back.
+ * Short enough for the entries that a fault has left behind to expire before the tables are compared, and long enough
+ * for a copy to outlive a takeover although a third of its timeout has passed since its last refresh.
  */
 function engineTimes(plan: Plan): EngineTimes {
   return { establishedMs: 2500 + 6 * plan.intervalMaxMs, closedMs: 800, graceMs: 300 };
@@ -30,14 +30,14 @@ const replicatedAfterMs = 300;
 
 type Part = 'vrrp' | 'sync' | 'engine';
 
-/** Everything that exists in a run: directors, network, switch, clients, and who watches. */
+/** Everything that exists in a run: directors, network, switch, clients, and the rules that watch them. */
 export class World {
   readonly time = new SimulatedTime(10_000);
   readonly plan: Plan;
   readonly times: EngineTimes;
   readonly rules: Rules;
   readonly sessions: Sessions;
-  /** Of everything that happened, in order. */
+  /** The hash of everything that happened, in order. */
   digest = 0;
   /** When the failure began during which sessions are watched; undefined when they are not. */
   failureSinceMs: number | undefined;
@@ -46,7 +46,7 @@ export class World {
   readonly #network: Network;
   readonly #hearing = new Hearing();
   readonly #directors = new Map<string, SimulatedDirector>();
-  /** What each director is configured with when it starts again. */
+  /** The configuration with which each director starts again. */
   readonly #configured: Map<string, readonly FlatRouter[]>;
   readonly #switch = new Map<number, string>();
   readonly #syncHeard = new Map<string, { readonly lastMs: number; readonly sinceMs: number }>();
@@ -182,7 +182,7 @@ export class World {
     if (director === undefined || !director.hosts.some(({ frozen }) => frozen)) return;
     this.write(name, 'goes on');
     if (director.vrrpHost.frozen) this.rules.thawing(name);
-    // Which of its processes the kernel runs first is anybody's guess.
+    // The kernel may run its processes in any order.
     const hosts = [...director.hosts];
     while (hosts.length > 0) hosts.splice(this.#dice.below(hosts.length), 1)[0]!.thaw();
     for (let slot = 0; slot < this.routerCount; slot += 1) this.rules.checkLeases(slot);
@@ -279,7 +279,7 @@ export class World {
     this.#syncHeard.set(path, { lastMs: nowMs, sinceMs: anew ? nowMs : before.sinceMs });
   }
 
-  /** Who is heard again after a silence is that as far as the election knows, until the gate has been closed. */
+  /** For the election, a peer that is heard again after a silence counts as unheard until the gate has been closed. */
   #syncHeardMs(path: string): number {
     const heard = this.#syncHeard.get(path);
     const isKnown = heard !== undefined && this.time.nowMs() - heard.sinceMs > gateDelayMs;

@@ -400,7 +400,7 @@ lvs_method NAT
       [8080, 80, 80, 80],
     );
   });
-  it('checks take what they do not say from the real server, the virtual server, keepalived', () => {
+  it('checks take missing values from the real server, the virtual server, keepalived', () => {
     const outer = 'delay_loop 1.5\nconnect_timeout 2\nretry 3\ndelay_before_retry 4\nwarmup 5';
     const inner = 'delay_loop 11\nconnect_timeout 12\nretry 13\ndelay_before_retry 0\nwarmup 0';
     const own =
@@ -536,7 +536,7 @@ sorry_server 2001:db8:1::9
     const repaired = onlyService(service('quorum 7\nhysteresis 2\nweight 5'));
     assert.deepEqual([repaired?.quorum, repaired?.hysteresis], [5, 2]);
   });
-  it('alpha and inhibit_on_failure come from the inside out', () => {
+  it('alpha and inhibit_on_failure are looked up from the inside out', () => {
     const servers = (lines: string) =>
       configurationOf(
         service(`${lines}

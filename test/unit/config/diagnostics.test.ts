@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { instance, report, service } from './in-memory.ts';
 
-/** Cases of one block: its lines, and what is said of them without the file's name. */
+/** Cases of one block: its lines, and their diagnostics without the file's name. */
 type Case = readonly [lines: string, ...said: string[]];
 
 function check(title: string, wrap: (lines: string) => string, firstLine: number, cases: readonly Case[]): void {

@@ -39,7 +39,7 @@ export function report(...given: Parameters<typeof load>): string[] {
   return load(...given).diagnostics.map(formatDiagnostic);
 }
 
-/** The configuration of a text in which there is nothing to say. */
+/** The configuration of a text that has no diagnostics. */
 export function configurationOf(...given: Parameters<typeof load>): Configuration {
   const loaded = load(...given);
   assert.deepEqual(loaded.diagnostics.map(formatDiagnostic), []);
@@ -47,7 +47,7 @@ export function configurationOf(...given: Parameters<typeof load>): Configuratio
   return loaded.configuration;
 }
 
-/** A vrrp_instance with what it must have, and `lines` after that. The first of them is line 5. */
+/** A vrrp_instance with the mandatory statements, followed by `lines`. The first of them is line 5. */
 export function instance(lines = '', name = 'VI_1', vrid = 51, address = '192.0.2.10'): string {
   return `vrrp_instance ${name} {
 interface eth0
@@ -58,7 +58,7 @@ ${lines}
 `;
 }
 
-/** A virtual_server with what it must have, and `lines` after that. The first of them is line 6. */
+/** A virtual_server with the mandatory statements, followed by `lines`. The first of them is line 6. */
 export function service(lines = '', head = '192.0.2.10 80'): string {
   return `virtual_server ${head} {
 protocol TCP

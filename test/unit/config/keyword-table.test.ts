@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { keywordTable } from '../../../src/config/language/keyword-table.ts';
 import { configurationOf, instance, report, service } from './in-memory.ts';
 
-/** Every keyword that is supported, in a place and with a value in which there is nothing to say of it. */
+/** Every supported keyword, in a place and with a value for which there is no diagnostic. */
 const examples: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   root: { global_defs: 'global_defs { }', vrrp_instance: instance(), virtual_server: service() },
   global_defs: {
@@ -103,7 +103,7 @@ const examples: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
 };
 
-/** A keyword alone in its block, in a file that lacks nothing else. */
+/** A keyword alone in its block, in a file that is otherwise complete. */
 function fileWith(block: string, keyword: string, value: string): string {
   const line = `${keyword} ${value}`;
   if (block === 'root') return value;

@@ -32,7 +32,7 @@ describe('loading', () => {
       assert.deepEqual(report(empty), [text], JSON.stringify(empty));
       assert.deepEqual(load(empty).configuration?.virtualRouters, []);
     }
-    // What explains it is enough.
+    // The error that explains the empty configuration is enough.
     assert.equal(report(notRead).length, 1);
     assert.match(report(notRead)[0] ?? '', / error: /);
     assert.deepEqual(report('global_defs {\n}'), []);

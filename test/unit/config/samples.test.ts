@@ -43,7 +43,7 @@ const corpus = join('..', 'shared', 'corpus', 'keepalived');
 
 describe('configurations from the wild', { skip: existsSync(corpus) ? false : `there is no ${corpus}` }, () => {
   const names = existsSync(corpus) ? readdirSync(corpus).filter((name) => name.startsWith('keepalived.conf')) : [];
-  /** What is not supported yet and cannot be left out. All other files load. */
+  /** The places of statements that are not supported yet and cannot be left out. All other files load. */
   const refused: Readonly<Record<string, string[]>> = {
     'keepalived.conf.conditional_conf': ['3:7'],
     'keepalived.conf.fwmark': ['7:16'],

@@ -8,10 +8,10 @@ import { gracePeriodMs } from '../../../src/succession/grace-period.ts';
 const path = 'config/baton.service';
 const unit = readUnit(path);
 
-/** What the kernel must let it do: one line of the unit and one line here each. */
+/** The capabilities that the daemon needs. The unit must grant these and no others. */
 const capabilities = ['CAP_BPF', 'CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_SYS_NICE'];
 
-test('the daemon is no root, and has exactly the capabilities that it needs', () => {
+test('the daemon is not root, and has exactly the capabilities that it needs', () => {
   const { Service } = unit;
   assert.deepEqual(words(Service?.AmbientCapabilities), capabilities);
   assert.deepEqual(words(Service?.CapabilityBoundingSet), capabilities);
@@ -28,11 +28,11 @@ test('a restart finds the vrrp process and its run-dir, a stop waits for it', ()
   assert.match(Service?.ExecStart ?? '', / --run-dir \/run\/baton$/);
   assert.equal(Service?.ExecReload, '/bin/kill -HUP $MAINPID');
   assert.ok(Number(Service?.TimeoutStopSec) * 1000 > 2 * gracePeriodMs);
-  // Otherwise five starts within ten seconds are the end (DefaultStartLimitBurst).
+  // Otherwise systemd gives up after five starts within ten seconds (DefaultStartLimitBurst).
   assert.ok(Number(Unit?.StartLimitBurst) >= 10 && Number(Unit?.StartLimitIntervalSec) >= 10);
 });
 
-test('it is shut in, and still may do what V8, netlink, packet sockets and the real-time scheduler need', () => {
+test('it is sandboxed, but V8, netlink, packet sockets and the real-time scheduler work', () => {
   const { Service } = unit;
   const families = ['AF_INET', 'AF_INET6', 'AF_NETLINK', 'AF_PACKET', 'AF_UNIX'];
   assert.deepEqual(words(Service?.RestrictAddressFamilies).sort(), families);
@@ -50,7 +50,7 @@ test('systemd understands every line', { skip: isThere(verifier) ? false : `need
   assert.deepEqual([status, stderr.split('\n').filter((line) => line.includes('baton'))], [0, []]);
 });
 
-/** By section and key. A key that stands twice would mean a list: none does here. */
+/** The values by section and key. A key that occurs twice would mean a list; none does here. */
 function readUnit(file: string): Record<string, Record<string, string> | undefined> {
   const sections: Record<string, Record<string, string>> = {};
   let section: Record<string, string> = {};
