@@ -2,8 +2,8 @@
 import type { IpAddress } from '../src/lib/ip-address.ts';
 import { ownerPriority } from '../src/model/virtual-router.ts';
 import type { BackupState, Heard, RouterEvent, Step } from './state.ts';
-import { activeDownIntervalMs, skewTimeMs } from './timers.ts';
-import { adoptedIntervalMs, becomeActive, becomeInitialize, reconfigured } from './transitions.ts';
+import { activeDownIntervalMs, adoptedIntervalMs, skewTimeMs } from './timers.ts';
+import { becomeActive, becomeInitialize, reconfigured } from './transitions.ts';
 
 /**
  * Timers of an idle process fire 0.1 to 0.4 ms late. After a longer delay, unread advertisements may be in the socket.

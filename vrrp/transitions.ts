@@ -20,7 +20,7 @@ import type {
   Step,
   TransitionReason,
 } from './state.ts';
-import { activeDownIntervalMs, leaseMs } from './timers.ts';
+import { activeDownIntervalMs, adoptedIntervalMs, leaseMs } from './timers.ts';
 
 /** How long a preempted router gets to step down before its successor acquires the addresses. */
 export const settleMs = 10;
@@ -181,11 +181,6 @@ export function reconfigured<State extends Common>(
  */
 export function effectivePriorityOf({ priority }: VirtualRouter, effectivePriority: number): number {
   return priority === ownerPriority ? ownerPriority : Math.min(Math.max(effectivePriority, 1), ownerPriority - 1);
-}
-
-/** RFC 9568 section 6.4.2: version 3 adopts the active router's interval. In version 2 all have the same interval. */
-export function adoptedIntervalMs(router: VirtualRouter, advertisedMs: number): number {
-  return router.version === 3 ? advertisedMs : router.advertIntervalMs;
 }
 
 /** The gap between the repeated first advertisements of a preemption. */

@@ -16,7 +16,7 @@ import type { Configuration } from '../model/configuration.ts';
 import { close } from '../platform/linux/libc.ts';
 import { claimRunDirectory } from '../platform/linux/process/run-directory.ts';
 import { findPredecessor } from '../succession/predecessor.ts';
-import { composeDirector } from './director-process.ts';
+import { composeDirector } from './compose-director.ts';
 import { openOutput } from './output.ts';
 
 const version = (createRequire(import.meta.url)('../../../package.json') as { version: string }).version;

@@ -3,7 +3,7 @@
 #ifndef BATON_EGRESS_H
 #define BATON_EGRESS_H
 
-#include "load.h"
+#include "server-load.h"
 #include "tally.h"
 
 #define ERRORS_PER_MS 1

@@ -16,7 +16,7 @@
 #ifndef BATON_ENTRY_H
 #define BATON_ENTRY_H
 
-#include "load.h"
+#include "server-load.h"
 #include "tally.h"
 
 #define CHOICES 8

@@ -3,7 +3,7 @@
 #ifndef BATON_SELECTOR_H
 #define BATON_SELECTOR_H
 
-#include "load.h"
+#include "server-load.h"
 
 /* How many slots of a `hash` selector are tried for a real server that is not overloaded, before taking any. */
 #define FALLBACK_PROBES 64

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How busy a real server is: its connections, its thresholds, and the rate at which it may get new ones. */
-#ifndef BATON_LOAD_H
-#define BATON_LOAD_H
+#ifndef BATON_SERVER_LOAD_H
+#define BATON_SERVER_LOAD_H
 
 #include "packet.h"
 
