@@ -132,7 +132,7 @@ function passesInterface(frame: Uint8Array): boolean {
   return Object.values(portMac).some((mac) => Buffer.compare(mac, frame.subarray(0, 6)) === 0);
 }
 
-/** The kernel removes the tag before a packet socket sees the frame, but reports it; the packet ring refuses the frame. */
+/** The kernel removes the tag before a packet socket sees the frame, but reports it; the packet ring refuses it. */
 function isTagged(frame: Uint8Array): boolean {
   if (frame.length < 14) return false;
   const etherType = readEtherType(frame, 0);

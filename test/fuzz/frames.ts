@@ -25,7 +25,7 @@ export interface FramePlan {
   readonly shape: ShapePlan;
 }
 
-/** Who talks to whom, in a configuration. `reply`: the real server to the client. */
+/** The two ends of a flow in a configuration. `reply`: from the real server to the client. */
 export interface FlowPlan {
   readonly reply: boolean;
   /** Index into the services; of a stray, into `virtualAddresses` and `servicePorts`. */
@@ -49,7 +49,7 @@ export interface Ends {
 }
 
 export type BodyPlan =
-  /** Of the service's protocol, or of the other one. `flags` are TCP's, the last two UDP's. */
+  /** A packet of the service's protocol, or of the other one. `flags` are TCP's, the last two UDP's. */
   | {
       readonly sort: 'segment';
       readonly flags: number;
@@ -251,7 +251,7 @@ function solicitationOf(
 
 function errorOf(body: Extract<BodyPlan, { sort: 'error' }>, plan: FlowPlan, ends: Ends): PlainPacket {
   const { client, virtual, server, family } = ends;
-  // What the client's side has seen comes from the virtual address; what the real servers' side has, from the client.
+  // An error from the client's side quotes a packet from the virtual address, one from the servers' side a client's.
   const [from, to] = plan.reply ? [client, server] : [virtual, client];
   const flow = { source: from.address, sourcePort: from.port, destination: to.address, destinationPort: to.port };
   const isUdp = ends.udp !== body.otherProtocol;

@@ -57,7 +57,7 @@ export async function search({ seed, runs, path, timeMaxMs, distort }: SearchOpt
   return { coverage, found: { story, report: report.join('\n') } };
 }
 
-/** What differs, or what an engine has thrown, in words. */
+/** The difference, or the error that an engine has thrown, in words. */
 export async function outcomeOf(story: Story): Promise<string | undefined> {
   try {
     const difference = await duel(story);

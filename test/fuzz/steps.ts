@@ -49,9 +49,9 @@ export interface Story {
 }
 
 /**
- * Of the tables: room for all, hardly any, and little of one. When half of the ring is holes XDP makes its oldest entries the
- * youngest, where the portable engine keeps them in order: here the ring is as long as no story makes it.
- * And in a table of four buckets all choices of a flow may be one and the same, which is full before the table is.
+ * Limits of the tables: room for all entries, for hardly any, and for few of one kind. When half of the ring is holes, XDP
+ * makes its oldest entries the youngest, where the portable engine keeps them in order: here the ring is longer than any
+ * story fills it. In a table of four buckets all choices of a flow may be the same bucket, which is full before the table.
  */
 export const limitsOf: readonly EngineLimits[] = [
   { halfOpenMax: 64, establishedMax: 64, ringSize: 1024 },

@@ -113,7 +113,7 @@ export class Arena {
     await this.#keepalived.enters(state);
   }
 
-  /** Lets whoever is active be so for long enough that the record can tell it from a transition. */
+  /** Lets the active router be active for long enough that the record can tell it from a transition. */
   reigns(forMs: number): Promise<void> {
     return new Promise((resolve) => setTimeout(resolve, forMs));
   }
@@ -250,7 +250,7 @@ class Contender {
     });
   }
 
-  /** What it entered before has been waited for already, or is of no interest: only the last state counts. */
+  /** Only the last state counts: earlier ones have been waited for already, or are of no interest. */
   async enters(state: string): Promise<void> {
     try {
       await eventually(() => this.#entered.at(-1) === state, transitionMsMax);

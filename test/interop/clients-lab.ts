@@ -105,7 +105,7 @@ export class ClientLab {
     return { killedAtMs, activeAtMs: monotonicMs() };
   }
 
-  /** What the director that remains has dropped, for the message of a test that fails. */
+  /** The drops of the director that remains, for the message of a test that fails. */
   async drops(): Promise<string> {
     const { engine } = await this.#daemons.find((daemon) => !daemon.ended)!.status();
     const counted = Object.entries(engine.drops).filter(([, count]) => count > 0);

@@ -65,7 +65,7 @@ export async function startServers(lab: ClientLab): Promise<readonly Program[]> 
   return iperfServers;
 }
 
-/** What the client runs at the same time. Each is under way when it is returned. */
+/** The programs that the client runs at the same time. Each is under way when it is returned. */
 export interface Sessions {
   readonly shell: Program;
   readonly copy: { readonly program: Program; readonly source: string; readonly target: string };

@@ -34,7 +34,7 @@ election.configure([assign(router)]);
 process.on('SIGTERM', () => {
   stopMonitoring();
   void election.stop().then(() => {
-    // What it heard and refused is the other's business to explain: said last, when nothing can be added.
+    // The other one has to explain the advertisements that this one refused: reported last, when the counts are final.
     const [view] = factsOf(election);
     say({ state: 'stopped', view });
     process.exit(0);

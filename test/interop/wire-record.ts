@@ -32,7 +32,7 @@ export function readClaims(file: string): Claim[] {
   }));
 }
 
-/** What tshark finds wrong with the packets of one sender, each as a sentence; and how many advertisements there were. */
+/** tshark's complaints about the packets of one sender, each as a sentence, and the number of advertisements. */
 export function readComplaints(file: string, sender: string): { complaints: string[]; advertisements: number } {
   const fields = [
     'frame.number',
@@ -56,8 +56,8 @@ export function readComplaints(file: string, sender: string): { complaints: stri
 }
 
 /**
- * Who reigned when. Claims of one router belong together while they are less than `gapMs` apart, it has not resigned
- * between them, and nobody else has claimed for longer than `transitionMs` in the meantime.
+ * The reigns in order of time. Claims of one router belong together while they are less than `gapMs` apart, it has not
+ * sent priority 0 between them, and no other router has claimed for longer than `transitionMs` in the meantime.
  */
 export function reignsOf(claims: readonly Claim[], gapMs: number, transitionMs: number): Reign[] {
   const reigns: { by: string; fromMs: number; untilMs: number; over: boolean }[] = [];

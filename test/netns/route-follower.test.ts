@@ -226,7 +226,7 @@ describe('next hops followed from the kernel', { skip: namespacesUnavailable() }
     here.ip('route', 'del', '198.51.100.0/24');
   });
 
-  test('a gateway that the kernel has forgotten is found again, a silent one is asked for again and again', async () => {
+  test('a gateway that the kernel has forgotten is found again, a silent one is asked for repeatedly', async () => {
     here.run('sysctl', '-qw', 'net.ipv4.neigh.eth0.mcast_solicit=1', 'net.ipv4.neigh.eth0.retrans_time_ms=100');
     const changes = (): string[] => following.tables.calls.filter((call) => call.startsWith('0.0.0.0/0: '));
     following.tables.takeCalls();

@@ -8,7 +8,7 @@ import { outcomeOf, search } from '../fuzz/search.ts';
 import { storyInWords } from '../fuzz/words.ts';
 
 const runs = Number(process.env.STORIES ?? 2_000);
-/** Of the random part alone: on a slow machine it ends with fewer stories. */
+/** Limits the random part alone: on a slow machine it ends with fewer stories. */
 const timeMaxMs = 20_000;
 const seed = Number(process.env.SEED ?? Date.now() & 0x7fff_ffff);
 const mutantRuns = 1_000;

@@ -59,7 +59,7 @@ const special = [
 ];
 const soup = fc.array(fc.oneof(fc.constantFrom(...keywords), fc.constantFrom(...special)), { maxLength: 120 });
 
-/** What holds for every input: problems are bounded, each has a place that exists, and a configuration means no error. */
+/** Holds for every input: problems are bounded, each has a place that exists, and a configuration means no error. */
 function holds(content: string | Uint8Array): void {
   const { configuration, diagnostics, unreadable } = load(content);
   const text = typeof content === 'string' ? content : new TextDecoder().decode(content);

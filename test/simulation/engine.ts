@@ -62,7 +62,7 @@ const refreshesPerTimeout = 3;
 
 /**
  * The portable engine as sync and the clients see it (connections.ts, replication.ts and leases.ts there), on a Map: an
- * entry is this director's own once it has forwarded a packet of it. Peers' records of an entry count unless the entry is
+ * entry is this director's own once it has forwarded a packet of it. Peers' records of an entry count unless it is
  * held, which means own and under a valid lease.
  */
 export class SimulatedEngine implements ConnectionPort {

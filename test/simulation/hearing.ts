@@ -18,8 +18,8 @@ interface Ear {
 /**
  * The directors that are able to hear each other, by virtual router and direction. A director hears another one while
  * the network delivers: link up, no two advertisements in a row lost (on the way, at a full socket, or because they
- * could not be sent) or later than `delayBoundMs`. After a single loss it is deaf only until the next one arrives; after
- * a freeze, only until it reads the advertisements in its socket. A loss or a freeze excuses nothing afterwards.
+ * could not be sent) or later than `delayBoundMs`. After a single loss it is deaf only until the next one arrives;
+ * after a freeze, only until it reads the advertisements in its socket. A loss or a freeze excuses nothing afterwards.
  */
 export class Hearing {
   readonly #ears = new Map<string, Ear>();

@@ -65,7 +65,7 @@ export interface RulesSetting {
 
 /** Replication may take this long when every message is lost once: gap tolerance, and the silence that ends a peer. */
 const replicationBoundMs = 600;
-/** A peer that sync has not heard for this long counts as gone; the gate then opens, as there is no peer to copy from. */
+/** A peer that sync has not heard for this long counts as gone; the gate opens, as there is no peer to copy from. */
 export const syncSilenceMs = 450;
 const timersMax = 24;
 

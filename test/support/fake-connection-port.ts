@@ -103,7 +103,7 @@ export class FakeConnectionPort implements ConnectionPort {
     this.#put({ record: copy, local, lastPacketMs: this.#clock.nowMs() });
   }
 
-  /** What the engine's sweep does: local entries are announced again, idle ones expire. */
+  /** Does as the engine's sweep: local entries are announced again, idle ones expire. */
   sweep(): void {
     for (const [key, entry] of [...this.#entries]) {
       const idleMs = this.#clock.nowMs() - entry.lastPacketMs;

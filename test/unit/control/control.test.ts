@@ -318,7 +318,7 @@ describe('a request to the control socket', () => {
     rmSync(directory, { recursive: true });
   });
 
-  /** What comes back until the connection ends. */
+  /** The answer until the connection ends. */
   const say = async (text: string): Promise<string> => {
     const client = connect(path);
     let answer = '';

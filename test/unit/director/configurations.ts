@@ -5,7 +5,7 @@ import type { ForwardingMethod } from '../../../src/model/forwarding-method.ts';
 import { defaultTimeouts } from '../../../src/model/timeouts.ts';
 import type { VirtualRouter } from '../../../src/model/virtual-router.ts';
 
-// What a director is told, as short as a test wants to say it.
+// Short ways to write a director's configuration.
 
 export const address = (text: string): IpAddress => text as IpAddress;
 

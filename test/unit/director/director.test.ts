@@ -83,7 +83,7 @@ class Bench {
     });
   }
 
-  /** What was asked since the last time. */
+  /** The calls since the last time. */
   taken(): string[] {
     return this.calls.splice(0);
   }

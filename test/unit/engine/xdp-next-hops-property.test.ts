@@ -105,7 +105,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** What the kernel has in the end. */
+/** The kernel's tables in the end. */
 class KernelState {
   readonly links = new Map<number, KernelLink>();
   readonly routes = new Map<string, Extract<KernelEvent, { kind: 'routes' }>>();

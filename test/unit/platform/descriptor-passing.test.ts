@@ -128,7 +128,7 @@ describe('a listener', () => {
   test('nobody at the path is no error', () => {
     assert.equal(DescriptorChannel.connect(path), undefined);
     const listener = DescriptorListener.open(path);
-    // What a process leaves that was killed.
+    // The socket that a killed process leaves behind.
     assert.throws(() =>
       runModule(`
       DescriptorListener.open(${JSON.stringify(path)});
@@ -136,7 +136,7 @@ describe('a listener', () => {
     );
     assert.ok(existsSync(path));
     assert.equal(DescriptorChannel.connect(path), undefined);
-    // The path is the other one's by now.
+    // The path belongs to the other listener by now.
     listener.close();
     assert.ok(existsSync(path));
     const next = DescriptorListener.open(path);

@@ -84,7 +84,7 @@ describe('the lease memory', () => {
     assert.equal(memory.validUntilMs(3), Number(map[3]) / 1e6);
     const since = map[257 + 3]!;
     assert.ok(Number(since) / 1e6 >= nowMs && Number(since) / 1e6 < nowMs + 1000);
-    // Whoever attaches to it later finds the lease as it is, and renews it.
+    // A process that attaches to it later finds the lease as it is, and renews it.
     const again = LeaseMemory.attach(fd);
     again.grant(3, nowMs + 2e6);
     assert.deepEqual([Math.round(memory.validUntilMs(3) - nowMs), map[257 + 3]], [2e6, since]);

@@ -12,7 +12,7 @@ const queueBytesMax = 10_000;
 const noticeOf = (count: number): string => `gap of ${count}\n`;
 const settings = { queueBytesMax, noticeOf };
 
-/** What lies in a pipe or socket that is not waited for. */
+/** The text in a pipe or socket, read without waiting. */
 function readAll(fd: number): string {
   const bytes = new Uint8Array(1 << 20);
   let text = '';
@@ -58,7 +58,7 @@ describe('a line writer', () => {
     const path = join(directory, String(count));
     execFileSync('mkfifo', [path]);
     reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    // As a shell opens it: whoever writes to it waits.
+    // Opened as a shell opens it: a writer blocks when it is full.
     end = openSync(path, constants.O_WRONLY);
     written = 0;
     writer = new LineWriter(end, settings);
@@ -171,7 +171,7 @@ describe('a line writer', () => {
       const writer = new LineWriter(1, { queueBytesMax: 1000, noticeOf: (count) => 'gap of ' + count + '\\n' });
       for (let i = 0; i < 20_000; i += 1) writer.write('x'.repeat(90) + '\\n');
       await writer.drain(100);`;
-    // What a child of Node has for a pipe is a socket, which nobody reads here.
+    // The pipe that Node gives a child is a socket, which nobody reads here.
     const words = ['--input-type=module', '-e', program];
     const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 10_000 });
     assert.deepEqual(await once(child, 'exit'), [0, null]);

@@ -13,7 +13,7 @@ function autogroupsUnavailable(): string | false {
   return readFileSync(autogroupSwitch, 'utf8').trim() === '1' ? false : 'autogroups are switched off';
 }
 
-/** What the scheduler knows of a process that has asked for a preference: the niceness of its autogroup. */
+/** The niceness of the autogroup of a process that has asked for a preference. */
 async function autogroupAfterAsking(leadsSession: boolean): Promise<string> {
   const module = new URL('../../../src/platform/linux/process/realtime.js', import.meta.url);
   const code = `

@@ -103,7 +103,7 @@ test('a process that dies is resigned for, leases first, and started again with 
     'close',
   ]);
   assert.deepEqual(logged, ['error the vrrp process ended (SIGKILL); resigned in its name, starting it again']);
-  // Whoever asks before it runs again is told so, or answered by the next one.
+  // A request before it runs again is refused, or answered by the next vrrp process.
   const again = await eventuallyAnswered(pid);
   assert.notEqual(again, pid);
 });

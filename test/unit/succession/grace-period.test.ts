@@ -77,7 +77,7 @@ describe('the time between two directors', () => {
     return channel;
   }
 
-  /** Asks, and gives what has been answered within a few looks. */
+  /** Asks, and returns the answers that arrive within a few looks. */
   function ask(channel: DescriptorChannel, request: SuccessionRequest) {
     assert.ok(channel.send(emitRequest(request)));
     time.advanceBy(5);

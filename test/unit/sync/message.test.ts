@@ -50,7 +50,7 @@ test('an IPv4 entry takes 29 bytes, an IPv6 entry 65', () => {
   assert.deepEqual(parsed.value, batch);
 });
 
-/** What a record must not hold to cross the network, one field at a time. */
+/** Field values with which a record must not cross the network, one field at a time. */
 const malformed: readonly (readonly [name: string, word: number, value: number])[] = [
   ['no event', RecordOffset.head, withEvent(headOf({}), 0 as ConnectionEvent)],
   ['event 4', RecordOffset.head, withEvent(headOf({}), 4 as ConnectionEvent)],

@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 
-// What a reviewer would otherwise have to say again and again, over all files under version control. Every test names
-// all offenders at once, each as `file:line`.
+// The remarks that a reviewer would otherwise repeat, checked in all files under version control. Every test names all
+// offenders at once, each as `file:line`.
 
 // The bounds and their reasons stand in CONTRIBUTING.md.
 const functionLinesMax = 70;
@@ -18,7 +18,7 @@ const parametersMax = 5;
 const testFileLinesMax = 600;
 const testFunctionLinesMax = 200;
 
-/** What stands before a longer file (among its first lines) or a longer function, followed by the reason. */
+/** The words before a longer function, or among the first lines of a longer file; the reason follows them. */
 const lengthReason = /\bLonger than the bound: \S.{10,}/;
 const generated = /^src\/engine\/xdp\/layout\//;
 

@@ -42,7 +42,7 @@ function advertisement(changes: Partial<Advertisement> = {}): Advertisement {
 
 const version2 = { version: 2, vrid: 2, intervalMs: 1000 } as const;
 
-/** A datagram from the peer; `edit` changes bytes after the checksum was made, `reseal` makes it anew. */
+/** A datagram from the peer; `edit` changes bytes after the checksum was made, `reseal` computes it again. */
 function datagram(
   changes: Partial<Advertisement> = {},
   { header = {}, edit = (bytes) => bytes, reseal = false }: Damage = {},

@@ -391,7 +391,7 @@ describe('active', () => {
       'send 0/10',
       'active to backup: handover',
     ]);
-    // Held off: obeys whoever took over, though its priority is lower, until it is released.
+    // Held off: it obeys the router that took over, though that has a lower priority, until it is released.
     bench.at(bench.nowMs + 100).hear(50);
     assert.equal(bench.deadline, bench.nowMs + 3609.375);
     bench.feed({ kind: 'holdReleased' });

@@ -10,7 +10,7 @@ export const own = '192.0.2.5' as IpAddress;
 export const greater = '192.0.2.128' as IpAddress;
 export const virtual = '198.51.100.10' as IpAddress;
 
-/** What a machine is told, as short as a test wants to change it. */
+/** The settings of a machine that tests change. */
 export interface Setting
   extends Pick<VirtualRouter, 'version' | 'priority' | 'startAs' | 'preempt' | 'preemptDelayMs' | 'announcement'> {
   readonly intervalMs: number;
