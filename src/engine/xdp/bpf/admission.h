@@ -7,7 +7,7 @@
 #include "life.h"
 #include "selector.h"
 
-/* Real servers with one endpoint that are looked at: see `next_with_endpoint`. */
+/* Real servers at one endpoint that are examined at most: see `next_with_endpoint`. */
 #define SHARERS_MAX 64
 
 static __always_inline struct address *find_address(const __u32 *address, int ipv6)
@@ -65,12 +65,12 @@ struct search {
 	__u16 reserved;
 	/* The real server to look at next. */
 	__u32 number;
-	/* A real server to pass over, or NO_DESTINATION. */
+	/* A real server to skip, or NO_DESTINATION. */
 	__u32 except;
 	struct entry *entry;
 };
 
-/* Looks at one real server and goes on to the next. Returns true when the search has ended. */
+/* Examines one real server and goes on to the next. Returns true when the search has ended. */
 static __always_inline int look(struct search *search, int ipv6)
 {
 	struct destination *destination = destination_of(search->number);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The packets that the engine sends of its own to the sender of a packet: resets and ICMP errors. They leave by the
+ * The packets with which the engine itself answers the sender of a packet: resets and ICMP errors. They leave by the
  * interface that the packet came in on, to the MAC address that it came from, so that they need no route.
  */
 #ifndef BATON_ANSWER_H
@@ -55,7 +55,7 @@ struct icmp_words {
 	__u32 rest;
 };
 
-/* The frame gets this length: it grows at its head, where there always is room, and shrinks at its tail. */
+/* Gives the frame this length: it grows at its head, where there is always room, and shrinks at its tail. */
 static __always_inline int resize(struct xdp_md *ctx, __u32 length)
 {
 	__u32 present = bpf_xdp_get_buff_len(ctx);
@@ -237,7 +237,7 @@ standalone int send_error(struct xdp_md *ctx, int decision)
 	return XDP_TX;
 }
 
-/* Answers the packet in `packet`, as decided. Returns what XDP is to do. */
+/* Answers the packet in `packet`, as decided. Returns the XDP action. */
 static __noinline int answer(struct xdp_md *ctx, struct packet *packet, int decision)
 {
 	struct scratch *scratch = scratch_of();

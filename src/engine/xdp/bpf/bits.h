@@ -43,7 +43,7 @@
 
 #define AND ,
 
-/* Calls the one for a family that is known when compiling. */
+/* Calls the variant for a family that is known at compile time. */
 #define CALL(name, ipv6, ...) ((ipv6) ? name##6(__VA_ARGS__) : name##4(__VA_ARGS__))
 #define CALL_ENTRY(name, ipv6, entry, ...)                                                                             \
 	((ipv6) ? name##6(outer6(entry), ##__VA_ARGS__) : name##4(outer4(entry), ##__VA_ARGS__))

@@ -56,7 +56,7 @@ standalone __u32 sum_frame(struct xdp_md *ctx, __u32 offset, __u32 length)
 	return fold64(summing.scratch->sum);
 }
 
-/* The sum of words in memory, a multiple of four bytes that is known when compiled. */
+/* The sum of words in memory, whose length is a multiple of four bytes that is known at compile time. */
 static __always_inline __u32 sum_memory(const void *from, __u32 length)
 {
 	return (__u32)bpf_csum_diff(0, 0, (__be32 *)from, length, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The connection table: buckets of four entries, one pair of cache lines in IPv4. An entry whose bucket is full stands
- * in the next of its choices, and its bucket is marked for ever after. That is rare, because half of the slots are never
+ * in the next of its choices, and its bucket is marked permanently. That is rare, because half of the slots are never
  * used.
  *
  * Nothing is locked. A slot is taken, a state changed and an entry removed by compare-and-swap on the entry's head, which

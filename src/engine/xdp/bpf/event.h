@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Telling the peers: connection records, into the ring that the sync thread reads. */
+/* Connection events for the peers, written as records into the ring that the sync thread reads. */
 #ifndef BATON_EVENT_H
 #define BATON_EVENT_H
 
@@ -75,7 +75,7 @@ static __always_inline void emit(struct entry *entry, int ipv6, __u32 event, __u
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 
-/* Whether an entry is local and under a valid lease: peers take this director's word for it. */
+/* Whether an entry is local and under a valid lease: peers then accept this director's records of it. */
 static __always_inline int is_held(struct entry *entry, __u64 now_ns)
 {
 	struct destination *destination;

@@ -42,7 +42,7 @@ static __always_inline int forward_in(struct packet *packet, __u32 number, struc
 	return may_leave(packet, FORWARD_IN);
 }
 
-/* Where an address stands in a filter. */
+/* The position of an address in a filter. */
 static __always_inline __u32 filter_bit(const __u32 *address, int ipv6)
 {
 	__u32 word = ipv6 ? address[0] ^ address[1] ^ address[2] ^ address[3] : address[0];
@@ -50,7 +50,7 @@ static __always_inline __u32 filter_bit(const __u32 *address, int ipv6)
 	return (word * 0x9e3779b1u) >> 22;
 }
 
-/* False: packets to the address are not looked at. True: perhaps they are. */
+/* False: packets to the address are not examined. True: they may be. */
 static __always_inline int may_be_served(const __u32 *address, int ipv6)
 {
 	__u32 bit = filter_bit(address, ipv6);
@@ -58,7 +58,7 @@ static __always_inline int may_be_served(const __u32 *address, int ipv6)
 	return (READ_ONCE(settings.served[(bit >> 5) & (FILTER_BITS / 32 - 1)]) >> (bit & 31)) & 1;
 }
 
-/* False: the address is not that of a real server whose replies pass here. True: perhaps it is. */
+/* False: the address is not that of a real server whose replies pass here. True: it may be. */
 static __always_inline int may_reply(const __u32 *address, int ipv6)
 {
 	__u32 bit = filter_bit(address, ipv6);
@@ -245,7 +245,7 @@ static __always_inline int begin_reply(struct packet *packet, struct destination
 
 /*
  * A TCP or UDP packet to an address that is not served: perhaps a real server's reply to a masqueraded connection.
- * `fault` is what is wrong with its headers (a drop reason), or negative; it counts only when it is such a reply.
+ * `fault` is the drop reason for its headers, or negative; it is used only when the packet is such a reply.
  */
 static __always_inline int decide_out(struct packet *packet, int fault, int ipv6)
 {

@@ -29,7 +29,7 @@ struct datagram_name {
 	__u32 source[4];
 	__u32 target[4];
 	__u32 identification;
-	/* Part of a datagram's name in IPv4 only; 0 in IPv6 (RFC 8200 section 4.5). */
+	/* Identifies a datagram in IPv4 only; 0 in IPv6 (RFC 8200 section 4.5). */
 	__u16 protocol;
 	__u16 ipv6;
 };
@@ -61,7 +61,7 @@ struct {
 	__type(value, struct datagram);
 } blank_datagrams SEC(".maps");
 
-/* Units of a datagram's bitmap, and what stood there. */
+/* Units of a datagram's bitmap, and their former value. */
 struct marking {
 	struct datagram *datagram;
 	__u32 from;
@@ -80,7 +80,7 @@ static __always_inline void name_datagram(struct datagram_name *name, const stru
 	name->ipv6 = packet->ipv6;
 }
 
-/* Whether a fragment's length and place can be true at all: a drop reason, or -1. */
+/* The drop reason for a fragment whose length and offset cannot be true, or -1. */
 static __always_inline int fault_of_fragment(const struct packet *packet)
 {
 	__s32 length = end_of(packet) - packet->fragment_start;
@@ -200,7 +200,7 @@ static __always_inline void begin_datagram(struct packet *packet, int outbound)
 		accept_fragment(packet, datagram);
 }
 
-/* The whole datagram has gone by: its name may be used again. */
+/* The whole datagram has gone by: its identification may be used again. */
 static __always_inline void finish_datagram(struct packet *packet, struct datagram *datagram)
 {
 	__u32 total = READ_ONCE(datagram->total);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The order of half-open entries: a ring of references, in which each entry's last position counts. A position that its
- * entry has left, because it was heard of again, was established or is gone, is a hole, which is skipped when it comes
+ * entry has left, because it got a packet, was established or is gone, is a hole, which is skipped when it comes
  * up. The ring has four times as many positions as there may be half-open entries.
  *
  * Taking a position off and writing another into the entry are two steps. An entry whose position is taken off in between
@@ -108,7 +108,7 @@ static __always_inline void ring_tidy(void)
 		ring_tidy_once();
 }
 
-/* The half-open entry at this position was heard of: it is the last to be pushed out. */
+/* A packet of the half-open entry at this position has come: the entry is now the last to be pushed out. */
 standalone int touch_half_open(__u32 position)
 {
 	__u32 reference, head;

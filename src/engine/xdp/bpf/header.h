@@ -50,8 +50,8 @@ static __always_inline int read_ipv4(struct xdp_md *ctx, struct scratch *scratch
 }
 
 /*
- * The same for IPv6. `end`: behind the last byte that may be read. Returns whether there is a header; what is wrong
- * with the chain behind it stands in `scratch->fault`.
+ * The same for IPv6. `end`: behind the last byte that may be read. Returns whether there is a header; `scratch->fault`
+ * is the drop reason for the chain after it.
  */
 static __always_inline int read_ipv6(struct xdp_md *ctx, struct scratch *scratch, struct packet *packet, __u32 ip, __u32 end)
 {

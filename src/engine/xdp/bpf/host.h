@@ -50,7 +50,7 @@ struct advertisement {
 _Static_assert(sizeof(struct arp) == ARP_LENGTH, "as on the wire");
 _Static_assert(sizeof(struct advertisement) == ADVERTISEMENT_LENGTH, "as on the wire");
 
-/* Who answers a question for an address. */
+/* Whether ARP requests and neighbour solicitations for an address are answered here. */
 enum authority {
 	/* The address is another host's, or the kernel answers for it. */
 	AUTHORITY_NONE,

@@ -13,7 +13,7 @@
 #include "header.h"
 #include "reply.h"
 
-/* Whether a packet, not a later fragment, holds an ICMP message of its own family. */
+/* Whether a packet other than a later fragment holds an ICMP message of its own family. */
 static __always_inline int is_icmp(const struct packet *packet)
 {
 	return packet->protocol == (packet->ipv6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP);
@@ -57,8 +57,8 @@ static __always_inline int fault_of_message(struct xdp_md *ctx, struct packet *p
 
 /*
  * Reads the packet that the message in `scratch->packet` quotes, as much of it as there is, into `scratch->quoted`,
- * and turns it around: its flow is that of its answers. False for a message whose quotation cannot be read, or that no
- * connection has a use for.
+ * and turns it around: its flow is that of its answers. False for a message whose quotation cannot be read, or that
+ * concerns no connection.
  */
 static __noinline int read_quoted(struct xdp_md *ctx, struct scratch *scratch)
 {

@@ -12,7 +12,7 @@ static __always_inline int lease_is_valid(__u32 slot, __u64 now_ns)
 	if (slot == LEASE_ENDLESS)
 		return 1;
 	lease = element(&leases, slot);
-	/* The clock may lag behind: what is left of a lease is never overrated. */
+	/* The clock may lag behind, so its lag is added: the rest of a lease is never overestimated. */
 	return lease && READ_ONCE(lease->valid_until) > now_ns + clock_lag;
 }
 

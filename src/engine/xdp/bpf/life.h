@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of a connection: how its packets move it from state to state, and when peers hear of it. */
+/* The life of a connection: how its packets move it from state to state, and when peers are told of it. */
 #ifndef BATON_LIFE_H
 #define BATON_LIFE_H
 
@@ -98,7 +98,7 @@ static __always_inline int change_udp_of(struct entry *entry, __u32 now, int ipv
 	return CALL_ENTRY(publish_established, ipv6, entry, now);
 }
 
-/* Changes of a UDP flow beyond its time. */
+/* Changes of a UDP flow other than its time. */
 FOR_ENTRIES(change_udp, AND __u32 now, now)
 
 /* A further packet of a UDP flow, in either direction: the second one makes it known to the peers. */
@@ -148,7 +148,7 @@ static __always_inline int change_tcp_of(struct entry *entry, __u32 head, __u32 
 	return CHANGED;
 }
 
-/* Changes of a TCP connection beyond its time; it has been seen with this head. Returns a `change`. */
+/* Changes of a TCP connection other than its time; it has been seen with this head. Returns a `change`. */
 FOR_ENTRIES(change_tcp, AND __u32 head AND __u32 after AND __u32 now, head, after, now)
 
 /* A segment as `next_states` has it. */
@@ -182,7 +182,7 @@ static __always_inline int step_tcp_of(struct entry *entry, __u32 event, __u32 n
 	return CALL_ENTRY(change_tcp, ipv6, entry, head, after, now);
 }
 
-/* The same where it need not be quick. */
+/* The same for paths that need not be fast. */
 FOR_ENTRIES(step_tcp, AND __u32 event AND __u32 now, event, now)
 
 /*

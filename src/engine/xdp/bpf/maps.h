@@ -24,7 +24,7 @@ const volatile __u64 hash_seed = 0;
 const volatile __u64 clock_lag = 0;
 /* How far `last_seen` of an entry may lag behind, in milliseconds. */
 const volatile __u32 seen_grain = 0;
-/* Tests: the time stands in `settings`. */
+/* For tests: the time is read from `settings`. */
 const volatile __u8 test_clock = 0;
 
 struct settings settings SEC(".data.settings");
