@@ -3,6 +3,7 @@ import type { EngineConfiguration } from '../../src/engine/engine.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import type { ForwardingMethod } from '../../src/model/forwarding-method.ts';
 import type { CompiledService, Selector } from '../../src/model/selector.ts';
+import { connectionOverhead } from '../../src/scheduler/least.ts';
 import { inside, namespaces } from '../ground.ts';
 import { type Arms, type Family, servers, virtualAddress } from './ground.ts';
 
@@ -72,7 +73,8 @@ function selectorOf(shape: Selector['shape'], count: number): Selector {
   const turns = (length: number): Uint16Array => Uint16Array.from({ length }, (_, i) => i % count);
   if (shape === 'sequence') return { shape, slots: turns(count) };
   if (shape === 'hash') return { shape, slots: turns(hashSlots), seed: 1, hashPort: true };
-  return { shape, candidates: Array.from({ length: count }, (_, realServer) => ({ realServer, divisor: 1 })) };
+  const candidates = Array.from({ length: count }, (_, realServer) => ({ realServer, divisor: 1 }));
+  return { shape, overhead: connectionOverhead, candidates };
 }
 
 /** The kernel's own: destination NAT to the same servers in turn, with connection tracking and forwarding. */

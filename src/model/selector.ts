@@ -18,13 +18,31 @@ export type Selector =
       readonly seed: number;
       readonly hashPort: boolean;
     }
-  /** Scanned for the lowest cost, ties to the first: lc, wlc. */
-  | { readonly shape: 'least'; readonly candidates: readonly LeastCandidate[] };
+  /** Scanned for the lowest cost, which is overhead / divisor, ties to the first: lc, wlc. */
+  | { readonly shape: 'least'; readonly overhead: Overhead; readonly candidates: readonly LeastCandidate[] };
+
+/** The largest factor of an `Overhead`, and the largest divisor of a `LeastCandidate`. */
+export const overheadFactorMax = 256;
+export const divisorMax = 65_535;
+
+/**
+ * What a real server's connections weigh: `activeConnections × active + inactiveConnections × inactive + constant`, with
+ * integers from 0 to `overheadFactorMax`.
+ *
+ * Costs are compared without division: the overhead of one real server times the divisor of the other. For counts that
+ * add up to 2^28 at most, a hundred times more than a connection table holds, a product is at most
+ * 256 × (2^28 + 1) × 65535 < 2^53, so that a JavaScript number holds it exactly. In 64 bits any counts of 32 bits do.
+ */
+export interface Overhead {
+  readonly active: number;
+  readonly inactive: number;
+  readonly constant: number;
+}
 
 export interface LeastCandidate {
   /** Index into `VirtualService.realServers`. */
   readonly realServer: number;
-  /** Cost is `(active × 256 + inactive) / divisor` (ip_vs_lc.c, ip_vs_wlc.c): 1 for lc, the weight for wlc. */
+  /** From 1 to `divisorMax`: 1 when the weight does not matter, otherwise the weight. */
   readonly divisor: number;
 }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hashWords } from '../../src/lib/hash.ts';
 import { emptySlot } from '../../src/model/selector.ts';
+import { connectionOverhead } from '../../src/scheduler/least.ts';
 import type { MakeEngine } from './engine-under-test.ts';
 import { arpFrame, echoFrame } from './frames.ts';
 import { configurationOf, describe, Scene } from './scene.ts';
@@ -132,6 +133,7 @@ export function forwardingContract(name: string, make: MakeEngine): void {
     assert.equal(await choose(await Scene.open(make, { selector: sequence })), '1 1 2 1 1 2');
     const least = {
       shape: 'least',
+      overhead: connectionOverhead,
       candidates: [
         { realServer: 0, divisor: 1 },
         { realServer: 1, divisor: 2 },

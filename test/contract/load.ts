@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Selector } from '../../src/model/selector.ts';
+import type { Overhead, Selector } from '../../src/model/selector.ts';
+import { connectionOverhead } from '../../src/scheduler/least.ts';
 import { networks, sendAll } from './datagrams.ts';
 import type { MakeEngine } from './engine-under-test.ts';
 import { Flags, segmentFrame, udpFrame } from './packets.ts';
@@ -9,13 +10,13 @@ import { configurationOf, Scene } from './scene.ts';
 
 const twoServers: Selector = { shape: 'sequence', slots: Uint16Array.of(0, 1) };
 
+async function serverOf(scene: Scene, source: string, sourcePort = 1000): Promise<string> {
+  const [line] = await scene.client({ source, sourcePort, flags: 'S' });
+  return line?.match(/> 10\.0\.0\.(\d)/)?.[1] ?? 'refused';
+}
+
 /** Which real server takes a client: thresholds and persistence; and how many entries a UDP flood may take. */
 export function loadContract(name: string, make: MakeEngine): void {
-  const serverOf = async (scene: Scene, source: string, sourcePort = 1000): Promise<string> => {
-    const [line] = await scene.client({ source, sourcePort, flags: 'S' });
-    return line?.match(/> 10\.0\.0\.(\d)/)?.[1] ?? 'refused';
-  };
-
   test(`${name}: an upper threshold, in every selector shape`, async () => {
     const rows: [string, Selector, boolean, string][] = [
       ['sequence', { shape: 'sequence', slots: Uint16Array.of(0, 0, 0, 1) }, false, '1 1 2 2 refused'],
@@ -23,6 +24,7 @@ export function loadContract(name: string, make: MakeEngine): void {
         'least',
         {
           shape: 'least',
+          overhead: connectionOverhead,
           candidates: [
             { realServer: 0, divisor: 100 },
             { realServer: 1, divisor: 1 },
@@ -61,7 +63,7 @@ export function loadContract(name: string, make: MakeEngine): void {
     ];
     const rows: [string, Selector, string][] = [
       ['sequence', { shape: 'sequence', slots: Uint16Array.of(0, 0, 0, 1) }, '1 1 2 2 refused'],
-      ['least', { shape: 'least', candidates }, '1 1 2 2 refused'],
+      ['least', { shape: 'least', overhead: connectionOverhead, candidates }, '1 1 2 2 refused'],
       [
         'hash',
         { shape: 'hash', slots: Uint16Array.of(0, 0, 0), seed: 1, hashPort: false },
@@ -86,6 +88,8 @@ export function loadContract(name: string, make: MakeEngine): void {
       assert.deepEqual(await ask(21), expected.split(' ').toSorted(), `${what}: the next second`);
     }
   });
+
+  leastContract(name, make);
 
   test(`${name}: an overload ends below the lower threshold, or three quarters of the upper`, async () => {
     for (const [lowerThreshold, leaving] of [
@@ -191,5 +195,27 @@ export function loadContract(name: string, make: MakeEngine): void {
   test(`${name}: sequence order is what it was without thresholds`, async () => {
     const scene = await Scene.open(make, { selector: twoServers });
     assert.deepEqual([await serverOf(scene, '198.51.100.1'), await serverOf(scene, '198.51.100.2')], ['1', '2']);
+  });
+}
+
+function leastContract(name: string, make: MakeEngine): void {
+  test(`${name}: least, with other costs than those of connections alone`, async () => {
+    const rows: [string, Overhead, [number, number], string][] = [
+      ['one for each, and one in advance', { active: 1, inactive: 1, constant: 1 }, [1, 3], '2 2 1 2 2 2 1 2'],
+      ['none in advance', { active: 1, inactive: 1, constant: 0 }, [1, 3], '1 2 2 2 1 2 2 2'],
+      ['active ones alone', { active: 1, inactive: 0, constant: 1 }, [1, 3], '2 2 2 2 2 2 2 2'],
+      ['a constant', { active: 0, inactive: 0, constant: 256 }, [1, 1], '1 1 1 1 1 1 1 1'],
+      ['the largest', { active: 256, inactive: 256, constant: 256 }, [65_535, 65_534], '1 2 1 2 1 2 1 2'],
+    ];
+    for (const [what, overhead, [first, second], expected] of rows) {
+      const candidates = [
+        { realServer: 0, divisor: first },
+        { realServer: 1, divisor: second },
+      ];
+      const scene = await Scene.open(make, { selector: { shape: 'least', overhead, candidates } });
+      const chosen: string[] = [];
+      for (let port = 1; port <= 8; port += 1) chosen.push(await serverOf(scene, '198.51.100.9', port));
+      assert.equal(chosen.join(' '), expected, what);
+    }
   });
 }

@@ -2,9 +2,10 @@
 import fc from 'fast-check';
 import type { EngineConfiguration } from '../../src/engine/engine.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
-import type { CompiledService, Selector } from '../../src/model/selector.ts';
+import type { CompiledService, Overhead, Selector } from '../../src/model/selector.ts';
 import { emptySlot } from '../../src/model/selector.ts';
 import type { RealServer } from '../../src/model/virtual-service.ts';
+import { connectionOverhead } from '../../src/scheduler/least.ts';
 
 /** A configuration in few words: numbers index the pools below. */
 export interface ConfigurationPlan {
@@ -136,6 +137,12 @@ function distinct(realServers: readonly RealServer[]): RealServer[] {
   return [...new Map(realServers.map((server) => [`${server.address} ${server.port}`, server])).values()];
 }
 
+const overheads: readonly Overhead[] = [
+  connectionOverhead,
+  { active: 1, inactive: 0, constant: 1 },
+  { active: 3, inactive: 7, constant: 0 },
+];
+
 function selectorOf(plan: ServicePlan, servers: number): Selector {
   const indexes = servers === 0 ? [] : plan.slots.map((slot) => slot % servers);
   if (plan.selector === 'sequence') return { shape: 'sequence', slots: Uint16Array.from(indexes) };
@@ -144,7 +151,7 @@ function selectorOf(plan: ServicePlan, servers: number): Selector {
       realServer,
       divisor: 1 + (plan.slots[i]! % 3),
     }));
-    return { shape: 'least', candidates };
+    return { shape: 'least', overhead: overheads[plan.slots[0]! % overheads.length]!, candidates };
   }
   const slots = Uint16Array.from(plan.slots, (slot) => (slot === 7 || servers === 0 ? emptySlot : slot % servers));
   return { shape: 'hash', slots, seed: 1, hashPort: plan.hashPort };

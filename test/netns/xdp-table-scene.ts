@@ -23,6 +23,7 @@ import { attachXdp } from '../../src/platform/linux/bpf/attachment.ts';
 import { loadBpfObject } from '../../src/platform/linux/bpf/load.ts';
 import { loadPassProgram } from '../../src/platform/linux/bpf/pass-program.ts';
 import { possibleCpuCount } from '../../src/platform/linux/bpf/possible-cpus.ts';
+import { connectionOverhead } from '../../src/scheduler/least.ts';
 import { Flags, packetFrame, tcpOf, udpOf } from '../contract/packets.ts';
 import { enterPrivateNamespace, makeInterface } from '../support/private-namespace.ts';
 
@@ -182,6 +183,7 @@ export function tableConfiguration(variant: number): EngineConfiguration {
 
 const least = (count: number): Selector => ({
   shape: 'least',
+  overhead: connectionOverhead,
   candidates: Array.from({ length: count }, (_, realServer) => ({ realServer, divisor: 1 })),
 });
 

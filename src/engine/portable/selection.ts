@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { finishHash, mixWord } from '../../lib/hash.ts';
-import { emptySlot, type LeastCandidate } from '../../model/selector.ts';
+import { emptySlot, type Selector } from '../../model/selector.ts';
 import type { Destinations } from './destinations.ts';
 import { EntryFlag, KeyWord } from './entry-layout.ts';
 import type { RunningService } from './running-service.ts';
@@ -31,7 +31,7 @@ export function selectDestination(
       return service.compiled.service.scheduler.fallback ? fallback(service, slots, slot, destinations, nowMs) : -1;
     }
     case 'least':
-      return leastLoaded(service, selector.candidates, destinations, nowMs);
+      return leastLoaded(service, selector, destinations, nowMs);
   }
 }
 
@@ -80,22 +80,23 @@ function fallback(
 
 function leastLoaded(
   service: RunningService,
-  candidates: readonly LeastCandidate[],
+  { overhead, candidates }: Extract<Selector, { shape: 'least' }>,
   destinations: Destinations,
   nowMs: number,
 ): number {
+  const { active, inactive, constant } = overhead;
   let best = -1;
-  let bestCost = 0;
+  let bestOverhead = 0;
   let bestDivisor = 1;
   for (let i = 0; i < candidates.length; i += 1) {
     const { realServer, divisor } = candidates[i]!;
     const destination = service.destinations[realServer]!;
     if (destinations.isOverloaded(destination, nowMs)) continue;
-    const cost = destinations.active[destination]! * 256 + destinations.inactive[destination]!;
-    // cost / divisor < bestCost / bestDivisor without the division, as ip_vs_wlc.c compares.
-    if (best >= 0 && cost * bestDivisor >= bestCost * divisor) continue;
+    const own = destinations.active[destination]! * active + destinations.inactive[destination]! * inactive + constant;
+    // own / divisor < bestOverhead / bestDivisor without the division, as ip_vs_wlc.c compares.
+    if (best >= 0 && own * bestDivisor >= bestOverhead * divisor) continue;
     best = destination;
-    bestCost = cost;
+    bestOverhead = own;
     bestDivisor = divisor;
   }
   return best;

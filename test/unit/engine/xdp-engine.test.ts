@@ -27,7 +27,7 @@ test('a configuration in the maps', async () => {
       selector: { shape: 'hash', slots: Uint16Array.of(1, 0, emptySlot), seed: -2, hashPort: true },
     }),
     compiledService(['2001:db8::80', 443], [['2001:db8:a::1', 443, { forwardingMethod: 'direct-route', weight: 0 }]], {
-      selector: { shape: 'least', candidates: [] },
+      selector: { shape: 'least', overhead: { active: 256, inactive: 1, constant: 2 }, candidates: [] },
     }),
   ];
   const addresses = [
@@ -57,6 +57,11 @@ test('a configuration in the maps', async () => {
     // shape, flags, lease, seed, persistence timeout, prefix length, padding, rounds
     [1, 0b11011, 3, 0, 0xfe, 0xff, 0xff, 0xff, 0x60, 0xea, 0, 0, 24, 0, 0, 0, 15, 0, 0, 0],
   );
+  const overheads = [0, 1].map((number) => [...records.value(number).subarray(ServiceLayout.overhead).subarray(0, 8)]);
+  assert.deepEqual(overheads, [
+    [0, 0, 0, 0, 0, 0, 0, 0],
+    [0, 1, 1, 0, 2, 0, 0, 0],
+  ]);
   const settings = scene.array('.data.settings');
   assert.equal(settings.readWord(0, SettingsLayout.tcpTimeouts + 4 * TcpState.established), 900_000);
   assert.deepEqual(

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
-import { emptySlot, type Selector } from '../../../src/model/selector.ts';
+import { divisorMax, emptySlot, overheadFactorMax, type Selector } from '../../../src/model/selector.ts';
 import type { SchedulerName, VirtualService } from '../../../src/model/virtual-service.ts';
 import { compileService } from '../../../src/scheduler/compile.ts';
 import { supportedSchedulers } from '../../../src/scheduler/schedulers.ts';
@@ -118,8 +118,28 @@ test('candidates of lc and wlc', () => {
   ];
   for (const [name, weights, options, expected] of cases) {
     const candidates = expected.map(([realServer, divisor]) => ({ realServer, divisor }));
-    assert.deepEqual(selectorOf(name, weights, options), { shape: 'least', candidates }, `${name} ${weights}`);
+    const overhead = { active: 256, inactive: 1, constant: 0 };
+    assert.deepEqual(
+      selectorOf(name, weights, options),
+      { shape: 'least', overhead, candidates },
+      `${name} ${weights}`,
+    );
   }
+});
+
+test('costs stay within the numbers for which engines compare them exactly', () => {
+  for (const name of supportedSchedulers) {
+    const selector = selectorOf(name, [1, 65_535]);
+    if (selector.shape !== 'least') continue;
+    for (const factor of Object.values(selector.overhead)) {
+      assert.ok(Number.isInteger(factor) && factor >= 0 && factor <= overheadFactorMax, name);
+    }
+    for (const { divisor } of selector.candidates) {
+      assert.ok(Number.isInteger(divisor) && divisor >= 1 && divisor <= divisorMax, name);
+    }
+  }
+  assert.ok(overheadFactorMax * (2 ** 28 + 1) * divisorMax < Number.MAX_SAFE_INTEGER);
+  assert.ok(BigInt(overheadFactorMax) * (2n ** 33n + 1n) * BigInt(divisorMax) < 2n ** 64n);
 });
 
 test('slots of sh', () => {

@@ -242,6 +242,14 @@ enum service_flag {
 	SERVICE_LIVE = 1 << 4,
 };
 
+/* What a real server's connections weigh, as in src/model/selector.ts: counts times factors, each at most 256. */
+struct overhead {
+	__u16 active;
+	__u16 inactive;
+	__u16 constant;
+	__u16 reserved;
+};
+
 struct service {
 	/* First of its slots, and behind the 32nd bit how many: changed in one store. `sequence` and `hash`, `least`. */
 	__u64 selector;
@@ -257,7 +265,9 @@ struct service {
 	__u8 reserved0[3];
 	/* Rounds of the sweep between two times that a connection refreshes its template. */
 	__u32 template_rounds;
-	__u32 reserved1[7];
+	/* Shape `least`. */
+	struct overhead overhead;
+	__u32 reserved1[5];
 	/* A line of its own: every new connection writes it. */
 	__u32 cursor;
 	__u32 reserved2;

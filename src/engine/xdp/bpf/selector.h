@@ -24,9 +24,11 @@ struct walk {
 	__u32 now;
 	__u32 found;
 	__u32 end;
+	/* `least`: the formula, and the overhead and the divisor of what was found. */
+	struct overhead overhead;
 	__u32 divisor;
 	__u32 reserved;
-	__u64 cost;
+	__u64 least;
 };
 
 static long try_in_turn(__u32 step, struct walk *walk)
@@ -132,26 +134,36 @@ static long try_cost(__u32 step, struct walk *walk)
 	__u32 index = walk->first + step;
 	struct slot *slot = element(&slots, index);
 	struct load *load;
-	__u64 cost;
+	__u64 own;
 
 	if (!slot)
 		return 1;
 	load = load_of(slot->destination);
 	if (!load || is_overloaded(slot->destination, walk->now))
 		return 0;
-	cost = (__u64)(__u32)READ_ONCE(load->active) * 256 + (__u32)READ_ONCE(load->inactive);
-	/* cost / divisor < best / its divisor without the division, as ip_vs_wlc.c compares. */
-	if (walk->found != NO_DESTINATION && cost * walk->divisor >= walk->cost * slot->divisor)
+	own = (__u64)(__u32)READ_ONCE(load->active) * walk->overhead.active +
+	      (__u64)(__u32)READ_ONCE(load->inactive) * walk->overhead.inactive + walk->overhead.constant;
+	/*
+	 * own / divisor < least / its divisor without the division, as ip_vs_wlc.c compares. With factors up to 256 and
+	 * divisors below 2^16 the products stay below 2^58.
+	 */
+	if (walk->found != NO_DESTINATION && own * walk->divisor >= walk->least * slot->divisor)
 		return 0;
 	walk->found = slot->destination;
-	walk->cost = cost;
+	walk->least = own;
 	walk->divisor = slot->divisor;
 	return 0;
 }
 
-static __always_inline __u32 least_loaded(__u32 first, __u32 count, __u32 now)
+static __always_inline __u32 least_loaded(struct service *service, __u32 first, __u32 count, __u32 now)
 {
-	struct walk walk = { .first = first, .count = count, .now = now, .found = NO_DESTINATION };
+	struct walk walk = {
+		.first = first,
+		.count = count,
+		.now = now,
+		.found = NO_DESTINATION,
+		.overhead = service->overhead,
+	};
 
 	bpf_loop(count, try_cost, &walk, 0);
 	return walk.found;
@@ -184,7 +196,7 @@ standalone int select_destination(const struct flow *flow, __u32 service_number,
 			return NO_DESTINATION;
 		return fall_back(service, first, count, slot, now);
 	default:
-		return least_loaded(first, count, now);
+		return least_loaded(service, first, count, now);
 	}
 }
 

@@ -193,6 +193,13 @@ export const NeighbourKeyFieldSize = {
   address: 16,
 } as const;
 
+/** Bytes of the fields of `struct overhead`. */
+export const OverheadFieldSize = {
+  active: 2,
+  inactive: 2,
+  constant: 2,
+} as const;
+
 /** Bytes of the fields of `struct packet`. */
 export const PacketFieldSize = {
   flow: 40,
@@ -284,6 +291,7 @@ export const ServiceFieldSize = {
   persistenceTimeout: 4,
   prefixLength: 1,
   templateRounds: 4,
+  overhead: 8,
   cursor: 4,
   retired: 40,
 } as const;

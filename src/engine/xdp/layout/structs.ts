@@ -216,6 +216,14 @@ export const NeighbourKeyLayout = {
   address: 4,
 } as const;
 
+/** Byte offsets of the fields of `struct overhead`, and its size. */
+export const OverheadLayout = {
+  size: 8,
+  active: 0,
+  inactive: 2,
+  constant: 4,
+} as const;
+
 /** Byte offsets of the fields of `struct packet`, and its size. */
 export const PacketLayout = {
   size: 144,
@@ -315,6 +323,7 @@ export const ServiceLayout = {
   persistenceTimeout: 24,
   prefixLength: 28,
   templateRounds: 32,
+  overhead: 36,
   cursor: 64,
   retired: 72,
 } as const;
