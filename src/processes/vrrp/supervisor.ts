@@ -43,8 +43,8 @@ const firstRestartDelayMs = 50;
 const restartDelayMaxMs = 5_000;
 const answerTimeoutMs = 5_000;
 /**
- * V8 gives parts of a collection to threads of ordinary priority and waits for them: on a busy machine the election, with
- * all its real-time priority, stood still for 0.2 s. Its heap is small, so it collects alone in a few milliseconds.
+ * V8 gives parts of a collection to threads of ordinary priority and waits for them. On a busy machine the election, with
+ * all its real-time priority, was seen to stand still for 0.2 s, probably for that. A collection of its own is late by less.
  */
 const collectAlone = '--single-threaded-gc';
 
