@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Family, familyOf, type IpAddress, ipAddressBytes, parseIpAddress } from '../lib/ip-address.ts';
+import { type DeadServerPolicy, deadServerPolicies } from '../model/dead-servers.ts';
 import { defaultTimeouts, type ProtocolTimeouts } from '../model/timeouts.ts';
 import { type AnnouncementPolicy, vrrpGroups } from '../model/virtual-router.ts';
 import { quote, readStatements, reportOption } from './language/block-reader.ts';
@@ -41,6 +42,7 @@ export interface GlobalDefinitions {
   announcement: AnnouncementPolicy;
   sync: SyncStatement | undefined;
   timeouts: ProtocolTimeouts;
+  deadServerPolicy: DeadServerPolicy | undefined;
 }
 
 /** keepalived include/vrrp.h: VRRP_GARP_*; the version is 2 by default (global_data.c). */
@@ -73,6 +75,7 @@ export function initialGlobalDefinitions(): GlobalDefinitions {
     announcement: defaultAnnouncement,
     sync: undefined,
     timeouts: defaultTimeouts,
+    deadServerPolicy: undefined,
   };
 }
 
@@ -101,6 +104,9 @@ export function readGlobalDefinitions(
       },
       lvs_timeouts: (statement) => {
         globals.timeouts = readTimeouts(statement, globals.timeouts, diagnostics);
+      },
+      expire_nodest_conn: (statement) => {
+        globals.deadServerPolicy = readDeadServerPolicy(statement, diagnostics) ?? globals.deadServerPolicy;
       },
       vrrp_garp_master_delay: (statement) => {
         const seconds = readWholeNumber(statement, garpDelayRange, diagnostics);
@@ -136,6 +142,14 @@ export function readGlobalDefinitions(
     },
     diagnostics,
   );
+}
+
+function readDeadServerPolicy(statement: Statement, diagnostics: DiagnosticCollector): DeadServerPolicy | undefined {
+  const word = onlyArgument(statement, diagnostics);
+  if (word === undefined) return undefined;
+  const policy = deadServerPolicies.find((known) => known === word.text);
+  if (policy === undefined) reportOption('expire_nodest_conn', word, deadServerPolicies, diagnostics);
+  return policy;
 }
 
 /** Only RFC 9568's group may be written out: peers do not listen to another one. */

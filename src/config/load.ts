@@ -123,6 +123,7 @@ function readConfiguration(
     services: services.map(({ service }) => service),
     sync,
     timeouts: globals.timeouts,
+    ...(globals.deadServerPolicy === undefined ? {} : { deadServerPolicy: globals.deadServerPolicy }),
   };
 }
 

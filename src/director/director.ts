@@ -145,7 +145,7 @@ export class Director implements DirectorView {
   async #configureEngine(): Promise<void> {
     const { engine, health } = this.#parts;
     if (this.#configuration === undefined || this.#plan === undefined) return;
-    const { services, timeouts } = this.#configuration;
+    const { services, timeouts, deadServerPolicy } = this.#configuration;
     const engineConfiguration: EngineConfiguration = {
       addresses: this.#plan.addresses,
       services: services.map((service) => {
@@ -158,6 +158,7 @@ export class Director implements DirectorView {
       }),
       timeouts,
       gracePeriodMs,
+      ...(deadServerPolicy === undefined ? {} : { deadServerPolicy }),
     };
     await engine.configure(engineConfiguration);
     this.#logSorryServers(services);

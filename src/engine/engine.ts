@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../lib/ip-address.ts';
+import type { DeadServerPolicy } from '../model/dead-servers.ts';
 import type { CompiledService } from '../model/selector.ts';
 import type { ProtocolTimeouts } from '../model/timeouts.ts';
 
@@ -26,6 +27,8 @@ export interface EngineConfiguration {
   readonly timeouts: ProtocolTimeouts;
   /** How long after a takeover an unknown mid-stream TCP packet is dropped silently. */
   readonly gracePeriodMs: number;
+  /** Absent: `defaultDeadServerPolicy`. */
+  readonly deadServerPolicy?: DeadServerPolicy;
 }
 
 /** Counted for each virtual service and each real server. Bytes are those of whole frames without the Ethernet header. */

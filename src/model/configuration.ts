@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../lib/ip-address.ts';
+import type { DeadServerPolicy } from './dead-servers.ts';
 import type { ProtocolTimeouts } from './timeouts.ts';
 import type { VirtualRouter } from './virtual-router.ts';
 import type { RealServer, VirtualService } from './virtual-service.ts';
@@ -69,4 +70,6 @@ export interface Configuration {
   /** Without `lvs_sync_daemon` nothing is replicated. */
   readonly sync: SyncSettings | undefined;
   readonly timeouts: ProtocolTimeouts;
+  /** Absent: `defaultDeadServerPolicy`. */
+  readonly deadServerPolicy?: DeadServerPolicy;
 }

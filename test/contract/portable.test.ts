@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { datagramContract, fragmentContract } from './datagrams.ts';
+import { deadServersContract } from './dead-servers.ts';
 import { forwardingContract } from './forwarding.ts';
 import { ipv6Contract } from './ipv6.ts';
 import { lifecycleContract } from './lifecycle.ts';
@@ -16,3 +18,4 @@ datagramContract('portable', makePortableEngine);
 fragmentContract('portable', makePortableEngine);
 loadContract('portable', makePortableEngine);
 ipv6Contract('portable', makePortableEngine);
+deadServersContract('portable', makePortableEngine);

@@ -2,6 +2,7 @@
 import { afterEach, test } from 'node:test';
 import { probeXdp } from '../../src/platform/linux/bpf/probe.ts';
 import { datagramContract, fragmentContract } from './datagrams.ts';
+import { deadServersContract } from './dead-servers.ts';
 import { forwardingContract } from './forwarding.ts';
 import { ipv6Contract } from './ipv6.ts';
 import { lifecycleContract } from './lifecycle.ts';
@@ -25,5 +26,6 @@ else {
   fragmentContract('xdp', makeXdpEngine);
   loadContract('xdp', makeXdpEngine);
   ipv6Contract('xdp', makeXdpEngine);
+  deadServersContract('xdp', makeXdpEngine);
   xdpStories();
 }

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import type { EngineConfiguration } from '../../src/engine/engine.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
+import { deadServerPolicies } from '../../src/model/dead-servers.ts';
 import type { CompiledService, Overhead, Selector } from '../../src/model/selector.ts';
 import { emptySlot } from '../../src/model/selector.ts';
 import type { RealServer } from '../../src/model/virtual-service.ts';
@@ -16,6 +17,8 @@ export interface ConfigurationPlan {
   readonly answers: readonly boolean[];
   readonly graceMs: number;
   readonly timeouts: number;
+  /** Index into `deadServerPolicies`; absent: the default. */
+  readonly deadServers?: number | undefined;
 }
 
 export interface ServicePlan {
@@ -91,6 +94,7 @@ export function configurationOf(plan: ConfigurationPlan): EngineConfiguration {
     services: plan.services.map(compiledOf),
     timeouts: timeouts[plan.timeouts]!,
     gracePeriodMs: plan.graceMs,
+    ...(plan.deadServers === undefined ? {} : { deadServerPolicy: deadServerPolicies[plan.deadServers]! }),
   };
 }
 
@@ -194,6 +198,7 @@ export const configurationPlans: fc.Arbitrary<ConfigurationPlan> = fc.record({
   answers: fc.tuple(...virtualAddresses.map(() => rarely(5).map((no) => !no))),
   graceMs: fc.constantFrom(0, 1_000, 2_500),
   timeouts: fc.constantFrom(0, 0, 1),
+  deadServers: seldom(3, fc.nat(2)),
 });
 
 /** True once in so many times. */

@@ -28,6 +28,10 @@ export const mutants: readonly Mutant[] = [
     distort: (configuration) => ({ ...configuration, gracePeriodMs: configuration.gracePeriodMs + 500 }),
   },
   {
+    name: 'UDP that stays with dead real servers',
+    distort: (configuration) => ({ ...configuration, deadServerPolicy: 'none' }),
+  },
+  {
     name: 'no templates',
     distort: eachService((compiled) => {
       const { persistence: _, ...service } = compiled.service;

@@ -56,7 +56,7 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
     title: 'global_defs',
     supported: `router_id vrrp_version lvs_sync_daemon lvs_timeouts vrrp_garp_master_delay vrrp_garp_master_repeat
       vrrp_garp_master_refresh vrrp_garp_master_refresh_repeat vrrp_garp_interval vrrp_mcast_group4
-      vrrp_mcast_group6 vrrp_check_unicast_src v3_checksum_as_v2`,
+      vrrp_mcast_group6 vrrp_check_unicast_src v3_checksum_as_v2 expire_nodest_conn`,
     ignored: `process_names process_name vrrp_process_name checker_process_name lvs_process_name bfd_process_name
       use_symlink_paths set_supplementary_groups notification_email_from smtp_server smtp_helo_name
       smtp_connect_timeout notification_email[] smtp_alert startup_script' startup_script_timeout shutdown_script'

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { completesHandshake } from '../../connection/lifecycle.ts';
+import { leavesDeadServer, udpLeavesDeadServer } from '../../connection/dead-servers.ts';
+import { completesHandshake, isHalfOpenTcpState } from '../../connection/lifecycle.ts';
 import { nextTcpState, type TcpDirection } from '../../connection/tcp-transitions.ts';
 import { roundsBetweenTouches } from '../../connection/template-touches.ts';
 import { timeoutsByState } from '../../connection/timeouts.ts';
 import { ConnectionEvent } from '../../model/connection-batch.ts';
+import { type DeadServerPolicy, defaultDeadServerPolicy } from '../../model/dead-servers.ts';
 import { TcpState } from '../../model/tcp-state.ts';
 import type { ProtocolTimeouts } from '../../model/timeouts.ts';
 import { type Persistence, protocolNumbers } from '../../model/virtual-service.ts';
@@ -29,6 +31,7 @@ export class Connections {
   /** Timeouts of TCP connections by state, in milliseconds. */
   timeouts: Int32Array;
   udpMs: number;
+  deadServerPolicy: DeadServerPolicy = defaultDeadServerPolicy;
   readonly #destinations: Destinations;
   readonly #tally: Tally;
   #sweepPosition = 0;
@@ -74,6 +77,22 @@ export class Connections {
   hasExpired(entry: number, nowMs: number): boolean {
     const { words } = this.table;
     return (nowMs - words[entry + EntryWord.lastSeen]!) >>> 0 >= words[entry + EntryWord.timeout]! >>> 0;
+  }
+
+  /** Whether a client's packet ends the entry because the entry's real server is dead: see `leavesDeadServer`. */
+  leavesDeadServer(entry: number, begins: boolean, nowMs: number): boolean {
+    const { words } = this.table;
+    const head = words[entry + EntryWord.head]!;
+    if ((head & 0xff) === protocolNumbers.udp) return udpLeavesDeadServer(this.deadServerPolicy);
+    const idleMs = (nowMs - words[entry + EntryWord.lastSeen]!) >>> 0;
+    return leavesDeadServer(this.deadServerPolicy, begins, isHalfOpenTcpState(this.stateOf(entry)), idleMs);
+  }
+
+  /** Whether following a segment would change nothing of its entry but the time. */
+  changesOnlyTime(entry: number, direction: TcpDirection, flags: number): boolean {
+    const before = this.stateOf(entry);
+    const isLocal = (this.table.words[entry + EntryWord.head]! & EntryFlag.local) !== 0;
+    return isLocal && nextTcpState(direction, before, flags) === before;
   }
 
   /** Pushes the oldest half-open entry out when there is no room for another. */

@@ -37,6 +37,8 @@ export class Destinations {
   lowerThresholds = new Uint32Array(destinationsInitial);
   /** 1: the real server takes no new connection until it has fallen below its lower threshold. */
   overloaded = new Uint8Array(destinationsInitial);
+  /** 1: configured, and left in by its health checks, quiesced or not. 0: its entries do not live on their clients alone. */
+  alive = new Uint8Array(destinationsInitial);
   /** New connections a second; 0: no limit. */
   rateMax = new Uint32Array(destinationsInitial);
   /** The second in which new connections are counted: when it began, and how many there have been. */
@@ -213,6 +215,7 @@ export class Destinations {
     this.upperThresholds = copyInto(new Uint32Array(length), this.upperThresholds);
     this.lowerThresholds = copyInto(new Uint32Array(length), this.lowerThresholds);
     this.overloaded = copyInto(new Uint8Array(length), this.overloaded);
+    this.alive = copyInto(new Uint8Array(length), this.alive);
     this.rateMax = copyInto(new Uint32Array(length), this.rateMax);
     this.rateSince = copyInto(new Float64Array(length), this.rateSince);
     this.rateCount = copyInto(new Uint32Array(length), this.rateCount);

@@ -10,6 +10,7 @@ import { AddressHost } from './address-host.ts';
 import { Admission } from './admission.ts';
 import { Answers } from './answers.ts';
 import type { ClientHops } from './client-hops.ts';
+import { ClientPackets } from './client-packets.ts';
 import type { Connections } from './connections.ts';
 import type { Destinations } from './destinations.ts';
 import { Egress } from './egress.ts';
@@ -50,6 +51,7 @@ export class Forwarder {
   readonly #tally: Tally;
   readonly #egress: Egress;
   readonly #admission: Admission;
+  readonly #clientPackets: ClientPackets;
   readonly #host: AddressHost;
   readonly #icmpErrors: IcmpErrors;
   readonly #fragments: FragmentTable;
@@ -66,6 +68,7 @@ export class Forwarder {
     this.#tally = tally;
     this.#egress = egress;
     this.#admission = new Admission({ destinations, connections, leases, egress, answers, tally });
+    this.#clientPackets = new ClientPackets(connections, destinations);
     this.#host = new AddressHost(services, leases, tally, answers);
     this.#icmpErrors = new IcmpErrors({ connections, destinations, leases, clientHops, egress, tally });
     this.#fragments = new FragmentTable(connections.table.limits.hashSeed);
@@ -191,10 +194,7 @@ export class Forwarder {
     const flags = packet.memory[packet.transport + TcpOffset.flags]!;
     const begins = isTcp && (flags & (TcpFlag.syn | TcpFlag.ack | TcpFlag.rst)) === TcpFlag.syn;
     let entry = this.#connections.table.find(key);
-    if (
-      entry !== absent &&
-      (this.#connections.hasExpired(entry, this.#nowMs) || (begins && this.#connections.isOver(entry)))
-    ) {
+    if (entry !== absent && this.#clientPackets.isDone(entry, begins, this.#nowMs)) {
       this.#connections.close(entry, this.#nowMs);
       entry = absent;
     }
@@ -216,14 +216,9 @@ export class Forwarder {
     const destination = this.#connections.table.words[entry + EntryWord.destination]!;
     // An entry of a removed service only waits for the sweep.
     if (this.#destinations.services[destination] === undefined) return;
-    if (isTcp) {
-      const direction = this.#destinations.seesReplies(destination) ? TcpDirection.input : TcpDirection.inputOnly;
-      if (!this.#connections.follow(entry, direction, flags, this.#nowMs)) {
-        this.#drop('tableFull');
-        return;
-      }
-    } else if (isKnown) {
-      this.#connections.followUdp(entry, this.#nowMs);
+    if ((isTcp || isKnown) && !this.#clientPackets.follow(packet, entry, flags, this.#nowMs)) {
+      this.#drop('tableFull');
+      return;
     }
     this.#forwardIn(packet, destination);
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { defaultDeadServerPolicy } from '../../model/dead-servers.ts';
 import { defaultTimeouts } from '../../model/timeouts.ts';
 import type { ApplyOutcome, EngineConfiguration, EngineCounters, ExportPage, LeaseReader } from '../engine.ts';
 import { ClientHops } from './client-hops.ts';
@@ -82,6 +83,7 @@ export class PortableEngine {
 
   configure(configuration: EngineConfiguration): void {
     this.#connections.setTimeouts(configuration.timeouts);
+    this.#connections.deadServerPolicy = configuration.deadServerPolicy ?? defaultDeadServerPolicy;
     this.#services.configure(configuration);
     this.#leases.configure(
       configuration.addresses.map((address) => address.leaseSlot),

@@ -54,6 +54,7 @@ export class Services {
       return service;
     });
     this.#followLeases();
+    this.#followHealth();
     for (const removed of before.values()) this.#forget(removed);
     this.#index(configuration.addresses);
     this.collect();
@@ -91,6 +92,15 @@ export class Services {
   #followLeases(): void {
     for (const [destination, service] of this.#destinations.services.entries()) {
       if (service !== undefined) this.#destinations.leaseSlots[destination] = service.leaseSlot;
+    }
+  }
+
+  /** Real servers that have left the configuration are no more alive than those that their checks have taken out. */
+  #followHealth(): void {
+    const { alive } = this.#destinations;
+    alive.fill(0);
+    for (const { destinations, available } of this.running) {
+      for (const [index, destination] of destinations.entries()) if (available[index] === 1) alive[destination] = 1;
     }
   }
 

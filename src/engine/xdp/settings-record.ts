@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { nextTcpState, TcpDirection } from '../../connection/tcp-transitions.ts';
 import { timeoutsByState } from '../../connection/timeouts.ts';
+import { deadServerPolicies, defaultDeadServerPolicy } from '../../model/dead-servers.ts';
 import { type TcpState, tcpStateNames } from '../../model/tcp-state.ts';
 import type { EngineConfiguration } from '../engine.ts';
 import { SettingsLayout } from './layout/structs.ts';
@@ -10,12 +11,14 @@ import type { MappedArray } from './mapped-array.ts';
 const flagSets = 32;
 
 /** Writes `struct settings`, except for the fields that tests and readers of events write. */
-export function writeSettings(settings: MappedArray, { timeouts, gracePeriodMs }: EngineConfiguration): void {
+export function writeSettings(settings: MappedArray, configuration: EngineConfiguration): void {
+  const { timeouts, gracePeriodMs, deadServerPolicy = defaultDeadServerPolicy } = configuration;
   for (const [state, timeoutMs] of timeoutsByState(timeouts).entries()) {
     settings.writeWord(0, SettingsLayout.tcpTimeouts + 4 * state, timeoutMs);
   }
   settings.writeWord(0, SettingsLayout.udpTimeout, timeouts.udpMs);
   settings.writeWord(0, SettingsLayout.gracePeriod, gracePeriodMs);
+  settings.writeWord(0, SettingsLayout.deadServers, deadServerPolicies.indexOf(deadServerPolicy));
   for (const direction of Object.values(TcpDirection)) {
     for (let flags = 0; flags < flagSets; flags += 1) {
       for (let state = 0; state < tcpStateNames.length; state += 1) {

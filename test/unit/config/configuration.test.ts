@@ -120,6 +120,11 @@ describe('global_defs', () => {
     const loaded = configurationOf(`${global('router_id a')}${global('lvs_timeouts tcp 60')}`);
     assert.deepEqual([loaded.routerId, loaded.timeouts], ['a', { ...defaultTimeouts, tcpMs: 60_000 }]);
   });
+  it('expire_nodest_conn: which connections leave a dead real server', () => {
+    const policy = (text: string) => configurationOf(global(text)).deadServerPolicy;
+    assert.equal(policy('router_id a'), undefined);
+    for (const value of ['none', 'udp', 'all']) assert.equal(policy(`expire_nodest_conn ${value}`), value);
+  });
   it('lvs_timeouts: each alone or together, 0 for unchanged', () => {
     const timeouts = (line: string) => configurationOf(global(line)).timeouts;
     assert.deepEqual(timeouts('lvs_timeouts tcp 1 tcpfin 2 udp 3'), { tcpMs: 1000, tcpFinMs: 2000, udpMs: 3000 });

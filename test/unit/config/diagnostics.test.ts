@@ -91,6 +91,8 @@ check('global_defs', (lines) => `global_defs {\n${lines}\n}\n`, 2, [
   ],
   ['vrrp_garp_interval 0', '1:20: error: vrrp_garp_interval must be seconds from 0.000001 to 4294, not "0"'],
   ['vrrp_garp_interval 1', '1:1: warning: vrrp_garp_interval is very long: it delays every takeover'],
+  ['expire_nodest_conn', '1:1: error: expire_nodest_conn needs a value'],
+  ['expire_nodest_conn on', '1:20: error: unknown expire_nodest_conn option "on": it takes none, udp, all'],
   ['lvs_timeouts', '1:1: error: lvs_timeouts needs at least one of tcp, tcpfin, udp'],
   ['lvs_timeouts tcp', '1:14: error: lvs_timeouts tcp needs a value'],
   ['lvs_timeouts tcp x', '1:18: error: lvs_timeouts tcp must be a whole number from 0 to 2678400, not "x"'],

@@ -85,7 +85,7 @@ static __always_inline int decide(struct packet *packet, int ip_fault, int trans
 			__u32 number = entry->destination;
 			struct destination *destination = destination_of(number);
 
-			if (likely(destination && (destination->flags & DESTINATION_LIVE))) {
+			if (likely(destination && (destination->flags & DESTINATION_SERVING) == DESTINATION_SERVING)) {
 				if (unlikely(!lease_is_valid(destination->lease_slot, packet->now_ns)))
 					return drop(DROP_NO_LEASE);
 				return follow_in(packet, entry, number, destination, ipv6);

@@ -4,6 +4,7 @@
 #define BATON_FORWARD_H
 
 #include "admission.h"
+#include "dead-server.h"
 
 /*
  * Whether an address may not be a packet's source on the wire: 0/8, 127/8, multicast, class E (RFC 1812 section 5.3.7);
@@ -66,11 +67,6 @@ static __always_inline int may_reply(const __u32 *address, int ipv6)
 	return (READ_ONCE(settings.replying[(bit >> 5) & (FILTER_BITS / 32 - 1)]) >> (bit & 31)) & 1;
 }
 
-static __always_inline int begins_connection(const struct packet *packet)
-{
-	return packet->protocol == PROTOCOL_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
-}
-
 static __always_inline struct entry *find_entry(const struct packet *packet, int ipv6)
 {
 	return ipv6 ? find6(&packet->flow) :
@@ -83,7 +79,7 @@ static __always_inline int is_done(const struct packet *packet, struct entry *en
 	return has_expired(entry, packet->now) || (begins_connection(packet) && is_over(READ_ONCE(entry->head)));
 }
 
-/* A packet of a known connection whose virtual service lives. */
+/* A packet of a known connection whose virtual service lives. Its entry lives on. */
 static __always_inline int follow_in(struct packet *packet, struct entry *entry, __u32 number,
 				     struct destination *destination, int ipv6)
 {
@@ -108,7 +104,7 @@ static __always_inline int decide_found(struct packet *packet, struct entry *ent
 	if (entry) {
 		__u32 head = READ_ONCE(entry->head);
 
-		if (unlikely(is_done(packet, entry))) {
+		if (unlikely(is_done(packet, entry) || leaves_dead_server(packet, entry))) {
 			CALL_ENTRY(close_entry, ipv6, entry, head, packet->now, packet->now_ns);
 			entry = 0;
 		}
@@ -129,6 +125,8 @@ static __always_inline int decide_found(struct packet *packet, struct entry *ent
 	/* An entry of a removed service only waits for the sweep. */
 	if (!destination || unlikely(!(destination->flags & DESTINATION_LIVE)))
 		return LEAVE_ALONE;
+	if (is_stranded(destination) && changes_only_time(packet, entry, client_direction(destination)))
+		return forward_in(packet, number, destination);
 	return follow_in(packet, entry, number, destination, ipv6);
 }
 

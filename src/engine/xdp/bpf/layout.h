@@ -365,6 +365,13 @@ struct missing_neighbour {
 
 #define FILTER_BITS 1024
 
+/* In the order of `deadServerPolicies` in src/model/dead-servers.ts. */
+enum dead_server_policy {
+	DEAD_SERVERS_NONE,
+	DEAD_SERVERS_UDP,
+	DEAD_SERVERS_ALL,
+};
+
 /* Settings that the loader writes and the program reads. */
 struct settings {
 	/* By state, in milliseconds (src/connection/timeouts.ts). */
@@ -378,7 +385,8 @@ struct settings {
 	__u64 records_expected_until;
 	/* Written 1 by a reader of `events` that goes to sleep; the next event wakes it and writes 0. */
 	__u32 reader_asleep;
-	__u32 reserved;
+	/* enum dead_server_policy */
+	__u32 dead_servers;
 	/* A Bloom filter of the served addresses: bit `filter_bit` of each is set. Never lacks one that is in the map. */
 	__u32 served[FILTER_BITS / 32];
 	/* The same for the addresses of masqueraded real servers. */

@@ -33,6 +33,13 @@ export const DatagramFlag = {
   spoilt: 2,
 } as const;
 
+/** `enum dead_server_policy` */
+export const DeadServerPolicy = {
+  serversNone: 0,
+  serversUdp: 1,
+  serversAll: 2,
+} as const;
+
 /** `enum decision` */
 export const Decision = {
   leaveAlone: 0,

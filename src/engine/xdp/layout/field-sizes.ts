@@ -304,6 +304,7 @@ export const SettingsFieldSize = {
   testNow: 8,
   recordsExpectedUntil: 8,
   readerAsleep: 4,
+  deadServers: 4,
   served: 128,
   replying: 128,
   nextStates: 1536,

@@ -337,6 +337,7 @@ export const SettingsLayout = {
   testNow: 72,
   recordsExpectedUntil: 80,
   readerAsleep: 88,
+  deadServers: 92,
   served: 96,
   replying: 224,
   nextStates: 352,
