@@ -118,7 +118,12 @@ function load({ limits, objectPath: path, seenGrainMs = usualSeenGrainMs }: Load
       return { name, index, macAddress, mtu };
     }),
     nextHops: (sink, onHopChanged) => {
-      const hops = new NextHops({ sink, clock, ask: (index, to) => follower.route?.ask(index, to), onHopChanged });
+      const hops = new NextHops({
+        sink,
+        clock,
+        ask: (index, to, startOver) => follower.route?.ask(index, to, startOver),
+        onHopChanged,
+      });
       follower.route = new RouteFollower({
         clock,
         onEvents: (events) => hops.apply(events),

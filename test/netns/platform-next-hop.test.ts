@@ -100,6 +100,20 @@ describe('the next hop resolver', { skip: namespacesUnavailable() }, () => {
     until(hop, `eth1 ${right.macAddress('eth0')}`);
   });
 
+  test('a neighbour that was used while the carrier was lost is resolved as soon as it is back', () => {
+    const hop = resolver.resolve(address('10.2.0.2'));
+    until(hop, `eth1 ${right.macAddress('eth0')}`);
+    right.ip('link', 'set', 'eth0', 'down');
+    until(hop, 'resolving');
+    // As a health check does. The kernel's requests are lost, and the next one is due in a second.
+    here.ip('neigh', 'replace', '10.2.0.2', 'dev', 'eth1', 'use');
+    const upMs = clock.nowMs();
+    right.ip('link', 'set', 'eth0', 'up');
+    until(hop, `eth1 ${right.macAddress('eth0')}`);
+    const tookMs = clock.nowMs() - upMs;
+    assert.ok(tookMs < 500, `after ${tookMs} ms`);
+  });
+
   test('a stale neighbour stays usable and is confirmed again', () => {
     const hop = resolver.resolve(address('10.1.0.2'));
     until(hop, `eth0 ${left.macAddress('eth0')}`);

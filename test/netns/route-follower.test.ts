@@ -25,7 +25,7 @@ class Following {
     this.nextHops = new NextHops({
       sink: this.tables,
       clock,
-      ask: (interfaceIndex, neighbour) => this.follower.ask(interfaceIndex, neighbour),
+      ask: (interfaceIndex, neighbour, startOver) => this.follower.ask(interfaceIndex, neighbour, startOver),
     });
     this.follower = namespace.enter(
       () =>
@@ -266,6 +266,19 @@ describe('next hops followed from the kernel', { skip: namespacesUnavailable() }
     await following.untilRoute('10.2.0.0/24', 'unreachable');
     right.ip('link', 'set', 'eth0', 'up');
     await following.untilHop('10.2.0.2', through('eth1', eth1, `to ${right.macAddress('eth0')}`));
+  });
+
+  test('a neighbour that was used while the carrier was lost is resolved as soon as it is back', async () => {
+    await following.untilHop('10.2.0.2', through('eth1', eth1, `to ${right.macAddress('eth0')}`));
+    right.ip('link', 'set', 'eth0', 'down');
+    await following.untilRoute('10.2.0.0/24', 'unreachable');
+    // As a health check does. The kernel's requests are lost, and the next one is due in a second.
+    here.ip('neigh', 'replace', '10.2.0.2', 'dev', 'eth1', 'use');
+    const upMs = performance.now();
+    right.ip('link', 'set', 'eth0', 'up');
+    await following.untilHop('10.2.0.2', through('eth1', eth1, `to ${right.macAddress('eth0')}`));
+    const tookMs = performance.now() - upMs;
+    assert.ok(tookMs < 500, `after ${tookMs} ms`);
   });
 
   test('a recreated interface has another index', async () => {

@@ -3,6 +3,13 @@ import type { Clock } from '../../lib/clock.ts';
 import type { IpAddress } from '../../lib/ip-address.ts';
 import type { KernelNeighbour, NeighbourState } from './kernel-routes.ts';
 
+/**
+ * Makes the kernel resolve a neighbour, or confirm it; must not throw. The outcome arrives as an event. `startOver`: an
+ * attempt of the kernel's that is under way is begun again. The neighbour may have been used while its link was down, and
+ * the kernel would be silent for up to a second after the link has come back.
+ */
+export type AskKernel = (interfaceIndex: number, address: IpAddress, startOver: boolean) => void;
+
 export interface NeighbourLimits {
   /** Addresses that the data path missed and that are not resolved yet. */
   readonly outstandingMax: number;
@@ -58,7 +65,7 @@ const guestStayMs = 600_000;
 export class NeighbourTracker<Dependent> {
   readonly #entries = new Map<string, TrackedNeighbour<Dependent>>();
   readonly #clock: Clock;
-  readonly #ask: (interfaceIndex: number, address: IpAddress) => void;
+  readonly #ask: AskKernel;
   readonly #onChange: (neighbour: TrackedNeighbour<Dependent>) => void;
   readonly #limits: NeighbourLimits;
   /** Those with an `askAtMs`. */
@@ -75,7 +82,7 @@ export class NeighbourTracker<Dependent> {
   /** `onChange`: its state or MAC address is not what it was, or it became known or unknown. */
   constructor(
     clock: Clock,
-    ask: (interfaceIndex: number, address: IpAddress) => void,
+    ask: AskKernel,
     onChange: (neighbour: TrackedNeighbour<Dependent>) => void,
     limits: NeighbourLimits,
   ) {
@@ -264,7 +271,9 @@ export class NeighbourTracker<Dependent> {
     entry.askAtMs = Number.POSITIVE_INFINITY;
     if (this.#isWanted(entry)) {
       entry.askedMs = nowMs;
-      this.#ask(entry.interfaceIndex, entry.address);
+      // A client that does not exist must not cost the link more requests than the kernel would send by itself.
+      const startOver = entry.state === 'unresolved' && entry.dependents.size > 0 && entry.backOffMs < backOffMaxMs;
+      this.#ask(entry.interfaceIndex, entry.address, startOver);
       if (entry.state === 'stale') {
         this.#schedule(entry, nowMs + confirmIntervalMs);
       } else {

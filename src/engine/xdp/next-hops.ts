@@ -5,6 +5,7 @@ import type { Prefix } from '../../lib/prefix.ts';
 import { covers, PrefixIndex } from '../../lib/prefix-index.ts';
 import type { KernelEvent, KernelHop, KernelLink, KernelRoute } from './kernel-routes.ts';
 import {
+  type AskKernel,
   type NeighbourLimits,
   NeighbourTracker,
   neighbourLimits,
@@ -54,8 +55,7 @@ export interface Hop {
 export interface NextHopSettings {
   readonly sink: NextHopSink;
   readonly clock: Clock;
-  /** Makes the kernel resolve a neighbour, or confirm it; must not throw. The outcome arrives as an event. */
-  readonly ask: (interfaceIndex: number, address: IpAddress) => void;
+  readonly ask: AskKernel;
   /** A hop that `hopFor` gave is not what it was. Never called from within `hopFor`. */
   readonly onHopChanged?: (address: IpAddress, hop: Hop) => void;
   readonly limits?: NeighbourLimits;

@@ -99,7 +99,7 @@ function followRoutes(clock: MonotonicClock, log: Log) {
   let follower: RouteFollower | undefined;
   return {
     nextHops: (sink: NextHopSink, onHopChanged: NonNullable<NextHopSettings['onHopChanged']>): NextHopSource => {
-      const ask: NextHopSettings['ask'] = (index, address) => follower?.ask(index, address);
+      const ask: NextHopSettings['ask'] = (index, address, startOver) => follower?.ask(index, address, startOver);
       const hops = new NextHops({ sink, clock, ask, onHopChanged });
       follower = new RouteFollower({
         clock,

@@ -58,6 +58,8 @@ class Bench {
   readonly tables = new NextHopTables();
   readonly time = new SimulatedTime();
   readonly asked: string[] = [];
+  /** Those of `asked` that begin the kernel's attempt again; never taken away. */
+  readonly startedOver: string[] = [];
   readonly changes: string[] = [];
   readonly nextHops: NextHops;
 
@@ -66,8 +68,11 @@ class Bench {
     this.nextHops = new NextHops({
       sink: this.tables,
       clock: this.time,
-      ask: (interfaceIndex, neighbourAddress) =>
-        this.asked.push(`${this.time.nowMs()} ${neighbourAddress}%${interfaceIndex}`),
+      ask: (interfaceIndex, neighbourAddress, startOver) => {
+        const question = `${this.time.nowMs()} ${neighbourAddress}%${interfaceIndex}`;
+        this.asked.push(question);
+        if (startOver) this.startedOver.push(question);
+      },
       onHopChanged: (server, hop) => this.changes.push(`${server}: ${describeHop(hop)}`),
       limits: { outstandingMax: 4, guestsMax: 8, missesPerSecond: 10, missesBurst: 100, ...limits },
     });
@@ -326,6 +331,34 @@ describe('asking the kernel', () => {
     assert.deepEqual(bench.askedAfter(50), ['5050 10.1.1.1%1']);
     bench.nextHops.close();
     assert.deepEqual(bench.askedAfter(5000), []);
+  });
+});
+
+describe("beginning the kernel's attempt again", () => {
+  test('for a real server while its questions back off, and from the beginning when its link has come back', () => {
+    const { nextHops, time, startedOver } = new Bench();
+    nextHops.apply([routes('10.0.0.0/8', '%1')]);
+    nextHops.hopFor(address('10.0.0.7'));
+    time.advanceBy(5000);
+    assert.deepEqual(startedOver.splice(0), ['0 10.0.0.7%1', '100 10.0.0.7%1', '300 10.0.0.7%1', '700 10.0.0.7%1']);
+    nextHops.apply([link(1, { up: false })]);
+    time.advanceBy(5000);
+    nextHops.apply([link(1)]);
+    time.advanceBy(50);
+    assert.deepEqual(startedOver.splice(0), ['10000 10.0.0.7%1']);
+    nextHops.apply([neighbour('10.0.0.7%1', 0xaa)]);
+    nextHops.apply([neighbour('10.0.0.7%1', 0xaa, 'stale')]);
+    time.advanceBy(50_000);
+    assert.deepEqual(startedOver, []);
+  });
+
+  test('never for a client, who may not exist', () => {
+    const { nextHops, time, asked, startedOver } = new Bench();
+    nextHops.apply([routes('10.0.0.0/8', '%1')]);
+    nextHops.missing(1, address('10.0.0.9'));
+    time.advanceBy(5000);
+    assert.ok(asked.length > 1);
+    assert.deepEqual(startedOver, []);
   });
 });
 

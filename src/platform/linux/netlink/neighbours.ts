@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { PacketPort } from '../../../engine/portable/packet-port.ts';
 import type { Clock } from '../../../lib/clock.ts';
-import { familyOf, type IpAddress, ipAddressBytes } from '../../../lib/ip-address.ts';
-import { NLM_F_CREATE, viewOf } from './message.ts';
+import { type IpAddress, ipAddressBytes } from '../../../lib/ip-address.ts';
+import { type NeighbourName, neighbourStructure, useNeighbour } from './neighbour-request.ts';
 import type { NetlinkSocket } from './netlink-socket.ts';
 import {
-  familyNumber,
   NDA_DST,
   type Neighbour,
-  NTF_USE,
   NUD_NONE,
   NUD_REACHABLE,
   NUD_STALE,
   NUD_VALID,
-  ndmsgLength,
   parseNeighbour,
   RTM_GETNEIGH,
-  RTM_NEWNEIGH,
 } from './rtnetlink.ts';
 
 /** One neighbour, kept up to date in place. */
@@ -29,6 +25,8 @@ export interface NeighbourEntry {
   wantsUse: boolean;
   /** The table has dropped it and no longer updates it. */
   evicted: boolean;
+  /** The next request begins the kernel's attempt again: none has been sent since it was resolved or its link came up. */
+  startOver: boolean;
   usedMs: number;
   askedMs: number;
 }
@@ -73,6 +71,7 @@ export class NeighbourTable {
       resolved: false,
       wantsUse: true,
       evicted: false,
+      startOver: true,
       usedMs: this.#clock.nowMs(),
       askedMs: Number.NEGATIVE_INFINITY,
     };
@@ -95,6 +94,15 @@ export class NeighbourTable {
   apply(neighbour: Neighbour, gone: boolean): boolean {
     const entry = this.#entries.get(keyOf(neighbour.interfaceIndex, neighbour.address));
     return entry !== undefined && this.#set(entry, gone ? NUD_NONE : neighbour.state, neighbour.macAddress);
+  }
+
+  /** The link has a carrier again: what is not resolved is asked for at once, with a request of its own. */
+  linkCameUp(interfaceIndex: number): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.resolved || entry.port.interfaceIndex !== interfaceIndex) continue;
+      entry.startOver = true;
+      entry.askedMs = Number.NEGATIVE_INFINITY;
+    }
   }
 
   /** Reads the kernel's table after notifications were lost. Returns true when any next hop changed. */
@@ -131,7 +139,10 @@ export class NeighbourTable {
     const resolved = (state & NUD_VALID) !== 0 && macAddress.length === macLength;
     const moved = resolved && !macAddress.every((byte, i) => byte === entry.macAddress[i]);
     const changed = resolved !== entry.resolved || moved;
-    if (resolved) entry.macAddress.set(macAddress);
+    if (resolved) {
+      entry.macAddress.set(macAddress);
+      entry.startOver = true;
+    }
     entry.resolved = resolved;
     entry.wantsUse = !resolved || state === NUD_STALE;
     // The kernel has answered: the interval between two requests is meant for neighbours that do not answer it.
@@ -142,7 +153,7 @@ export class NeighbourTable {
   }
 
   #refresh(entry: NeighbourEntry): boolean {
-    const answer = this.#requests.query(RTM_GETNEIGH, structureFor(entry, 0), [
+    const answer = this.#requests.query(RTM_GETNEIGH, neighbourStructure(nameOf(entry), 0), [
       [NDA_DST, ipAddressBytes(entry.address)],
     ]);
     const parsed = typeof answer === 'number' ? undefined : parseNeighbour(answer.payload);
@@ -153,13 +164,8 @@ export class NeighbourTable {
   #ask(entry: NeighbourEntry, nowMs: number): void {
     entry.askedMs = nowMs;
     if (!entry.resolved) this.#unresolved.add(entry);
-    try {
-      this.#monitor.send(RTM_NEWNEIGH, NLM_F_CREATE, structureFor(entry, NTF_USE), [
-        [NDA_DST, ipAddressBytes(entry.address)],
-      ]);
-    } catch {
-      // No buffer space, or the interface is going away: the table asks again after the interval.
-    }
+    useNeighbour(this.#monitor, nameOf(entry), entry.startOver && !entry.resolved);
+    entry.startOver = false;
   }
 
   #evictOldest(): void {
@@ -170,15 +176,8 @@ export class NeighbourTable {
   }
 }
 
-/** struct ndmsg { u8 family; u8 pad; u16 pad; s32 ifindex; u16 state; u8 flags; u8 type; } */
-function structureFor(entry: NeighbourEntry, flags: number): Uint8Array {
-  const structure = new Uint8Array(ndmsgLength);
-  const view = viewOf(structure);
-  view.setUint8(0, familyNumber(familyOf(entry.address)));
-  view.setInt32(4, entry.port.interfaceIndex, true);
-  view.setUint16(8, NUD_NONE, true);
-  view.setUint8(10, flags);
-  return structure;
+function nameOf({ port, address }: NeighbourEntry): NeighbourName {
+  return { interfaceIndex: port.interfaceIndex, address };
 }
 
 function keyOf(interfaceIndex: number, address: IpAddress): string {

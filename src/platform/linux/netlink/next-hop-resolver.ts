@@ -9,9 +9,12 @@ import { type NeighbourEntry, NeighbourTable } from './neighbours.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
 import { dumpRoutes, RouteTable } from './routes.ts';
 import {
+  parseLink,
   parseNeighbour,
   type Route,
+  RTM_DELLINK,
   RTM_DELNEIGH,
+  RTM_NEWLINK,
   RTM_NEWNEIGH,
   RTNLGRP_IPV4_IFADDR,
   RTNLGRP_IPV4_ROUTE,
@@ -41,6 +44,8 @@ export class RtnetlinkNextHopResolver implements NextHopResolver {
   readonly #neighbours: NeighbourTable;
   readonly #destinations = new Map<IpAddress, CachedNextHop>();
   readonly #ports = new Map<number, PacketPort>();
+  /** Links that were reported without a carrier last. */
+  readonly #linksDown = new Set<number>();
   #routes: RouteTable;
   #generation = 0;
   #routesStale = false;
@@ -146,10 +151,20 @@ export class RtnetlinkNextHopResolver implements NextHopResolver {
       const neighbour = parseNeighbour(payload);
       return neighbour.ok && this.#neighbours.apply(neighbour.value, type === RTM_DELNEIGH);
     }
+    if (type === RTM_NEWLINK || type === RTM_DELLINK) this.#followLink(payload, type === RTM_DELLINK);
     // Routes, and links and addresses too: when these go, IPv4 routes go with them without a notification
     // (net/ipv4/fib_frontend.c: fib_disable_ip).
     this.#routesStale = true;
     return false;
+  }
+
+  #followLink(payload: Uint8Array, gone: boolean): void {
+    const link = parseLink(payload);
+    if (!link.ok) return;
+    const { index, up, running } = link.value;
+    if (gone) this.#linksDown.delete(index);
+    else if (!up || !running) this.#linksDown.add(index);
+    else if (this.#linksDown.delete(index)) this.#neighbours.linkCameUp(index);
   }
 
   #readRoutes(): boolean {

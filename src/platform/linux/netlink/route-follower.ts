@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KernelEvent, KernelLink } from '../../../engine/xdp/kernel-routes.ts';
 import type { Clock } from '../../../lib/clock.ts';
-import { type Family, familyOf, type IpAddress, ipAddressBytes } from '../../../lib/ip-address.ts';
-import { type NetlinkMessage, NLM_F_CREATE, viewOf } from './message.ts';
+import type { Family, IpAddress } from '../../../lib/ip-address.ts';
+import type { NetlinkMessage } from './message.ts';
+import { useNeighbour } from './neighbour-request.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
 import { RouteBook } from './route-book.ts';
 import {
@@ -18,9 +19,6 @@ import {
 import { ReadableWatch } from './route-wait.ts';
 import {
   familyNumber,
-  NDA_DST,
-  NTF_USE,
-  ndmsgLength,
   parseRoute,
   type RouteDetail,
   RTM_DELADDR,
@@ -136,21 +134,10 @@ export class RouteFollower {
 
   /**
    * Tells the kernel that a neighbour is in use: an unknown one is resolved, a stale one confirmed, and the outcome is
-   * reported. When the kernel refuses (no buffer space, the interface is going away) nothing happens: ask again.
+   * reported. When the kernel refuses nothing happens: ask again. For `startOver` see `useNeighbour`.
    */
-  ask(interfaceIndex: number, address: IpAddress): void {
-    if (this.#closed) return;
-    // struct ndmsg { u8 family; u8 pad; u16 pad; s32 ifindex; u16 state; u8 flags; u8 type; }
-    const structure = new Uint8Array(ndmsgLength);
-    const view = viewOf(structure);
-    view.setUint8(0, familyNumber(familyOf(address)));
-    view.setInt32(4, interfaceIndex, true);
-    view.setUint8(10, NTF_USE);
-    try {
-      this.#monitor.send(RTM_NEWNEIGH, NLM_F_CREATE, structure, [[NDA_DST, ipAddressBytes(address)]]);
-    } catch {
-      // The caller asks again.
-    }
+  ask(interfaceIndex: number, address: IpAddress, startOver: boolean): void {
+    if (!this.#closed) useNeighbour(this.#monitor, { interfaceIndex, address }, startOver);
   }
 
   /** Resolves when its sockets are closed and nothing more is reported. */
