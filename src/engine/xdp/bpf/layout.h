@@ -13,6 +13,7 @@
 
 #include <linux/types.h>
 
+#include "drop-reason.h"
 #include "forwarding-method.h"
 #include "record.h"
 
@@ -23,35 +24,6 @@ enum selector_shape {
 	SELECTOR_SEQUENCE = 0,
 	SELECTOR_HASH = 1,
 	SELECTOR_LEAST = 2,
-};
-
-/* In the order of `dropReasons` in src/engine/engine.ts. */
-enum drop_reason {
-	DROP_TRUNCATED,
-	DROP_MALFORMED_HEADER,
-	DROP_BAD_CHECKSUM,
-	DROP_MARTIAN_SOURCE,
-	DROP_NO_LEASE,
-	DROP_GRACE_UNKNOWN_CONNECTION,
-	DROP_UNKNOWN_CONNECTION,
-	DROP_NO_REAL_SERVER,
-	DROP_TABLE_FULL,
-	DROP_NO_ROUTE,
-	DROP_NEIGHBOUR_UNRESOLVED,
-	DROP_NEIGHBOUR_QUEUE_FULL,
-	DROP_TTL_EXCEEDED,
-	DROP_EXTENSION_HEADERS,
-	DROP_FRAGMENT_UNKNOWN,
-	DROP_FRAGMENT_TINY,
-	DROP_FRAGMENT_MALFORMED,
-	DROP_FRAGMENT_OVERLAP,
-	DROP_ICMP_ERROR,
-	DROP_NEIGHBOUR_DISCOVERY,
-	DROP_TOO_BIG,
-	DROP_VLAN_TAGGED,
-	DROP_TRANSMIT_FAILED,
-	DROP_RECEIVE_OVERRUN,
-	DROP_REASONS,
 };
 
 /* The other counters of a processor, each the field of `EngineCounters` with the same name. */
