@@ -2,6 +2,7 @@
 import { compareIpAddresses } from '../src/lib/ip-address.ts';
 import { addressesOf } from '../src/model/virtual-router.ts';
 import { dueAnnouncements } from './announcement.ts';
+import { type ContestKind, retort } from './contest.ts';
 import type { ActiveState, RouterAction, RouterConfiguration, RouterEvent, Step } from './state.ts';
 import { leaseMs } from './timers.ts';
 import {
@@ -66,7 +67,7 @@ function stepDown(state: ActiveState, event: Received, nowMs: number, reason: 'o
 /**
  * RFC 9568 section 6.4.3: answer with an advertisement and restart Adver_Timer. If the sender is the router whose
  * resignation this one waits for, settling ends. The sender was active too and has announced the addresses to the
- * switches, so this router announces them again.
+ * switches, so this router announces them again. Both happen as often as `retort` allows: anybody can send priority 0.
  */
 function hearResignation(state: ActiveState, event: Received, nowMs: number): Step {
   const { router, settling } = state;
@@ -74,33 +75,55 @@ function hearResignation(state: ActiveState, event: Received, nowMs: number): St
     settling !== undefined && settling.rival === event.source
       ? { ...settling, untilMs: nowMs, repeatsLeft: 0 }
       : settling;
-  const next: ActiveState = { ...state, settling: settled, adverTimerAtMs: nowMs + router.advertIntervalMs };
-  if (!next.holding) return append([advertise(next)], acquireWhenReady(next, nowMs));
-  const { announcements, actions } = announceTakeover(router, nowMs);
-  return { state: { ...next, announcements }, actions: [advertise(next), ...actions] };
+  const { state: next, answers, actions } = retortTo('resignation', { ...state, settling: settled }, event, nowMs);
+  if (!answers) return append(actions, acquireWhenReady(next, nowMs));
+  const answered: ActiveState = { ...next, adverTimerAtMs: nowMs + router.advertIntervalMs };
+  return append([advertise(answered), ...actions], acquireWhenReady(answered, nowMs));
 }
 
 /**
  * Another router is active too and must yield. Version 3 answers it at once (RFC 9568 section 6.4.3), version 2
  * discards its advertisement (RFC 3768 section 6.4.3). It has announced the addresses to the switches, so announce
- * them again.
+ * them again. How often either happens is bounded by `retort`.
  */
 function hearRival(state: ActiveState, event: Received, nowMs: number): Step {
   const { router, settling } = state;
   // No advertisement of this router has left, so the other one could not have yielded to it: this router yields.
   const unheard = state.lastAdvertisementSent === undefined && nowMs - state.sinceMs > settleMs;
   if (unheard) return stepDown(state, event, nowMs, 'cannot-advertise');
-  const answer: RouterAction[] = router.version === 3 ? [advertise(state)] : [];
+  const { state: next, answers, actions } = retortTo('rival', state, event, nowMs);
+  const answer: RouterAction[] = router.version === 3 && answers ? [advertise(state)] : [];
   const note: RouterAction = { kind: 'note', note: router.version === 3 ? 'rival-answered' : 'rival-ignored' };
-  if (state.holding) {
-    const { announcements, actions } = announceTakeover(router, nowMs);
-    return { state: { ...state, announcements }, actions: [...answer, ...actions, note] };
-  }
+  if (state.holding) return { state: next, actions: [...answer, ...actions, note] };
   // The other router has not heard this one yet, so it has not stepped down either.
   const waiting = settling ?? startSettling(router, nowMs, undefined);
   const untilMs = Math.min(Math.max(waiting.untilMs, nowMs + settleMs), waiting.limitMs);
   const extended = { ...waiting, untilMs, rival: event.source };
-  return { state: { ...state, settling: extended }, actions: [...answer, { kind: 'note', note: 'settling-extended' }] };
+  return { state: { ...next, settling: extended }, actions: [...answer, { kind: 'note', note: 'settling-extended' }] };
+}
+
+/** The state after one more datagram of this kind, whether it is answered, and the announcements that follow at once. */
+function retortTo(
+  kind: ContestKind,
+  state: ActiveState,
+  sender: Received,
+  nowMs: number,
+): { readonly state: ActiveState; readonly answers: boolean; readonly actions: readonly RouterAction[] } {
+  const { router } = state;
+  const { answers, announces, contest } = retort(
+    state.contest[kind],
+    { advertIntervalMs: router.advertIntervalMs, holding: state.holding },
+    sender,
+    nowMs,
+  );
+  const next = { ...state, contest: { ...state.contest, [kind]: contest } };
+  if (!state.holding) return { state: next, answers, actions: [] };
+  if (announces) {
+    const { announcements, actions } = announceTakeover(router, nowMs);
+    return { state: { ...next, announcements }, answers, actions };
+  }
+  const secondSetAtMs = Math.min(state.announcements.secondSetAtMs ?? Number.POSITIVE_INFINITY, contest.announcesAtMs);
+  return { state: { ...next, announcements: { ...state.announcements, secondSetAtMs } }, answers, actions: [] };
 }
 
 function extendLease(state: ActiveState, event: Sent, nowMs: number): Step {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { addressesOf } from '../src/model/virtual-router.ts';
 import { noAnnouncements } from './announcement.ts';
+import { uncontested } from './contest.ts';
 import type {
   ActiveHandoverRecord,
   ActiveState,
@@ -98,6 +99,7 @@ function continueAsActive(from: InitializeState, record: ActiveHandoverRecord, n
           },
     holding,
     announcements: announcing.announcements,
+    contest: uncontested,
   };
   const held: RouterAction[] = [
     { kind: 'grantLease', untilMs: state.leaseUntilMs },

@@ -2,6 +2,7 @@
 import type { IpAddress } from '../src/lib/ip-address.ts';
 import type { VirtualRouter, VirtualRouterState } from '../src/model/virtual-router.ts';
 import type { AnnouncementSchedule } from './announcement.ts';
+import type { Contest } from './contest.ts';
 import type { FaultReason } from './faults.ts';
 
 /** A virtual router as this director runs it. */
@@ -90,6 +91,8 @@ export interface ActiveState extends Common {
   /** The lease is granted, the addresses acquired. */
   readonly holding: boolean;
   readonly announcements: AnnouncementSchedule;
+  /** What rivals, and routers that resign, have made this one send lately. */
+  readonly contest: { readonly rival: Contest; readonly resignation: Contest };
 }
 
 export interface FaultState extends Common {

@@ -7,6 +7,7 @@ import {
   type VirtualRouterState,
 } from '../src/model/virtual-router.ts';
 import { type AnnouncementSchedule, dueAnnouncements, noAnnouncements, startAnnouncing } from './announcement.ts';
+import { uncontested } from './contest.ts';
 import type { FaultReason } from './faults.ts';
 import type {
   ActiveState,
@@ -109,6 +110,7 @@ export function becomeActive(
     settling,
     holding: false,
     announcements: noAnnouncements,
+    contest: uncontested,
   };
   return { state: active, actions: [advertise(active), transition(state, 'active', reason)] };
 }

@@ -21,7 +21,10 @@ export interface ReceivedAdvertisement extends Datagram {
 }
 
 /** The configured source and unicast peers of a virtual router; without them, from the primary address to the group. */
-export type VrrpPath = Pick<VirtualRouter, 'sourceAddress' | 'unicastPeers'>;
+export interface VrrpPath extends Pick<VirtualRouter, 'sourceAddress' | 'unicastPeers'> {
+  /** Addresses of this host that are no source: they move from director to director. */
+  readonly virtualAddresses?: ReadonlySet<IpAddress>;
+}
 
 /** The addresses in the IP header of an advertisement: from the address that `open` gave to the group, or to a peer. */
 export type VrrpEndpoints = Endpoints;

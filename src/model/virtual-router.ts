@@ -92,6 +92,14 @@ export function addressesOf({ addresses }: Pick<VirtualRouter, 'addresses'>): Ip
   return addresses.map(({ address }) => address);
 }
 
+/**
+ * The virtual addresses that this host has only while it is active, so that it never speaks from them: a peer would have
+ * the same source after a takeover. Those of an address owner are its own.
+ */
+export function borrowedAddresses(routers: readonly VirtualRouter[]): ReadonlySet<IpAddress> {
+  return new Set(routers.filter(({ priority }) => priority !== ownerPriority).flatMap(addressesOf));
+}
+
 /** RFC 9568 section 6.4 and keepalived's FAULT. */
 export type VirtualRouterState = 'initialize' | 'backup' | 'active' | 'fault';
 

@@ -12,19 +12,19 @@ export interface SentAdvertisement {
   readonly intervalMs: number;
 }
 
-/** Sends advertisements, and reports those that have left. */
+/** Sends advertisements, and reports those that have left or failed. */
 export class Advertising {
   readonly #ports: Pick<ElectionPorts, 'clock' | 'transport' | 'log'>;
-  readonly #onSent: (running: RunningRouter, sent: SentAdvertisement) => void;
+  readonly #onConcluded: (running: RunningRouter, sent: SentAdvertisement | undefined) => void;
   #pendingCount = 0;
   readonly #onIdle: (() => void)[] = [];
 
   constructor(
     ports: Pick<ElectionPorts, 'clock' | 'transport' | 'log'>,
-    onSent: (running: RunningRouter, sent: SentAdvertisement) => void,
+    onConcluded: (running: RunningRouter, sent: SentAdvertisement | undefined) => void,
   ) {
     this.#ports = ports;
-    this.#onSent = onSent;
+    this.#onConcluded = onConcluded;
   }
 
   send(running: RunningRouter, priority: number, intervalMs: number): void {
@@ -43,6 +43,11 @@ export class Advertising {
     }
   }
 
+  /** Some have been handed to the transport, and have neither left nor failed. */
+  get pending(): boolean {
+    return this.#pendingCount > 0;
+  }
+
   /** Resolves when every advertisement has left or failed. */
   whenIdle(): Promise<void> {
     if (this.#pendingCount === 0) return Promise.resolve();
@@ -56,8 +61,11 @@ export class Advertising {
     if (error === undefined) {
       running.advertisementsSent += 1;
       running.sendFailing = false;
-      this.#onSent(running, sent);
-    } else this.#fail(running, error);
+      this.#onConcluded(running, sent);
+    } else {
+      this.#fail(running, error);
+      this.#onConcluded(running, undefined);
+    }
     if (this.#pendingCount > 0) return;
     for (const resolve of this.#onIdle.splice(0)) resolve();
   }

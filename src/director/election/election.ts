@@ -4,10 +4,12 @@ import { handoverRecordOf } from '../../../vrrp/handover-record.ts';
 import { nextDeadline, step } from '../../../vrrp/machine.ts';
 import type { RouterAction, RouterEvent } from '../../../vrrp/state.ts';
 import type { IpAddress } from '../../lib/ip-address.ts';
-import { routerKey } from '../../model/virtual-router.ts';
+import { borrowedAddresses, routerKey } from '../../model/virtual-router.ts';
 import type { RouterAssignment } from '../address-plan.ts';
 import type { ElectionPorts, ReceivedAdvertisement } from '../ports.ts';
 import { Advertising } from './advertising.ts';
+import { Announcing } from './announcing.ts';
+import { BoundedLog } from './bounded-log.ts';
 import type { ElectionFailure, ElectionHandoverRecord, ElectionView } from './election-view.ts';
 import { InstalledAddresses } from './installed-addresses.ts';
 import { noteSentence, transitionSentence } from './log-sentences.ts';
@@ -28,6 +30,8 @@ export class Election {
   readonly #tracking: Tracking;
   readonly #addresses: InstalledAddresses;
   readonly #advertising: Advertising;
+  readonly #announcing: Announcing;
+  readonly #boundedLog: BoundedLog;
   readonly #reception: Reception;
   /** By `routerKey`, in the order of the configuration. */
   #routers = new Map<string, RunningRouter>();
@@ -36,6 +40,7 @@ export class Election {
   #stopped = false;
   #silent = false;
   #gateOpen = false;
+  #armedForMs = Number.POSITIVE_INFINITY;
   #disarm: (() => void) | undefined;
 
   constructor(ports: ElectionPorts, tracking = new Tracking(ports)) {
@@ -43,10 +48,17 @@ export class Election {
     this.#tracking = tracking;
     this.#addresses = new InstalledAddresses(ports);
     this.#advertising = new Advertising(ports, (running, sent) => {
-      this.#enqueue(running, { kind: 'advertisementSent', ...sent });
+      if (sent !== undefined) this.#enqueue(running, { kind: 'advertisementSent', ...sent });
       this.#drain();
     });
-    this.#reception = new Reception(ports.log, (key) => this.#routers.get(key));
+    this.#announcing = new Announcing({
+      clock: ports.clock,
+      announce: (running, address) => this.#addresses.announce(running, address),
+      nextAdvertisementMs: () => this.#nextAdvertisementMs(),
+      isAdvertising: () => this.#advertising.pending,
+    });
+    this.#boundedLog = new BoundedLog(ports.clock, ports.log);
+    this.#reception = new Reception(this.#boundedLog, (key) => this.#routers.get(key));
     ports.transport.onReceive((received) => this.#receive(received));
   }
 
@@ -56,6 +68,7 @@ export class Election {
    */
   configure(assignments: readonly RouterAssignment[]): readonly ElectionFailure[] {
     this.#tracking.observe({ kind: 'poll' });
+    this.#tracking.avoid(borrowedAddresses(assignments.map(({ router }) => router)));
     const wanted = new Map(assignments.map((assignment) => [routerKey(assignment.router), assignment]));
     for (const [key, running] of this.#routers) {
       const version = wanted.get(key)?.router.version;
@@ -113,6 +126,8 @@ export class Election {
     this.configure([]);
     this.#stopped = true;
     this.#disarm?.();
+    this.#armedForMs = Number.POSITIVE_INFINITY;
+    this.#boundedLog.close();
     return this.#advertising.whenIdle();
   }
 
@@ -128,6 +143,7 @@ export class Election {
   fallSilent(): void {
     this.#stopped = true;
     this.#silent = true;
+    this.#boundedLog.close();
     this.#routers.clear();
     this.#arm();
   }
@@ -137,6 +153,7 @@ export class Election {
    * by then.
    */
   continueFrom({ routers }: ElectionHandoverRecord): void {
+    this.#tracking.avoid(borrowedAddresses(routers.map(({ assignment }) => assignment.router)));
     for (const { assignment, record } of routers) {
       const running = this.#create(assignment);
       if (record === null || running.assessment.faults.length > 0) {
@@ -253,20 +270,33 @@ export class Election {
       this.#draining = false;
     }
     this.#arm();
+    this.#announcing.run();
   }
 
   #arm(): void {
-    this.#disarm?.();
-    this.#disarm = undefined;
     let earliestMs = Number.POSITIVE_INFINITY;
     for (const { state } of this.#routers.values()) {
       earliestMs = Math.min(earliestMs, nextDeadline(state) ?? Number.POSITIVE_INFINITY);
     }
+    if (earliestMs === this.#armedForMs) return;
+    this.#disarm?.();
+    this.#disarm = undefined;
+    this.#armedForMs = earliestMs;
     if (earliestMs === Number.POSITIVE_INFINITY) return;
     this.#disarm = this.#ports.clock.callAt(earliestMs, () => this.#timer());
   }
 
+  #nextAdvertisementMs(): number {
+    let earliestMs = Number.POSITIVE_INFINITY;
+    for (const { state } of this.#routers.values()) {
+      if (state.kind === 'active') earliestMs = Math.min(earliestMs, state.adverTimerAtMs);
+    }
+    return earliestMs;
+  }
+
   #timer(): void {
+    this.#armedForMs = Number.POSITIVE_INFINITY;
+    this.#disarm = undefined;
     const nowMs = this.#ports.clock.nowMs();
     for (const running of this.#routers.values()) {
       const dueMs = nextDeadline(running.state);
@@ -292,10 +322,12 @@ export class Election {
         this.#addresses.install(running, action.addresses);
         break;
       case 'releaseAddresses':
+        this.#announcing.withdraw(running, action.addresses);
         this.#addresses.uninstall(running, action.addresses);
         break;
       case 'announce':
-        for (const address of action.addresses) this.#addresses.announce(running, address);
+        this.#announcing.add(running, action.addresses);
+        this.#announcing.run();
         break;
       case 'notify':
       case 'note':
@@ -305,18 +337,18 @@ export class Election {
   }
 
   #report(running: RunningRouter, action: Extract<RouterAction, { kind: 'notify' | 'note' }>): void {
-    const { log, onChange } = this.#ports;
+    const { onChange } = this.#ports;
     const { name } = running.assignment.router;
     if (action.kind === 'note') {
       const [level, sentence] = noteSentence(action.note);
-      log(level, sentence, name);
+      this.#boundedLog.write(action.note, level, sentence, name);
       if (action.note === 'acquired') onChange(running, { kind: 'acquired' });
       return;
     }
     running.reason = action.reason;
     running.transitions += 1;
     if (action.to === 'active') running.becameActive += 1;
-    log('info', transitionSentence(action), name);
+    this.#boundedLog.write(`${action.from} ${action.to} ${action.reason}`, 'info', transitionSentence(action), name);
     onChange(running, { kind: 'transition', from: action.from, reason: action.reason });
   }
 }

@@ -4,13 +4,14 @@ import type { Advertisement } from '../../../vrrp/packet.ts';
 import { type Family, familyOf } from '../../lib/ip-address.ts';
 import { routerKey, type VirtualRouter } from '../../model/virtual-router.ts';
 import type { ReceivedAdvertisement } from '../ports.ts';
+import type { BoundedLog } from './bounded-log.ts';
 import type { ElectionView } from './election-view.ts';
-import { addressListSentence, type ElectionLog, rejectionSentence } from './log-sentences.ts';
+import { addressListSentence, rejectionSentence } from './log-sentences.ts';
 import type { RunningRouter } from './running-router.ts';
 
 /** Finds the virtual router that a received advertisement is for, and counts the advertisements that are discarded. */
 export class Reception {
-  readonly #log: ElectionLog;
+  readonly #log: BoundedLog;
   /** By `routerKey`. */
   readonly #find: (key: string) => RunningRouter | undefined;
   /**
@@ -18,7 +19,7 @@ export class Reception {
    */
   readonly #segments = new Map<string, ElectionView['unattributed'][number] & { rejections: RejectionCounters }>();
 
-  constructor(log: ElectionLog, find: (key: string) => RunningRouter | undefined) {
+  constructor(log: BoundedLog, find: (key: string) => RunningRouter | undefined) {
     this.#log = log;
     this.#find = find;
   }
@@ -47,7 +48,8 @@ export class Reception {
     running.advertisementsReceived += 1;
     if (addressListDiffers) running.addressListMismatches += 1;
     if (addressListDiffers && !running.addressListDiffers) {
-      this.#log('warn', addressListSentence(received.source), running.assignment.router.name);
+      const sentence = addressListSentence(received.source);
+      this.#log.write('addressListDiffers', 'warn', sentence, running.assignment.router.name);
     }
     running.addressListDiffers = addressListDiffers;
     return { running, advertisement };
@@ -65,7 +67,7 @@ export class Reception {
     // This router's own advertisements are looped back by some networks, which is not worth a log line.
     if (counters[reason] > 1 || reason === 'looped-back') return;
     const sentence = rejectionSentence(reason, received.source, received.interface);
-    this.#log('warn', sentence, meant?.assignment.router.name);
+    this.#log.write(reason, 'warn', sentence, meant?.assignment.router.name);
   }
 }
 

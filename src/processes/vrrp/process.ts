@@ -6,12 +6,14 @@ import type { ElectionFailure } from '../../director/election/election-view.ts';
 import { routerStatus } from '../../director/election/running-router.ts';
 import type { VrrpTransport } from '../../director/ports.ts';
 import { errorSentence } from '../../lib/error-sentence.ts';
+import type { IpAddress } from '../../lib/ip-address.ts';
 import type { Log } from '../../lib/log.ts';
 import { type Served, serveLater } from '../../lib/request-line.ts';
-import type { VirtualRouter } from '../../model/virtual-router.ts';
+import { borrowedAddresses, type VirtualRouter } from '../../model/virtual-router.ts';
 import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../../platform/linux/netlink/address-keeper.ts';
-import { monitorLinks } from '../../platform/linux/netlink/link-monitor.ts';
+import type { InterfaceFacts } from '../../platform/linux/netlink/interface-facts.ts';
+import { InterfaceFollower } from '../../platform/linux/netlink/interface-follower.ts';
 import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
 import { requestRealTime } from '../../platform/linux/process/realtime.ts';
 import { SegmentAnnouncer } from '../../platform/linux/vrrp/announce.ts';
@@ -50,7 +52,9 @@ function runElection(succession: VrrpSuccession | undefined): void {
   const notReal = requestRealTime();
   if (notReal !== undefined) log('info', `the vrrp process runs without real-time priority: ${notReal}`);
 
-  const transport = new RawVrrpTransport();
+  const interfaces = new InterfaceFollower();
+  const factsOf = (name: string): InterfaceFacts => interfaces.facts(name);
+  const transport = new RawVrrpTransport(factsOf);
   const addressKeeper = new RtnetlinkAddressKeeper();
   setInterval(() => addressKeeper.renew(), renewalPeriodMs);
   const leases = LeaseMemory.attach(leaseDescriptor);
@@ -58,25 +62,25 @@ function runElection(succession: VrrpSuccession | undefined): void {
     clock,
     transport,
     addressKeeper,
-    announcer: new SegmentAnnouncer(),
+    announcer: new SegmentAnnouncer(undefined, factsOf),
     leaseWriter: leases,
     log: (level, sentence, router) => log(level, sentence, router === undefined ? {} : { router }),
     onChange: () => tell({ kind: 'active', names: activeNames(election) }),
   });
   if (succession === undefined) watch(election, clock, leases, log);
-  const stopMonitoring = monitorLinks((name, up) => election.observe({ kind: 'link', interface: name, up }));
-  setInterval(() => election.observe({ kind: 'poll' }), pollPeriodMs);
+  observeHost(election, interfaces);
   let stopped = false;
   const stop = async (): Promise<void> => {
     stopped = true;
-    stopMonitoring();
+    interfaces.close();
     await election.stop();
     transport.close();
     succession?.close();
   };
   const end = (): void => void stop().finally(() => process.exit(0));
   const succeed = async (assignments: readonly RouterAssignment[], successorNumber: number): Promise<void> => {
-    for (const { router } of assignments) prepare(transport, router);
+    const virtualAddresses = borrowedAddresses(assignments.map(({ router }) => router));
+    for (const { router } of assignments) prepare(transport, router, virtualAddresses);
     if (succession === undefined) return;
     const record = await succession.replacePredecessor(successorNumber, log);
     if (record === undefined) return;
@@ -106,6 +110,14 @@ function runElection(succession: VrrpSuccession | undefined): void {
   tell({ kind: 'ready' });
 }
 
+function observeHost(election: Election, interfaces: InterfaceFollower): void {
+  interfaces.start({
+    onLink: (name, up) => election.observe({ kind: 'link', interface: name, up }),
+    onAddresses: (name) => election.observe({ kind: 'addresses', interface: name }),
+  });
+  setInterval(() => election.observe({ kind: 'poll' }), pollPeriodMs);
+}
+
 /** Advertisements alone would keep the addresses at a director whose own engine stands still. */
 function watch(election: Election, clock: MonotonicClock, leases: LeaseMemory, log: Log): void {
   watchEngine({
@@ -123,9 +135,9 @@ function watch(election: Election, clock: MonotonicClock, leases: LeaseMemory, l
 }
 
 /** Opens the sockets before the predecessor falls silent. A failure is reported later, by `configure`. */
-function prepare(transport: VrrpTransport, router: VirtualRouter): void {
+function prepare(transport: VrrpTransport, router: VirtualRouter, virtualAddresses: ReadonlySet<IpAddress>): void {
   try {
-    transport.open(router.interface, router.family, router);
+    transport.open(router.interface, router.family, { ...router, virtualAddresses });
   } catch {
     // The election opens it again.
   }

@@ -17,6 +17,7 @@ const fault: readonly Verdict[] = [{ kind: 'fault', reason: { kind: 'address' } 
 export class SourceAddress implements TrackedObject {
   readonly #ports: Pick<ElectionPorts, 'transport' | 'log'>;
   readonly #sources = new Map<string, Source>();
+  #virtualAddresses: ReadonlySet<IpAddress> = new Set();
   /** The last failure of each path, logged once. */
   readonly #said = new Map<string, string>();
 
@@ -24,17 +25,17 @@ export class SourceAddress implements TrackedObject {
     this.#ports = ports;
   }
 
+  /** Those of all virtual routers of this director. */
+  avoid(virtualAddresses: ReadonlySet<IpAddress>): void {
+    this.#virtualAddresses = virtualAddresses;
+    this.#sources.clear();
+  }
+
   /**
    * A link that comes up may be another interface of the same name, with other addresses: its paths are opened again.
    */
   observe(observation: Observation): void {
-    for (const [path, source] of this.#sources) {
-      const again =
-        observation.kind === 'link'
-          ? observation.up && source.interface === observation.interface
-          : observation.kind === 'poll' && 'failure' in source;
-      if (again) this.#sources.delete(path);
-    }
+    for (const [path, source] of this.#sources) if (mayDiffer(source, observation)) this.#sources.delete(path);
   }
 
   judge(router: VirtualRouter): readonly Verdict[] {
@@ -65,7 +66,7 @@ export class SourceAddress implements TrackedObject {
     const { transport, log } = this.#ports;
     const { interface: name, family } = router;
     try {
-      const address = transport.open(name, family, router);
+      const address = transport.open(name, family, { ...router, virtualAddresses: this.#virtualAddresses });
       this.#said.delete(path);
       return { interface: name, address };
     } catch (error) {
@@ -76,6 +77,12 @@ export class SourceAddress implements TrackedObject {
       return { interface: name, failure };
     }
   }
+}
+
+function mayDiffer(source: Source, observation: Observation): boolean {
+  if (observation.kind === 'poll') return 'failure' in source;
+  if (source.interface !== observation.interface) return false;
+  return observation.kind === 'addresses' || observation.up;
 }
 
 /** Virtual routers with the same path share a source address and, with unicast, the peers. */

@@ -7,6 +7,8 @@ import type { VirtualRouter } from '../../../model/virtual-router.ts';
 export type Observation =
   /** The link of an interface has come up or gone down; one that is deleted counts as down. */
   | { readonly kind: 'link'; readonly interface: string; readonly up: boolean }
+  /** An interface has gained, lost or changed an address. */
+  | { readonly kind: 'addresses'; readonly interface: string }
   /** Some time has passed, or the configuration has changed: check again everything that is not reported. */
   | { readonly kind: 'poll' };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FaultReason } from '../../../../vrrp/faults.ts';
+import type { IpAddress } from '../../../lib/ip-address.ts';
 import type { VirtualRouter } from '../../../model/virtual-router.ts';
 import type { ElectionPorts } from '../../ports.ts';
 import { OwnLink } from './own-link.ts';
@@ -19,6 +20,11 @@ export class Tracking {
 
   observe(observation: Observation): void {
     for (const each of this.#objects) each.observe(observation);
+  }
+
+  /** Addresses that no virtual router may send from. */
+  avoid(virtualAddresses: ReadonlySet<IpAddress>): void {
+    this.#source.avoid(virtualAddresses);
   }
 
   assess(router: VirtualRouter): Assessment {

@@ -24,6 +24,9 @@ import {
  * them beside the next active director.
  */
 const lifetimeSeconds = 3;
+/** Renewing goes on for at most this long before the event loop turns to something else, and rests after that. */
+const sliceMs = 3;
+const restMs = 5;
 /** How often `renew` must be called. */
 export const renewalPeriodMs = 1000;
 
@@ -39,6 +42,9 @@ export class RtnetlinkAddressKeeper implements AddressKeeper {
   readonly #netlink = new NetlinkSocket();
   readonly #held = new Map<string, Place>();
   #renewedAtMs = performance.now();
+  /** What is left of the present round. */
+  #due: Place[] = [];
+  #resting: NodeJS.Timeout | undefined;
 
   add(address: IpAddress, prefixLength: number, interfaceName: string, attributes: AddressAttributes = {}): void {
     const place: Place = { address, prefixLength, interface: interfaceName, attributes };
@@ -50,14 +56,26 @@ export class RtnetlinkAddressKeeper implements AddressKeeper {
   }
 
   /**
-   * Gives every address that it keeps its full lifetime again. An address that fails is tried at the next call.
-   * A process that stood still for longer than that puts nothing back: a peer has taken over.
+   * Gives every address that it keeps its full lifetime again; many of them in slices, so that advertisements go on
+   * meanwhile. An address that fails is tried at the next call. A process that stood still for longer than the lifetime
+   * puts nothing back: a peer has taken over.
    */
   renew(): void {
+    if (this.#due.length === 0) this.#due = [...this.#held.values()];
+    this.#renewSome();
+  }
+
+  #renewSome(): void {
+    clearTimeout(this.#resting);
     const standstillMs = performance.now() - this.#renewedAtMs;
     this.#renewedAtMs += standstillMs;
-    if (standstillMs >= lifetimeSeconds * 1000) return;
-    for (const place of this.#held.values()) this.#change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, place);
+    if (standstillMs >= lifetimeSeconds * 1000) this.#due = [];
+    const untilMs = this.#renewedAtMs + sliceMs;
+    for (let place = this.#due.pop(); place !== undefined; place = this.#due.pop()) {
+      if (this.#held.get(keyOf(place)) === place) this.#change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, place);
+      if (performance.now() >= untilMs) break;
+    }
+    if (this.#due.length > 0) this.#resting = setTimeout(() => this.#renewSome(), restMs);
   }
 
   remove(address: IpAddress, prefixLength: number, interfaceName: string): void {
@@ -70,6 +88,7 @@ export class RtnetlinkAddressKeeper implements AddressKeeper {
   }
 
   close(): void {
+    clearTimeout(this.#resting);
     this.#netlink.close();
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs';
-import { type Family, familyOf } from '../../../lib/ip-address.ts';
+import { type Family, familyOf, type IpAddress } from '../../../lib/ip-address.ts';
 import { errnos, SystemError } from '../system-error.ts';
 import { NetlinkSocket } from './netlink-socket.ts';
 import {
@@ -52,11 +52,18 @@ export function findInterfaceIndex(netlink: NetlinkSocket, name: string): number
 
 /**
  * The address that the interface's own packets come from: the first primary one. In IPv6 it is a link-local one that is
- * not tentative; a permanent one is preferred, because virtual addresses are put on interfaces with a lifetime.
+ * not tentative; a permanent one is preferred, because virtual addresses are put on interfaces with a lifetime. Never
+ * one of the `virtualAddresses`; an own address that came after one of them in its subnet is secondary to it.
  */
-export function primaryAddress(facts: InterfaceFacts, family: Family): InterfaceAddress | undefined {
-  const candidates = facts.addresses.filter(({ address }) => familyOf(address) === family);
-  if (family === 'ipv4') return candidates.find(({ secondary }) => !secondary);
+export function primaryAddress(
+  facts: InterfaceFacts,
+  family: Family,
+  virtualAddresses: ReadonlySet<IpAddress> = new Set(),
+): InterfaceAddress | undefined {
+  const candidates = facts.addresses.filter(
+    ({ address }) => familyOf(address) === family && !virtualAddresses.has(address),
+  );
+  if (family === 'ipv4') return candidates.find(({ secondary }) => !secondary) ?? candidates[0];
   const usable = candidates.filter(({ linkLocal, tentative }) => linkLocal && !tentative);
   return usable.find(({ permanent }) => permanent) ?? usable[0];
 }

@@ -30,16 +30,21 @@ export class SegmentAnnouncer implements Announcer {
   readonly #frame = pinnedMemory(Math.max(arpFrameLength, advertisementFrameLength));
   readonly #target = pinnedMemory(addressLength);
   readonly #onError: (error: Error) => void;
+  readonly #factsOf: (interfaceName: string) => InterfaceFacts;
   failed = 0;
 
-  /** Throws a sentence when the privilege is missing. */
-  constructor(onError: (error: Error) => void = () => undefined) {
+  /** `factsOf` is asked for each announcement. Throws a sentence when the privilege is missing. */
+  constructor(
+    onError: (error: Error) => void = () => undefined,
+    factsOf: (interfaceName: string) => InterfaceFacts = interfaceFacts,
+  ) {
     this.#onError = onError;
+    this.#factsOf = factsOf;
   }
 
   announce(address: IpAddress, interfaceName: string): void {
     try {
-      const facts = interfaceFacts(interfaceName);
+      const facts = this.#factsOf(interfaceName);
       if (familyOf(address) === 'ipv6') {
         const length = emitUnsolicitedAdvertisement(address, facts, this.#frame.bytes);
         this.#send(address, facts, EtherType.ipv6, length);

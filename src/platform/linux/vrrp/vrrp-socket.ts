@@ -20,15 +20,21 @@ export class RawVrrpTransport implements VrrpTransport {
   readonly #paths = new Map<string, VrrpPath>();
   readonly #listeners: ((advertisement: ReceivedAdvertisement) => void)[] = [];
   readonly #reopenAt = new Map<string, number>();
+  readonly #factsOf: (interfaceName: string) => InterfaceFacts;
   /** Packets whose IP header could not be read. */
   malformed = 0;
 
+  constructor(factsOf: (interfaceName: string) => InterfaceFacts = interfaceFacts) {
+    this.#factsOf = factsOf;
+  }
+
   open(interfaceName: string, family: Family, path: VrrpPath = {}): IpAddress {
-    const facts = interfaceFacts(interfaceName);
+    const facts = this.#factsOf(interfaceName);
     const source = sourceOf(facts, family, path);
-    const primary = primaryAddress(facts, family)?.address ?? source;
+    const primary = primaryAddress(facts, family, path.virtualAddresses)?.address ?? source;
     const group = vrrpGroups[family];
     const unicast = (path.unicastPeers?.length ?? 0) > 0;
+    this.#closeForsaken(facts, family);
     // In IPv4 the header tells the destination, so that one socket hears everything.
     const destination = unicast && family === 'ipv6' ? source : group;
     const channel = this.#channelFor({ facts, family, source: primary, destination }, path);
@@ -85,6 +91,18 @@ export class RawVrrpTransport implements VrrpTransport {
     return channel;
   }
 
+  /** In IPv6 unicast is heard at one address, which may be gone. */
+  #closeForsaken(facts: InterfaceFacts, family: Family): void {
+    for (const [key, { place }] of this.#channels) {
+      const { destination } = place;
+      if (place.facts.name !== facts.name || place.family !== family || destination === vrrpGroups[family]) continue;
+      if (facts.addresses.some(({ address }) => address === destination)) continue;
+      this.#channels.get(key)?.close();
+      this.#channels.delete(key);
+      this.#paths.delete(key);
+    }
+  }
+
   #receive(received: ReceivedAdvertisement | 'malformed'): void {
     if (received === 'malformed') {
       this.malformed += 1;
@@ -123,15 +141,21 @@ export class RawVrrpTransport implements VrrpTransport {
 }
 
 /** The address that advertisements come from. Throws a sentence when the interface has none, or not the one that is wanted. */
-function sourceOf(facts: InterfaceFacts, family: Family, { sourceAddress }: VrrpPath): IpAddress {
+function sourceOf(facts: InterfaceFacts, family: Family, { sourceAddress, virtualAddresses }: VrrpPath): IpAddress {
   if (sourceAddress !== undefined) {
+    if (virtualAddresses?.has(sourceAddress) === true) {
+      throw new Error(
+        `${sourceAddress} is a virtual address, which is at the active director alone, and VRRP is to send from it; ` +
+          'correct unicast_src_ip or mcast_src_ip',
+      );
+    }
     if (facts.addresses.some(({ address, tentative }) => address === sourceAddress && !tentative)) return sourceAddress;
     throw new Error(
       `interface ${facts.name} does not have the address ${sourceAddress}; VRRP is to send from it, so add it, or ` +
         'correct unicast_src_ip or mcast_src_ip',
     );
   }
-  const source = primaryAddress(facts, family)?.address;
+  const source = primaryAddress(facts, family, virtualAddresses)?.address;
   if (source !== undefined) return source;
   const kind = family === 'ipv6' ? 'link-local IPv6 address' : 'IPv4 address';
   throw new Error(`interface ${facts.name} has no ${kind}; VRRP needs one to send from`);
