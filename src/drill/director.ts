@@ -19,6 +19,8 @@ export interface Director {
   start(): void;
   /** Waits until its status fulfils the condition; throws with the end of its log when it never does. */
   await(what: string, condition: (status: DirectorStatus) => boolean, timeoutMs: number): Promise<DirectorStatus>;
+  /** Waits until its status fulfils the condition; false when it does not in time. */
+  becomes(condition: (status: DirectorStatus) => boolean, timeoutMs: number): Promise<boolean>;
   /** Its connection table, entry by entry. */
   connections(): AsyncIterable<ConnectionEntry>;
   /** kill -9 of all its processes at once. Returns the moment, in monotonic milliseconds. */
@@ -27,8 +29,12 @@ export interface Director {
    * kill -9 of the director process alone, while its vrrp process lives on. Resolves with the moment, once it is gone.
    */
   killDirector(): Promise<number>;
-  /** SIGSTOP to all its processes; `resume` continues them. Both give the moment, as `kill` does. */
+  /**
+   * SIGSTOP to all its processes, `hang` to the director process alone; `resume` continues them. All give the moment, as
+   * `kill` does.
+   */
   freeze(): number;
+  hang(): number;
   resume(): number;
   /** `baton failover`. Until its peer hands over in turn it stays a backup. */
   failover(): Promise<void>;
@@ -72,14 +78,7 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillSetti
       log = new LogTail();
       log.follow(child);
     },
-    await: async (what, condition, timeoutMs) => {
-      const running = (): void => {
-        if (hasEnded(child)) throw complain('ended unexpectedly');
-      };
-      const { reached, last } = await awaitStatus(runDirectory, condition, timeoutMs, running);
-      if (reached !== undefined) return reached;
-      throw complain(`has not become ${what} within ${timeoutMs / 1000} s (${describe(last)})`);
-    },
+    ...waiting(runDirectory, () => hasEnded(child), complain),
     connections: () => fetchConnections(runDirectory),
     kill: () => {
       const atMs = signalAll('SIGKILL');
@@ -91,6 +90,11 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillSetti
       return killAlone(child);
     },
     freeze: () => signalAll('SIGSTOP'),
+    hang: () => {
+      const atMs = monotonicMs();
+      child?.kill('SIGSTOP');
+      return atMs;
+    },
     resume: () => signalAll('SIGCONT'),
     reload: (realServers) => {
       configure(realServers);
@@ -114,6 +118,25 @@ export function createDirector(lab: Lab, name: DirectorName, options: DrillSetti
       child = undefined;
       return code;
     },
+  };
+}
+
+function waiting(
+  runDirectory: string,
+  hasGone: () => boolean,
+  complain: (what: string) => Error,
+): Pick<Director, 'await' | 'becomes'> {
+  const running = (): void => {
+    if (hasGone()) throw complain('ended unexpectedly');
+  };
+  return {
+    await: async (what, condition, timeoutMs) => {
+      const { reached, last } = await awaitStatus(runDirectory, condition, timeoutMs, running);
+      if (reached !== undefined) return reached;
+      throw complain(`has not become ${what} within ${timeoutMs / 1000} s (${describe(last)})`);
+    },
+    becomes: async (condition, timeoutMs) =>
+      (await awaitStatus(runDirectory, condition, timeoutMs, running)).reached !== undefined,
   };
 }
 

@@ -9,6 +9,7 @@ import { openPair, type Pair } from './pair.ts';
 import { renderReport } from './report.ts';
 import { type ScenarioResult, summarise } from './result.ts';
 import { runScenario } from './scenario.ts';
+import { seriesOf } from './series.ts';
 
 // The first process of the sandbox: when it ends, everything in the sandbox does.
 
@@ -30,7 +31,8 @@ async function main(given: DrillOptions, prefix: string): Promise<void> {
     for (const forwarding of options.forwardings) outcomes.push(await drill(forwarding, options, prefix));
     const scenarios = outcomes.flatMap((outcome) => outcome.scenarios);
     const failures = outcomes.flatMap((outcome) => outcome.failures);
-    const result = summarise(options, scenarios, failures);
+    const series = options.runs === 1 ? [] : seriesOf(scenarios);
+    const result = summarise({ ...options, series }, scenarios, failures);
     const report = options.json ? `${JSON.stringify(result, undefined, 2)}\n` : `\n${renderReport(result)}`;
     // Written whole before the end: a pipe takes 64 KiB at a time.
     process.stdout.write(report, () => process.exit(result.verdict === 'passed' ? 0 : 1));
@@ -50,7 +52,7 @@ async function drill(forwarding: LabForwarding, options: DrillSettings, prefix: 
   const pair = await openPair(forwarding, options, `${prefix}${forwarding}-`, say);
   const scenarios: ScenarioResult[] = [];
   const failures: string[] = [];
-  for (const scenario of options.scenarios) {
+  for (const scenario of Array.from({ length: options.runs }, () => options.scenarios).flat()) {
     try {
       scenarios.push(await runScenario({ pair, options, say }, scenario));
     } catch (error) {

@@ -12,6 +12,10 @@ export interface DrillOptions {
   readonly sessions: number;
   /** UDP flows through a virtual service of their own. */
   readonly flows: number;
+  /** Short sessions that are opened each second while a scenario runs. */
+  readonly openingRate: number;
+  /** The number of times that the list of scenarios is run. */
+  readonly runs: number;
   /** A multiple of 10. */
   readonly advertIntervalMs: number;
   readonly engine: EngineRequest;
@@ -38,6 +42,8 @@ nothing of it is left behind. Without root it runs in a user namespace.
   --family NAME       ipv4 (default), ipv6 or both
   --sessions N        TCP sessions with sequence-checked data both ways (default 1000, at most 20000)
   --flows N           UDP flows with the order of their answers checked (default 200, at most 5000)
+  --opening-rate N    short sessions opened each second while a scenario runs (default 500, at most 2000; 0: none)
+  --runs N            runs the list of scenarios N times and states the figures of all together (default 1, at most 500)
   --advert-int S      VRRP advertisement interval in seconds, 0.01 to 10 (default 0.1)
   --engine NAME       auto (default: xdp where kernel and privileges allow, else portable), xdp or portable
   --offloads on|off   segmentation and checksum offloads of the lab's interfaces (default on; with xdp they are off)
@@ -48,17 +54,23 @@ nothing of it is left behind. Without root it runs in a user namespace.
 Scenarios, each with what must hold beside the rules below; the sessions live through all of a list:
 ${describeScenarios()}
 What must hold in every scenario, unless it says otherwise: no session broken (reset, closed, corrupted, or stalled for
-over 10 s) and no UDP flow (no answer for 10 s, or a wrong one); by a capture on the wire, never two directors active at
-once; and a forwarding gap of at most 50 ms, after a failure of at most 3 x advert-int + skew + 50 ms.
+over 10 s), from the moment its client has seen it established, and no UDP flow (no answer for 10 s, or a wrong one); by
+a capture on the wire, never two directors active at once; and a forwarding gap of at most 50 ms, after a failure of at
+most 3 x advert-int + skew + 50 ms.
 Exit code: 0 all of it held, 1 something did not, or the drill could not be run, 2 wrong usage.
 `;
 
 const sessionsMax = 20_000;
 const flowsMax = 5_000;
+const openingRateMax = 2_000;
+const runsMax = 500;
 
 function describeScenarios(): string {
-  const indent = ' '.repeat(14);
-  return scenarioNames.map((name) => `  ${name.padEnd(12)}${scenarioTexts[name].help.join(`\n${indent}`)}\n`).join('');
+  const width = 12;
+  const indent = ' '.repeat(width + 2);
+  // A name that is too long for its column has a line of its own.
+  const heading = (name: string): string => (name.length < width ? name.padEnd(width) : `${name}\n${indent}`);
+  return scenarioNames.map((name) => `  ${heading(name)}${scenarioTexts[name].help.join(`\n${indent}`)}\n`).join('');
 }
 
 /** Reads the arguments after `baton drill`. */
@@ -82,6 +94,8 @@ function readArguments(argv: readonly string[]): ParsedCommand {
       family: { type: 'string', default: 'ipv4' },
       sessions: { type: 'string', default: '1000' },
       flows: { type: 'string', default: '200' },
+      'opening-rate': { type: 'string', default: '500' },
+      runs: { type: 'string', default: '1' },
       'advert-int': { type: 'string', default: '0.1' },
       engine: { type: 'string', default: 'auto' },
       offloads: { type: 'string' },
@@ -99,6 +113,8 @@ function readArguments(argv: readonly string[]): ParsedCommand {
     family: oneOf('--family', values.family, ['ipv4', 'ipv6', 'both']),
     sessions: wholeNumber('--sessions', values.sessions, 1, sessionsMax),
     flows: wholeNumber('--flows', values.flows, 0, flowsMax),
+    openingRate: wholeNumber('--opening-rate', values['opening-rate'], 0, openingRateMax),
+    runs: wholeNumber('--runs', values.runs, 1, runsMax),
     advertIntervalMs: advertInterval(values['advert-int']),
     engine: oneOf('--engine', values.engine, engineRequests),
     ...(values.offloads === undefined

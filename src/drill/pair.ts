@@ -14,6 +14,8 @@ import {
   flowPort,
   gatewayAddresses,
   type LabForwarding,
+  openerStation,
+  openingPort,
   probeAddresses,
   probePort,
   routerOnClients,
@@ -25,6 +27,7 @@ import type { CaptureOptions } from './measure/capture.ts';
 import type { ProbeOptions } from './measure/probe.ts';
 import { type Remote, startRemote } from './remote.ts';
 import type { TrafficOptions } from './traffic/client.ts';
+import type { OpeningOptions } from './traffic/openings.ts';
 import type { ListenOptions } from './traffic/server.ts';
 
 /** A lab with both directors up and in sync, and everything that measures. */
@@ -37,6 +40,8 @@ export interface Pair {
   readonly client: Remote;
   readonly servers: readonly Remote[];
   readonly capture: Remote;
+  /** Opens sessions all the time; absent when the drill does not want any. */
+  readonly opener: Remote | undefined;
   /** Captures at a director's ports again after they were recreated. */
   watchAgain(director: DirectorName): Promise<void>;
   /** Ends all processes and removes the lab. Gives a sentence for each director that did not end well. */
@@ -73,6 +78,7 @@ export async function openPair(
   const client = startRemote(lab, 'client', 'traffic/client');
   const capture = startRemote(lab, switchStation, 'measure/capture');
   const periodMs = messagePeriodMs(options.sessions);
+  const opening = await startOpener(lab, families, options);
   await Promise.all(servers.map((server, i) => server.call('listen', listenOptions(topology, i, periodMs))));
   await makeHealthy(directors);
   say('director a is active, b is a backup in sync');
@@ -81,7 +87,7 @@ export async function openPair(
   await client.call('start', traffic);
   await capture.call('start', captureOptions(topology));
   await Promise.all(probes.map((probe, i) => probe.call('start', probeOptions(topology, families[i]!))));
-  const remotes = [client, capture, ...probes, ...servers];
+  const remotes = [client, capture, ...probes, ...servers, ...opening];
   return {
     lab,
     topology,
@@ -91,9 +97,22 @@ export async function openPair(
     client,
     servers,
     capture,
+    opener: opening[0],
     watchAgain: (director) => capture.call('watchAgain', director, portsOf(topology, director)),
     close: () => closePair(lab, directors, remotes),
   };
+}
+
+/** The process that opens sessions all the time, and the real servers' that answer them; none without them. */
+async function startOpener(lab: Lab, families: readonly Family[], options: DrillSettings): Promise<Remote[]> {
+  if (options.openingRate === 0) return [];
+  const servers = lab.topology.realServers.map(({ name }) => startRemote(lab, name, 'traffic/opening-server'));
+  await Promise.all(servers.map((server) => server.call('listen', openingPort)));
+  const opener = startRemote(lab, openerStation, 'traffic/openings');
+  const addresses = families.map((family) => virtualAddresses[family]);
+  const given: OpeningOptions = { addresses, port: openingPort, seed, stallMaxMs };
+  await opener.call('configure', given);
+  return [opener, ...servers];
 }
 
 /** A UDP answer comes from the address that was asked: with direct-route that is the virtual one. */
@@ -112,6 +131,7 @@ function captureOptions(topology: Topology): CaptureOptions {
     ports: { a: portsOf(topology, 'a'), b: portsOf(topology, 'b') },
     clients: clientsNetworks,
     virtualAddresses: [...Object.values(virtualAddresses), ...Object.values(gatewayAddresses)],
+    openingPort,
   };
 }
 

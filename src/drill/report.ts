@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Slice } from './measure/gap.ts';
+import { describeOpenings } from './opening.ts';
 import type { DrillResult, ScenarioResult, TakeoverFigures } from './result.ts';
 import { scenarioTexts } from './scenario-names.ts';
+import { describeSeries } from './series.ts';
+
+/** The JSON output has all of them. */
+const breakagesShown = 10;
 
 /** The whole drill as text for a person. */
 export function renderReport(result: DrillResult): string {
@@ -10,6 +15,7 @@ export function renderReport(result: DrillResult): string {
   lines.push(...result.scenarios.flatMap((scenario) => [...renderScenario(scenario), '']));
   const count = result.scenarios.length;
   const passed = result.scenarios.filter(({ verdict }) => verdict === 'passed').length;
+  for (const series of result.series) lines.push(...describeSeries(series), '');
   for (const failure of result.failures) lines.push(`FAILED: ${failure}`);
   const broken = result.scenarios.reduce((sum, scenario) => sum + scenario.broken, 0);
   const word = result.verdict === 'passed' ? 'PASSED' : 'FAILED';
@@ -31,6 +37,9 @@ function renderScenario(result: ScenarioResult): string[] {
     ...drawGap(result.slices, from, to),
     `  sessions: ${result.sessions}, survived: ${result.survived}, broken: ${result.broken}`,
     ...(flows.sent === 0 ? [] : [`  UDP flows: ${flows.sent}, survived: ${flows.survived}, broken: ${flows.broken}`]),
+    ...(result.openings === undefined ? [] : describeOpenings(result.openings, breakagesShown)).map(
+      (line) => `  ${line}`,
+    ),
     ...result.takeovers.flatMap((takeover) => renderGap(takeover, result)),
     `  two active at once: ${result.twoActiveMs} ms${describeSplit(result)}`,
     ...(moves > 1 ? [`  forwarding moved ${moves} times before it settled; the last gap is shown`] : []),

@@ -4,6 +4,7 @@ import { activeDownIntervalMs } from './lab/configuration.ts';
 import type { DirectorName, LabFamily, LabForwarding } from './lab/topology.ts';
 import type { Gap, Slice } from './measure/gap.ts';
 import { type Quantiles, quantiles } from './measure/quantile.ts';
+import type { OpeningFigures } from './opening.ts';
 import { mayHaveTwo, type ScenarioName } from './scenario-names.ts';
 import type { TrafficReport } from './traffic/client.ts';
 import type { FlowReport } from './traffic/flow-client.ts';
@@ -27,6 +28,8 @@ export interface ScenarioResult {
   readonly brokenBy: Readonly<Record<Breakage, number>>;
   /** UDP exchanges with their order checked: how many flows, and what became of them. */
   readonly flows: { readonly sent: number; readonly survived: number; readonly broken: number };
+  /** The sessions that were opened all the time while the scenario ran; undefined when none were. */
+  readonly openings: OpeningFigures | undefined;
   /** The gap of the first takeover; undefined when the new active never forwarded. Without one, the longest silence. */
   readonly gapMs: number | undefined;
   /** The time in which both forwarded packets at once. */
@@ -62,8 +65,34 @@ export interface DrillResult {
   /** Why `--engine auto` did not choose xdp. */
   readonly engineReason?: string;
   readonly scenarios: readonly ScenarioResult[];
+  /** The figures of each scenario of a series, all its runs together; empty without `--runs`. */
+  readonly series: readonly Series[];
   /** Failures outside the scenarios: sessions not closed in order, a director that did not exit with 0. */
   readonly failures: readonly string[];
+}
+
+/** All runs of one scenario together. */
+export interface Series {
+  readonly scenario: ScenarioName;
+  readonly forwarding: LabForwarding;
+  readonly runs: number;
+  readonly passed: number;
+  readonly takeovers: number;
+  /** Of all takeovers whose gap was measured. */
+  readonly gapMs: Quantiles;
+  /** Long-lived sessions, counted in each run that they lived through. */
+  readonly sessions: number;
+  readonly broken: number;
+  /** The longest stall of a long-lived session in each run. */
+  readonly stallMs: Quantiles;
+  /** Sessions that were opened while the scenario ran. */
+  readonly opened: number;
+  readonly openedBroken: number;
+  readonly unanswered: number;
+  readonly refused: number;
+  /** The longest wait for an answer, and until a session was established, in each run. */
+  readonly openedStallMs: Quantiles;
+  readonly connectMs: Quantiles;
 }
 
 export interface TakeoverFigures {
@@ -102,6 +131,7 @@ export interface Observation {
   readonly to: DirectorName;
   readonly traffic: Pick<TrafficReport, 'sessions' | 'broken'>;
   readonly flows: FlowReport;
+  readonly openings?: OpeningFigures | undefined;
   /** The longest stall of each session, in milliseconds. */
   readonly stallsMs: Float64Array;
   readonly takeovers: readonly Pick<Takeover, 'from' | 'to' | 'kind' | 'family' | 'gap'>[];
@@ -128,7 +158,7 @@ export function gapBoundMs(kind: TakeoverKind, to: DirectorName, advertIntervalM
 /** Judges an observation. */
 export function judge(observation: Observation): ScenarioResult {
   const { scenario, forwarding, family, advertIntMs, from, to, traffic, flows } = observation;
-  const { takeovers, timeline, slices, observations } = observation;
+  const { takeovers, timeline, slices, observations, openings } = observation;
   const broken = Object.values(traffic.broken).reduce((sum, count) => sum + count, 0);
   const isSplit = mayHaveTwo(scenario);
   const figures = takeovers.map((takeover) => figuresOf(takeover, isSplit ? 'failure' : takeover.kind, advertIntMs));
@@ -137,6 +167,7 @@ export function judge(observation: Observation): ScenarioResult {
   if (broken > 0 && !isSplit)
     failures.push(`${broken} of ${traffic.sessions} sessions broke: ${causes(traffic.broken)}`);
   if (flows.broken > 0 && !isSplit) failures.push(`${flows.broken} of ${flows.sent} UDP flows broke: ${flows.causes}`);
+  if (openings !== undefined && openings.broken > 0 && !isSplit) failures.push(openingFailure(openings));
   const twoActiveMs = Math.max(observation.overlapMs, observation.twoClaimsMs);
   if (!isSplit) failures.push(...two(observation));
   for (const figure of figures) failures.push(...gapFailures(figure, figures));
@@ -152,6 +183,7 @@ export function judge(observation: Observation): ScenarioResult {
     broken,
     brokenBy: traffic.broken,
     flows: { sent: flows.sent, survived: flows.sent - flows.broken, broken: flows.broken },
+    openings,
     gapMs: first && round(first.gapMs),
     overlapMs: first && round(observation.overlapMs),
     twoActiveMs: round(twoActiveMs),
@@ -171,6 +203,10 @@ export function judge(observation: Observation): ScenarioResult {
     timeline,
     slices,
   };
+}
+
+function openingFailure({ broken, opened, brokenBy }: OpeningFigures): string {
+  return `${broken} of ${opened} sessions broke that were opened meanwhile: ${causes(brokenBy)}`;
 }
 
 function figuresOf(
@@ -198,13 +234,17 @@ function two({ overlapMs, twoClaimsMs }: Observation): string[] {
 }
 
 export function summarise(
-  { engine, engineReason }: Pick<DrillResult, 'engine' | 'engineReason'>,
+  {
+    engine,
+    engineReason,
+    series = [],
+  }: Pick<DrillResult, 'engine' | 'engineReason'> & Partial<Pick<DrillResult, 'series'>>,
   scenarios: readonly ScenarioResult[],
   failures: readonly string[],
 ): DrillResult {
   const hasPassed = failures.length === 0 && scenarios.every(({ verdict }) => verdict === 'passed');
   const reason = engineReason === undefined ? {} : { engineReason };
-  return { verdict: hasPassed ? 'passed' : 'failed', engine, ...reason, scenarios, failures };
+  return { verdict: hasPassed ? 'passed' : 'failed', engine, ...reason, scenarios, series, failures };
 }
 
 function causes(broken: TrafficReport['broken']): string {

@@ -14,7 +14,12 @@ export const scenarioNames = [
   'partition',
   'asymmetric',
   'flapping',
+  'director-hang',
+  'director-kill',
+  'address-lost',
+  'reset-attack',
   'syn-flood',
+  'fill',
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
@@ -91,6 +96,41 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
   flapping: {
     title: 'ten failures in a row',
     help: ['kill, handover, freeze and link-down in turn, ten in all, each healed', 'the same sessions cross them all'],
+  },
+  'director-hang': {
+    title: 'the active director hangs',
+    help: [
+      'SIGSTOP to the director process of the active director alone, SIGCONT 10 s later',
+      'the other one takes over within 8 s; no session breaks that was opened before or meanwhile',
+    ],
+  },
+  'director-kill': {
+    title: 'kill -9 of the director process alone',
+    help: [
+      'kill -9 of the director process of the active director alone, which does not come back',
+      'the other one takes over within 8 s; started again, the director takes back',
+    ],
+  },
+  'address-lost': {
+    title: 'the active director loses its own address',
+    help: [
+      "the active director's own addresses vanish from its front interface for 3 s, its link stays up",
+      'the other one takes over within the bound of a failure; once they are back, it hands back',
+    ],
+  },
+  'reset-attack': {
+    title: 'blind resets from every client port',
+    help: [
+      'RST, FIN and SYN with guessed sequence numbers in the name of the clients, from each port they may have',
+      'no session breaks, neither a busy nor an idle one',
+    ],
+  },
+  fill: {
+    title: 'a flood of segments of every kind',
+    help: [
+      'two million SYN, SYN+ACK, ACK, FIN, RST and UDP from addresses that nobody has (portable engine: 120 000)',
+      'over 90 % of new connections succeed meanwhile, and afterwards',
+    ],
   },
   'syn-flood': {
     title: 'a flood of a million SYNs',

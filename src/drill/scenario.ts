@@ -7,11 +7,15 @@ import { familyName } from './lab/topology.ts';
 import type { WireReport } from './measure/capture.ts';
 import { measureTwoClaims } from './measure/claims.ts';
 import { longestSilence, measureGap, measureOverlap, type Slice, sliceTimes } from './measure/gap.ts';
+import { endOpening, openingFigures, startOpening } from './opening.ts';
 import { judge, type ScenarioResult, type Takeover, type TakeoverKind, type TimelineEntry } from './result.ts';
 import type { ScenarioName } from './scenario-names.ts';
+import { addressLost } from './scenarios/address.ts';
+import { resetAttack } from './scenarios/attack.ts';
 import { failback, freeze, kill, linkDown, poweroff } from './scenarios/crash.ts';
 import { flapping } from './scenarios/flapping.ts';
-import { synFlood } from './scenarios/flood.ts';
+import { fill, synFlood } from './scenarios/flood.ts';
+import { directorHang, directorKill } from './scenarios/hang.ts';
 import { coldStart, handover, reload } from './scenarios/planned.ts';
 import { restart } from './scenarios/restart.ts';
 import { asymmetric, partition } from './scenarios/split.ts';
@@ -41,7 +45,12 @@ const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   partition,
   asymmetric,
   flapping,
+  'director-hang': directorHang,
+  'director-kill': directorKill,
+  'address-lost': addressLost,
+  'reset-attack': resetAttack,
   'syn-flood': synFlood,
+  fill,
 };
 
 /** Runs one scenario with sessions that were opened before it, and judges what was seen. */
@@ -62,10 +71,12 @@ export async function runScenario(
   for (const end of [pair.client, ...pair.servers]) await end.call('mark');
   const { stage, record } = createStage(context, clearedMs);
   record.failures.push(...opening.record.failures);
+  await startOpening(pair, options.openingRate);
   await scenario.run(stage);
   await pair.client.call('settle', settleTimeoutMs);
   stage.note('every living session has had data verified both ways again');
   const endedMs = monotonicMs();
+  const openings = await endOpening(pair);
   const traffic = await pair.client.call<TrafficReport>('report');
   const flows = await pair.client.call<FlowReport>('reportFlows');
   const served = await Promise.all(pair.servers.map((server) => server.call<StallReport>('report')));
@@ -85,6 +96,7 @@ export async function runScenario(
     to,
     traffic,
     flows,
+    openings: openings && openingFigures(openings, options.openingRate, firstMs),
     takeovers,
     failures,
     observations: record.observations,
@@ -98,7 +110,10 @@ export async function runScenario(
     timeline: timelineOf(record, takeovers, firstMs),
     slices: slicesAround(takeovers[0], firstMs),
   });
-  say(`${result.verdict}: gap ${result.gapMs ?? '-'} ms, ${result.broken} of ${result.sessions} sessions broken`);
+  const young = result.openings === undefined ? '' : `, ${result.openings.broken} of ${result.openings.opened} opened`;
+  say(
+    `${result.verdict}: gap ${result.gapMs ?? '-'} ms, ${result.broken} of ${result.sessions} sessions broken${young}`,
+  );
   return result;
 }
 
@@ -152,7 +167,7 @@ function takeoversOf(
 
 /** Before a cold start nobody forwards, and in a flood the machine itself drops packets and comes late. */
 function isUnbounded(scenario: Scenario): boolean {
-  return scenario === coldStart || scenario === synFlood;
+  return [coldStart, synFlood, fill, resetAttack].includes(scenario);
 }
 
 function measureTakeover(

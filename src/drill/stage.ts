@@ -38,6 +38,17 @@ export interface Stage {
   readonly say: (text: string) => void;
   /** Triggers a takeover and waits until the new active director forwards. Resolves with the moment of the trigger. */
   takeOver(from: DirectorName, to: DirectorName, kind: TakeoverKind, what: string, trigger: Trigger): Promise<number>;
+  /**
+   * For a failure that has happened already: resolves with true once the new active director forwards, with false when it
+   * does not become active in time.
+   */
+  awaitTakeover(
+    from: DirectorName,
+    to: DirectorName,
+    kind: TakeoverKind,
+    sinceMs: number,
+    timeoutMs: number,
+  ): Promise<boolean>;
   /** Enters a moment into the timeline. */
   note(what: string, atMs?: number): void;
   /** For a scenario in which nobody takes over and nothing may be lost: the gap that a probe has found. */
@@ -87,6 +98,17 @@ export function createStage(
   const note = (what: string, atMs = monotonicMs()): void => {
     timeline.push({ atMs, what });
   };
+  const follow = async (from: DirectorName, to: DirectorName, kind: TakeoverKind, triggerMs: number): Promise<void> => {
+    windows.push({ from, to, kind, fromMs: settledMs, triggerMs });
+    await pair.directors[to].await('active', isActive, readyTimeoutMs);
+    note(`director ${to} says that it is active`);
+    const forwardedMs = await pair.capture.call<number | undefined>(
+      ...(['awaitForwarding', to, pair.families, triggerMs, forwardingTimeoutMs] as const),
+    );
+    if (forwardedMs === undefined)
+      record.failures.push(`director ${to} did not forward within ${forwardingTimeoutMs / 1000} s`);
+    settledMs = forwardedMs ?? monotonicMs();
+  };
   const stage: Stage = {
     pair,
     options,
@@ -96,16 +118,14 @@ export function createStage(
       say(what);
       const triggerMs = await trigger();
       note(what, triggerMs);
-      windows.push({ from, to, kind, fromMs: settledMs, triggerMs });
-      await pair.directors[to].await('active', isActive, readyTimeoutMs);
-      note(`director ${to} says that it is active`);
-      const forwardedMs = await pair.capture.call<number | undefined>(
-        ...(['awaitForwarding', to, pair.families, triggerMs, forwardingTimeoutMs] as const),
-      );
-      if (forwardedMs === undefined)
-        record.failures.push(`director ${to} did not forward within ${forwardingTimeoutMs / 1000} s`);
-      settledMs = forwardedMs ?? monotonicMs();
+      await follow(from, to, kind, triggerMs);
       return triggerMs;
+    },
+    awaitTakeover: async (from, to, kind, sinceMs, timeoutMs) => {
+      const left = Math.max(0, sinceMs + timeoutMs - monotonicMs());
+      if (!(await pair.directors[to].becomes(isActive, left))) return false;
+      await follow(from, to, kind, sinceMs);
+      return true;
     },
     measured: (family, gapMs) => measured.push({ family, gapMs }),
     fail: (sentence) => record.failures.push(sentence),

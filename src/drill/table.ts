@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Director } from './director.ts';
-import { probePort } from './lab/topology.ts';
+import { openingPort, probePort } from './lab/topology.ts';
 
 // A director's connection table, as `baton connections` shows it.
 
+const passingPorts: ReadonlySet<number> = new Set([probePort, openingPort]);
+
 /**
- * The real server and state of each connection and flow. The probe's connections are left out: a thousand of them come
- * and go each second.
+ * The real server and state of each connection and flow. Those of the probe, and sessions that are opened all the time,
+ * are left out: hundreds of them come and go each second.
  */
 export async function readTable(director: Director): Promise<Map<string, string>> {
   const table = new Map<string, string>();
   for await (const entry of director.connections()) {
-    if (entry.virtualPort === probePort || entry.template === true) continue;
+    if (passingPorts.has(entry.virtualPort) || entry.template === true) continue;
     const key = `${entry.protocol} ${entry.clientAddress} ${entry.clientPort} ${entry.virtualAddress}`;
     table.set(key, `${entry.realAddress} ${entry.state}`);
   }

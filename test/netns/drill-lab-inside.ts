@@ -46,7 +46,7 @@ async function exercise(built: Lab): Promise<LabFigures> {
   const traffic = { addresses: [address], port, flowPort: port + 2, periodMs: 50, seed: 7, stallMaxMs: 10_000 };
   await client.call('start', traffic);
   const ports = { router: [switchPort('router', 'front')] };
-  await capture.call('start', { ports, clients: clientsNetworks, virtualAddresses: [] });
+  await capture.call('start', { ports, clients: clientsNetworks, virtualAddresses: [], openingPort: 0 });
   const opened = await client.call<number>('fill', sessions, 5_000);
   await capture.call('clear');
   await startProbe(built, address, probe);

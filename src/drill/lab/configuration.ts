@@ -7,6 +7,7 @@ import {
   flowPort,
   gatewayAddresses,
   type LabFamily,
+  openingPort,
   probePort,
   servicePort,
   type Topology,
@@ -23,6 +24,8 @@ export interface ConfigurationOptions {
   readonly sync: boolean;
   /** Without flows there is no UDP service. */
   readonly flows: number;
+  /** Without sessions that are opened all the time there is no service for them. */
+  readonly openingRate: number;
 }
 
 /** The director of the higher priority is the one that is active when all is well. */
@@ -65,6 +68,9 @@ export function renderConfiguration(
       ...(options.flows === 0
         ? []
         : renderService(topology, family, { port: flowPort, protocol: 'UDP', checked: false }, realServers)),
+      ...(options.openingRate === 0
+        ? []
+        : renderService(topology, family, { port: openingPort, protocol: 'TCP', checked: true }, realServers)),
     ]),
     '',
   ].join('\n');

@@ -2,6 +2,7 @@
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Family } from '../../lib/ip-address.ts';
 import { startRemote } from '../remote.ts';
 import { runTool, spawnTool } from './tool.ts';
 import type { Station, Topology } from './topology.ts';
@@ -14,6 +15,13 @@ export interface Lab {
   spawn(stationName: string, program: string, args: readonly string[], options: SpawnOptions): ChildProcess;
   /** Takes the cable out of a station's interface, at the switch, or puts it in again. */
   setCable(stationName: string, interfaceName: string, plugged: boolean): Promise<void>;
+  /** Takes a station's own addresses off an interface, its link stays up, or puts them and the default routes back. */
+  setOwnAddresses(
+    stationName: string,
+    interfaceName: string,
+    families: readonly Family[],
+    present: boolean,
+  ): Promise<void>;
   /** Holds everything back that these stations send to each other, in both directions, on every segment. */
   setApart(stationNames: readonly string[], apart: boolean): Promise<void>;
   /** Holds everything back that one station sends to another. */
@@ -82,6 +90,11 @@ export async function buildLab(topology: Topology, options: LabOptions): Promise
       spawnTool('nsenter', [`--net=/run/netns/${nameOf(stationName)}`, '--', program, ...args], spawnOptions),
     setCable: async (stationName, interfaceName, plugged) => {
       await atSwitch([`link set ${switchPort(stationName, interfaceName)} ${plugged ? 'up' : 'down'}`]);
+    },
+    setOwnAddresses: async (stationName, interfaceName, families, present) => {
+      const station = stationOf(stationName);
+      const commands = families.flatMap((family) => ownAddressCommands(station, interfaceName, family, present));
+      await runTool('ip', ['-netns', nameOf(stationName), '-force', '-batch', '-'], [...commands, ''].join('\n'));
     },
     setApart: async (stationNames, apart) => {
       // Isolated ports of a bridge reach every port that is not.
@@ -154,6 +167,24 @@ function dropCommands(from: readonly string[], to: readonly string[]): string {
   ].join('\n');
 }
 
+function ownAddressCommands(station: Station, interfaceName: string, family: Family, present: boolean): string[] {
+  const { addresses, macAddress } = station.links.find((link) => link.interface === interfaceName)!;
+  const own = family === 'ipv4' ? [addresses.ipv4] : [addresses.ipv6, `${linkLocalOf(macAddress)}/64`];
+  if (!present) return own.map((address) => `address del ${address} dev ${interfaceName}`);
+  const gateway = station.gateways?.[family];
+  return [
+    ...own.map((address) => `address add ${address} dev ${interfaceName}${family === 'ipv6' ? ' nodad' : ''}`),
+    ...(gateway === undefined ? [] : [`route replace default via ${gateway}`]),
+  ];
+}
+
+/** RFC 4291 appendix A: the address that the kernel gives an interface by its MAC address. */
+function linkLocalOf(macAddress: string): string {
+  const [b0, b1, b2, b3, b4, b5] = macAddress.split(':').map((part) => Number.parseInt(part, 16));
+  const group = (high: number, low: number): string => ((high << 8) | low).toString(16);
+  return `fe80::${group(b0! ^ 2, b1!)}:${group(b2!, 0xff)}:${group(0xfe, b3!)}:${group(b4!, b5!)}`;
+}
+
 const undoDropCommands = 'delete table bridge drill\n';
 
 async function furnish(station: Station, namespace: string): Promise<void> {
@@ -174,7 +205,7 @@ async function furnish(station: Station, namespace: string): Promise<void> {
   await runTool('ip', ['-netns', namespace, '-batch', '-'], commands.join('\n'));
 }
 
-/** `tee` writes one value into many files, so three calls set everything. */
+/** `tee` writes one value into many files, so a few calls set everything. */
 async function applySettings(station: Station, namespace: string): Promise<void> {
   const settings: Record<string, string> = { ...commonSettings };
   for (const { interface: name } of station.links) {
@@ -185,7 +216,7 @@ async function applySettings(station: Station, namespace: string): Promise<void>
     settings[`ipv6/conf/${name}/accept_redirects`] = '0';
   }
   Object.assign(settings, station.settings);
-  for (const value of ['0', '1', '2']) {
+  for (const value of new Set(Object.values(settings))) {
     const names = Object.keys(settings).filter((name) => settings[name] === value);
     const files = names.map((name) => `/proc/sys/net/${name}`);
     if (files.length > 0) await runTool('nsenter', [`--net=/run/netns/${namespace}`, '--', 'tee', ...files], value);

@@ -38,7 +38,7 @@ export interface Station {
   /** Networks that it drops packets to, CIDR notation. */
   readonly blackholes: readonly string[];
   /** Below /proc/sys/net, beyond what every station has. */
-  readonly settings: Readonly<Record<string, '0' | '1' | '2'>>;
+  readonly settings: Readonly<Record<string, string>>;
 }
 
 export interface RealServerStation {
@@ -64,6 +64,10 @@ export const servicePort = 7000;
 export const probePort = 7001;
 /** The UDP service. */
 export const flowPort = 7002;
+/** The service of the sessions that are opened all the time, apart from those that live through everything. */
+export const openingPort = 7003;
+/** A host among the clients that opens them. */
+export const openerStation = 'opener';
 export const clientsNetworks = [
   { address: '203.0.113.0', prefixLength: 24 },
   { address: '2001:db8:3::', prefixLength: 64 },
@@ -85,6 +89,8 @@ const prefixes: Readonly<Record<Segment, PerFamily & { readonly number: number }
   front: { number: 1, ipv4: '198.51.100.', ipv6: '2001:db8:1::' },
   back: { number: 2, ipv4: '10.77.0.', ipv6: 'fd00:77::' },
 };
+/** Ports for two minutes of 500 sessions a second; one of a finished session may then be used again, as clients do. */
+const manyPorts = { 'ipv4/ip_local_port_range': '1024 65000', 'ipv4/tcp_tw_reuse': '1' } as const;
 const routerOnFront: PerFamily = { ipv4: '198.51.100.1', ipv6: '2001:db8:1::1' };
 
 export function familiesOf(family: LabFamily): readonly Family[] {
@@ -100,6 +106,7 @@ export function describeTopology(forwarding: LabForwarding, realServerCount: num
   const stations = [
     station('client', [link('clients', 10)], { gateways: routerOnClients.addresses }),
     station('probe', [link('clients', 20)], { gateways: routerOnClients.addresses }),
+    station(openerStation, [link('clients', 30)], { gateways: routerOnClients.addresses, settings: manyPorts }),
     station('router', [link('clients', 1), link('front', 1)], {
       settings: forwards,
       blackholes: Object.values(floodNetworks).map(({ address, prefixLength }) => `${address}/${prefixLength}`),

@@ -2,6 +2,7 @@
 import { type Family, ipAddressBytes, parseIpAddress } from '../../lib/ip-address.ts';
 import type { Instruction } from '../../platform/linux/packet/socket-filter.ts';
 import { serveRemote } from '../remote.ts';
+import { createOpeningTrace, type OpeningTrace, openingPacketOf, type TracedPacket } from './opening-trace.ts';
 import { type Arrivals, watchArrivals } from './packet-socket.ts';
 import { type Addresses, classify, type Seen, type Sighting } from './sighting.ts';
 import { createTimes, type Times } from './times.ts';
@@ -15,6 +16,8 @@ export interface CaptureOptions {
   /** Packets from here are clients' packets; directors' own (health checks, VRRP) come from elsewhere. */
   readonly clients: readonly { readonly address: string; readonly prefixLength: number }[];
   readonly virtualAddresses: readonly string[];
+  /** The port of the service whose sessions are opened all the time. */
+  readonly openingPort: number;
 }
 
 /** A sign of life for the addresses that is no forwarded packet. */
@@ -43,16 +46,19 @@ interface Notes {
 interface Watched {
   arrivals: Arrivals[];
   readonly notes: Readonly<Record<Family, Notes>>;
+  readonly trace: OpeningTrace;
 }
 
 const drainEveryMs = 10;
 
 const watched = new Map<string, Watched>();
 let offsetMs = 0;
+let openingPort = 0;
 let addresses: Addresses = { clients: [], virtual: [] };
 
 serveRemote({
-  start: ({ ports, clients, virtualAddresses }: CaptureOptions) => {
+  start: ({ ports, clients, virtualAddresses, openingPort: port }: CaptureOptions) => {
+    openingPort = port;
     offsetMs = measureOffsetMs();
     addresses = {
       clients: clients.map(({ address, prefixLength }) => ({ address: bytesOf(address), byteCount: prefixLength / 8 })),
@@ -60,7 +66,8 @@ serveRemote({
     };
     for (const [director, names] of Object.entries(ports)) {
       const arrivals = names.map((name) => watchArrivals(name, exceptNoise));
-      watched.set(director, { arrivals, notes: { ipv4: createNotes(), ipv6: createNotes() } });
+      const notes = { ipv4: createNotes(), ipv6: createNotes() };
+      watched.set(director, { arrivals, notes, trace: createOpeningTrace() });
     }
     setInterval(drain, drainEveryMs);
   },
@@ -73,7 +80,8 @@ serveRemote({
   },
   clear: () => {
     drain();
-    for (const { notes } of watched.values()) {
+    for (const { notes, trace } of watched.values()) {
+      trace.clear();
       for (const { forwarded, returned } of Object.values(notes))
         for (const times of [forwarded, returned]) times.clear();
       for (const note of Object.values(notes)) note.signs = [];
@@ -89,6 +97,16 @@ serveRemote({
     });
     const station = ({ notes }: Watched): Record<Family, Sent> => ({ ipv4: sent(notes.ipv4), ipv6: sent(notes.ipv6) });
     return Object.fromEntries([...watched].map(([name, director]) => [name, station(director)]));
+  },
+  /** The packets of the sessions with these client ports since `clear`, for each port in the order of their times. */
+  trace: (clientPorts: readonly number[]): ReadonlyMap<number, readonly TracedPacket[]> => {
+    drain();
+    const wanted = new Set(clientPorts);
+    const found = [...watched].map(([director, { trace }]) => trace.packetsOf(wanted, director));
+    const packetsOf = (port: number): TracedPacket[] => found.flatMap((packets) => packets.get(port) ?? []);
+    return new Map(
+      [...wanted].map((port) => [port, packetsOf(port).toSorted((left, right) => left.atMs - right.atMs)]),
+    );
   },
   /**
    * Waits until a director forwards in each of the families, later than `sinceMs`. Gives when it last did; undefined
@@ -112,11 +130,16 @@ function createNotes(): Notes {
 }
 
 function drain(): void {
-  for (const { arrivals, notes } of watched.values()) {
+  for (const { arrivals, notes, trace } of watched.values()) {
     for (const port of arrivals) {
       port.drain((frame, realtimeMs) => {
         const seen = classify(frame, addresses);
-        if (seen !== undefined) note(notes[seen.family], seen, realtimeMs - offsetMs);
+        if (seen === undefined) return;
+        const atMs = realtimeMs - offsetMs;
+        const opening = openingPacketOf(frame, openingPort);
+        if (opening !== undefined) trace.add(opening, atMs);
+        // The opener's ports are its own: a session of the client may have the same one.
+        note(notes[seen.family], opening === undefined ? seen : { ...seen, port: 0 }, atMs);
       });
     }
   }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { serveRemote } from '../remote.ts';
 import { openTransmitter } from './packet-socket.ts';
-import { SynFrame, type SynRoute, sourcePortCount, sourcePortMin } from './syn-frame.ts';
+import { SegmentFrame, type SegmentRoute, sourcePortCount, sourcePortMin } from './segment-frame.ts';
 
 // One TCP SYN every millisecond to the virtual address, each from another port, so that the wire shows to the
 // millisecond when a director forwards. Raw frames: the kernel would keep state and retransmit.
 
-export interface ProbeOptions extends SynRoute {
+export interface ProbeOptions extends SegmentRoute {
   readonly interface: string;
 }
 
@@ -18,7 +18,7 @@ let timer: NodeJS.Timeout | undefined;
 serveRemote({
   start: (options: ProbeOptions) => {
     const fd = openTransmitter(options.interface);
-    const frame = new SynFrame(options);
+    const frame = new SegmentFrame(options);
     let sent = 0;
     let due = performance.now();
     timer = setInterval(() => {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { setTimeout as delay } from 'node:timers/promises';
 import type { DirectorStatus } from '../../director/status.ts';
 import { isActive, readyTimeoutMs } from '../health.ts';
-import { floodNetworks, routerOnClients, servicePort, virtualAddresses } from '../lab/topology.ts';
+import { floodNetworks, flowPort, routerOnClients, servicePort, virtualAddresses } from '../lab/topology.ts';
 import type { EchoReport } from '../measure/echoes.ts';
-import type { FloodOptions, FloodReport } from '../measure/flood.ts';
+import type { FloodOptions } from '../measure/flood.ts';
+import type { PaceReport } from '../measure/pace.ts';
+import { type SegmentKind, segmentKinds } from '../measure/segment-frame.ts';
 import { startRemote } from '../remote.ts';
 import { round } from '../result.ts';
 import type { Scenario, Stage } from '../stage.ts';
@@ -16,7 +19,14 @@ import { reportEchoes, startEchoProbes } from './echo.ts';
 const synCount = 1_000_000;
 /** As many as the machine can send beside everything else that it does, at most these a second. */
 const synRate = 100_000;
+const synOnly = { kinds: ['syn'], count: synCount, rate: synRate } as const;
+/** The portable engine gets fewer, so that the flood is of its content and not of its amount. */
+const fillOf = {
+  xdp: { kinds: segmentKinds, count: 2_000_000, rate: 100_000 },
+  portable: { kinds: segmentKinds, count: 120_000, rate: 6_000 },
+} as const;
 const visitsPerSecond = 50;
+const afterwardsMs = 3_000;
 const visitShareMin = 0.9;
 
 export const synFlood: Scenario = {
@@ -32,7 +42,7 @@ export const synFlood: Scenario = {
     await pair.client.call('startVisits', visitsPerSecond);
     say(`${synCount} SYNs from as many addresses`);
     note('the flood begins');
-    const { sent, elapsedMs } = await flood.call<FloodReport>('run', floodOptions(stage));
+    const { sent, elapsedMs } = await flood.call<PaceReport>('run', floodOptions(stage, synOnly));
     note('the flood is over');
     const visits = await pair.client.call<VisitReport>('endVisits');
     const echoes = await reportEchoes(echoProbes);
@@ -41,7 +51,7 @@ export const synFlood: Scenario = {
     stage.tell(
       `${sent} SYNs in ${(elapsedMs / 1_000).toFixed(1)} s, ${Math.round((sent * 1_000) / elapsedMs)} a second`,
     );
-    judgeVisits(stage, visits);
+    judgeVisits(stage, 'meanwhile', visits);
     judgeEchoes(stage, echoes);
     judgeCounters(stage, before, after);
     const table = await readTable(a);
@@ -50,31 +60,63 @@ export const synFlood: Scenario = {
   },
 };
 
-function floodOptions({ pair }: Stage): FloodOptions {
+/** In turn one of each kind and family. The last 32 bits of an IPv6 address are random. */
+function floodOptions(
+  { pair }: Stage,
+  { kinds, count, rate }: { readonly kinds: readonly SegmentKind[]; readonly count: number; readonly rate: number },
+): FloodOptions {
   const link = pair.topology.stations.find(({ name }) => name === 'probe')!.links[0]!;
   const macAddresses = { sourceMac: link.macAddress, gatewayMac: routerOnClients.macAddress };
   return {
     interface: link.interface,
-    routes: pair.families.map((family) => ({
-      source: floodNetworks[family].address,
-      destination: virtualAddresses[family],
-      port: servicePort,
-      ...macAddresses,
-    })),
-    // The last 32 bits of an IPv6 address are random.
-    prefixLengths: pair.families.map((family) => (family === 'ipv4' ? floodNetworks.ipv4.prefixLength : 0)),
-    count: synCount,
-    rate: synRate,
+    routes: kinds.flatMap((kind) =>
+      pair.families.map((family) => ({
+        source: floodNetworks[family].address,
+        destination: virtualAddresses[family],
+        port: kind === 'udp' ? flowPort : servicePort,
+        prefixLength: family === 'ipv4' ? floodNetworks.ipv4.prefixLength : 0,
+        kind,
+        ...macAddresses,
+      })),
+    ),
+    count,
+    rate,
   };
 }
 
-function judgeVisits(stage: Stage, { attempted, succeeded, durationMs }: VisitReport): void {
+/** New connections must be served while the table is being filled, and afterwards. */
+export const fill: Scenario = {
+  from: 'a',
+  to: 'a',
+  run: async (stage) => {
+    const { pair, options, say, note } = stage;
+    const { a } = pair.directors;
+    const flood = startRemote(pair.lab, 'probe', 'measure/flood');
+    const given = fillOf[options.engine];
+    say(`${given.count} segments of every kind from as many addresses`);
+    note('the flood begins');
+    await pair.client.call('startVisits', visitsPerSecond);
+    const { sent, elapsedMs } = await flood.call<PaceReport>('run', floodOptions(stage, given));
+    note('the flood is over');
+    judgeVisits(stage, 'meanwhile', await pair.client.call<VisitReport>('endVisits'));
+    await flood.stop();
+    const { engine } = await a.await('active', isActive, readyTimeoutMs);
+    stage.tell(
+      `${sent} segments in ${(elapsedMs / 1_000).toFixed(1)} s; director a: ${engine.halfOpenConnections} half-open, ${engine.establishedConnections} established`,
+    );
+    await pair.client.call('startVisits', visitsPerSecond);
+    await delay(afterwardsMs);
+    judgeVisits(stage, 'afterwards', await pair.client.call<VisitReport>('endVisits'));
+  },
+};
+
+function judgeVisits(stage: Stage, when: string, { attempted, succeeded, durationMs }: VisitReport): void {
   const { p50, p99, max } = durationMs;
   const percent = attempted === 0 ? 0 : Math.floor((succeeded * 1_000) / attempted) / 10;
   const times = `p50 ${round(p50)} ms, p99 ${round(p99)} ms, max ${round(max)} ms`;
-  stage.tell(`new connections meanwhile: ${succeeded} of ${attempted} succeeded (${percent} %), ${times}`);
+  stage.tell(`new connections ${when}: ${succeeded} of ${attempted} succeeded (${percent} %), ${times}`);
   if (succeeded <= attempted * visitShareMin) {
-    stage.fail(`only ${percent} % of new connections succeeded, not over ${visitShareMin * 100} %`);
+    stage.fail(`only ${percent} % of new connections ${when} succeeded, not over ${visitShareMin * 100} %`);
   }
 }
 

@@ -51,6 +51,7 @@ function load(forwarding: LabForwarding, director: 'a' | 'b') {
     advertIntervalMs: 50,
     sync: true,
     flows: 1,
+    openingRate: 500,
   });
   const files = { readFile: () => accept(Buffer.from(text)), listDirectory: () => undefined };
   const loaded = loadConfiguration('/lab/keepalived.conf', { files, hostname: 'lab' });

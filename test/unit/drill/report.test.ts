@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { Gap } from '../../../src/drill/measure/gap.ts';
 import { renderReport } from '../../../src/drill/report.ts';
 import { judge, type Observation, summarise, type TakeoverKind } from '../../../src/drill/result.ts';
+import { describeSeries, seriesOf } from '../../../src/drill/series.ts';
 
 const observation: Observation = {
   scenario: 'kill',
@@ -116,6 +117,23 @@ test('in a split two active directors and broken sessions are figures, not failu
     renderReport(summarise({ engine: 'portable' }, [result], [])),
     /two active at once: 1600 ms \(to be expected here\), packets of both in turn: 4 ms\n/,
   );
+});
+
+test('a series states the figures of all its runs together', () => {
+  const second = { ...observation, flows: { sent: 3, broken: 1, causes: '1 moved' }, stallsMs: Float64Array.of(500) };
+  const [series, ...others] = seriesOf([
+    judge(observation),
+    judge(second),
+    judge({ ...observation, scenario: 'freeze' }),
+  ]);
+  assert.deepEqual(others, []);
+  assert.deepEqual(describeSeries(series!), [
+    'kill, direct-route: 1 of 2 runs passed',
+    '  2 takeovers, gap p50 312.4 ms, p99 312.4 ms, max 312.4 ms',
+    '  sessions: 8, broken: 0; the longest stall of each run: p50 420.1 ms, p99 500 ms, max 500 ms',
+    '  opened meanwhile: 0, broken: 0, unanswered: 0, refused: 0',
+    '  the longest wait of each run for an answer: p50 0 ms, p99 0 ms, max 0 ms; until established: p50 0 ms, p99 0 ms, max 0 ms',
+  ]);
 });
 
 for (const { what, change, failures } of [
