@@ -67,6 +67,7 @@ export const frameReasons = [
 export type FrameReason = (typeof frameReasons)[number];
 
 export const frameLength = 48;
+export const syncIdOffset = 5;
 /** The most that UDP over IPv4 carries. */
 export const datagramLengthMax = 65_507;
 const protocolVersion = 1;
@@ -80,7 +81,7 @@ export function parseFrame(bytes: Uint8Array, syncId: number): Result<Frame, Fra
   if (bytes.length > datagramLengthMax) return reject('oversized');
   if (readU32(bytes, 0) !== magic) return reject('badMagic');
   if (bytes[4] !== protocolVersion) return reject('badVersion');
-  if (bytes[5] !== syncId) return reject('foreignSyncId');
+  if (bytes[syncIdOffset] !== syncId) return reject('foreignSyncId');
   // A director without the key cannot read a sealed datagram.
   if (bytes[6] !== 0) return reject('sealed');
   const type = bytes[7]!;
@@ -110,7 +111,7 @@ export function parseFrame(bytes: Uint8Array, syncId: number): Result<Frame, Fra
 export function emitFrame(fields: FrameFields, bodyLength: number, buffer: Uint8Array, offset: number): number {
   writeU32(buffer, offset, magic);
   buffer[offset + 4] = protocolVersion;
-  buffer[offset + 5] = fields.syncId;
+  buffer[offset + syncIdOffset] = fields.syncId;
   buffer[offset + 6] = 0;
   buffer[offset + 7] = fields.type;
   writeU16(buffer, offset + 8, fields.resent ? resentFlag : 0);

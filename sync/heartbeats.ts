@@ -41,7 +41,10 @@ export class Heartbeats {
     const { settings, publisher, gate } = this.#parts;
     this.#nextAtMs = nowMs + settings.heartbeatIntervalMs;
     const { heartbeat: type } = DatagramType;
-    publisher.sendControl({ type, gate: gate(), fingerprint: this.#fingerprint, solicit });
+    const state = gate();
+    // The peers need to know whether this director hears them, and versions before this one know three states.
+    const told = state === 'cutOff' ? 'alone' : state;
+    publisher.sendControl({ type, gate: told, fingerprint: this.#fingerprint, solicit });
   }
 
   /** Applies a peer's heartbeat. Solicitations that follow soon get no second answer, because the first went to all. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../src/lib/ip-address.ts';
-import type { GateState } from './gate.ts';
+import type { ToldGateState } from './gate.ts';
 import type { IncomingStream } from './incoming-stream.ts';
 import type { SnapshotIntake } from './snapshot-intake.ts';
 import type { SyncTuning } from './tuning.ts';
@@ -14,7 +14,7 @@ export interface Peer {
   /** False after a pause of this director itself, until the next datagram of the peer. */
   heardSincePause: boolean;
   /** The state in its last heartbeat; undefined until the first one. */
-  gate: GateState | undefined;
+  gate: ToldGateState | undefined;
   fingerprint: string | undefined;
   readonly stream: IncomingStream;
   readonly intake: SnapshotIntake;
@@ -34,7 +34,7 @@ export interface PeerStatus {
   /** Entries received of the snapshot under way. */
   readonly snapshotRecords: number;
   readonly inSync: boolean;
-  readonly gate: GateState | undefined;
+  readonly gate: ToldGateState | undefined;
   readonly fingerprint: string | undefined;
 }
 

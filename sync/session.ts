@@ -3,14 +3,15 @@ import type { IpAddress } from '../src/lib/ip-address.ts';
 import { Applier } from './applier.ts';
 import { type ControlHandlers, controlHandlers } from './control.ts';
 import { createSyncCounters, type RejectionReason } from './counters.ts';
-import { type Frame, parseFrame } from './frame.ts';
-import { Gate, type GateState } from './gate.ts';
+import { type Frame, parseFrame, syncIdOffset } from './frame.ts';
+import { Gate, type GateInputs, type GateState } from './gate.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { parseMessage } from './messages/body.ts';
 import { DatagramType, handle, isSequencedMessage, nackRangesMax, type SequencedMessage } from './messages/table.ts';
 import type { Peer } from './peer.ts';
 import { Peers } from './peers.ts';
 import { type Identity, Publisher } from './publisher.ts';
+import { Silence } from './silence.ts';
 import type { IntakeAction } from './snapshot-intake.ts';
 import { SnapshotService, type TablePage } from './snapshot-service.ts';
 import type { SessionOutput, SessionStatus } from './surroundings.ts';
@@ -33,14 +34,16 @@ export class SyncSession {
   readonly #peers: Peers;
   readonly #applier: Applier;
   readonly #gate: Gate;
+  readonly #silence = new Silence();
   readonly #heartbeats: Heartbeats;
   readonly #control: ControlHandlers;
+  #activeDownIntervalMs: number | undefined;
 
   /** `fingerprint` comes from `fingerprintServices`. Sends the first heartbeat. */
   constructor(identity: Identity, settings: SyncTuning, fingerprint: string, output: SessionOutput, nowMs: number) {
     const counters = this.#counters;
     const publisher = new Publisher(identity, settings, counters, (datagram) => output.send(datagram));
-    const gate = new Gate(nowMs + settings.aloneAfterMs);
+    const gate = new Gate(nowMs + settings.aloneAfterMs, settings.preemptWithoutSyncMs);
     this.#identity = identity;
     this.#settings = settings;
     this.#output = output;
@@ -89,8 +92,13 @@ export class SyncSession {
     this.#counters.traffic.bytesReceived += datagram.length;
     this.#notePause(nowMs);
     const reason = this.#read(datagram, source, nowMs);
-    if (reason !== undefined) this.#reject(reason);
-    else this.#updateGate(nowMs);
+    if (reason === undefined) {
+      this.#silence.end();
+      this.#updateGate(nowMs);
+      return;
+    }
+    this.#reject(reason);
+    this.#silence.reject(reason, source, datagram[syncIdOffset] ?? 0);
   }
 
   /** Takes the page requested by `exportPage`; undefined when it could not be read. */
@@ -128,9 +136,21 @@ export class SyncSession {
   nextDeadlineMs(): number {
     return Math.min(
       this.#heartbeats.dueMs(),
-      this.#gate.nextDeadlineMs({ peersHeard: this.#peers.size }),
+      this.#gate.nextDeadlineMs({
+        peersHeard: this.#peers.size,
+        activeDownIntervalMs: this.#activeDownIntervalMs,
+      }),
       this.#peers.nextDeadlineMs(),
     );
+  }
+
+  /**
+   * VRRP hears another director as active, which counts as gone after `activeDownIntervalMs` of silence; undefined when it
+   * hears none.
+   */
+  setActiveHeard(activeDownIntervalMs: number | undefined, nowMs: number): void {
+    this.#activeDownIntervalMs = activeDownIntervalMs;
+    this.#updateGate(nowMs);
   }
 
   /** The configuration has changed. */
@@ -146,8 +166,10 @@ export class SyncSession {
   status(nowMs: number): SessionStatus {
     return {
       gate: this.#gate.state,
+      open: this.#gate.open,
       lastSequence: this.#publisher.lastSequence,
       peers: this.#peers.describe(nowMs),
+      silence: this.#silence.cause(),
       counters: { traffic: { ...this.#counters.traffic }, rejected: { ...this.#counters.rejected } },
     };
   }
@@ -258,11 +280,12 @@ export class SyncSession {
   }
 
   #updateGate(nowMs: number): void {
-    const inputs = {
+    const inputs: GateInputs = {
       peersHeard: this.#peers.size,
       peersInSync: this.#peers.countInSync(nowMs),
       tableIsBehind: this.#applier.isBehind(this.#settings.gapToleranceMs, nowMs),
+      activeDownIntervalMs: this.#activeDownIntervalMs,
     };
-    if (this.#gate.update(inputs, nowMs)) this.#output.gateChanged(this.#gate.state);
+    if (this.#gate.update(inputs, nowMs)) this.#output.gateChanged(this.#gate.state, this.#gate.open);
   }
 }

@@ -14,6 +14,8 @@ export interface SyncTuning {
   readonly aloneAfterMs: number;
   /** A peer that has been silent for this long is forgotten; its entries stay. */
   readonly peerTimeoutMs: number;
+  /** How long a director that is cut off waits before it preempts all the same: `preempt_without_sync`. */
+  readonly preemptWithoutSyncMs: number;
   readonly peersMax: number;
   /** Before the first request for missing datagrams: until then the gap may be due to reordering alone. */
   readonly nackDelayMs: number;
@@ -54,6 +56,7 @@ export const defaultSyncTuning: SyncTuning = {
   tailHeartbeatMs: 10,
   aloneAfterMs: 400,
   peerTimeoutMs: 500,
+  preemptWithoutSyncMs: Number.POSITIVE_INFINITY,
   peersMax: 16,
   nackDelayMs: 3,
   nackSpacingMs: 10,

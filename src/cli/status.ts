@@ -60,14 +60,17 @@ function describeSync({ sync }: DirectorStatus): string[] {
   if (sync.state === 'off') return ['', 'sync: off (no lvs_sync_daemon): a failover breaks established sessions'];
   const names = {
     alone: 'alone, nobody to sync with',
+    cutOff: 'cut off, hears nobody while VRRP hears an active director',
     joining: 'joining, copying the table',
     inSync: 'in sync',
   } as const;
-  const peers = sync.peers.map(
-    (peer) =>
-      `  peer ${peer.address}: ${peer.inSync ? 'in sync' : 'not in sync'}, heard ${formatAge(peer.lastHeardMs)} ago`,
-  );
-  return ['', `sync: ${names[sync.state]}`, ...peers];
+  const peers = sync.peers.map((peer) => {
+    const heard = `heard ${formatAge(peer.lastHeardMs)} ago`;
+    const deaf = peer.gate === 'alone' ? ', does not hear this director' : '';
+    return `  peer ${peer.address}: ${peer.inSync ? 'in sync' : 'not in sync'}, ${heard}${deaf}`;
+  });
+  const warning = sync.warning === undefined ? [] : [`  warning: ${sync.warning}`];
+  return ['', `sync: ${names[sync.state]}`, ...peers, ...warning];
 }
 
 function describeService(service: ServiceStatus): string[] {

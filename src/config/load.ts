@@ -18,6 +18,7 @@ import type { ConfigurationFiles } from './language/files.ts';
 import { isScriptKeyword } from './language/keyword-table.ts';
 import { parseStatements, type Statement } from './language/parser.ts';
 import { preprocess } from './language/preprocessor.ts';
+import { initialOwnSettings, type OwnSettings, readOwnSettings } from './own-settings.ts';
 import { type PlacedService, readVirtualServer } from './virtual-server.ts';
 import { completeInstance, type InstanceStatement, readInstance } from './vrrp-instance.ts';
 
@@ -41,6 +42,8 @@ export interface LoadedConfiguration {
   readonly unreadable: string | undefined;
 }
 
+const noSyncToWaitFor =
+  'preempt_without_sync says nothing without lvs_sync_daemon: a director without synchronisation preempts as in keepalived';
 /** keepalived starts with such a file too; what a reload makes of it is the director's to say. */
 const nothingToRun =
   'no statement is in force in this file, so no virtual router and no virtual service runs: write a vrrp_instance or a virtual_server';
@@ -84,6 +87,7 @@ function readConfiguration(
   diagnostics: DiagnosticCollector,
 ): Configuration {
   const globals = initialGlobalDefinitions();
+  const own = initialOwnSettings();
   const instances: InstanceStatement[] = [];
   const services: PlacedService[] = [];
   let globalsSpan: Span | undefined;
@@ -95,6 +99,7 @@ function readConfiguration(
         globalsSpan ??= statement.keyword.span;
         readGlobalDefinitions(statement, globals, diagnostics);
       },
+      baton: (statement) => readOwnSettings(statement, own, diagnostics),
       vrrp_instance: (statement) => {
         const instance = readInstance(statement, diagnostics);
         if (instance !== undefined) instances.push(instance);
@@ -108,7 +113,7 @@ function readConfiguration(
   );
   const virtualRouters = completeInstances(instances, globals, diagnostics);
   checkServices(services, diagnostics);
-  const sync = completeSync(globals, instances, virtualRouters, diagnostics);
+  const sync = completeSync(globals, own, { instances, routers: virtualRouters }, diagnostics);
   if (globals.sync === undefined && services.length > 0 && instances.length > 0) {
     const [first] = instances;
     const line = `lvs_sync_daemon ${first?.interface ?? 'INTERFACE'} ${first?.name ?? ''}`.trimEnd();
@@ -190,11 +195,17 @@ function checkServices(services: readonly PlacedService[], diagnostics: Diagnost
 
 function completeSync(
   globals: GlobalDefinitions,
-  instances: readonly InstanceStatement[],
-  routers: readonly VirtualRouter[],
+  { preemptWithoutSync }: OwnSettings,
+  {
+    instances,
+    routers,
+  }: { readonly instances: readonly InstanceStatement[]; readonly routers: readonly VirtualRouter[] },
   diagnostics: DiagnosticCollector,
 ): SyncSettings | undefined {
-  if (globals.sync === undefined) return undefined;
+  if (globals.sync === undefined) {
+    if (preemptWithoutSync !== undefined) diagnostics.warning(preemptWithoutSync.span, noSyncToWaitFor);
+    return undefined;
+  }
   const { span: _, instance: named, syncId, maxLength, groupGiven, ...settings } = globals.sync;
   const instance = instances.find(({ name }) => name === named?.text);
   if (named !== undefined && instance === undefined) {
@@ -212,6 +223,7 @@ function completeSync(
     maxLength: maxLength ?? syncMaxLengths[family],
     instance: named?.text,
     syncId: syncId ?? instance?.vrid ?? 0,
+    ...(preemptWithoutSync === undefined ? {} : { preemptWithoutSyncMs: preemptWithoutSync.ms }),
   };
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { HealthChange } from '../health/runner.ts';
+import type { IpAddress } from '../lib/ip-address.ts';
 import type { ConfiguredService, SyncSettings } from '../model/configuration.ts';
 import type { VirtualService } from '../model/virtual-service.ts';
 import type { RouterAssignment } from './address-plan.ts';
@@ -8,12 +9,21 @@ import type { SyncStatus, VirtualRouterStatus } from './status.ts';
 // The director's handles on the parts that run in other processes and threads. A call waits for the other side only if
 // it returns a promise.
 
+/** The other directors that VRRP hears as active, for the virtual routers that are backups here. */
+export interface ActiveHeard {
+  readonly sources: readonly IpAddress[];
+  /** The longest time for which one of them may be silent before it counts as gone. */
+  readonly downIntervalMs: number;
+}
+
 /** The election, which runs in the vrrp process. */
 export interface ElectionControl {
   /** Resolves when every virtual router has its sockets; rejects with a sentence when one cannot. */
   configure(assignments: readonly RouterAssignment[]): Promise<void>;
   /** Open while the connection table is a proven copy of the peers'. */
   setGate(open: boolean): void;
+  /** Called on every change; undefined when none is heard. */
+  onActiveHeard(listener: (heard: ActiveHeard | undefined) => void): void;
   /** Resigns every active virtual router; gives their names. */
   handOver(): Promise<readonly string[]>;
   status(): Promise<readonly VirtualRouterStatus[]>;
@@ -27,6 +37,8 @@ export interface ReplicationControl {
   configure(settings: SyncSettings | undefined, services: readonly VirtualService[]): Promise<void>;
   /** Called at once with the present state, and on every change. */
   onGate(listener: (open: boolean) => void): void;
+  /** VRRP hears another director as active, or no longer: sync that hears nobody then is cut off. */
+  setActiveHeard(heard: ActiveHeard | undefined): void;
   status(): Promise<SyncStatus>;
   stop(): Promise<void>;
 }

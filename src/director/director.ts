@@ -51,6 +51,7 @@ export class Director implements DirectorView {
     this.#parts = parts;
     this.#startedAtMs = parts.clock.nowMs();
     parts.replication.onGate((open) => parts.election.setGate(open));
+    parts.election.onActiveHeard((heard) => parts.replication.setActiveHeard(heard));
     parts.health.onChange((change) => {
       parts.log(change.alive ? 'info' : 'warn', `real server ${change.realServer} is ${change.alive ? 'up' : 'down'}`, {
         service: change.service,
@@ -88,7 +89,10 @@ export class Director implements DirectorView {
 
   async handOver(): Promise<readonly string[]> {
     const names = await this.#parts.election.handOver();
-    if (names.length > 0) this.#parts.log('info', 'handed over on request', { virtualRouters: names });
+    if (names.length > 0) {
+      this.#parts.log('info', 'handed over on request', { virtualRouters: names });
+      void this.#warnWithoutCopy();
+    }
     return names;
   }
 
@@ -123,6 +127,15 @@ export class Director implements DirectorView {
     health.stop();
     await replication.stop();
     await engine.close();
+  }
+
+  /** A backup that has no copy breaks the sessions that it was handed. */
+  async #warnWithoutCopy(): Promise<void> {
+    const sync = await this.#parts.replication.status().catch(() => undefined);
+    if (sync === undefined || sync.state === 'off' || sync.peers.some(({ gate }) => gate === 'inSync')) return;
+    const sentence =
+      'handed over although no peer has said that it has a copy of the sessions: they break at a backup without one';
+    this.#parts.log('warn', sentence);
   }
 
   /** Changes run one after the other, so that a checker's result never overtakes a reload. */

@@ -81,6 +81,8 @@ export interface SyncTransport {
   send(datagram: Uint8Array): void;
   /** The bytes are valid only during the call. */
   onReceive(listener: (datagram: Uint8Array, source: IpAddress) => void): void;
+  /** What this host knows of why nothing arrives: a sentence without its full stop. */
+  trouble?(): string | undefined;
   close(): void;
 }
 

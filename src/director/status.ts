@@ -31,11 +31,17 @@ export interface SyncPeerStatus {
   readonly address: IpAddress;
   readonly lastHeardMs: number;
   readonly inSync: boolean;
+  /** Its own gate, as it last said. Absent: it has not said it yet. */
+  readonly gate?: 'alone' | 'joining' | 'inSync' | undefined;
 }
 
 export interface SyncStatus {
   /** `off` without `lvs_sync_daemon`. */
-  readonly state: 'off' | 'alone' | 'joining' | 'inSync';
+  readonly state: 'off' | 'alone' | 'cutOff' | 'joining' | 'inSync';
+  /** Whether this director may preempt a living active one. */
+  readonly mayPreempt?: boolean;
+  /** What is wrong, and what to do. Absent: nothing is. */
+  readonly warning?: string;
   readonly peers: readonly SyncPeerStatus[];
   readonly counters: Readonly<Record<string, number>>;
 }

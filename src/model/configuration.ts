@@ -21,6 +21,11 @@ export interface SyncSettings {
   readonly unicastPeers?: readonly IpAddress[];
   /** With unicast peers: the local address to send from. */
   readonly unicastSource?: IpAddress;
+  /**
+   * `preempt_without_sync`: how long a director waits that hears a living active one by VRRP and nobody by sync, before it
+   * preempts all the same. Absent: for as long as the active one is heard.
+   */
+  readonly preemptWithoutSyncMs?: number;
 }
 
 /** When a check is made, and what follows from its outcome: the same for every checker. */

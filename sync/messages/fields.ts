@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readU64, writeU64 } from '../../src/lib/bytes.ts';
 import { accept, type Result, reject } from '../../src/lib/result.ts';
-import { type GateState, gateStates } from '../gate.ts';
+import { type ToldGateState, toldGateStates } from '../gate.ts';
 import { parseEntries } from './entries.ts';
 
 // The fields of messages. A field takes one or more elements of the body and checks the values of each.
@@ -61,14 +61,14 @@ export const flag: Field<boolean> = {
   emit: (value, elements) => void elements.push(value ? 1 : 0),
 };
 
-/** By its index in `gateStates`. */
-export const gateState: Field<GateState> = {
+/** By its index in `toldGateStates`. */
+export const gateState: Field<ToldGateState> = {
   shape: 'n',
   parse: (elements, at) => {
-    const state = gateStates[elements[at] as number];
+    const state = toldGateStates[elements[at] as number];
     return state === undefined ? reject('bodyShape') : accept(state);
   },
-  emit: (state, elements) => void elements.push(gateStates.indexOf(state)),
+  emit: (state, elements) => void elements.push(toldGateStates.indexOf(state)),
 };
 
 /** A digest of `length` bytes, in hexadecimal digits. */

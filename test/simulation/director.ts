@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { activeHeard } from '../../src/director/election/active-heard.ts';
 import { Election } from '../../src/director/election/election.ts';
 import type { AddressKeeper, Announcer, LeaseWriter, SyncTransport, VrrpTransport } from '../../src/director/ports.ts';
 import { type Replication, startReplication } from '../../src/director/replication/replication.ts';
@@ -8,6 +9,7 @@ import type { IpAddress } from '../../src/lib/ip-address.ts';
 import type { Prng } from '../../src/lib/prng.ts';
 import { watchEngine } from '../../src/processes/engine/watch.ts';
 import { emitHandoverRecord, parseHandoverRecord } from '../../src/succession/handover-record.ts';
+import type { GateState } from '../../sync/gate.ts';
 import { assign, type FlatRouter } from '../support/election.ts';
 import { SimulatedHost, type SimulatedHostOptions } from '../support/simulated-segment.ts';
 import type { SimulatedTime } from '../support/simulated-time.ts';
@@ -19,7 +21,7 @@ export interface Mutation {
   readonly leaseWriter?: (inner: LeaseWriter, clock: Clock) => LeaseWriter;
   readonly announcer?: (inner: Announcer, clock: Clock) => Announcer;
   readonly addressKeeper?: (inner: AddressKeeper, clock: Clock) => AddressKeeper;
-  readonly gate?: (open: boolean) => boolean;
+  readonly gate?: (open: boolean, gate: GateState) => boolean;
   readonly connections?: (inner: ConnectionPort) => ConnectionPort;
   readonly electionClock?: (host: SimulatedHost) => Clock;
   readonly replicationClock?: (host: SimulatedHost) => Clock;
@@ -212,7 +214,10 @@ export class SimulatedDirector {
       log: (level, sentence, router) => {
         if (level !== 'debug') write(name, `${router ?? ''} ${sentence}`);
       },
-      onChange: (running, change) => rules.changed(name, running, change),
+      onChange: (running, change) => {
+        rules.changed(name, running, change);
+        this.#tellHeard();
+      },
     });
     watchEngine({
       clock,
@@ -223,6 +228,17 @@ export class SimulatedDirector {
       onAlive: () => election.releaseHold(),
     });
     return election;
+  }
+
+  /** As HeardTeller of the vrrp process: at the next turn, and the sync thread learns of it a moment later. */
+  #tellHeard(): void {
+    const { vrrpHost, syncHost, replication } = this;
+    vrrpHost.callAt(vrrpHost.nowMs(), () => {
+      const heard = activeHeard(this.election.view().routers);
+      this.#setting.time.callAt(vrrpHost.nowMs() + gateDelayMs, () => {
+        if (syncHost.alive) syncHost.deliver(() => replication.setActiveHeard(heard));
+      });
+    });
   }
 
   #vrrpTransport(onSettled: () => void): VrrpTransport {
@@ -266,9 +282,9 @@ export class SimulatedDirector {
       log: (level, message) => {
         if (level !== 'info') write(name, message);
       },
-      onGate: (gate) => {
+      onGate: (gate, isOpen) => {
         write(name, `synchronisation is ${gate}`);
-        const open = mutation.gate?.(gate !== 'joining') ?? gate !== 'joining';
+        const open = mutation.gate?.(isOpen, gate) ?? isOpen;
         this.#setting.time.callAt(syncHost.nowMs() + gateDelayMs, () => {
           if (syncHost.alive) this.vrrpHost.deliver(() => this.election.setGate(open));
         });

@@ -79,7 +79,33 @@ const faults: Readonly<Record<string, Fault>> = {
   },
 };
 
+/** Only sync is cut: VRRP is heard. In the second one the director comes back meanwhile, with an empty table. */
+export const syncCuts: Readonly<Record<string, Fault>> = {
+  'sync cut': cutSync,
+  'sync cut, kill and start': (world, name, dice) => {
+    cutSync(world, name);
+    world.later(dice.below(300), () => {
+      world.kill(name);
+      // Another one is active by then: the first one back would be, with an empty table, and that is two failures at once.
+      world.later(4 * world.plan.intervalMaxMs + 50 + dice.below(600), () => world.start(name));
+    });
+  },
+  'sync cut one way': (world, name, dice) => {
+    for (const other of world.others(name)) {
+      const [from, to] = chance(dice, 0.5) ? [name, other] : [other, name];
+      world.worsen('sync', from, to, { up: false });
+    }
+  },
+};
+
 export const faultNames = Object.keys(faults);
+
+function cutSync(world: World, name: string): void {
+  for (const other of world.others(name)) {
+    world.worsen('sync', name, other, { up: false });
+    world.worsen('sync', other, name, { up: false });
+  }
+}
 
 /** When the data path is in the kernel, the election survives a director that dies. */
 export const faultsInPlace: Readonly<Record<string, Fault>> = {

@@ -57,6 +57,11 @@ export const mutants: readonly Mutant[] = [
     mutation: { ...slowSnapshots, gate: () => true },
   },
   {
+    name: 'the gate opens when sync hears nobody',
+    rule: 'heard by both',
+    mutation: { gate: (_open, gate) => gate !== 'joining' },
+  },
+  {
     name: 'one record in three is not applied',
     rule: 'equal tables',
     mutation: {

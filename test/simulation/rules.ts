@@ -11,6 +11,7 @@ export const ruleTexts = {
   'one lease': 'two directors that can hear each other never hold a lease for one virtual router',
   'an active one': 'with the network whole and every director alive one of them is active within a bound',
   'proven copy': 'nobody preempts before its connection table is a proven copy',
+  'heard by both': 'nobody preempts an active director that its synchronisation has not heard for long',
   'equal tables': 'with the network whole all tables become equal',
   'takeover order': 'lease, addresses, announcement; and back: lease and addresses gone before the farewell leaves',
   'silent after a pause': 'a director that stood still beyond its lease sends nothing for the addresses',
@@ -44,6 +45,7 @@ interface Part {
 export interface WatchedDirector {
   readonly name: string;
   readonly routers: readonly FlatRouter[];
+  readonly syncHost: { readonly frozen: boolean };
   readonly hosts: readonly { readonly name: string; readonly timersArmed: number; readonly waiting: number }[];
   readonly engine: {
     readonly size: number;
@@ -65,8 +67,10 @@ export interface RulesSetting {
 
 /** Replication may take this long when every message is lost once: gap tolerance, and the silence that ends a peer. */
 const replicationBoundMs = 600;
-/** A peer that sync has not heard for this long counts as gone; the gate opens, as there is no peer to copy from. */
+/** A peer that sync has not heard for this long counts as gone, and the gate closes. */
 export const syncSilenceMs = 450;
+/** The silence is noticed at a timer, and told to the election after that. */
+const gateLatenessMs = 100;
 const timersMax = 24;
 
 /** Watches the leases, addresses, announcements and advertisements of all directors. Keeps the first violation. */
@@ -182,7 +186,9 @@ export class Rules {
     // Going on in another process is the same term.
     if (running.state.kind !== 'active' || change.reason === 'succession') return;
     part.termSinceMs = this.#setting.nowMs();
-    if (change.reason === 'preempting' || change.reason === 'owner') this.#checkCopy(part);
+    if (change.reason !== 'preempting' && change.reason !== 'owner') return;
+    this.#checkHeard(part);
+    this.#checkCopy(part);
   }
 
   /** To be called at every step after which leases may overlap or two directors may hear each other. */
@@ -225,6 +231,20 @@ export class Rules {
     }
     const untilMs = (part: Part): string => `${part.director} until ${part.leaseUntilMs.toFixed(1)}`;
     this.break('one lease', `vr${one.slot}: ${untilMs(one)} and ${untilMs(other)}`);
+  }
+
+  /**
+   * Sync may be cut while VRRP is not. A director whose sync hears a third one cannot tell which of the two it is that
+   * VRRP hears as active.
+   */
+  #checkHeard({ director, slot }: Part): void {
+    const { names, syncHeardMs, nowMs } = this.#setting;
+    if (this.#setting.director(director)?.syncHost.frozen !== false) return;
+    const isHeard = (name: string): boolean => nowMs() - syncHeardMs(name, director) < syncSilenceMs + gateLatenessMs;
+    if (names.some(isHeard)) return;
+    for (const name of this.holders(slot)) {
+      if (name !== director) this.break('heard by both', `${director} preempts ${name} for vr${slot}, unheard by sync`);
+    }
   }
 
   /** Compares the tables: a preempting director has all entries that the present holder published long enough ago. */

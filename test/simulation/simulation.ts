@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrng, type Prng } from '../../src/lib/prng.ts';
 import type { Mutation } from './director.ts';
-import { faultNames, faultNamesInPlace, faultsInPlace } from './faults.ts';
+import { faultNames, faultNamesInPlace, faultsInPlace, syncCuts } from './faults.ts';
 import { chance, makePlan, type Plan, pick } from './plan.ts';
 import type { Violation } from './rules.ts';
 import { Transcript } from './transcript.ts';
@@ -29,19 +29,21 @@ const boundsPeriodMs = 1000;
 
 /** In the runs of these seeds directors are restarted in place, besides all other failures. */
 export const inPlaceFromSeed = 1_000_000;
+const syncCutShare = 0.15;
 
 /** One run. The same seed gives the same run, with or without a transcript. */
 export async function simulate(seed: number, mutation: Mutation = {}, keepTranscript = false): Promise<Outcome> {
   const plan = makePlan(seed);
   const dice = createPrng(seed ^ 0x1234_5677);
+  const cuts = createPrng(seed ^ 0x0a34);
   const transcript = new Transcript(keepTranscript);
   const world = new World(plan, transcript, mutation);
   watchBounds(world);
   for (const name of plan.names) world.later(dice.below(plan.startSpreadMs + 1), () => world.start(name));
   await world.run(plan.startSpreadMs + 1 + recoveredWithinIntervals * plan.intervalMaxMs + slackMs + snapshotMs);
   for (let i = 0; i < plan.faults && world.rules.violation === undefined; i += 1) {
-    if (plan.style === 'single') await failOnce(world, dice);
-    else await failOften(world, dice);
+    if (plan.style === 'single') await failOnce(world, dice, cuts);
+    else await failOften(world, dice, cuts);
   }
   if (world.rules.violation === undefined) await finish(world);
   return {
@@ -67,17 +69,17 @@ function slowestMs(world: World): number {
   return Math.max(world.plan.intervalMaxMs, ...configured);
 }
 
-async function failOnce(world: World, dice: Prng): Promise<void> {
+async function failOnce(world: World, dice: Prng, cuts: Prng): Promise<void> {
   world.failureSinceMs = world.time.nowMs();
-  fail(world, dice);
+  fail(world, dice, cuts);
   await world.run(dice.below(pick(dice, [20, 500, 5 * world.plan.intervalMaxMs + 500])));
   world.heal();
   await world.run(recoveredWithinIntervals * slowestMs(world) + slackMs + snapshotMs);
 }
 
-async function failOften(world: World, dice: Prng): Promise<void> {
+async function failOften(world: World, dice: Prng, cuts: Prng): Promise<void> {
   for (let i = 1 + dice.below(6); i > 0 && world.rules.violation === undefined; i -= 1) {
-    fail(world, dice);
+    fail(world, dice, cuts);
     await world.run(dice.below(pick(dice, [5, 50, world.plan.intervalMaxMs * 4])));
     if (chance(dice, 0.2)) world.heal();
   }
@@ -85,11 +87,14 @@ async function failOften(world: World, dice: Prng): Promise<void> {
   await world.run(dice.below(1500));
 }
 
-function fail(world: World, dice: Prng): void {
+/** `cuts` decides apart from the other dice whether sync fails alone: the named seeds keep their stories, without a cut. */
+function fail(world: World, dice: Prng, cuts: Prng): void {
   const name = pick(dice, world.plan.names);
-  const fault = pick(dice, world.plan.seed < inPlaceFromSeed ? faultNames : faultNamesInPlace);
+  const usual = pick(dice, world.plan.seed < inPlaceFromSeed ? faultNames : faultNamesInPlace);
+  const fault = chance(cuts, syncCutShare) ? pick(cuts, Object.keys(syncCuts)) : usual;
   world.write(name, `--- ${fault}`);
-  faultsInPlace[fault]!(world, name, dice);
+  if (fault === usual) faultsInPlace[fault]!(world, name, dice);
+  else syncCuts[fault]!(world, name, cuts);
 }
 
 /** The network is whole and nothing fails any more: every rule must hold soon, and go on holding. */

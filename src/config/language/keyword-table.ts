@@ -45,7 +45,7 @@ const httpKeywords = `nb_get_retry virtualhost http_protocol enable_sni sni_name
 const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
   root: {
     title: 'the top level',
-    supported: 'global_defs{}* vrrp_instance{}* virtual_server{}*',
+    supported: 'global_defs{}* vrrp_instance{}* virtual_server{}* baton{}*',
     ignored: `linkbeat_use_polling namespace_with_ipsets use_pid_dir instance child_wait_time linkbeat_interfaces[]
       interface_up_down_delays[] track_group{} static_ipaddress[] static_routes[] static_rules[] track_file{}
       vrrp_track_file{} vrrp_track_process{} bfd_instance{} vrrp_script{} vrrp_sync_group{} garp_group{} SSL{}
@@ -83,6 +83,8 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
       include_check config_save_dir tmp_config_directory data_use_instance json_version iproute_usr_dir
       iproute_etc_dir state_dump_file stats_dump_file json_dump_file`,
   },
+  // baton's own settings: keepalived does not know the block, logs that and goes on.
+  baton: { title: 'baton', supported: 'preempt_without_sync' },
   vrrp_instance: {
     title: 'vrrp_instance',
     supported: `state interface virtual_router_id priority advert_int version virtual_ipaddress[]* preempt nopreempt

@@ -6,11 +6,12 @@ import { SyncSession } from '../../../sync/session.ts';
 import { defaultSyncTuning, type SyncTuning } from '../../../sync/tuning.ts';
 import type { ConnectionPort, ExportPage } from '../../engine/engine.ts';
 import type { Clock } from '../../lib/clock.ts';
-import type { IpAddress } from '../../lib/ip-address.ts';
 import type { Log } from '../../lib/log.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
+import type { ActiveHeard } from '../controls.ts';
 import type { SyncTransport } from '../ports.ts';
 import { ApplyQueue } from './apply-queue.ts';
+import { Reports } from './reports.ts';
 import { describeReplication, type ReplicationStatus } from './sync-status.ts';
 import { TableResend } from './table-resend.ts';
 
@@ -23,8 +24,8 @@ export interface ReplicationOptions {
   /** As configured: their fingerprint is compared with the peers'. */
   readonly services: readonly VirtualService[];
   readonly log: Log;
-  /** Called at each change; the gate begins as `joining`. */
-  readonly onGate?: (gate: GateState) => void;
+  /** Called at each change; the gate begins as `joining`, closed. `open`: this director may preempt a living active one. */
+  readonly onGate?: (gate: GateState, open: boolean) => void;
   /** Settings that differ from the defaults, `datagramLength` for instance. */
   readonly tuning?: Partial<SyncTuning>;
 }
@@ -33,6 +34,8 @@ export interface ReplicationOptions {
 export interface Replication {
   readonly gate: GateState;
   status(): ReplicationStatus;
+  /** VRRP hears another director as active, or (undefined) no longer. */
+  setActiveHeard(heard: ActiveHeard | undefined): void;
   /** Tells the peers about a changed configuration. */
   reconfigure(services: readonly VirtualService[]): void;
   /** Sends `leave` to the peers and stops; the transport is closed. */
@@ -64,6 +67,7 @@ export function startReplication(options: ReplicationOptions): Replication {
   const { transport, connections, clock, log } = options;
   const tuning = { ...defaultSyncTuning, ...options.tuning };
   let closed = false;
+  const reports = new Reports(options, () => session.status(clock.nowMs()));
   const expectation = new Expectation(connections);
   const timer = new DeadlineTimer(clock, () => drive(() => session.advance(clock.nowMs())));
 
@@ -85,7 +89,8 @@ export function startReplication(options: ReplicationOptions): Replication {
       exportPage: (cursor, recordsMax) =>
         readPage(options, cursor, recordsMax, (page) => drive(() => session.exported(page, clock.nowMs()))),
       peerLost: () => connections.expectRecords(lostPeerMs),
-      ...reports(options),
+      gateChanged: (gate, open) => reports.gateChanged(gate, open),
+      fingerprintCompared: (peer, equal) => reports.fingerprintCompared(peer, equal),
     },
     clock.nowMs(),
   );
@@ -95,19 +100,13 @@ export function startReplication(options: ReplicationOptions): Replication {
     if (closed) return;
     task();
     if (session.gate === 'joining') expectation.renew(clock.nowMs());
+    reports.look(clock.nowMs());
     timer.bringForward(session.nextDeadlineMs());
   }
 
-  const resend = new TableResend({
-    connections,
-    clock,
-    log,
-    publish: (batch) => drive(() => session.publish(batch, clock.nowMs())),
-  });
-  connections.onEvents(
-    (batch) => drive(() => session.publish(batch, clock.nowMs())),
-    () => resend.start(),
-  );
+  const publish = (batch: Int32Array): void => drive(() => session.publish(batch, clock.nowMs()));
+  const resend = new TableResend({ connections, clock, log, publish });
+  connections.onEvents(publish, () => resend.start());
   transport.onReceive((datagram, source) => drive(() => session.receive(datagram, source, clock.nowMs())));
   drive(() => {});
 
@@ -115,7 +114,11 @@ export function startReplication(options: ReplicationOptions): Replication {
     get gate() {
       return session.gate;
     },
-    status: () => describeReplication(session.status(clock.nowMs()), queue.totals()),
+    setActiveHeard: (heard) => {
+      reports.activeHeard = heard;
+      drive(() => session.setActiveHeard(heard?.downIntervalMs, clock.nowMs()));
+    },
+    status: () => describeReplication(session.status(clock.nowMs()), queue.totals(), reports.warning()),
     reconfigure: (services) => drive(() => session.setFingerprint(fingerprintServices(services), clock.nowMs())),
     close: () => {
       if (closed) return;
@@ -183,19 +186,4 @@ class DeadlineTimer {
   stop(): void {
     this.#disarm();
   }
-}
-
-/** Reports to the log and to the election. */
-function reports({ log, onGate }: ReplicationOptions) {
-  return {
-    gateChanged: (gate: GateState): void => {
-      log('info', `connection synchronisation is ${gate}`, { gate });
-      onGate?.(gate);
-    },
-    fingerprintCompared: (peer: IpAddress, equal: boolean): void => {
-      if (equal) log('info', `the virtual services of ${peer} are the same as here again`, { peer });
-      else
-        log('warn', `the virtual services of ${peer} differ from those here; compare the two configurations`, { peer });
-    },
-  };
 }

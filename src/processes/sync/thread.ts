@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parentPort } from 'node:worker_threads';
+import type { ActiveHeard } from '../../director/controls.ts';
 import { startReplication } from '../../director/replication/replication.ts';
 import type { SyncStatus } from '../../director/status.ts';
 import type { ConnectionPort } from '../../engine/engine.ts';
@@ -34,6 +35,7 @@ export interface SyncRequests {
 export type ToSyncThread =
   | LineRequest<SyncRequests>
   | { readonly kind: 'services'; readonly services: readonly VirtualService[] }
+  | { readonly kind: 'activeHeard'; readonly heard: ActiveHeard | undefined }
   | { readonly kind: 'stop' };
 
 export type FromSyncThread =
@@ -63,12 +65,16 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
     identity: { senderId, epoch, syncId: sync.syncId },
     services,
     log: (level, sentence, fields = {}) => tell({ kind: 'log', level, sentence, fields }),
-    onGate: (gate) => tell({ kind: 'gate', open: gate !== 'joining' }),
-    tuning: { datagramLength: sync.maxLength },
+    onGate: (_gate, open) => tell({ kind: 'gate', open }),
+    tuning: {
+      datagramLength: sync.maxLength,
+      ...(sync.preemptWithoutSyncMs === undefined ? {} : { preemptWithoutSyncMs: sync.preemptWithoutSyncMs }),
+    },
   });
   parent.on('message', (message: ToSyncThread) => {
     if ('id' in message) tell(serve<SyncRequests>({ status: () => replication.status() }, message));
     else if (message.kind === 'services') replication.reconfigure(message.services);
+    else if (message.kind === 'activeHeard') replication.setActiveHeard(message.heard);
     else {
       clearInterval(watch);
       replication.close();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isDeepStrictEqual } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import type { ReplicationControl } from '../../director/controls.ts';
+import type { ActiveHeard, ReplicationControl } from '../../director/controls.ts';
 import type { SyncStatus } from '../../director/status.ts';
 import type { Log } from '../../lib/log.ts';
 import { OtherEndGone, RequestLine } from '../../lib/request-line.ts';
@@ -28,8 +28,6 @@ export interface SyncWorkerParts {
 const restartDelayMs = 1_000;
 const statusTimeoutMs = 2_000;
 const off: SyncStatus = { state: 'off', peers: [], counters: {} };
-/** The thread has failed and is about to be started again. */
-const down: SyncStatus = { state: 'joining', peers: [], counters: {} };
 
 /** Keeps the sync thread running while there are settings for it; without any, the gate stays open. */
 export class SyncWorker implements ReplicationControl {
@@ -38,6 +36,7 @@ export class SyncWorker implements ReplicationControl {
   #settings: SyncSettings | undefined;
   #services: readonly VirtualService[] = [];
   #gateOpen = true;
+  #heard: ActiveHeard | undefined;
   /** The last reason why the thread could not be started again, logged once. */
   #restartFailure = '';
   #onGate: (open: boolean) => void = () => undefined;
@@ -68,11 +67,16 @@ export class SyncWorker implements ReplicationControl {
   }
 
   status(): Promise<SyncStatus> {
-    if (this.#worker === undefined) return Promise.resolve(this.#settings === undefined ? off : down);
+    if (this.#worker === undefined) return Promise.resolve(this.#settings === undefined ? off : this.#down());
     return this.#requests.ask('status').catch((error: Error) => {
-      if (error instanceof OtherEndGone) return down;
+      if (error instanceof OtherEndGone) return this.#down();
       throw error;
     });
+  }
+
+  setActiveHeard(heard: ActiveHeard | undefined): void {
+    this.#heard = heard;
+    this.#tell({ kind: 'activeHeard', heard });
   }
 
   async stop(): Promise<void> {
@@ -94,6 +98,7 @@ export class SyncWorker implements ReplicationControl {
     const workerData: ThreadSettings = { thread: 'sync', settings };
     const worker = new Worker(script, { workerData, transferList: engine.kind === 'portable' ? [engine.port] : [] });
     this.#worker = worker;
+    this.setActiveHeard(this.#heard);
     return new Promise((resolve, reject) => {
       let ready = false;
       worker.on('message', (message: FromSyncThread) => {
@@ -108,6 +113,13 @@ export class SyncWorker implements ReplicationControl {
       });
       worker.once('exit', () => this.#exited(worker));
     });
+  }
+
+  /** The thread has failed and is about to be started again. */
+  #down(): SyncStatus {
+    const reason = this.#restartFailure === '' ? 'it is started again' : this.#restartFailure;
+    const warning = `the thread of connection synchronisation has failed, and this director does not preempt: ${reason}`;
+    return { state: 'joining', mayPreempt: false, warning, peers: [], counters: {} };
   }
 
   #receive(message: FromSyncThread): void {

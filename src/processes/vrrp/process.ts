@@ -20,6 +20,7 @@ import { SegmentAnnouncer } from '../../platform/linux/vrrp/announce.ts';
 import { RawVrrpTransport } from '../../platform/linux/vrrp/vrrp-socket.ts';
 import { VrrpSuccession } from '../../succession/vrrp-succession.ts';
 import { watchEngine } from '../engine/watch.ts';
+import { HeardTeller } from './heard-teller.ts';
 import type { FromVrrpProcess, ToVrrpProcess, VrrpRequests } from './requests.ts';
 
 /** The descriptor at which the director passes the lease memory: the first after the channel's. */
@@ -65,10 +66,14 @@ function runElection(succession: VrrpSuccession | undefined): void {
     announcer: new SegmentAnnouncer(undefined, factsOf),
     leaseWriter: leases,
     log: (level, sentence, router) => log(level, sentence, router === undefined ? {} : { router }),
-    onChange: () => tell({ kind: 'active', names: activeNames(election) }),
+    onChange: () => {
+      tell({ kind: 'active', names: activeNames(election) });
+      heard.changed();
+    },
   });
+  const heard = new HeardTeller(election, tell);
   if (succession === undefined) watch(election, clock, leases, log);
-  observeHost(election, interfaces);
+  observeHost(election, interfaces, heard);
   let stopped = false;
   const stop = async (): Promise<void> => {
     stopped = true;
@@ -110,12 +115,12 @@ function runElection(succession: VrrpSuccession | undefined): void {
   tell({ kind: 'ready' });
 }
 
-function observeHost(election: Election, interfaces: InterfaceFollower): void {
+function observeHost(election: Election, interfaces: InterfaceFollower, heard: HeardTeller): void {
   interfaces.start({
     onLink: (name, up) => election.observe({ kind: 'link', interface: name, up }),
     onAddresses: (name) => election.observe({ kind: 'addresses', interface: name }),
   });
-  setInterval(() => election.observe({ kind: 'poll' }), pollPeriodMs);
+  setInterval(() => poll(election, heard), pollPeriodMs);
 }
 
 /** Advertisements alone would keep the addresses at a director whose own engine stands still. */
@@ -173,6 +178,11 @@ function proceduresOf({ election, clock, succession, succeed, stop }: ProcessPar
       return undefined;
     },
   };
+}
+
+function poll(election: Election, heard: HeardTeller): void {
+  election.observe({ kind: 'poll' });
+  heard.changed();
 }
 
 function activeNames(election: Election): string[] {

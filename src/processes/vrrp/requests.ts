@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { RouterAssignment } from '../../director/address-plan.ts';
+import type { ActiveHeard } from '../../director/controls.ts';
 import type { VirtualRouterStatus } from '../../director/status.ts';
 import type { LogLevel } from '../../lib/log.ts';
 import type { LineReply, LineRequest } from '../../lib/request-line.ts';
@@ -30,6 +31,7 @@ export type FromVrrpProcess =
   | { readonly kind: 'unable'; readonly sentence: string }
   /** The virtual routers that are active now: the director resigns them if the process dies. */
   | { readonly kind: 'active'; readonly names: readonly string[] }
+  | { readonly kind: 'activeHeard'; readonly heard: ActiveHeard | undefined }
   | {
       readonly kind: 'log';
       readonly level: LogLevel;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, fork } from 'node:child_process';
 import type { RouterAssignment } from '../../director/address-plan.ts';
-import type { ElectionControl } from '../../director/controls.ts';
+import type { ActiveHeard, ElectionControl } from '../../director/controls.ts';
 import { addressMessages, advertisementOf } from '../../director/election/packets.ts';
 import type { AddressKeeper, LeaseWriter, VrrpTransport } from '../../director/ports.ts';
 import type { VirtualRouterStatus } from '../../director/status.ts';
@@ -71,6 +71,7 @@ export class VrrpSupervisor implements ElectionControl {
   #assignments: readonly RouterAssignment[] = [];
   #active = new Set<string>();
   #gateOpen = false;
+  #onActiveHeard: (heard: ActiveHeard | undefined) => void = () => undefined;
   #stopping = false;
   #ready = false;
   #readyAtMs = 0;
@@ -92,6 +93,10 @@ export class VrrpSupervisor implements ElectionControl {
   setGate(open: boolean): void {
     this.#gateOpen = open;
     this.#tell({ gateOpen: open });
+  }
+
+  onActiveHeard(listener: (heard: ActiveHeard | undefined) => void): void {
+    this.#onActiveHeard = listener;
   }
 
   /** For example when an interface is back. Rejects with a sentence when `forSuccessor` was not set from the start. */
@@ -175,12 +180,13 @@ export class VrrpSupervisor implements ElectionControl {
     return new Promise((resolve, reject) => {
       const ended = (reason: string): void => {
         if (this.#child === child) this.#child = undefined;
+        this.#onActiveHeard(undefined);
         this.#requests.lose('the vrrp process ended');
         if (this.#ready) this.#exited(reason);
         else reject(new Error(`the vrrp process ended while starting (${reason})`));
       };
       child.on('message', (message: FromVrrpProcess) => {
-        if ('id' in message || message.kind === 'active' || message.kind === 'log') return this.#receive(message);
+        if ('id' in message || (message.kind !== 'ready' && message.kind !== 'unable')) return this.#receive(message);
         if (message.kind === 'unable') return reject(new Error(message.sentence));
         this.#ready = true;
         this.#readyAtMs = performance.now();
@@ -215,6 +221,7 @@ export class VrrpSupervisor implements ElectionControl {
   #receive(message: Exclude<FromVrrpProcess, { kind: 'ready' | 'unable' }>): void {
     if ('id' in message) this.#requests.receive(message);
     else if (message.kind === 'log') this.#parts.log(message.level, message.sentence, message.fields);
+    else if (message.kind === 'activeHeard') this.#onActiveHeard(message.heard);
     else this.#active = new Set(message.names);
   }
 

@@ -162,12 +162,26 @@ nothing dropped
 for (const [state, text] of [
   ['alone', 'sync: alone, nobody to sync with'],
   ['joining', 'sync: joining, copying the table'],
+  ['cutOff', 'sync: cut off, hears nobody while VRRP hears an active director'],
 ] as const) {
   test(`connection synchronisation that is ${state}`, () => {
     const lines = describeStatus({ ...pair, sync: { state, peers: [], counters: {} } }).split('\n');
     assert.equal(lines.filter((line) => line.startsWith('sync'))[0], text);
   });
 }
+
+test('what is wrong with connection synchronisation, and who does not hear this director', () => {
+  const peer = { address: address('192.0.2.3'), lastHeardMs: 40, inSync: false, gate: 'alone' } as const;
+  const warning = 'look at firewalls';
+  const lines = describeStatus({ ...pair, sync: { state: 'joining', warning, peers: [peer], counters: {} } }).split(
+    '\n',
+  );
+  const from = lines.indexOf('sync: joining, copying the table');
+  assert.deepEqual(lines.slice(from + 1, from + 3), [
+    '  peer 192.0.2.3: not in sync, heard 0.0s ago, does not hear this director',
+    '  warning: look at firewalls',
+  ]);
+});
 
 test('connections in the order of ipvsadm -Lc', () => {
   const entry: ConnectionEntry = {

@@ -149,6 +149,15 @@ describe('global_defs', () => {
       group: '239.1.2.3',
     });
   });
+  it('preempt_without_sync is a setting of synchronisation', () => {
+    const sync = (lines: string) => configurationOf(`${global('lvs_sync_daemon eth1')}${lines}`).sync;
+    assert.deepEqual(
+      ['', 'baton { }', 'baton {\npreempt_without_sync 0\n}', 'baton {\npreempt_without_sync 2.5\n}'].map(
+        (lines) => sync(lines)?.preemptWithoutSyncMs,
+      ),
+      [undefined, undefined, 0, 2500],
+    );
+  });
   it('lvs_sync_daemon over IPv6: datagrams that fit behind its header', () => {
     const { sync } = configurationOf(global('lvs_sync_daemon eth1 group ff02::81'));
     assert.deepEqual([sync?.group, sync?.maxLength], ['ff02::81', 1452]);

@@ -20,6 +20,19 @@ function check(title: string, wrap: (lines: string) => string, firstLine: number
   });
 }
 
+check('baton', (lines) => `global_defs {\nlvs_sync_daemon eth0\n}\nbaton {\n${lines}\n}`, 5, [
+  ['preempt_without_sync', '1:1: error: preempt_without_sync needs a value'],
+  ['preempt_without_sync never', '1:22: error: preempt_without_sync must be seconds from 0 to 86400, not "never"'],
+  ['preempt_delay 1', '1:1: error: preempt_delay does not belong in baton: it belongs in vrrp_instance'],
+]);
+
+check('baton without synchronisation', (lines) => `baton {\n${lines}\n}`, 2, [
+  [
+    'preempt_without_sync 1',
+    '1:1: warning: preempt_without_sync says nothing without lvs_sync_daemon: a director without synchronisation preempts as in keepalived',
+  ],
+]);
+
 check('the top level', (lines) => lines, 1, [
   ['foo', '1:1: error: unknown keyword "foo" in the top level'],
   ['globel_defs { }', '1:1: error: unknown keyword "globel_defs": did you mean global_defs?'],

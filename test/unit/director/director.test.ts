@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import type { ActiveHeard } from '../../../src/director/controls.ts';
 import { Director, type DirectorParts } from '../../../src/director/director.ts';
+import type { SyncStatus } from '../../../src/director/status.ts';
 import type { EngineConfiguration, EngineCounters } from '../../../src/engine/engine.ts';
 import type { HealthChange } from '../../../src/health/runner.ts';
+import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { configuration, router, service } from './configurations.ts';
 
@@ -20,7 +23,9 @@ class Bench {
   readonly forwardedTo: string[] = [];
   readonly leaseSlots: number[] = [];
   missingInterface = '';
+  sync: SyncStatus = { state: 'off', peers: [], counters: {} };
   onGate: (open: boolean) => void = () => undefined;
+  onActiveHeard: (heard: ActiveHeard | undefined) => void = () => undefined;
   onHealth: (change: HealthChange) => void = () => undefined;
   readonly time = new SimulatedTime(1000);
   readonly director: Director;
@@ -46,6 +51,9 @@ class Bench {
           return this.#call(`election.configure ${assignments.map(({ router }) => router.name)}`);
         },
         setGate: (open) => void this.calls.push(`election.setGate ${open}`),
+        onActiveHeard: (listener) => {
+          this.onActiveHeard = listener;
+        },
         handOver: async () => {
           await this.#call('election.handOver');
           return ['web'];
@@ -58,7 +66,8 @@ class Bench {
         onGate: (listener) => {
           this.onGate = listener;
         },
-        status: async () => ({ state: 'off', peers: [], counters: {} }),
+        setActiveHeard: (heard) => void this.calls.push(`replication.setActiveHeard ${heard?.sources}`),
+        status: async () => this.sync,
         stop: () => this.#call('replication.stop'),
       },
       health: {
@@ -121,6 +130,30 @@ test('the data path is ready before replication, and replication before the elec
     'replication.configure off',
     'election.configure web',
   ]);
+});
+
+test('a handover to which no peer has a copy of the sessions is one with a warning', async () => {
+  const said = async (sync: SyncStatus): Promise<string[]> => {
+    const bench = new Bench();
+    bench.sync = sync;
+    await bench.director.handOver();
+    await setImmediate();
+    return bench.logged.slice(1);
+  };
+  const peer = { address: '192.0.2.3' as IpAddress, lastHeardMs: 1, inSync: true };
+  const warning =
+    'warn handed over although no peer has said that it has a copy of the sessions: they break at a backup without one';
+  assert.deepEqual(await said({ state: 'off', peers: [], counters: {} }), []);
+  assert.deepEqual(await said({ state: 'inSync', peers: [{ ...peer, gate: 'inSync' }], counters: {} }), []);
+  assert.deepEqual(await said({ state: 'inSync', peers: [{ ...peer, gate: 'joining' }], counters: {} }), [warning]);
+  assert.deepEqual(await said({ state: 'alone', peers: [], counters: {} }), [warning]);
+});
+
+test('what VRRP hears goes from the election to replication', () => {
+  const bench = new Bench();
+  bench.onActiveHeard({ sources: ['192.0.2.3' as IpAddress], downIntervalMs: 3600 });
+  bench.onActiveHeard(undefined);
+  assert.deepEqual(bench.taken(), ['replication.setActiveHeard 192.0.2.3', 'replication.setActiveHeard undefined']);
 });
 
 test('the gate goes from replication to the election', () => {

@@ -34,6 +34,7 @@ class Bench {
     election: {
       configure: async () => {},
       setGate: () => {},
+      onActiveHeard: () => {},
       handOver: async () => [],
       status: async () => [],
       stop: async () => {},
@@ -41,6 +42,7 @@ class Bench {
     replication: {
       configure: async () => {},
       onGate: (listener) => listener(true),
+      setActiveHeard: () => {},
       status: async () => ({ state: 'off', peers: [], counters: {} }),
       stop: async () => {},
     },

@@ -52,15 +52,19 @@ export class UdpSyncSocket implements SyncTransport {
    */
   readonly counters = { sent: 0, unsent: 0, received: 0, strangers: 0, errors: 0 };
   readonly #socket: Socket;
+  readonly #interface: string;
   readonly #port: number;
   readonly #destinations: readonly IpAddress[];
   /** Undefined: every sender of the group is heard. */
   readonly #peers: ReadonlySet<IpAddress> | undefined;
   #closed = false;
+  /** The last sender that is not a peer, since a peer was heard. */
+  #stranger: IpAddress | undefined;
 
   /** Throws one sentence when the interface is missing, the port is taken or the group cannot be joined. */
   constructor(options: SyncSocketOptions) {
-    const { group, port, unicastPeers = [] } = options;
+    const { interface: name, group, port, unicastPeers = [] } = options;
+    this.#interface = name;
     this.#port = port;
     this.#destinations = unicastPeers.length > 0 ? unicastPeers : [group];
     this.#peers = unicastPeers.length > 0 ? new Set(unicastPeers) : undefined;
@@ -98,11 +102,26 @@ export class UdpSyncSocket implements SyncTransport {
       if (source === undefined) return;
       if (this.#peers !== undefined && !this.#peers.has(source)) {
         this.counters.strangers += 1;
+        this.#stranger = source;
         return;
       }
       this.counters.received += 1;
+      this.#stranger = undefined;
       listener(datagram, source);
     });
+  }
+
+  trouble(): string | undefined {
+    const name = this.#interface;
+    try {
+      const { up, running } = interfaceFacts(name);
+      if (!up) return `interface ${name} is down: set it up`;
+      if (!running) return `interface ${name} has no carrier: look at its cable and switch port`;
+    } catch {
+      return `there is no interface ${name} any more`;
+    }
+    if (this.#stranger === undefined) return undefined;
+    return `datagrams come from ${this.#stranger}, which is not among the unicast_peer addresses: write it there`;
   }
 
   close(): void {

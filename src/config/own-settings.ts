@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readStatements } from './language/block-reader.ts';
+import type { DiagnosticCollector, Span } from './language/diagnostic.ts';
+import type { Statement } from './language/parser.ts';
+import { readSeconds } from './language/values.ts';
+
+/** The block `baton`: settings that keepalived does not have. */
+export interface OwnSettings {
+  preemptWithoutSync: { readonly span: Span; readonly ms: number } | undefined;
+}
+
+/** A day. */
+const preemptWithoutSyncRange = { min: 0, max: 86_400 };
+
+export function initialOwnSettings(): OwnSettings {
+  return { preemptWithoutSync: undefined };
+}
+
+/** Reads one `baton` block into `settings`; several blocks add up. */
+export function readOwnSettings(block: Statement, settings: OwnSettings, diagnostics: DiagnosticCollector): void {
+  readStatements(
+    block.block?.statements ?? [],
+    'baton',
+    {
+      preempt_without_sync: (statement) => {
+        const ms = readSeconds(statement, preemptWithoutSyncRange, diagnostics);
+        if (ms !== undefined) settings.preemptWithoutSync = { span: statement.keyword.span, ms };
+      },
+    },
+    diagnostics,
+  );
+}
