@@ -9,6 +9,8 @@ import { becomeActive, becomeInitialize, reconfigured } from './transitions.ts';
  * Timers of an idle process fire 0.1 to 0.4 ms late. After a longer delay, unread advertisements may be in the socket.
  */
 const latenessMaxMs = 0.5;
+/** An advertisement that comes so much later than its interval says, and before a timer, tells of a pause. */
+const pauseMs = 100;
 /** Long enough for one turn of the event loop, which reads them. */
 const recheckMs = 2;
 /**
@@ -67,7 +69,11 @@ function hearActive(state: BackupState, event: Received, nowMs: number): Step {
     rechecking: false,
   };
   if (lower && mayPreempt(next, nowMs)) {
-    if (state.preemptDue) return becomeActive(next, nowMs, 'preempting', { rival: heard });
+    if (state.preemptDue && isInTime(state, nowMs)) return becomeActive(next, nowMs, 'preempting', { rival: heard });
+    if (state.preemptDue) {
+      const recheckAtMs = nowMs + recheckMs;
+      return { state: { ...next, activeDownTimerAtMs: recheckAtMs, preemptDue: false }, actions: [] };
+    }
     // RFC 9568 section 6.4.2: discarded, so that Active_Down_Timer runs out and this router takes over.
     return { state: next, actions: [] };
   }
@@ -143,6 +149,15 @@ function activeDown(state: BackupState, nowMs: number): Step {
     state: { ...state, activeDownTimerAtMs, rechecking: false, preemptDue: mayPreempt(state, nowMs) },
     actions: [],
   };
+}
+
+/**
+ * Whether an advertisement that is read now comes about one interval after the last one. Otherwise this process may have
+ * stood still: the advertisement has waited in the socket and does not prove that its sender is awake, and sync has not
+ * yet decided whether the table is still a proven copy.
+ */
+function isInTime({ router, heard }: BackupState, nowMs: number): boolean {
+  return heard !== undefined && nowMs <= heard.atMs + adoptedIntervalMs(router, heard.intervalMs) + pauseMs;
 }
 
 /** Until when routers other than `source` may be active, judged by their advertisements. */

@@ -39,6 +39,8 @@ interface Part {
   priority: number;
   /** It stood still beyond its lease and has not stepped down since. */
   owesSilence: boolean;
+  /** When its sync thread, which stood still, went on; and whether the vrrp process did with it. */
+  syncThawed: { readonly atMs: number; readonly wholly: boolean } | undefined;
 }
 
 /** The parts of a director that the rules observe. */
@@ -71,6 +73,10 @@ const replicationBoundMs = 600;
 export const syncSilenceMs = 450;
 /** The silence is noticed at a timer, and told to the election after that. */
 const gateLatenessMs = 100;
+/** So long after a pause the gate may be as it was before. */
+const thawedForMs = 2;
+/** `pauseMs` in vrrp/backup.ts. */
+const unnoticedPauseMs = 100;
 const timersMax = 24;
 
 /** Watches the leases, addresses, announcements and advertisements of all directors. Keeps the first violation. */
@@ -101,6 +107,7 @@ export class Rules {
         intervalMaxMs: advertIntervalMs,
         priority,
         owesSilence: false,
+        syncThawed: undefined,
       });
       const others = this.#setting.names.filter((name) => name !== director);
       this.#setting.hearing.started(slot, director, others, this.#setting.nowMs());
@@ -121,6 +128,11 @@ export class Rules {
   thawing(director: string): void {
     const nowMs = this.#setting.nowMs();
     for (const part of this.#of(director)) part.owesSilence = part.leaseUntilMs > 0 && part.leaseUntilMs <= nowMs;
+  }
+
+  syncThawing(director: string, wholly: boolean): void {
+    const atMs = this.#setting.nowMs();
+    for (const part of this.#of(director)) part.syncThawed = { atMs, wholly };
   }
 
   granted(director: string, slot: number, untilMs: number): void {
@@ -237,10 +249,16 @@ export class Rules {
    * Sync may be cut while VRRP is not. A director whose sync hears a third one cannot tell which of the two it is that
    * VRRP hears as active.
    */
-  #checkHeard({ director, slot }: Part): void {
-    const { names, syncHeardMs, nowMs } = this.#setting;
+  #checkHeard({ director, slot, syncThawed, intervalMaxMs }: Part): void {
+    const { names, syncHeardMs } = this.#setting;
+    const nowMs = this.#setting.nowMs();
     if (this.#setting.director(director)?.syncHost.frozen !== false) return;
-    const isHeard = (name: string): boolean => nowMs() - syncHeardMs(name, director) < syncSilenceMs + gateLatenessMs;
+    // The gate closes a moment after the sync thread goes on. The election notices no pause between two advertisements.
+    const thawed = syncThawed !== undefined && nowMs - syncThawed.atMs < thawedForMs;
+    if (thawed && !syncThawed.wholly) return;
+    const unnoticedMs = thawed ? intervalMaxMs + unnoticedPauseMs : 0;
+    const boundMs = syncSilenceMs + gateLatenessMs + unnoticedMs;
+    const isHeard = (name: string): boolean => nowMs - syncHeardMs(name, director) < boundMs;
     if (names.some(isHeard)) return;
     for (const name of this.holders(slot)) {
       if (name !== director) this.break('heard by both', `${director} preempts ${name} for vr${slot}, unheard by sync`);

@@ -182,6 +182,7 @@ export class World {
     if (director === undefined || !director.hosts.some(({ frozen }) => frozen)) return;
     this.write(name, 'goes on');
     if (director.vrrpHost.frozen) this.rules.thawing(name);
+    if (director.syncHost.frozen) this.rules.syncThawing(name, director.vrrpHost.frozen);
     // The kernel may run its processes in any order.
     const hosts = [...director.hosts];
     while (hosts.length > 0) hosts.splice(this.#dice.below(hosts.length), 1)[0]!.thaw();

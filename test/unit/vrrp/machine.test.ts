@@ -142,6 +142,39 @@ describe('backup', () => {
   });
 });
 
+describe('a backup whose preemption was due when it stood still', () => {
+  function dueToPreempt(): Bench {
+    const bench = new Bench();
+    bench.start();
+    for (const atMs of [1000, 2000, 3000]) bench.at(atMs).hear(50);
+    assert.deepEqual(bench.at(3609.375).timer(), []);
+    return bench;
+  }
+
+  test('does not take an advertisement that has waited in its socket for a sign that its sender is awake', () => {
+    const bench = dueToPreempt();
+    // The first advertisement was sent in time and is read late, before any timer.
+    assert.deepEqual(bench.at(9000).hear(50), []);
+    assert.deepEqual(bench.hear(50), []);
+    assert.equal(bench.deadline, 9002);
+  });
+
+  test('preempts with the next advertisement, when the gate is still open by then', () => {
+    const bench = dueToPreempt();
+    bench.at(9000).hear(50);
+    assert.deepEqual(bench.at(9002).timer(), []);
+    assert.deepEqual(bench.at(9900).hear(50), ['send 100/1000', 'backup to active: preempting']);
+  });
+
+  test('does not preempt when sync has closed the gate meanwhile', () => {
+    const bench = dueToPreempt();
+    bench.at(9000).hear(50);
+    bench.feed({ kind: 'gateClosed' });
+    assert.deepEqual(bench.at(9002).timer(), []);
+    assert.deepEqual(bench.at(9900).hear(50), []);
+  });
+});
+
 describe('a backup that has heard more than one active router', () => {
   /** A slow active router, and a fast rival of it that has yielded without a word. */
   function afterRival(): Bench {
