@@ -13,6 +13,7 @@ export const scenarioNames = [
   'reload',
   'partition',
   'asymmetric',
+  'sync-cut',
   'flapping',
   'director-hang',
   'director-kill',
@@ -92,6 +93,13 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
   asymmetric: {
     title: 'the backup does not hear the active director',
     help: ['the backup does not hear the active director for 2 s, but is heard', 'what must hold for partition'],
+  },
+  'sync-cut': {
+    title: 'the better director comes back while synchronisation is cut',
+    help: [
+      'kill -9 of the active director; it comes back while synchronisation, but not VRRP, is cut',
+      'it says that it is cut off and does not take back before synchronisation is whole again',
+    ],
   },
   flapping: {
     title: 'ten failures in a row',

@@ -19,6 +19,7 @@ import { directorHang, directorKill } from './scenarios/hang.ts';
 import { coldStart, handover, reload } from './scenarios/planned.ts';
 import { restart } from './scenarios/restart.ts';
 import { asymmetric, partition } from './scenarios/split.ts';
+import { syncCut } from './scenarios/sync-cut.ts';
 import { createStage, type Scenario, type Stage, type StageRecord, type TakeoverWindow } from './stage.ts';
 import { readTable } from './table.ts';
 import type { TrafficReport } from './traffic/client.ts';
@@ -44,6 +45,7 @@ const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   reload,
   partition,
   asymmetric,
+  'sync-cut': syncCut,
   flapping,
   'director-hang': directorHang,
   'director-kill': directorKill,

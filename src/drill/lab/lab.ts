@@ -26,6 +26,8 @@ export interface Lab {
   setApart(stationNames: readonly string[], apart: boolean): Promise<void>;
   /** Holds everything back that one station sends to another. */
   setDeaf(stationName: string, towards: string, deaf: boolean): Promise<void>;
+  /** Holds the datagrams of connection synchronisation back that these stations send to each other, and nothing else. */
+  setSyncCut(stationNames: readonly string[], cut: boolean): Promise<void>;
   /** A station's namespace and cables vanish. Whatever ran there must have been ended. */
   removeStation(stationName: string): Promise<void>;
   /** Recreates a removed station. */
@@ -47,6 +49,8 @@ export interface LabOptions {
 export const switchStation = 'switch';
 
 const privateDirectory = '/run';
+/** The default port of lvs_sync_daemon. */
+const syncPort = 8848;
 const commonSettings = {
   // A new namespace inherits these from the host, where they may have any value.
   'ipv4/ip_forward': '0',
@@ -83,6 +87,8 @@ export async function buildLab(topology: Topology, options: LabOptions): Promise
   const xdpStations = options.xdpStations ?? [];
   const atSwitch = (commands: readonly string[]): Promise<string> =>
     runTool('ip', ['-netns', nameOf(switchStation), '-batch', '-'], [...commands, ''].join('\n'));
+  const filter = (commands: string): Promise<string> =>
+    runTool('nsenter', [`--net=/run/netns/${nameOf(switchStation)}`, '--', 'nft', '-f', '-'], commands);
   const lab: Lab = {
     topology,
     directory,
@@ -102,9 +108,12 @@ export async function buildLab(topology: Topology, options: LabOptions): Promise
       await atSwitch(ports.map((port) => `link set ${port} type bridge_slave isolated ${apart ? 'on' : 'off'}`));
     },
     setDeaf: async (stationName, towards, deaf) => {
-      const namespace = `--net=/run/netns/${nameOf(switchStation)}`;
       const [from, to] = [portsOf(stationOf(stationName)), portsOf(stationOf(towards))];
-      await runTool('nsenter', [namespace, '--', 'nft', '-f', '-'], deaf ? dropCommands(from, to) : undoDropCommands);
+      await filter(deaf ? dropCommands(from, to) : undoDropCommands);
+    },
+    setSyncCut: async (stationNames, cut) => {
+      const ports = stationNames.flatMap((name) => portsOf(stationOf(name)));
+      await filter(cut ? dropCommands(ports, ports, `ip protocol udp udp dport ${syncPort} `) : undoDropCommands);
     },
     removeStation: async (stationName) => {
       // The cables first: whatever the kernel would still send for the station has nowhere to go.
@@ -156,13 +165,13 @@ function cableCommands(station: Station, namespace: string): string[] {
   });
 }
 
-/** For `nft -f`: nothing crosses a bridge from one set of ports to the other. */
-function dropCommands(from: readonly string[], to: readonly string[]): string {
+/** For `nft -f`: nothing of this kind crosses a bridge from one set of ports to the other. */
+function dropCommands(from: readonly string[], to: readonly string[], kind = ''): string {
   const set = (ports: readonly string[]): string => `{ ${ports.map((port) => `"${port}"`).join(', ')} }`;
   return [
     'add table bridge drill',
     'add chain bridge drill forward { type filter hook forward priority 0; }',
-    `add rule bridge drill forward iifname ${set(from)} oifname ${set(to)} drop`,
+    `add rule bridge drill forward iifname ${set(from)} oifname ${set(to)} ${kind}drop`,
     '',
   ].join('\n');
 }
