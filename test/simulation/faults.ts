@@ -91,8 +91,6 @@ export const syncCuts: Readonly<Record<string, Fault>> = {
     });
   },
   'sync cut one way': (world, name, dice) => {
-    // With a third director, what one of them removes is removed at a second that has it from the third (docs/limits.md).
-    if (world.plan.names.length > 2) return cutSync(world, name);
     for (const other of world.others(name)) {
       const [from, to] = chance(dice, 0.5) ? [name, other] : [other, name];
       world.worsen('sync', from, to, { up: false });
