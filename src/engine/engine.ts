@@ -64,6 +64,8 @@ export const dropReasons = [
   /** A source address that no host may send from, or that is a virtual address of this director. */
   'martianSource',
   'noLease',
+  /** A new connection while nobody publishes, or the publisher is late: the client's next SYN finds whoever is active. */
+  'noPublisher',
   'graceUnknownConnection',
   'unknownConnection',
   'noRealServer',
@@ -186,4 +188,12 @@ export interface Engine extends ConnectionPort {
 export interface LeaseReader {
   /** Monotonic milliseconds; 0 when there is none. */
   validUntilMs(slot: number): number;
+}
+
+/** What the publisher says of itself, as a data path reads it: new connections are admitted only while peers hear of them. */
+export interface PublisherReader {
+  /** Monotonic milliseconds until which connections may be admitted; Infinity where no peer has to hear of them. */
+  publisherUntilMs(): number;
+  /** The number, modulo 2^32 as a signed word, of the last batch of events that has left for the peers. */
+  takenBatch(): number;
 }

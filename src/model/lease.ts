@@ -14,3 +14,13 @@ export const routerLeaseSlotsMax = engineLifeSlot;
 
 /** Instead of a slot, for addresses that belong to no virtual router: their lease never ends. */
 export const endlessLease = -1;
+
+/**
+ * Words behind the leases: until when each of these counts as alive. The director's event loop, the sync thread, a peer that
+ * the sync thread hears, and the publisher: past its word no new connection is admitted.
+ */
+export const Sign = Object.freeze({ director: 0, sync: 1, peer: 2, publisher: 3 });
+export type Sign = (typeof Sign)[keyof typeof Sign];
+
+/** How many such words there are, those that nothing uses yet included. `SIGNS` of layout.h is the same, which a test holds. */
+export const signs = 8;

@@ -36,6 +36,11 @@ export interface EngineUnderTest {
   idle(ms: number): void;
   /** `until` on the engine's clock, as an offset from the present moment in milliseconds; 0 revokes. */
   setLease(slot: number, forMs: number): void;
+  /**
+   * By default no peer has to hear of anything. `prompt`: a publisher takes every event at once; `late`: it takes none until
+   * it is prompt again, while it says that it is alive; `gone`: its word has run out.
+   */
+  setPublisher(publisher: 'none' | 'prompt' | 'late' | 'gone'): void;
   setReachability(address: string, reachability: Reachability): void;
   setMtu(port: 'clients' | 'servers', mtu: number): void;
   counters(): Promise<EngineCounters>;

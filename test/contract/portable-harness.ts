@@ -36,6 +36,10 @@ export const makePortableEngine: MakeEngine = (limits) => {
   let freeze = 0;
   let readings = 0;
   let hopsChanged = false;
+  let publisherUntilMs = Number.POSITIVE_INFINITY;
+  let isPrompt = true;
+  let handed = 0;
+  let taken = 0;
 
   const portTowards = (address: string): MemoryPort =>
     /^(10\.|2001:db8:a:)/.test(address) ? ports.servers : ports.clients;
@@ -64,12 +68,17 @@ export const makePortableEngine: MakeEngine = (limits) => {
     ports: [ports.clients, ports.servers],
     resolver,
     leases: { validUntilMs: (slot) => leases.get(slot) ?? 0 },
+    publisher: { publisherUntilMs: () => publisherUntilMs, takenBatch: () => taken },
     nowMs,
     limits: { ...limits, hashSeed: 42 },
     clientHopsMax: 16,
   });
-  engine.onEvents((batch) => events.push(batch));
-  const taken = (): FrameOut[] =>
+  engine.onEvents((batch) => {
+    events.push(batch);
+    handed = engine.publisherWatch.hand(time);
+    if (isPrompt) taken = handed;
+  });
+  const takeFrames = (): FrameOut[] =>
     (['clients', 'servers'] as const).flatMap((port) => ports[port].taken().map((frame) => ({ port, ...frame })));
 
   const underTest: EngineUnderTest = {
@@ -82,14 +91,15 @@ export const makePortableEngine: MakeEngine = (limits) => {
       }
       ports[port].deliver(frame, options);
       engine.processBatch();
-      return taken();
+      if (!isPrompt) engine.flushEvents();
+      return takeFrames();
     },
     sendFrozen: async (port, frame, ms) => {
       ports[port].deliver(frame);
       freeze = ms;
       readings = 0;
       engine.processBatch();
-      return taken();
+      return takeFrames();
     },
     advance: async (ms, stepMs = 100) => {
       // In steps as a loop would take them; the last one ends exactly at the requested time.
@@ -98,13 +108,19 @@ export const makePortableEngine: MakeEngine = (limits) => {
         engine.tick();
       }
       engine.tick();
-      return taken();
+      return takeFrames();
     },
     idle: (ms) => {
       time += ms;
       engine.processBatch();
     },
     setLease: (slot, forMs) => leases.set(slot, forMs === 0 ? 0 : time + forMs),
+    setPublisher: (publisher) => {
+      publisherUntilMs = publisher === 'none' ? Number.POSITIVE_INFINITY : publisher === 'gone' ? time : 9e12 - 1;
+      engine.flushEvents();
+      isPrompt = publisher !== 'late';
+      if (isPrompt) taken = handed;
+    },
     setReachability: (address: string, reachability: Reachability) => {
       hop(address).state = reachability === 'reachable' ? 'resolved' : reachability;
       hop(address).port = reachability === 'unreachable' ? undefined : portTowards(address);

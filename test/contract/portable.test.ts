@@ -7,6 +7,7 @@ import { ipv6Contract } from './ipv6.ts';
 import { lifecycleContract } from './lifecycle.ts';
 import { loadContract } from './load.ts';
 import { makePortableEngine } from './portable-harness.ts';
+import { publishingContract } from './publishing.ts';
 import { refusalContract } from './refusals.ts';
 import { replicationContract } from './replication.ts';
 
@@ -14,6 +15,7 @@ forwardingContract('portable', makePortableEngine);
 refusalContract('portable', makePortableEngine);
 lifecycleContract('portable', makePortableEngine);
 replicationContract('portable', makePortableEngine);
+publishingContract('portable', makePortableEngine);
 datagramContract('portable', makePortableEngine);
 fragmentContract('portable', makePortableEngine);
 loadContract('portable', makePortableEngine);

@@ -6,6 +6,7 @@ import { datagramReasons } from './datagrams.ts';
 import type { EngineGaps, MakeEngine } from './engine-under-test.ts';
 import { arpFrame, echoFrame, repaired, tcpFrame } from './frames.ts';
 import { ipv6Reasons } from './ipv6.ts';
+import { publishingReasons } from './publishing.ts';
 import { configurationOf, describe, Scene, type SceneOptions, slot } from './scene.ts';
 
 interface Vector {
@@ -274,6 +275,7 @@ export function refusalContract(name: string, make: MakeEngine): void {
     const covered = new Set([
       ...countedByPorts,
       ...datagramReasons,
+      ...publishingReasons,
       ...ipv6Reasons,
       ...vectors.map((vector) => vector.reason),
     ]);

@@ -36,7 +36,7 @@ export function replicationContract(name: string, make: MakeEngine): void {
     const scene = await Scene.open(make);
     const flow = '198.51.100.7:40000 > 10.0.0.1:8080 local';
     await scene.client({ flags: 'S' });
-    assert.deepEqual(await scene.events(), [], 'a half-open entry is not published');
+    assert.deepEqual(await scene.events(), [`upsert SYN_RECV ${flow} 60`]);
     await scene.client({ flags: 'A' });
     assert.deepEqual(await scene.events(), [`upsert ESTABLISHED ${flow} 900`]);
     await scene.client({ flags: 'PA' });
@@ -66,7 +66,7 @@ export function replicationContract(name: string, make: MakeEngine): void {
     const active = await Scene.open(make);
     await active.client({ sourcePort: 9 });
     await active.handshake();
-    const batch = (await active.engine.takeEvents())[0]!;
+    const batch = (await active.engine.takeEvents()).at(-1)!.slice(-recordWords);
     const backup = await Scene.open(make, { lease: 'none' });
     await backup.engine.advance(5000);
     assert.deepEqual(await backup.engine.applyBatch(batch), outcome({ applied: 1 }));

@@ -11,7 +11,7 @@ import type { Hop, NextHopSink, Route } from '../../src/engine/xdp/next-hops.ts'
 import { type NextHopSource, XdpEngine } from '../../src/engine/xdp/xdp-engine.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { familyOf, type IpAddress, ipAddressFromBytes } from '../../src/lib/ip-address.ts';
-import { leaseSlots } from '../../src/model/lease.ts';
+import { leaseSlots, Sign } from '../../src/model/lease.ts';
 import { attachXdp } from '../../src/platform/linux/bpf/attachment.ts';
 import { loadBpfObject } from '../../src/platform/linux/bpf/load.ts';
 import { loadPassProgram } from '../../src/platform/linux/bpf/pass-program.ts';
@@ -44,6 +44,7 @@ const unreachable: Route = {
   macAddress: noMac,
 };
 
+const publisherWord = 2 * leaseSlots + 1 + Sign.publisher;
 const sides: readonly Side[] = ['clients', 'servers'];
 let indexes: Readonly<Record<Side, number>> | undefined;
 const open: EngineUnderTest[] = [];
@@ -161,6 +162,7 @@ export class XdpUnderTest implements EngineUnderTest {
   readonly #clock: Clock = { nowMs: () => this.#timeMs, callAt: () => () => undefined };
   #events: Int32Array[] = [];
   #leftAlone = false;
+  #isPrompt = true;
   #timeMs = 1_000_000;
 
   constructor(limits: EngineLimits) {
@@ -170,6 +172,7 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#object = object;
     this.#settings = new MappedArray(object.maps.get('.data.settings')!);
     this.#leases = new MappedArray(object.maps.get('leases')!);
+    this.#leases.storeLong(publisherWord, 0, (1n << 63n) - 1n);
     this.#setTime(this.#timeMs);
     this.#hops = new SuiteHops(this.#indexes, this.#mtus);
     this.#engine = this.#start();
@@ -230,6 +233,7 @@ export class XdpUnderTest implements EngineUnderTest {
     const options = { ingressInterface: this.#indexes[port], out: this.#out };
     const arriving = toPort(frame, port);
     const { verdict, length } = program.run(arriving, options);
+    if (this.#isPrompt) this.#port.drain();
     this.#leftAlone = verdict === XDP_PASS;
     if (this.#leftAlone && Buffer.compare(arriving, this.#out.subarray(0, length)) !== 0) {
       throw new Error('a frame that is left to the kernel was changed');
@@ -267,6 +271,14 @@ export class XdpUnderTest implements EngineUnderTest {
     const isValid = this.#leases.loadLong(slot, 0) > nanoseconds(this.#timeMs);
     if (forMs > 0 && !isValid) this.#leases.storeLong(leaseSlots + 1 + slot, 0, nanoseconds(this.#timeMs));
     this.#leases.storeLong(slot, 0, forMs === 0 ? 0n : nanoseconds(this.#timeMs + forMs));
+  }
+
+  setPublisher(publisher: 'none' | 'prompt' | 'late' | 'gone'): void {
+    const until =
+      publisher === 'none' ? (1n << 63n) - 1n : publisher === 'gone' ? nanoseconds(this.#timeMs) : 1n << 61n;
+    this.#leases.storeLong(publisherWord, 0, until);
+    this.#port.drain();
+    this.#isPrompt = publisher !== 'late';
   }
 
   setReachability(address: string, reachability: Reachability): void {
@@ -448,6 +460,9 @@ function onDemand(reader: BpfRingReader): BpfRingReader {
   let end = (_: boolean): void => undefined;
   return {
     read: (recordsMax, visit) => reader.read(recordsMax, visit),
+    get position() {
+      return reader.position;
+    },
     wait: () => new Promise((resolve) => (end = resolve)),
     stop: () => end(false),
     close: () => undefined,

@@ -88,14 +88,14 @@ export function xdpStories(): void {
       await setTimeout(30);
       const begin = clock.nowMs();
       const next = once(arrived, 'batch');
-      await scene.handshake({ sourcePort });
+      await scene.client({ sourcePort, flags: 'S' });
       await next;
       assert.ok(clock.nowMs() - begin < 100, 'woken, not found at the next look');
     }
     await port.close();
     assert.deepEqual(
       lines,
-      [1, 2, 3].map((port) => `upsert ESTABLISHED 198.51.100.7:${port} > 10.0.0.${2 - (port % 2)}:8080 local 900`),
+      [1, 2, 3].map((port) => `upsert SYN_RECV 198.51.100.7:${port} > 10.0.0.${2 - (port % 2)}:8080 local 60`),
     );
   });
 }

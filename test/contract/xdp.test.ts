@@ -7,6 +7,7 @@ import { forwardingContract } from './forwarding.ts';
 import { ipv6Contract } from './ipv6.ts';
 import { lifecycleContract } from './lifecycle.ts';
 import { loadContract } from './load.ts';
+import { publishingContract } from './publishing.ts';
 import { refusalContract } from './refusals.ts';
 import { replicationContract } from './replication.ts';
 import { closeXdpEngines, makeXdpEngine } from './xdp-harness.ts';
@@ -22,6 +23,7 @@ else {
   refusalContract('xdp', makeXdpEngine);
   lifecycleContract('xdp', makeXdpEngine);
   replicationContract('xdp', makeXdpEngine);
+  publishingContract('xdp', makeXdpEngine);
   datagramContract('xdp', makeXdpEngine);
   fragmentContract('xdp', makeXdpEngine);
   loadContract('xdp', makeXdpEngine);

@@ -85,6 +85,10 @@ export class Admission {
   #schedule(packet: Packet, service: RunningService, state: TcpState, nowMs: number): number {
     const { key } = packet;
     const isTcp = packet.protocol === IpProtocol.tcp;
+    if (!this.#connections.publisher.watch.keepsUp(nowMs)) {
+      this.#drop('noPublisher');
+      return absent;
+    }
     if (isTcp && this.#connections.table.establishedFull) {
       this.#drop('tableFull');
       return absent;

@@ -162,6 +162,7 @@ export class Connections {
     if (establishes) table.establish(entry);
     else if (halfOpen) table.touchHalfOpen(entry);
     if (establishes) this.#publishEstablished(entry, nowMs);
+    else if (before === TcpState.none && after === TcpState.synReceived) this.publisher.publishBegun(entry, nowMs);
     else if (!halfOpen) this.publisher.publish(ConnectionEvent.upsert, entry, nowMs);
     return true;
   }

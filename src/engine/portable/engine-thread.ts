@@ -27,7 +27,8 @@ export type ToEngine =
 
 export type FromEngine =
   | LineReply
-  | { readonly events: Int32Array }
+  /** `number`: see PublisherWatch. */
+  | { readonly events: Int32Array; readonly number: number }
   /** This many records were lost because earlier batches had not been acknowledged: export the table again. */
   | { readonly overrun: number };
 
@@ -60,7 +61,7 @@ const requestsPerRound = 4;
  */
 export function runEngineThread(parts: EngineThreadParts): void {
   const { engine, poll, nowMs, requests } = parts;
-  const events = new EventOutlet(engine, parts.outstandingBatchesMax ?? outstandingBatchesDefault);
+  const events = new EventOutlet(engine, nowMs, parts.outstandingBatchesMax ?? outstandingBatchesDefault);
   engine.onEvents((batch) => events.send(batch));
   const procedures = proceduresOf(parts);
   const leaving: MessagePort[] = [];
@@ -104,17 +105,21 @@ export function runEngineThread(parts: EngineThreadParts): void {
 /** Hands event batches to the ports that asked for them, and drops those that a port is too slow for. */
 class EventOutlet {
   readonly #engine: PortableEngine;
+  readonly #nowMs: () => number;
   readonly #outstandingMax: number;
   /** Unacknowledged batches, and lost records not yet reported, by port. */
   readonly #listeners = new Map<MessagePort, { outstanding: number; lost: number }>();
 
-  constructor(engine: PortableEngine, outstandingMax: number) {
+  constructor(engine: PortableEngine, nowMs: () => number, outstandingMax: number) {
     this.#engine = engine;
+    this.#nowMs = nowMs;
     this.#outstandingMax = outstandingMax;
   }
 
   add(port: MessagePort): void {
-    if (!this.#listeners.has(port)) this.#listeners.set(port, { outstanding: 0, lost: 0 });
+    if (this.#listeners.has(port)) return;
+    this.#listeners.set(port, { outstanding: 0, lost: 0 });
+    this.#engine.publisherWatch.begin();
   }
 
   remove(port: MessagePort): void {
@@ -139,7 +144,7 @@ class EventOutlet {
         continue;
       }
       listener.outstanding += 1;
-      post(port, { events: batch });
+      post(port, { events: batch, number: this.#engine.publisherWatch.hand(this.#nowMs()) });
     }
   }
 }

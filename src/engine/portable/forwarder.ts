@@ -266,6 +266,11 @@ export class Forwarder {
       this.#connections.followUdp(entry, this.#nowMs);
     } else {
       const flags = memory[packet.transport + TcpOffset.flags]!;
+      // The client sees its connection established by this: not before somebody publishes it.
+      if ((flags & TcpFlag.syn) !== 0 && !this.#connections.publisher.watch.keepsUp(this.#nowMs)) {
+        this.#drop('noPublisher');
+        return;
+      }
       if (!this.#connections.follow(entry, TcpDirection.output, flags, this.#nowMs)) {
         this.#drop('tableFull');
         return;

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defaultDeadServerPolicy } from '../../model/dead-servers.ts';
 import { defaultTimeouts } from '../../model/timeouts.ts';
-import type { ApplyOutcome, EngineConfiguration, EngineCounters, ExportPage, LeaseReader } from '../engine.ts';
+import type {
+  ApplyOutcome,
+  EngineConfiguration,
+  EngineCounters,
+  ExportPage,
+  LeaseReader,
+  PublisherReader,
+} from '../engine.ts';
 import { ClientHops } from './client-hops.ts';
 import { ConnectionTable, defaultTableLimits, type TableLimits } from './connection-table.ts';
 import { Connections } from './connections.ts';
@@ -13,6 +20,7 @@ import type { NextHopResolver } from './next-hop.ts';
 import type { PacketPort } from './packet-port.ts';
 import { PendingFrames } from './pending-frames.ts';
 import { Publisher } from './publisher.ts';
+import { PublisherWatch } from './publisher-watch.ts';
 import { Replication } from './replication.ts';
 import { Services } from './services.ts';
 import { Drop, describeCounters, Tally } from './tally.ts';
@@ -22,6 +30,8 @@ export interface PortableEngineParts {
   readonly ports: readonly PacketPort[];
   readonly resolver: NextHopResolver;
   readonly leases: LeaseReader;
+  /** Absent: no peer has to hear of the connections. */
+  readonly publisher?: PublisherReader;
   /** Monotonic milliseconds, the clock that leases are written in. */
   readonly nowMs: () => number;
   readonly limits?: Partial<TableLimits>;
@@ -40,6 +50,7 @@ const idleMaxMs = 50;
  * `processBatch` and `tick` and sleeps at most `idleMs` when there was nothing to do.
  */
 export class PortableEngine {
+  readonly publisherWatch: PublisherWatch;
   readonly #ports: readonly PacketPort[];
   readonly #resolver: NextHopResolver;
   readonly #nowMs: () => number;
@@ -55,6 +66,7 @@ export class PortableEngine {
   #collectAtMs = 0;
 
   constructor(parts: PortableEngineParts) {
+    this.publisherWatch = new PublisherWatch(parts.publisher);
     this.#ports = parts.ports;
     this.#resolver = parts.resolver;
     this.#nowMs = parts.nowMs;
@@ -64,7 +76,13 @@ export class PortableEngine {
     this.#connections = new Connections(
       table,
       this.#destinations,
-      new Publisher(table, this.#destinations, this.#events, this.#leases),
+      new Publisher({
+        table,
+        destinations: this.#destinations,
+        events: this.#events,
+        leases: this.#leases,
+        watch: this.publisherWatch,
+      }),
       this.#tally,
       defaultTimeouts,
     );

@@ -1,23 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ConnectionEvent } from '../../model/connection-batch.ts';
+import { synPublicationsBurst, synPublicationsPerMs } from '../../connection/publication.ts';
+import { ConnectionEvent } from '../../model/connection-batch.ts';
 import type { ConnectionTable } from './connection-table.ts';
 import type { Destinations } from './destinations.ts';
 import { EntryFlag, EntryWord } from './entry-layout.ts';
 import type { EventBuffer } from './event-buffer.ts';
 import type { Leases } from './leases.ts';
+import type { PublisherWatch } from './publisher-watch.ts';
+import { TokenBucket } from './token-bucket.ts';
+
+export interface PublisherParts {
+  readonly table: ConnectionTable;
+  readonly destinations: Destinations;
+  readonly events: EventBuffer;
+  readonly leases: Leases;
+  readonly watch: PublisherWatch;
+}
 
 /** Tells the peers about entries of the table. */
 export class Publisher {
+  readonly watch: PublisherWatch;
   readonly #table: ConnectionTable;
   readonly #destinations: Destinations;
   readonly #events: EventBuffer;
   readonly #leases: Leases;
+  readonly #synBudget = new TokenBucket(1_000 * synPublicationsPerMs, synPublicationsBurst);
 
-  constructor(table: ConnectionTable, destinations: Destinations, events: EventBuffer, leases: Leases) {
+  constructor({ table, destinations, events, leases, watch }: PublisherParts) {
     this.#table = table;
     this.#destinations = destinations;
     this.#events = events;
     this.#leases = leases;
+    this.watch = watch;
   }
 
   /** Whether an entry is local and under a valid lease: peers take this director's word for it. */
@@ -34,6 +48,15 @@ export class Publisher {
     words[entry + EntryWord.head]! |= EntryFlag.published;
     words[entry + EntryWord.lastPublished] = nowMs | 0;
     this.#events.append(event, words, entry, nowMs);
+  }
+
+  /**
+   * The SYN of a new connection has come. Its entry does not count as published: the peers are not told when it expires
+   * half-open, since their copies expire with it.
+   */
+  publishBegun(entry: number, nowMs: number): void {
+    if (!this.#synBudget.take(Math.floor(nowMs))) return;
+    this.#events.append(ConnectionEvent.upsert, this.#table.words, entry, nowMs);
   }
 
   /** The entry is about to be removed: peers are told when they have learnt of it from here. */

@@ -15,9 +15,9 @@ import type { EngineRequests, FromEngine, ToEngine } from './engine-thread.ts';
 export class RemoteConnectionPort implements ConnectionPort {
   readonly #line: Line;
 
-  /** `wake` interrupts the engine thread's sleep. */
-  constructor(port: MessagePort, wake: () => void) {
-    this.#line = new Line(port, wake);
+  /** `wake` interrupts the engine thread's sleep; `onTaken` is called when a batch of events has been dealt with. */
+  constructor(port: MessagePort, wake: () => void, onTaken?: (number: number) => void) {
+    this.#line = new Line(port, wake, onTaken);
   }
 
   onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void): void {
@@ -99,13 +99,15 @@ class Line {
   readonly requests: RequestLine<EngineRequests>;
   readonly #port: MessagePort;
   readonly #wake: () => void;
+  readonly #onTaken: (number: number) => void;
   #onEvents: (batch: Int32Array) => void = () => {};
   #onOverrun: () => void = () => {};
   #closed = false;
 
-  constructor(port: MessagePort, wake: () => void) {
+  constructor(port: MessagePort, wake: () => void, onTaken: (number: number) => void = () => {}) {
     this.#port = port;
     this.#wake = wake;
+    this.#onTaken = onTaken;
     this.requests = new RequestLine({ otherEnd: 'the engine thread', post: (request) => this.tell(request) });
     port.on('message', (message: FromEngine) => this.#receive(message));
     port.on('close', () => this.close('the engine thread has ended'));
@@ -140,6 +142,7 @@ class Line {
     if ('events' in message) {
       // Acknowledged only when dealt with, so that the engine sees who cannot keep up.
       this.#onEvents(message.events);
+      this.#onTaken(message.number);
       this.#port.postMessage({ tell: 'acknowledge' } satisfies ToEngine);
     } else if ('overrun' in message) this.#onOverrun();
     else this.requests.receive(message);

@@ -109,6 +109,8 @@ export interface BpfRingReader {
    * during the call. Returns how many.
    */
   read(recordsMax: number, visit: (words: Int32Array, offset: number, length: number) => void): number;
+  /** Bytes that have been read since the ring was made, in this process or another. */
+  readonly position: number;
   /** Resolves to true when there is something to read, to false after `timeoutMs` or `stop`. One call at a time. */
   wait(timeoutMs: number): Promise<boolean>;
   /** Ends the wait that is going on, and all later ones at once. */

@@ -7,9 +7,10 @@ import type { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
 import type { SuccessorDescriptors } from '../../succession/successor-descriptors.ts';
 
 /** How the sync thread reaches the connections of the engine. */
-export type EngineLine =
+export type EngineLine = { /** The memory in which the thread signs. */ readonly leaseFd: number } & (
   | { readonly kind: 'portable'; readonly port: MessagePort; readonly wakeFd: number }
-  | { readonly kind: 'xdp'; readonly descriptors: readonly BpfDescriptor[] };
+  | { readonly kind: 'xdp'; readonly descriptors: readonly BpfDescriptor[] }
+);
 
 /** A running engine, with the parts that other processes and threads need. */
 export interface Forwarding {

@@ -18,7 +18,7 @@ export async function startPortableForwarding(
   return {
     engine: worker.engine,
     leases,
-    openLine: () => ({ kind: 'portable', port: worker.openLine(), wakeFd: wake.fd }),
+    openLine: () => ({ kind: 'portable', port: worker.openLine(), wakeFd: wake.fd, leaseFd: leases.fd }),
     verifyInterface: (name, families) => {
       refuseKernelForwarding(name, families);
       if (interfaces.includes(name)) return;

@@ -52,7 +52,7 @@ export function runEngine({ interfaces, leaseFd, wakeFd }: EngineThreadSettings)
   const nowMs = (): number => clock.nowMs();
   // A secret seed: clients must not be able to choose the chain of the table for their connections.
   const limits = { hashSeed: randomInt(2 ** 32) };
-  const engine = new PortableEngine({ ports: host.ports, resolver, leases, nowMs, limits });
+  const engine = new PortableEngine({ ports: host.ports, resolver, leases, publisher: leases, nowMs, limits });
   const requests: MessagePort[] = [];
   let signedUntilMs = 0;
   tell({ kind: 'ready' });

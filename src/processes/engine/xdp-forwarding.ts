@@ -66,6 +66,7 @@ export function startXdpForwarding(
     },
     log,
   });
+  const leases = LeaseMemory.attach(object.maps.get('leases')!.fd);
   const timer = setInterval(() => engine.tick(), tickPeriodMs);
   const forwarding: Forwarding = {
     engine: withEnds(
@@ -80,8 +81,8 @@ export function startXdpForwarding(
         await engine.close();
       },
     ),
-    leases: LeaseMemory.attach(object.maps.get('leases')!.fd),
-    openLine: () => ({ kind: 'xdp', descriptors: object.descriptors() }),
+    leases,
+    openLine: () => ({ kind: 'xdp', descriptors: object.descriptors(), leaseFd: leases.fd }),
     verifyInterface: (name) => {
       if (interfaces.includes(name)) return;
       throw new Error(`the xdp engine opens its interfaces when it starts, and ${name} was not one; restart baton`);

@@ -121,19 +121,25 @@ test('a listener that does not keep up loses events, is told so, and holds nobod
     const answer = reply.answer as Partial<EngineCounters> | undefined;
     return answer?.eventOverruns !== undefined ? `counted ${answer.eventOverruns}` : `done ${reply.id}`;
   });
-  assert.deepEqual(story, ['done 1', 'events 1', 'events 1', 'overrun 2', 'counted 2', 'events 1', 'done 3']);
+  assert.deepEqual(story, ['done 1', 'events 2', 'events 2', 'overrun 4', 'counted 4', 'events 2', 'done 3']);
   port1.close();
 });
 
 test('the sync side is handed events and overruns', async () => {
   const { port1, port2 } = new MessageChannel();
-  const sync = new RemoteConnectionPort(port1, () => undefined);
   const events: number[] = [];
+  const taken: string[] = [];
+  const sync = new RemoteConnectionPort(
+    port1,
+    () => undefined,
+    (number) => taken.push(`${number} after ${events.length}`),
+  );
   const overrun = new Promise<void>((resolve) => sync.onEvents((batch) => events.push(batch.length), resolve));
-  port2.postMessage({ events: new Int32Array(34) } satisfies FromEngine);
+  port2.postMessage({ events: new Int32Array(34), number: 7 } satisfies FromEngine);
   port2.postMessage({ overrun: 5 } satisfies FromEngine);
   await overrun;
   assert.deepEqual(events, [34]);
+  assert.deepEqual(taken, ['7 after 1'], 'only when it has been dealt with');
   assert.deepEqual(receiveMessageOnPort(port2)?.message, { tell: 'events' });
   assert.deepEqual(receiveMessageOnPort(port2)?.message, { tell: 'acknowledge' });
   port1.close();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BpfMap, BpfRingReader } from '../../../src/engine/xdp/bpf-object.ts';
 import { XdpConnectionPort } from '../../../src/engine/xdp/connection-port.ts';
-import { MailboxLayout, TotalsLayout } from '../../../src/engine/xdp/layout/structs.ts';
+import { MailboxLayout, PublishingLayout, TallyLayout, TotalsLayout } from '../../../src/engine/xdp/layout/structs.ts';
 import { mailboxEnd } from '../../../src/engine/xdp/limits.ts';
 import { loadSettings } from '../../../src/engine/xdp/load-settings.ts';
 import { MappedArray } from '../../../src/engine/xdp/mapped-array.ts';
@@ -62,6 +62,7 @@ class FakeRing implements BpfRingReader {
   stopped = false;
   closed = false;
   sleeping = false;
+  position = 0;
   #next = 1;
   #wake = (_: boolean): void => undefined;
 
@@ -74,6 +75,7 @@ class FakeRing implements BpfRingReader {
   read(recordsMax: number, visit: (words: Int32Array, offset: number, length: number) => void): number {
     const taken = this.waiting.splice(0, recordsMax);
     for (const value of taken) visit(Int32Array.of(0, 0, value, ...new Array<number>(16).fill(9)), 2, recordWords);
+    this.position += 80 * taken.length;
     return taken.length;
   }
   wait(): Promise<boolean> {
@@ -158,30 +160,44 @@ test('a program of another version is not taken for one that worked', async () =
   );
 });
 
-test('events: each millisecond while they come, then asleep until the program wakes', async () => {
+test('events: each millisecond while many come, otherwise asleep until the program wakes', async () => {
   const object = fakeBpfObject(settings);
   const clock = new ManualClock();
   const events = new FakeRing();
   const port = new XdpConnectionPort({ object, mailbox: 1, clock, events });
   const got: string[] = [];
-  events.fill(2);
+  events.fill(16);
   port.onEvents((batch) => got.push(`${clock.now}: ${batch[0]} to ${batch[batch.length - recordWords]}`));
-  assert.deepEqual(got, ['0: 1 to 2']);
-  events.fill(1);
+  assert.deepEqual(got, ['0: 1 to 16']);
+  events.fill(15);
   clock.advance(0.5);
-  assert.equal(got.length, 1);
+  assert.deepEqual([got.length, events.sleeping], [1, false]);
   clock.advance(0.5);
-  assert.deepEqual([got.at(-1), events.sleeping], ['1: 3 to 3', false]);
-  clock.advance(1);
-  assert.deepEqual([clock.tasks.length, events.sleeping], [0, true]);
-  clock.advance(100);
+  assert.deepEqual([got.at(-1), events.sleeping], ['1: 17 to 31', true]);
+  assert.equal(clock.tasks.length, 0);
+  clock.advance(101);
   events.fill(600);
   events.wake();
   await settled();
-  assert.deepEqual(got.slice(2), ['102: 4 to 515', '102: 516 to 603']);
+  assert.deepEqual(got.slice(2), ['102: 32 to 543', '102: 544 to 631']);
   assert.equal(events.sleeping, false);
   await port.close();
   assert.deepEqual([events.stopped, events.closed, clock.tasks.length], [true, true, 0]);
+});
+
+test('the program is told what has been dealt with, not what has been read', async () => {
+  const object = fakeBpfObject(settings);
+  const publishing = new MappedArray(object.maps.get('.data.publishing')!);
+  const events = new FakeRing();
+  const port = new XdpConnectionPort({ object, mailbox: 1, clock: new ManualClock(), events });
+  const taken = (): number => Number(publishing.loadLong(0, PublishingLayout.taken));
+  const before: number[] = [];
+  events.position = 4000;
+  events.fill(513);
+  port.onEvents(() => before.push(taken()));
+  assert.deepEqual(before, [0, 4000 + 80 * 512]);
+  assert.equal(taken(), 4000 + 80 * 513);
+  await port.close();
 });
 
 test('events that nobody read in time are said once, and closing ends the sleep', async () => {
@@ -189,7 +205,7 @@ test('events that nobody read in time are said once, and closing ends the sleep'
   const events = new FakeRing();
   const clock = new ManualClock();
   const tallies = new MappedArray(object.maps.get('tallies')!);
-  tallies.storeLong(1, 192 + 8 * 7, 4n);
+  tallies.storeLong(1, TallyLayout.events + 8 * 7, 4n);
   const port = new XdpConnectionPort({ object, mailbox: 1, clock, events });
   let overruns = 0;
   port.onEvents(
@@ -197,7 +213,7 @@ test('events that nobody read in time are said once, and closing ends the sleep'
     () => (overruns += 1),
   );
   assert.equal(overruns, 0, 'what was lost before is not this reader’s');
-  tallies.storeLong(0, 192 + 8 * 7, 2n);
+  tallies.storeLong(0, TallyLayout.events + 8 * 7, 2n);
   events.wake();
   await settled();
   clock.advance(1);

@@ -8,6 +8,7 @@ import {
   LoadLayout,
   ServiceLayout,
   SettingsLayout,
+  TallyLayout,
   TotalsLayout,
   TrafficLayout,
 } from '../../../src/engine/xdp/layout/structs.ts';
@@ -381,7 +382,7 @@ test('counters are summed over processors, and templates are no connections', as
   const tallies = scene.array('tallies');
   for (const processor of [0, 1]) {
     tallies.storeLong(processor, 8 * 4, 0x1_0000_0001n);
-    tallies.storeLong(processor, 192 + 8 * 7, 3n);
+    tallies.storeLong(processor, TallyLayout.events + 8 * 7, 3n);
     scene.array('traffic').storeLong(16 * processor, TrafficLayout.bytesOut, 10n);
   }
   scene.load(0, 4);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { publishLagMaxMs, synPublicationsBurst, synPublicationsPerMs } from '../../../src/connection/publication.ts';
 import { Maps } from '../../../src/engine/xdp/layout/maps.ts';
 import {
   leaseEndless,
@@ -12,10 +13,13 @@ import {
   portsMax,
   ways,
 } from '../../../src/engine/xdp/limits.ts';
-import { leaseSlots, routerLeaseSlotsMax } from '../../../src/model/lease.ts';
+import { leaseSlots, routerLeaseSlotsMax, Sign, signs } from '../../../src/model/lease.ts';
 import { repositoryRoot } from '../../support/bpf/objects.ts';
 
-const header = readFileSync(join(repositoryRoot, 'src/engine/xdp/bpf/layout.h'), 'utf8');
+const headers = ['layout.h', 'publisher.h'].map((name) =>
+  readFileSync(join(repositoryRoot, 'src/engine/xdp/bpf', name), 'utf8'),
+);
+const header = headers.join('\n');
 
 /** A number that the header defines. */
 function macro(name: string): number {
@@ -34,6 +38,11 @@ test('what layout.h has as macros is the same here', () => {
       MAILBOX_RECORDS: macro('MAILBOX_RECORDS'),
       PORTS: macro('PORTS'),
       WAYS: macro('WAYS'),
+      SIGNS: macro('SIGNS'),
+      SIGN_PUBLISHER: macro('SIGN_PUBLISHER'),
+      PUBLISH_LAG_MAX_MS: macro('PUBLISH_LAG_MAX_MS'),
+      SYN_PUBLICATIONS_PER_MS: macro('SYN_PUBLICATIONS_PER_MS'),
+      SYN_PUBLICATIONS_BURST: macro('SYN_PUBLICATIONS_BURST'),
     },
     {
       LEASE_SLOTS: leaseSlots,
@@ -43,11 +52,16 @@ test('what layout.h has as macros is the same here', () => {
       MAILBOX_RECORDS: mailboxRecords,
       PORTS: portsMax,
       WAYS: ways,
+      SIGNS: signs,
+      SIGN_PUBLISHER: Sign.publisher,
+      PUBLISH_LAG_MAX_MS: publishLagMaxMs,
+      SYN_PUBLICATIONS_PER_MS: synPublicationsPerMs,
+      SYN_PUBLICATIONS_BURST: synPublicationsBurst,
     },
   );
 });
 
-test('the map of the leases has each slot twice, and the round word', () => {
-  assert.equal(Maps.leases.maxEntries, 2 * leaseSlots + 1);
+test('the map of the leases has each slot twice, the signs of life, and two words of the portable engine', () => {
+  assert.equal(Maps.leases.maxEntries, 2 * leaseSlots + signs + 2);
   assert.ok(routerLeaseSlotsMax <= leaseEndless, 'no slot is taken for an endless lease');
 });

@@ -6,7 +6,7 @@ import { closeSync, openSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
-import { leaseSlots } from '../../../src/model/lease.ts';
+import { leaseSlots, Sign } from '../../../src/model/lease.ts';
 import { MAP_SHARED, memoryAt, mmap } from '../../../src/platform/linux/libc.ts';
 import { LeaseMemory } from '../../../src/platform/linux/process/lease-memory.ts';
 
@@ -74,11 +74,11 @@ describe('the lease memory', () => {
     memory.close();
   });
 
-  const { fd: mapFd, reason } = createArray(513, 0x400);
+  const { fd: mapFd, reason } = createArray(522, 0x400);
   test('is a BPF array just as well, where it writes down since when a lease is held', { skip: reason }, () => {
     const fd = Number(mapFd);
     const memory = LeaseMemory.attach(fd);
-    const map = new BigInt64Array(memoryAt(mmap(0, 513 * 8, MAP_SHARED, fd), 513 * 8));
+    const map = new BigInt64Array(memoryAt(mmap(0, 522 * 8, MAP_SHARED, fd), 522 * 8));
     const nowMs = Number(process.hrtime.bigint()) / 1e6;
     memory.grant(3, nowMs + 1e6);
     assert.equal(memory.validUntilMs(3), Number(map[3]) / 1e6);
@@ -100,7 +100,7 @@ describe('the lease memory', () => {
 
   for (const [name, entries, flags] of [
     ['too short', 256, 0x400],
-    ['not to be mapped', 513, 0],
+    ['not to be mapped', 522, 0],
   ] as const) {
     test(`a BPF array that is ${name} is none`, { skip: reason }, () => {
       const { fd = -1 } = createArray(entries, flags);
@@ -110,6 +110,22 @@ describe('the lease memory', () => {
       closeSync(fd);
     });
   }
+
+  test('has signs of life of the parts, and the number of the last batch taken', () => {
+    const memory = LeaseMemory.create();
+    const other = LeaseMemory.attach(memory.fd);
+    assert.deepEqual([other.signedUntilMs(Sign.sync), other.publisherUntilMs(), other.takenBatch()], [0, 0, 0]);
+    memory.sign(Sign.sync, 1_234.5);
+    memory.sign(Sign.publisher, 4_400_000_000.25);
+    memory.takeBatch(-7);
+    assert.equal(other.signedUntilMs(Sign.sync), 1_234.5);
+    assert.equal(other.publisherUntilMs(), 4_400_000_000.25);
+    assert.equal(other.takenBatch(), -7);
+    memory.sign(Sign.publisher, Number.POSITIVE_INFINITY);
+    assert.equal(other.publisherUntilMs(), Number.POSITIVE_INFINITY);
+    assert.equal(other.signedUntilMs(Sign.publisher), Number.POSITIVE_INFINITY);
+    memory.close();
+  });
 
   test('is told from any other descriptor', () => {
     const fd = openSync('/dev/null', 'r');

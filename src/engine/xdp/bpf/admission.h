@@ -233,7 +233,10 @@ static __always_inline int schedule(struct packet *packet, __u32 service, __u32 
 	__u32 head = (state << ENTRY_STATE_SHIFT) | ENTRY_LOCAL | (half_open ? ENTRY_HALF_OPEN : 0);
 	__u32 timeout = is_tcp ? tcp_timeout(state) : READ_ONCE(settings.udp_timeout);
 	__u32 number, reference;
+	struct entry *entry;
 
+	if (!publisher_keeps_up())
+		return drop(DROP_NO_PUBLISHER);
 	if (is_tcp && established_full())
 		return drop(DROP_TABLE_FULL);
 	number = CALL(choose, ipv6, packet, service);
@@ -249,11 +252,17 @@ static __always_inline int schedule(struct packet *packet, __u32 service, __u32 
 	count_connection(number);
 	count_rate(number, packet->now);
 	packet->destination = number;
-	if (half_open)
+	if (half_open && (!is_tcp || !take_syn_publication(packet->now)))
 		return FORWARD_IN;
-	*opened = ipv6 ? entry6_at(reference) : entry4_at(reference);
-	if (*opened)
-		CALL_ENTRY(publish_established, ipv6, *opened, packet->now);
+	entry = ipv6 ? entry6_at(reference) : entry4_at(reference);
+	if (!entry)
+		return FORWARD_IN;
+	if (half_open) {
+		CALL_ENTRY(publish_begun, ipv6, entry, packet->now);
+		return FORWARD_IN;
+	}
+	*opened = entry;
+	CALL_ENTRY(publish_established, ipv6, entry, packet->now);
 	return FORWARD_IN;
 }
 

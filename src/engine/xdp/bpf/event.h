@@ -5,6 +5,7 @@
 
 #include "slot.h"
 #include "lease.h"
+#include "publisher.h"
 
 /*
  * Writes an entry as a record (src/model/connection-batch.ts) into the caller's words. False: the entry is gone, or
@@ -70,9 +71,10 @@ static __always_inline void emit(struct entry *entry, int ipv6, __u32 event, __u
 	if (READ_ONCE(settings.reader_asleep)) {
 		WRITE_ONCE(settings.reader_asleep, 0);
 		bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
-		return;
+	} else {
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	}
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	time_event();
 }
 
 /* Whether an entry is local and under a valid lease: peers then accept this director's records of it. */
@@ -112,6 +114,19 @@ static __always_inline int publish_of(struct entry *entry, __u32 event, __u32 no
 
 /* Reports an entry of the established table to the peers. */
 FOR_ENTRIES(publish, AND __u32 event AND __u32 now, event, now)
+
+static __always_inline int publish_begun_of(struct entry *entry, __u32 now, int ipv6)
+{
+	if (READ_ONCE(entry->head) & ENTRY_HALF_OPEN)
+		emit(entry, ipv6, EVENT_UPSERT, now);
+	return 0;
+}
+
+/*
+ * The SYN of a new connection has come. Its entry does not count as published: the peers are not told when it expires
+ * half-open, since their copies expire with it.
+ */
+FOR_ENTRIES(publish_begun, AND __u32 now, now)
 
 static __always_inline int close_entry_of(struct entry *entry, __u32 head, __u32 now, __u64 now_ns, int ipv6)
 {

@@ -288,6 +288,9 @@ static __always_inline int decide_out(struct packet *packet, int fault, int ipv6
 	/* 64 bits: see `element`. */
 	now = packet->now;
 	opaque(now);
+	/* The client sees its connection established by this: not before somebody publishes it. */
+	if (unlikely(packet->tcp_flags & TCP_SYN) && !publisher_keeps_up())
+		return drop(DROP_NO_PUBLISHER);
 	if (packet->protocol == PROTOCOL_UDP)
 		follow_udp(entry, ipv6, now);
 	else if (!follow_tcp(entry, ipv6, DIRECTION_OUTPUT, packet->tcp_flags, now))

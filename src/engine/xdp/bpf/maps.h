@@ -58,8 +58,11 @@ ARRAY(slots, struct slot, 1);
 ARRAY(traffic, struct traffic, 1);
 ARRAY(tallies, struct tally, 1);
 ARRAY(ports, struct port, PORTS);
-/* Leases, then a word that the portable engine uses, then since when each lease has been held without a break. */
-ARRAY(leases, struct lease, 2 * LEASE_SLOTS + 1);
+/*
+ * Leases, then a word that the portable engine uses, then since when each lease has been held without a break, then signs of
+ * life (see publisher.h) and another word of the portable engine.
+ */
+ARRAY(leases, struct lease, 2 * LEASE_SLOTS + 10);
 ARRAY(mailbox, struct mailbox, MAILBOXES);
 
 HASH(addresses4, __u32, struct address, 4096);

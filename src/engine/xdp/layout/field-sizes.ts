@@ -248,6 +248,14 @@ export const Prefix6FieldSize = {
   address: 16,
 } as const;
 
+/** Bytes of the fields of `struct publishing`. */
+export const PublishingFieldSize = {
+  taken: 8,
+  mark: 8,
+  markedAt: 8,
+  synBudget: 8,
+} as const;
+
 /** Bytes of the fields of `struct record`. */
 export const RecordFieldSize = {
   words: 68,
@@ -318,7 +326,7 @@ export const SlotFieldSize = {
 
 /** Bytes of the fields of `struct tally`. */
 export const TallyFieldSize = {
-  drops: 192,
+  drops: 200,
   events: 64,
 } as const;
 

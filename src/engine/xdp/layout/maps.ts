@@ -71,7 +71,7 @@ export const Maps = {
     kind: 'array',
     keySize: 4,
     valueSize: 8,
-    maxEntries: 513,
+    maxEntries: 522,
   },
   loads: {
     name: 'loads',
@@ -203,7 +203,7 @@ export const Maps = {
     name: 'tallies',
     kind: 'array',
     keySize: 4,
-    valueSize: 256,
+    valueSize: 264,
     maxEntries: 1,
   },
   traffic: {
@@ -217,6 +217,11 @@ export const Maps = {
 
 /** Globals that programs write: the map, which has one value, and the place in it. */
 export const Globals = {
+  publishing: {
+    map: '.data.publishing',
+    offset: 0,
+    size: 128,
+  },
   settings: {
     map: '.data.settings',
     offset: 0,

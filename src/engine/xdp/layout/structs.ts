@@ -276,6 +276,15 @@ export const Prefix6Layout = {
   address: 4,
 } as const;
 
+/** Byte offsets of the fields of `struct publishing`, and its size. */
+export const PublishingLayout = {
+  size: 128,
+  taken: 0,
+  mark: 64,
+  markedAt: 72,
+  synBudget: 80,
+} as const;
+
 /** Byte offsets of the fields of `struct record`, and its size. */
 export const RecordLayout = {
   size: 68,
@@ -352,9 +361,9 @@ export const SlotLayout = {
 
 /** Byte offsets of the fields of `struct tally`, and its size. */
 export const TallyLayout = {
-  size: 256,
+  size: 264,
   drops: 0,
-  events: 192,
+  events: 200,
 } as const;
 
 /** Byte offsets of the fields of `struct totals`, and its size. */

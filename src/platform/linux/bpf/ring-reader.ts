@@ -65,6 +65,10 @@ export class RingRecords {
     return count;
   }
 
+  get position(): number {
+    return this.#position;
+  }
+
   isEmpty(): boolean {
     return ((Atomics.load(this.#producer, 0) - (this.#position | 0)) | 0) <= 0;
   }
@@ -115,6 +119,10 @@ class MappedRingReader implements BpfRingReader {
 
   read(recordsMax: number, visit: (words: Int32Array, offset: number, length: number) => void): number {
     return this.#records.read(recordsMax, visit);
+  }
+
+  get position(): number {
+    return this.#records.position;
   }
 
   async wait(timeoutMs: number): Promise<boolean> {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { fstatSync, readFileSync } from 'node:fs';
 import type { LeaseWriter } from '../../../director/ports.ts';
-import type { LeaseReader } from '../../../engine/engine.ts';
-import { leaseSlots } from '../../../model/lease.ts';
+import type { LeaseReader, PublisherReader } from '../../../engine/engine.ts';
+import { leaseSlots, Sign, signs } from '../../../model/lease.ts';
 import {
   checked,
   close,
@@ -20,10 +20,12 @@ import {
 const bytesPerSlot = 8;
 /** Follows the leases: counts how often the engine has begun or ended a round, so it is odd while it may be sending. */
 const roundWord = leaseSlots * 2;
-const length = leaseSlots * bytesPerSlot + 8;
-/** Only in a BPF map, after the round word: since when each lease has been held without a break, for the program. */
-const sinceWord = leaseSlots + 1;
-const lengthWithSince = length + leaseSlots * bytesPerSlot;
+/** After the round word: since when each lease has been held without a break. Only the program in the kernel reads it. */
+const sinceSlot = leaseSlots + 1;
+/** Then the signs of life, and last the number of the event batch that the portable engine's publisher has sent. */
+const signSlot = sinceSlot + leaseSlots;
+const takenWord = 2 * (signSlot + signs);
+const length = (signSlot + signs + 1) * bytesPerSlot;
 
 /** A round takes well under a millisecond; an engine that was descheduled in the middle of one gets this long. */
 const roundEndMsMax = 10;
@@ -43,6 +45,7 @@ const BPF_MAP_TYPE_ARRAY = 2;
 const BPF_F_MMAPABLE = 0x400;
 
 const nsMax = (1n << 63n) - 1n;
+const endlessHigh = 0x7fff_ffff;
 
 /**
  * The lease array in memory shared by processes: the director creates it, the vrrp process (given the descriptor) and
@@ -50,7 +53,7 @@ const nsMax = (1n << 63n) - 1n;
  * long as a process holds the descriptor or a mapping; mappings are never undone, since a view of unmapped memory kills
  * the process that touches it.
  */
-export class LeaseMemory implements LeaseWriter, LeaseReader {
+export class LeaseMemory implements LeaseWriter, LeaseReader, PublisherReader {
   readonly fd: number;
   readonly #untilNs: BigInt64Array;
   /** The same slots as pairs of (low, high) words, and the round word: reading them allocates no BigInt. */
@@ -58,15 +61,16 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
   /** struct timespec { i64 seconds, nanoseconds; } */
   readonly #pause = pinnedMemory(16);
 
-  /** CLOCK_MONOTONIC: when each lease in `untilNs` began. Only in a BPF map: the program cannot observe it itself. */
-  readonly #sinceNs: BigInt64Array | undefined;
+  /** CLOCK_MONOTONIC: when each lease in `untilNs` began, which the program in the kernel cannot observe itself. */
+  readonly #sinceNs: BigInt64Array;
+  readonly #signsNs: BigInt64Array;
 
-  private constructor(fd: number, mappedLength: number) {
+  private constructor(fd: number) {
     this.fd = fd;
-    const memory = memoryAt(mmap(0, mappedLength, MAP_SHARED, fd, 'map the lease memory'), mappedLength);
+    const memory = memoryAt(mmap(0, length, MAP_SHARED, fd, 'map the lease memory'), length);
     this.#untilNs = new BigInt64Array(memory, 0, leaseSlots);
-    this.#sinceNs =
-      mappedLength < lengthWithSince ? undefined : new BigInt64Array(memory, sinceWord * bytesPerSlot, leaseSlots);
+    this.#sinceNs = new BigInt64Array(memory, sinceSlot * bytesPerSlot, leaseSlots);
+    this.#signsNs = new BigInt64Array(memory, signSlot * bytesPerSlot, signs);
     this.#words = new Int32Array(memory);
     new BigInt64Array(this.#pause.bytes.buffer)[1] = roundLookNs;
   }
@@ -77,7 +81,7 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
     checked('ftruncate', ftruncate(fd, length), purpose);
     // A file that shrinks under a mapping turns reads into SIGBUS.
     checked('fcntl', fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), purpose);
-    return new LeaseMemory(fd, length);
+    return new LeaseMemory(fd);
   }
 
   /**
@@ -85,24 +89,20 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
    * Throws a sentence when it is neither.
    */
   static attach(fd: number): LeaseMemory {
-    const mapLength = mappableArrayLength(fd);
-    if (mapLength >= length) return new LeaseMemory(fd, Math.min(mapLength, lengthWithSince));
+    if (mappableArrayLength(fd) >= length) return new LeaseMemory(fd);
     const seals = fcntl(fd, F_GET_SEALS, 0);
     if (seals === -1 || (seals & F_SEAL_SHRINK) === 0 || fstatSync(fd).size !== length) {
       throw new Error(`descriptor ${fd} is not the lease memory; the director passes it when it starts the process`);
     }
-    return new LeaseMemory(fd, length);
+    return new LeaseMemory(fd);
   }
 
   grant(slot: number, untilMs: number): void {
-    const ns = untilMs >= 9e12 ? nsMax : BigInt(Math.max(0, Math.floor(untilMs * 1e6)));
     const index = checkedSlot(slot);
-    if (this.#sinceNs !== undefined) {
-      // This word is stored first: a reader that sees the lease must see its beginning too.
-      const nowNs = process.hrtime.bigint();
-      if (Atomics.load(this.#untilNs, index) <= nowNs) Atomics.store(this.#sinceNs, index, nowNs);
-    }
-    Atomics.store(this.#untilNs, index, ns);
+    // This word is stored first: a reader that sees the lease must see its beginning too.
+    const nowNs = process.hrtime.bigint();
+    if (Atomics.load(this.#untilNs, index) <= nowNs) Atomics.store(this.#sinceNs, index, nowNs);
+    Atomics.store(this.#untilNs, index, nanoseconds(untilMs));
   }
 
   /**
@@ -143,6 +143,36 @@ export class LeaseMemory implements LeaseWriter, LeaseReader {
     }
   }
 
+  /** A part is alive until then, in monotonic milliseconds; Infinity: nobody watches it. */
+  sign(part: Sign, untilMs: number): void {
+    Atomics.store(this.#signsNs, part, nanoseconds(untilMs));
+  }
+
+  /** Infinity when nobody watches the part; 0 when it has never signed. */
+  signedUntilMs(part: Sign): number {
+    const ns = Atomics.load(this.#signsNs, part);
+    return ns === nsMax ? Number.POSITIVE_INFINITY : Number(ns) / 1e6;
+  }
+
+  publisherUntilMs(): number {
+    const at = 2 * (signSlot + Sign.publisher);
+    for (;;) {
+      const high = Atomics.load(this.#words, at + 1);
+      const low = Atomics.load(this.#words, at) >>> 0;
+      if (Atomics.load(this.#words, at + 1) !== high) continue;
+      return high === endlessHigh ? Number.POSITIVE_INFINITY : (high * 0x1_0000_0000 + low) / 1e6;
+    }
+  }
+
+  takenBatch(): number {
+    return Atomics.load(this.#words, takenWord);
+  }
+
+  /** Called by the portable engine's publisher: this batch of events has left for the peers. */
+  takeBatch(number: number): void {
+    Atomics.store(this.#words, takenWord, number);
+  }
+
   /** Closes the descriptor. The mapping stays until the process ends. */
   close(): void {
     close(this.fd);
@@ -161,6 +191,10 @@ function mappableArrayLength(fd: number): number {
   const valueSize = field('value_size');
   const isMappable = field('map_type') === BPF_MAP_TYPE_ARRAY && (field('map_flags') & BPF_F_MMAPABLE) !== 0;
   return isMappable && valueSize % bytesPerSlot === 0 ? valueSize * field('max_entries') : 0;
+}
+
+function nanoseconds(untilMs: number): bigint {
+  return untilMs >= 9e12 ? nsMax : BigInt(Math.max(0, Math.floor(untilMs * 1e6)));
 }
 
 function checkedSlot(slot: number): number {

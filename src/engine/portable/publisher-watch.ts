@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import { publishLagMaxMs } from '../../connection/publication.ts';
+import type { PublisherReader } from '../engine.ts';
+
+/** For an engine of whose connections no peer has to hear. */
+const unwatched: PublisherReader = { publisherUntilMs: () => Number.POSITIVE_INFINITY, takenBatch: () => 0 };
+
+/**
+ * Whether what the engine admits is published in time (promise P9). A word of the publisher alone would leave open how it
+ * has fared since it wrote it, so the oldest batch that it has not sent yet is timed too.
+ */
+export class PublisherWatch {
+  readonly #reader: PublisherReader;
+  #number = 0;
+  /** The batch that is timed. Batches are numbered modulo 2^32. */
+  #mark = 0;
+  #markedAtMs = 0;
+
+  constructor(reader = unwatched) {
+    this.#reader = reader;
+  }
+
+  /** A batch leaves for the publisher. Gives its number. */
+  hand(nowMs: number): number {
+    this.#number = (this.#number + 1) | 0;
+    if (!this.#isUnderWay) {
+      this.#mark = this.#number;
+      this.#markedAtMs = nowMs;
+    }
+    return this.#number;
+  }
+
+  /** Another publisher has begun: nothing that its predecessor was handed is under way. */
+  begin(): void {
+    this.#mark = this.#reader.takenBatch();
+  }
+
+  keepsUp(nowMs: number): boolean {
+    const untilMs = this.#reader.publisherUntilMs();
+    if (untilMs === Number.POSITIVE_INFINITY) return true;
+    return untilMs > nowMs && (!this.#isUnderWay || nowMs - this.#markedAtMs <= publishLagMaxMs);
+  }
+
+  get #isUnderWay(): boolean {
+    return ((this.#reader.takenBatch() - this.#mark) | 0) < 0;
+  }
+}
