@@ -3,6 +3,7 @@ import type { Datagram } from '../../vrrp/ladder.ts';
 import type { Endpoints } from '../../vrrp/packet.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { IpAddress } from '../lib/ip-address.ts';
+import type { Sign } from '../model/lease.ts';
 import type { VirtualAddress, VirtualRouter } from '../model/virtual-router.ts';
 import type { ElectionChange } from './election/election-view.ts';
 import type { ElectionLog } from './election/log-sentences.ts';
@@ -73,6 +74,12 @@ export interface LeaseWriter {
   /** `untilMs` on the monotonic clock. */
   grant(slot: number, untilMs: number): void;
   revoke(slot: number): void;
+}
+
+/** Signs of life beside the leases. */
+export interface SignWriter {
+  /** The part is alive until then, in monotonic milliseconds; Infinity: nobody watches it. */
+  sign(part: Sign, untilMs: number): void;
 }
 
 /** One datagram socket for connection synchronisation. */

@@ -38,6 +38,11 @@ export class CheckRun {
     return this.#state.up;
   }
 
+  /** When its next turn is, in monotonic milliseconds; a turn that waits for a slot is due already. */
+  get dueAtMs(): number {
+    return nextDeadline(this.#state);
+  }
+
   retime(check: HealthCheck): void {
     this.#check = check;
     this.#state = retimeCheck(this.#state, check, this.#parts.clock.nowMs());

@@ -29,6 +29,9 @@ export interface HealthRunnerParts extends CheckPorts {
  */
 const concurrentChecksMax = 64;
 
+/** Long compared with every hold-up of the event loop that is not a hang. */
+const turnLateMsMax = 5_000;
+
 interface Watched {
   readonly service: string;
   readonly realServer: string;
@@ -55,6 +58,7 @@ export class HealthRunner {
   #watched = new Map<string, Watched>();
   /** Keyed by service. */
   #quorums = new Map<string, Quorum>();
+  #lastTurnAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: HealthRunnerParts) {
     this.#parts = parts;
@@ -89,6 +93,15 @@ export class HealthRunner {
       this.#judgeQuorum(name);
     }
     for (const watched of this.#watched.values()) this.#judge(watched, 'the configuration of its checks changed');
+  }
+
+  /** Whether the checks have stopped: one is overdue, and none has begun or ended, for longer than `turnLateMsMax`. */
+  haveStopped(nowMs: number): boolean {
+    if (nowMs - this.#lastTurnAtMs <= turnLateMsMax) return false;
+    for (const { runs } of this.#watched.values()) {
+      for (const run of runs.values()) if (nowMs - run.dueAtMs > turnLateMsMax) return true;
+    }
+    return false;
   }
 
   isAlive(service: string, realServer: string): boolean {
@@ -134,12 +147,19 @@ export class HealthRunner {
     return new CheckRun(check, this.#parts.jitter(), {
       clock: this.#parts.clock,
       slots: this.#slots,
-      attempt: (each) => attemptCheck(each, this.#parts),
+      attempt: (each) => this.#attempt(each),
       onVerdict: (_up, reason) => {
         const watched = this.#watched.get(watchKey(service, realServer));
         if (watched !== undefined) this.#judge(watched, reason);
       },
     });
+  }
+
+  async #attempt(check: HealthCheck): Promise<string | undefined> {
+    this.#lastTurnAtMs = this.#parts.clock.nowMs();
+    const reason = await attemptCheck(check, this.#parts);
+    this.#lastTurnAtMs = this.#parts.clock.nowMs();
+    return reason;
   }
 
   #judgeQuorum(service: string): void {

@@ -2,12 +2,15 @@
 
 import { planAddresses } from '../director/address-plan.ts';
 import { Director } from '../director/director.ts';
+import type { SignWriter } from '../director/ports.ts';
 import type { EngineRequest } from '../engine/engine.ts';
 import { HealthRunner } from '../health/runner.ts';
+import type { Clock } from '../lib/clock.ts';
 import { hashWords } from '../lib/hash.ts';
 import { ipAddressBytes } from '../lib/ip-address.ts';
 import type { Log } from '../lib/log.ts';
 import type { Configuration } from '../model/configuration.ts';
+import { Sign } from '../model/lease.ts';
 import { NodeTcpConnector } from '../platform/linux/check/tcp-connector.ts';
 import { syncSource } from '../platform/linux/datagram/sync-socket.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
@@ -22,6 +25,7 @@ import { startPortableForwarding } from './engine/portable-forwarding.ts';
 import { startXdpForwarding } from './engine/xdp-forwarding.ts';
 import { SyncWorker } from './sync/worker.ts';
 import { VrrpSupervisor } from './vrrp/supervisor.ts';
+import { signMs, signPeriodMs } from './vrrp/watch.ts';
 
 export interface DirectorProcess {
   readonly director: Director;
@@ -95,12 +99,13 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
       senderId,
       nextEpoch: () => Math.floor((performance.timeOrigin + performance.now()) * 1000),
       openEngineLine: forwarding.openLine,
+      memory: leases,
       verifyInterface: (sync) => {
         syncSource(sync, interfaceFacts(sync.interface));
       },
       log,
     }),
-    health: new HealthRunner({ clock, connector: new NodeTcpConnector(), jitter: Math.random }),
+    health: startHealth(leases, clock),
     takeRouteSnapshot,
     verifyInterface: forwarding.verifyInterface,
     ...(predecessorPlan === undefined ? {} : { predecessorPlan }),
@@ -111,6 +116,18 @@ export async function composeDirector(settings: DirectorProcessSettings): Promis
     configurationFile,
   });
   return { director, failed: forwarding.ended };
+}
+
+/** The checks, and with them the sign of life of the event loop that they run on, which the vrrp process watches. */
+function startHealth(memory: SignWriter, clock: Clock): HealthRunner {
+  const health = new HealthRunner({ clock, connector: new NodeTcpConnector(), jitter: Math.random });
+  const sign = (): void => {
+    const nowMs = clock.nowMs();
+    if (!health.haveStopped(nowMs)) memory.sign(Sign.director, nowMs + signMs);
+  };
+  setInterval(sign, signPeriodMs).unref();
+  sign();
+  return health;
 }
 
 /** The id comes from the address that this director sends from: unique on the segment, and unchanged by a restart. */

@@ -11,14 +11,18 @@ import { mailboxes } from '../../engine/xdp/mailbox.ts';
 import type { LogLevel } from '../../lib/log.ts';
 import { type LineReply, type LineRequest, serve } from '../../lib/request-line.ts';
 import type { SyncSettings } from '../../model/configuration.ts';
+import { Sign } from '../../model/lease.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
 import { openBpfObject } from '../../platform/linux/bpf/object.ts';
 import { openRingReader } from '../../platform/linux/bpf/ring-reader.ts';
 import { UdpSyncSocket } from '../../platform/linux/datagram/sync-socket.ts';
 import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { interfaceFacts } from '../../platform/linux/netlink/interface-facts.ts';
+import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
+import { requestPreference } from '../../platform/linux/process/realtime.ts';
 import { Wake } from '../../platform/linux/process/wake.ts';
 import type { EngineLine } from '../engine/forwarding.ts';
+import { signMs, signPeriodMs } from '../vrrp/watch.ts';
 
 export interface SyncThreadSettings {
   readonly sync: SyncSettings;
@@ -50,18 +54,26 @@ export type FromSyncThread =
     };
 
 const watchPeriodMs = 1_000;
+/** A look of the engine at the oldest event tells it sooner of a thread that stops while connections are opened. */
+const publisherWordMs = 250;
+/** Two grace periods of a killed director and a little. */
+const aloneWordMs = 12_000;
 
 /** Connection synchronisation on a socket of this host, in a thread of its own. */
 export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadSettings): void {
   const parent = parentPort;
   if (parent === null) throw new Error('connection synchronisation runs in a thread of its own');
   const tell = (message: FromSyncThread): void => parent.postMessage(message);
+  // If the preference is refused, peers only hear a little later of connections on a busy machine.
+  requestPreference();
   const { index } = interfaceFacts(sync.interface);
-  const connections = openConnections(engine);
+  const clock = new MonotonicClock();
+  const memory = LeaseMemory.attach(engine.leaseFd);
+  const connections = openConnections(engine, memory);
   const replication = startReplication({
     transport: new UdpSyncSocket(sync),
     connections,
-    clock: new MonotonicClock(),
+    clock,
     identity: { senderId, epoch, syncId: sync.syncId },
     services,
     log: (level, sentence, fields = {}) => tell({ kind: 'log', level, sentence, fields }),
@@ -77,6 +89,7 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
     else if (message.kind === 'activeHeard') replication.setActiveHeard(message.heard);
     else {
       clearInterval(watch);
+      clearInterval(signing);
       replication.close();
       void connections.close();
       parent.close();
@@ -88,13 +101,30 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
     void connections.close();
     throw new Error(`interface ${sync.interface} was recreated`);
   }, watchPeriodMs);
+  const sign = (): void => signLife(memory, clock.nowMs(), replication.status().peers.length);
+  const signing = setInterval(sign, signPeriodMs);
+  sign();
   tell({ kind: 'ready' });
 }
 
-function openConnections(line: EngineLine): ConnectionPort & { close(): unknown } {
+/**
+ * Each word ends before the next sign of a thread that is late. Where no peer is heard nobody has to hear of a connection: new
+ * ones are then admitted for as long as a restart may take.
+ */
+function signLife(memory: LeaseMemory, nowMs: number, peersHeard: number): void {
+  memory.sign(Sign.sync, nowMs + signMs);
+  memory.sign(Sign.peer, peersHeard > 0 ? nowMs + signMs : 0);
+  memory.sign(Sign.publisher, nowMs + (peersHeard > 0 ? publisherWordMs : aloneWordMs));
+}
+
+function openConnections(line: EngineLine, memory: LeaseMemory): ConnectionPort & { close(): unknown } {
   if (line.kind === 'portable') {
     const wake = new Wake(line.wakeFd);
-    return new RemoteConnectionPort(line.port, () => wake.signal());
+    return new RemoteConnectionPort(
+      line.port,
+      () => wake.signal(),
+      (number) => memory.takeBatch(number),
+    );
   }
   // The descriptors belong to the process, and its main thread closes them.
   const object = openBpfObject(line.descriptors);

@@ -2,10 +2,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import type { ActiveHeard, ReplicationControl } from '../../director/controls.ts';
+import type { SignWriter } from '../../director/ports.ts';
 import type { SyncStatus } from '../../director/status.ts';
 import type { Log } from '../../lib/log.ts';
 import { OtherEndGone, RequestLine } from '../../lib/request-line.ts';
 import type { SyncSettings } from '../../model/configuration.ts';
+import { Sign } from '../../model/lease.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
 import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import type { EngineLine } from '../engine/forwarding.ts';
@@ -22,10 +24,16 @@ export interface SyncWorkerParts {
   readonly openEngineLine: () => EngineLine;
   /** Throws a sentence while the interface cannot be used, so that neither a thread nor a line is opened in vain. */
   readonly verifyInterface: (settings: SyncSettings) => void;
+  /** The memory in which the thread signs. */
+  readonly memory: SignWriter;
   readonly log: Log;
 }
 
+/** A thread that fails is started again at once, and then once a second. */
+const firstRestartDelayMs = 50;
 const restartDelayMs = 1_000;
+/** After so long without a thread clients matter more: their connections are admitted, although nobody hears of them. */
+const unpublishedAfterMs = 3_000;
 const statusTimeoutMs = 2_000;
 const off: SyncStatus = { state: 'off', peers: [], counters: {} };
 
@@ -39,6 +47,7 @@ export class SyncWorker implements ReplicationControl {
   #heard: ActiveHeard | undefined;
   /** The last reason why the thread could not be started again, logged once. */
   #restartFailure = '';
+  #unpublished: NodeJS.Timeout | undefined;
   #onGate: (open: boolean) => void = () => undefined;
   readonly #requests = new RequestLine<SyncRequests>({
     otherEnd: 'the sync thread',
@@ -56,7 +65,10 @@ export class SyncWorker implements ReplicationControl {
     this.#services = services;
     if (unchanged) return this.#tell({ kind: 'services', services });
     await this.#stopWorker();
-    if (settings === undefined) return this.#setGate(true);
+    if (settings === undefined) {
+      this.#parts.memory.sign(Sign.publisher, Number.POSITIVE_INFINITY);
+      return this.#setGate(true);
+    }
     this.#setGate(false);
     return this.#start(settings);
   }
@@ -86,6 +98,7 @@ export class SyncWorker implements ReplicationControl {
 
   async #start(sync: SyncSettings): Promise<void> {
     const { script, senderId, nextEpoch, openEngineLine, verifyInterface } = this.#parts;
+    this.#leaveUnwatched();
     verifyInterface(sync);
     const engine = openEngineLine();
     const settings: SyncThreadSettings = {
@@ -105,6 +118,8 @@ export class SyncWorker implements ReplicationControl {
         if ('id' in message || message.kind !== 'ready') return this.#receive(message);
         ready = true;
         this.#restartFailure = '';
+        clearTimeout(this.#unpublished);
+        this.#unpublished = undefined;
         return resolve();
       });
       worker.once('error', (error) => {
@@ -132,13 +147,28 @@ export class SyncWorker implements ReplicationControl {
   #exited(worker: Worker): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
+    this.#leaveUnwatched();
     this.#requests.lose('the sync thread ended');
     if (this.#settings === undefined) return;
     this.#setGate(false);
-    this.#restartLater();
+    this.#unpublished ??= setTimeout(() => this.#admitUnpublished(), unpublishedAfterMs).unref();
+    this.#restartLater(firstRestartDelayMs);
   }
 
-  #restartLater(): void {
+  /** While there is no thread that could sign, or one is being started, the vrrp process waits for this process. */
+  #leaveUnwatched(): void {
+    this.#parts.memory.sign(Sign.sync, Number.POSITIVE_INFINITY);
+    this.#parts.memory.sign(Sign.peer, 0);
+  }
+
+  /** The next thread that starts signs again. */
+  #admitUnpublished(): void {
+    this.#parts.memory.sign(Sign.publisher, Number.POSITIVE_INFINITY);
+    const sentence = 'new connections are admitted again, but no peer hears of them: there is still no sync thread';
+    this.#parts.log('error', sentence);
+  }
+
+  #restartLater(delayMs = restartDelayMs): void {
     setTimeout(() => {
       if (this.#settings === undefined || this.#worker !== undefined) return;
       this.#start(this.#settings).catch(({ message }: Error) => {
@@ -148,7 +178,7 @@ export class SyncWorker implements ReplicationControl {
         this.#restartFailure = message;
         this.#parts.log('error', `the sync thread cannot be started again yet: ${message}`);
       });
-    }, restartDelayMs).unref();
+    }, delayMs).unref();
   }
 
   async #stopWorker(): Promise<void> {
@@ -160,6 +190,7 @@ export class SyncWorker implements ReplicationControl {
       const force = setTimeout(() => void worker.terminate(), statusTimeoutMs);
       worker.once('exit', () => {
         clearTimeout(force);
+        this.#leaveUnwatched();
         resolve();
       });
     });

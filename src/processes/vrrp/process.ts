@@ -9,6 +9,7 @@ import { errorSentence } from '../../lib/error-sentence.ts';
 import type { IpAddress } from '../../lib/ip-address.ts';
 import type { Log } from '../../lib/log.ts';
 import { type Served, serveLater } from '../../lib/request-line.ts';
+import { Sign } from '../../model/lease.ts';
 import { borrowedAddresses, type VirtualRouter } from '../../model/virtual-router.ts';
 import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../../platform/linux/netlink/address-keeper.ts';
@@ -22,6 +23,7 @@ import { VrrpSuccession } from '../../succession/vrrp-succession.ts';
 import { watchEngine } from '../engine/watch.ts';
 import { HeardTeller } from './heard-teller.ts';
 import type { FromVrrpProcess, ToVrrpProcess, VrrpRequests } from './requests.ts';
+import { PartsWatch } from './watch.ts';
 
 /** The descriptor at which the director passes the lease memory: the first after the channel's. */
 export const leaseDescriptor = 4;
@@ -72,7 +74,9 @@ function runElection(succession: VrrpSuccession | undefined): void {
     },
   });
   const heard = new HeardTeller(election, tell);
-  if (succession === undefined) watch(election, clock, leases, log);
+  const gate = new Gate(election);
+  const parts = watchParts({ election, clock, leases, log, gate });
+  if (succession === undefined) watch(election, clock, leases, log, parts);
   observeHost(election, interfaces, heard);
   let stopped = false;
   const stop = async (): Promise<void> => {
@@ -97,7 +101,7 @@ function runElection(succession: VrrpSuccession | undefined): void {
   let requests = Promise.resolve();
   const procedures = proceduresOf({ election, clock, succession, succeed, stop });
   process.on('message', (message: ToVrrpProcess) => {
-    if ('gateOpen' in message) election.setGate(message.gateOpen);
+    if ('gateOpen' in message) gate.setOpen(message.gateOpen);
     else requests = requests.then(async () => tell(await serveLater(procedures, message)));
   });
   process.on('disconnect', () => {
@@ -124,7 +128,7 @@ function observeHost(election: Election, interfaces: InterfaceFollower, heard: H
 }
 
 /** Advertisements alone would keep the addresses at a director whose own engine stands still. */
-function watch(election: Election, clock: MonotonicClock, leases: LeaseMemory, log: Log): void {
+function watch(election: Election, clock: MonotonicClock, leases: LeaseMemory, log: Log, parts: PartsWatch): void {
   watchEngine({
     clock,
     leases,
@@ -134,9 +138,58 @@ function watch(election: Election, clock: MonotonicClock, leases: LeaseMemory, l
     },
     onAlive: () => {
       log('warn', 'the engine turns again');
-      election.releaseHold();
+      // What else hung decides: it takes longer to be well again.
+      if (!parts.holds) election.releaseHold();
     },
   });
+}
+
+/** Advertisements alone would also keep them at a director that checks no real server, or publishes no connection. */
+function watchParts({ election, clock, leases, log, gate }: WatchedParts): PartsWatch {
+  return new PartsWatch({
+    clock,
+    signedUntilMs: (part) => leases.signedUntilMs(part),
+    hasDirector: () => process.connected,
+    active: () => activeNames(election),
+    handOver: () => void election.handOver(),
+    release: () => election.releaseHold(),
+    stay: () => leases.sign(Sign.publisher, Number.POSITIVE_INFINITY),
+    onLate: (isLate) => gate.setLate(isLate),
+    log,
+  });
+}
+
+interface WatchedParts {
+  readonly election: Election;
+  readonly clock: MonotonicClock;
+  readonly leases: LeaseMemory;
+  readonly log: Log;
+  readonly gate: Gate;
+}
+
+/** The gate as the director has told it, closed while a part of the director stands still. */
+class Gate {
+  readonly #election: Election;
+  #open = false;
+  #late = false;
+
+  constructor(election: Election) {
+    this.#election = election;
+  }
+
+  setOpen(open: boolean): void {
+    this.#open = open;
+    this.#tell();
+  }
+
+  setLate(late: boolean): void {
+    this.#late = late;
+    this.#tell();
+  }
+
+  #tell(): void {
+    this.#election.setGate(this.#open && !this.#late);
+  }
 }
 
 /** Opens the sockets before the predecessor falls silent. A failure is reported later, by `configure`. */

@@ -244,3 +244,24 @@ test('the first check comes within its warmup', async () => {
   assert.equal(bench.time.nextTaskMs(), 1_500);
   late.stop();
 });
+
+test('checks that have stopped are told from those that fail, hang, or wait for their time', async () => {
+  const bench = new Bench();
+  bench.answers.set('10.0.0.1:80', 'hang');
+  bench.runner.configure([serviceOf([[check], [checkOf(81)]])]);
+  for (let i = 0; i < 100; i += 1) {
+    bench.time.advanceTo(bench.time.nowMs() + 500);
+    await setImmediate();
+    assert.equal(bench.runner.haveStopped(bench.time.nowMs()), false);
+  }
+  const stopped = new HealthRunner({
+    clock: { nowMs: () => 0, callAt: () => () => undefined },
+    jitter: () => 0,
+    connector: { connect: () => Promise.resolve(undefined) },
+  } as never);
+  assert.equal(stopped.haveStopped(1e9), false, 'there is nothing to check');
+  stopped.configure([serviceOf([[check]])]);
+  assert.equal(stopped.haveStopped(4_000), false);
+  assert.equal(stopped.haveStopped(30_000), true);
+  stopped.stop();
+});
