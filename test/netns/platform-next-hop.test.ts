@@ -104,7 +104,7 @@ describe('the next hop resolver', { skip: namespacesUnavailable() }, () => {
     const hop = resolver.resolve(address('10.2.0.2'));
     until(hop, `eth1 ${right.macAddress('eth0')}`);
     right.ip('link', 'set', 'eth0', 'down');
-    until(hop, 'resolving');
+    until(hop, 'unreachable');
     // As a health check does. The kernel's requests are lost, and the next one is due in a second.
     here.ip('neigh', 'replace', '10.2.0.2', 'dev', 'eth1', 'use');
     const upMs = clock.nowMs();
