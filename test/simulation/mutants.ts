@@ -52,9 +52,9 @@ export const mutants: readonly Mutant[] = [
     },
   },
   {
-    name: 'the gate is always open, and snapshots are slow',
+    name: 'the gate is open before the copy is complete, and snapshots are slow',
     rule: 'proven copy',
-    mutation: { ...slowSnapshots, gate: () => true },
+    mutation: { ...slowSnapshots, gate: (_open, gate) => gate === 'joining' || gate === 'inSync' },
   },
   {
     name: 'the gate opens when sync hears nobody',
