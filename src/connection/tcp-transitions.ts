@@ -9,6 +9,8 @@ export const TcpDirection = {
   output: 1,
   /** Client to real server, where the replies go past this director: direct-route and tunnel. */
   inputOnly: 2,
+  /** Client to real server: data that shows that the connection has not ended (sequence.ts). */
+  revived: 3,
 } as const;
 export type TcpDirection = (typeof TcpDirection)[keyof typeof TcpDirection];
 
@@ -63,8 +65,19 @@ const inputOnly: StateTable = input.map((row, state) => {
   return row;
 });
 
+const revived: StateTable = input.map((_, state) =>
+  state === finWait || state === timeWait || state === close || state === closeWait
+    ? [established, established, established, established]
+    : [state, state, state, state],
+) as StateTable;
+
 /** One load a packet: index is direction × 512 + flags × 16 + state. */
-const nextStates = expand([input, output, inputOnly]);
+const nextStates = expand([input, output, inputOnly, revived]);
+
+/** The state after an event: `tcpEvent` of sequence.ts. */
+export function stateAfter(event: number, state: TcpState): TcpState {
+  return nextStates[event | state]! as TcpState;
+}
 
 /**
  * The state after a segment. `flags` is byte 13 of the TCP header; RST outweighs SYN, SYN outweighs FIN, FIN outweighs

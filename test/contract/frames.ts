@@ -45,7 +45,8 @@ export function tcpFrame(fields: TcpFields = {}): Uint8Array {
   const tcp = {
     sourcePort: fields.sourcePort ?? 40000,
     destinationPort: fields.destinationPort ?? 80,
-    sequence: fields.sequence ?? 1000,
+    // A reset counts only with the number behind the SYN.
+    sequence: fields.sequence ?? ((flags & 0x06) === 0x04 ? 1001 : 1000),
     acknowledgement: fields.acknowledgement ?? 0,
     flags,
     window: 64240,

@@ -99,10 +99,16 @@ export function udpOf(flow: Flow, data: Uint8Array, options: { length?: number; 
   return withChecksum(flow.source, flow.destination, 17, bytes, 6);
 }
 
-export function tcpOf(flow: Flow, flags: number, data: Uint8Array = new Uint8Array(0)): Uint8Array {
+export function tcpOf(
+  flow: Flow,
+  flags: number,
+  data: Uint8Array = new Uint8Array(0),
+  { sequence = 1000, acknowledgement = 0 }: { sequence?: number; acknowledgement?: number } = {},
+): Uint8Array {
   const { sourcePort, destinationPort } = flow;
   const ports = [sourcePort >> 8, sourcePort, destinationPort >> 8, destinationPort];
-  const bytes = concat(ports, [0, 0, 3, 0xe8, 0, 0, 0, 0, 0x50, flags, 0xff, 0, 0, 0, 0, 0], data);
+  const numbers = [sequence, acknowledgement].flatMap((number) => [24, 16, 8, 0].map((shift) => number >>> shift));
+  const bytes = concat(ports, numbers, [0x50, flags, 0xff, 0, 0, 0, 0, 0], data);
   return withChecksum(flow.source, flow.destination, 6, bytes, 16);
 }
 

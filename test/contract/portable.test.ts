@@ -10,6 +10,7 @@ import { makePortableEngine } from './portable-harness.ts';
 import { publishingContract } from './publishing.ts';
 import { refusalContract } from './refusals.ts';
 import { replicationContract } from './replication.ts';
+import { strangersContract } from './strangers.ts';
 
 forwardingContract('portable', makePortableEngine);
 refusalContract('portable', makePortableEngine);
@@ -21,3 +22,4 @@ fragmentContract('portable', makePortableEngine);
 loadContract('portable', makePortableEngine);
 ipv6Contract('portable', makePortableEngine);
 deadServersContract('portable', makePortableEngine);
+strangersContract('portable', makePortableEngine);

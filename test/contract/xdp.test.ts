@@ -10,6 +10,7 @@ import { loadContract } from './load.ts';
 import { publishingContract } from './publishing.ts';
 import { refusalContract } from './refusals.ts';
 import { replicationContract } from './replication.ts';
+import { strangersContract } from './strangers.ts';
 import { closeXdpEngines, makeXdpEngine } from './xdp-harness.ts';
 import { xdpStories } from './xdp-stories.ts';
 
@@ -29,5 +30,6 @@ else {
   loadContract('xdp', makeXdpEngine);
   ipv6Contract('xdp', makeXdpEngine);
   deadServersContract('xdp', makeXdpEngine);
+  strangersContract('xdp', makeXdpEngine);
   xdpStories();
 }

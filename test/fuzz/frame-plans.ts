@@ -22,6 +22,16 @@ const lengths = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(1200, 1240, 1440, 1460, 1500, 1900) },
 );
 
+/** Behind a SYN with the number 1000 and what follows it in `talks`, near that, and far from it. */
+const sequencePlans = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom(1000, 1001, 1001, 1001, 1004, 1005, 1007, 1041) },
+  { weight: 2, arbitrary: fc.nat(80).map((offset) => 970 + offset) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(60_000, 66_500, 66_537, 66_538, 70_000, 0x8000_0000, 0xffff_0000, 0xffff_ffff),
+  },
+);
+
 const segmentPlans = fc.record({
   sort: fc.constant('segment' as const),
   flags: flagPlans,
@@ -29,6 +39,8 @@ const segmentPlans = fc.record({
   otherProtocol: rarely(12),
   checksum: rarely(5).map((no) => !no),
   lengthError: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, -1, -9),
+  sequence: sequencePlans,
+  acknowledgement: sequencePlans,
 });
 const icmpPlans = fc.record({
   sort: fc.constant('icmp' as const),
@@ -116,6 +128,7 @@ const talks = [
   ['> 2', '> 16', '> 17', '< 17', '> 16'],
   ['> 2', '< 18', '> 16', '< 17', '> 17', '< 16'],
   ['> 2', '> 16', '> 4'],
+  ['> 2', '> 16', '> 17', '> 24', '> 4', '> 24', '> 4'],
   ['> 2', '< 20'],
 ] as const;
 
@@ -123,8 +136,9 @@ const talks = [
 export const conversations: fc.Arbitrary<readonly FramePlan[]> = fc
   .record({ flow: flowPlans, talk: fc.nat(talks.length - 1), count: fc.constantFrom(1, 1, 1, 2, 5) })
   .map(({ flow, talk, count }) =>
-    Array.from({ length: count }, (_, i) =>
-      talks[talk]!.map((line) => {
+    Array.from({ length: count }, (_, i) => {
+      let next = 1000;
+      return talks[talk]!.map((line) => {
         const own = { ...flow, reply: line.startsWith('<'), clientPort: flow.clientPort + i };
         const flags = Number(line.slice(2));
         const body = {
@@ -134,10 +148,14 @@ export const conversations: fc.Arbitrary<readonly FramePlan[]> = fc
           otherProtocol: false,
           checksum: true,
           lengthError: 0,
+          sequence: own.reply ? 500 : next,
+          acknowledgement: own.reply ? next : 501,
         } as const;
+        // SYN and FIN take a number each.
+        if (!own.reply) next += 3 + (flags & 1) + ((flags >> 1) & 1);
         return { side: sideOf(own, false), flow: own, body, shape: plainShape };
-      }),
-    ).flat(),
+      });
+    }).flat(),
   );
 
 /** The pieces of a datagram in some order, perhaps twice, perhaps one that does not fit. */

@@ -57,6 +57,9 @@ export type BodyPlan =
       readonly otherProtocol: boolean;
       readonly checksum: boolean;
       readonly lengthError: number;
+      /** TCP's: sequence number and acknowledgement; absent: 1000 and 0. */
+      readonly sequence?: number;
+      readonly acknowledgement?: number;
     }
   | { readonly sort: 'icmp'; readonly type: number; readonly code: number; readonly length: number }
   | { readonly sort: 'other'; readonly protocol: number; readonly length: number }
@@ -208,7 +211,7 @@ function packetOf(body: Exclude<BodyPlan, { sort: 'arp' }>, plan: FlowPlan, ends
     case 'segment': {
       const data = filler(body.length);
       if (ends.udp === body.otherProtocol)
-        return { source, destination, protocol: 6, payload: tcpOf(flow, body.flags, data) };
+        return { source, destination, protocol: 6, payload: tcpOf(flow, body.flags, data, body) };
       const length = 8 + body.length + body.lengthError;
       const options = { length, ...(body.checksum ? {} : { checksum: 'none' as const }) };
       return { source, destination, protocol: 17, payload: udpOf(flow, data, options) };

@@ -56,8 +56,10 @@ export class Admission {
       this.#drop('graceUnknownConnection');
       return absent;
     }
-    const isReset = (packet.memory[packet.transport + TcpOffset.flags]! & TcpFlag.rst) !== 0;
-    if (!isReset && service.compiled.selector.shape === 'hash') {
+    const flags = packet.memory[packet.transport + TcpOffset.flags]!;
+    const isReset = (flags & TcpFlag.rst) !== 0;
+    // A client never sends a SYN with ACK first.
+    if ((flags & (TcpFlag.rst | TcpFlag.syn)) === 0 && service.compiled.selector.shape === 'hash') {
       // As sysctl sloppy_tcp allows in IPVS, but ESTABLISHED at once: the hash gives the real server it had before.
       return this.#schedule(packet, service, TcpState.established, nowMs);
     }

@@ -26,7 +26,7 @@ export class ClientPackets {
    * A packet of a known connection is forwarded. Returns false when it would establish the connection and the established
    * table is full. A client that sends to a dead real server does not keep its entry alive.
    */
-  follow(packet: Packet, entry: number, flags: number, nowMs: number): boolean {
+  follow(packet: Packet, entry: number, nowMs: number): boolean {
     const connections = this.#connections;
     if (packet.protocol !== IpProtocol.tcp) {
       if (!this.#isStranded(entry)) connections.followUdp(entry, nowMs);
@@ -34,8 +34,7 @@ export class ClientPackets {
     }
     const destination = connections.table.words[entry + EntryWord.destination]!;
     const direction = this.#destinations.seesReplies(destination) ? TcpDirection.input : TcpDirection.inputOnly;
-    if (this.#isStranded(entry) && connections.changesOnlyTime(entry, direction, flags)) return true;
-    return connections.follow(entry, direction, flags, nowMs);
+    return connections.follow(entry, direction, packet, !this.#isStranded(entry), nowMs);
   }
 
   /** Whether the entry's real server is dead. Entries of a removed virtual service only wait for the sweep. */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { timeoutsByState } from '../../connection/timeouts.ts';
 import { finishHash, mixWord } from '../../lib/hash.ts';
+import { defaultTimeouts } from '../../model/timeouts.ts';
 import { protocolNumbers } from '../../model/virtual-service.ts';
 import type { Destinations } from './destinations.ts';
 import {
@@ -38,6 +40,8 @@ export class ConnectionTable {
   /** Entries by `EntryWord`. The kernel backs its pages as they are touched. */
   readonly words: Int32Array;
   readonly limits: TableLimits;
+  /** Timeouts of TCP connections by state, in milliseconds. */
+  readonly tcpTimeouts = timeoutsByState(defaultTimeouts);
   /** Entries of either table, templates included. */
   halfOpenCount = 0;
   establishedCount = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { leavesDeadServer, udpLeavesDeadServer } from '../../connection/dead-servers.ts';
 import { completesHandshake, isHalfOpenTcpState } from '../../connection/lifecycle.ts';
-import { nextTcpState, type TcpDirection } from '../../connection/tcp-transitions.ts';
+import { stateAfter, TcpDirection } from '../../connection/tcp-transitions.ts';
 import { roundsBetweenTouches } from '../../connection/template-touches.ts';
 import { timeoutsByState } from '../../connection/timeouts.ts';
 import { ConnectionEvent } from '../../model/connection-batch.ts';
@@ -11,8 +11,19 @@ import type { ProtocolTimeouts } from '../../model/timeouts.ts';
 import { type Persistence, protocolNumbers } from '../../model/virtual-service.ts';
 import type { ConnectionTable } from './connection-table.ts';
 import type { Destinations } from './destinations.ts';
-import { absent, EntryFlag, EntryWord, entryShift, KeyWord, stateMask, stateShift } from './entry-layout.ts';
+import {
+  absent,
+  EntryFlag,
+  EntryWord,
+  entryShift,
+  entryTimeoutMs,
+  KeyWord,
+  stateMask,
+  stateShift,
+} from './entry-layout.ts';
+import type { Packet } from './packet.ts';
 import type { Publisher } from './publisher.ts';
+import { hearClient, hearServer } from './sequences.ts';
 import type { Tally } from './tally.ts';
 import { Templates } from './templates.ts';
 
@@ -28,9 +39,7 @@ export class Connections {
   readonly table: ConnectionTable;
   readonly templates: Templates;
   readonly publisher: Publisher;
-  /** Timeouts of TCP connections by state, in milliseconds. */
-  timeouts: Int32Array;
-  udpMs: number;
+  udpMs = 0;
   deadServerPolicy: DeadServerPolicy = defaultDeadServerPolicy;
   readonly #destinations: Destinations;
   readonly #tally: Tally;
@@ -50,18 +59,17 @@ export class Connections {
     this.templates = new Templates(table, publisher);
     this.#destinations = destinations;
     this.#tally = tally;
-    this.timeouts = timeoutsByState(timeouts);
-    this.udpMs = timeouts.udpMs;
+    this.setTimeouts(timeouts);
   }
 
   setTimeouts(timeouts: ProtocolTimeouts): void {
-    this.timeouts = timeoutsByState(timeouts);
+    this.table.tcpTimeouts.set(timeoutsByState(timeouts));
     this.udpMs = timeouts.udpMs;
   }
 
   /** In milliseconds; `head` holds the protocol in its low byte. */
   timeoutOf(head: number, state: number): number {
-    return (head & 0xff) === protocolNumbers.udp ? this.udpMs : this.timeouts[state]!;
+    return (head & 0xff) === protocolNumbers.udp ? this.udpMs : this.table.tcpTimeouts[state]!;
   }
 
   stateOf(entry: number): TcpState {
@@ -75,8 +83,8 @@ export class Connections {
   }
 
   hasExpired(entry: number, nowMs: number): boolean {
-    const { words } = this.table;
-    return (nowMs - words[entry + EntryWord.lastSeen]!) >>> 0 >= words[entry + EntryWord.timeout]! >>> 0;
+    const { words, tcpTimeouts } = this.table;
+    return (nowMs - words[entry + EntryWord.lastSeen]!) >>> 0 >= entryTimeoutMs(words, entry, tcpTimeouts);
   }
 
   /** Whether a client's packet ends the entry because the entry's real server is dead: see `leavesDeadServer`. */
@@ -86,13 +94,6 @@ export class Connections {
     if ((head & 0xff) === protocolNumbers.udp) return udpLeavesDeadServer(this.deadServerPolicy);
     const idleMs = (nowMs - words[entry + EntryWord.lastSeen]!) >>> 0;
     return leavesDeadServer(this.deadServerPolicy, begins, isHalfOpenTcpState(this.stateOf(entry)), idleMs);
-  }
-
-  /** Whether following a segment would change nothing of its entry but the time. */
-  changesOnlyTime(entry: number, direction: TcpDirection, flags: number): boolean {
-    const before = this.stateOf(entry);
-    const isLocal = (this.table.words[entry + EntryWord.head]! & EntryFlag.local) !== 0;
-    return isLocal && nextTcpState(direction, before, flags) === before;
   }
 
   /** Pushes the oldest half-open entry out when there is no room for another. */
@@ -137,18 +138,23 @@ export class Connections {
 
   /**
    * Follows a TCP segment that this director forwards. Returns false when the connection would become established and
-   * the established table is full: the entry stays as it was, and the packet is not to be forwarded.
+   * the established table is full: the entry stays as it was, and the packet is not to be forwarded. A segment that
+   * changes nothing keeps the entry alive only when `keepsAlive`.
    */
-  follow(entry: number, direction: TcpDirection, flags: number, nowMs: number): boolean {
+  follow(entry: number, direction: TcpDirection, packet: Packet, keepsAlive: boolean, nowMs: number): boolean {
     const { table } = this;
     const { words } = table;
+    const event =
+      direction === TcpDirection.output
+        ? hearServer(words, entry, packet)
+        : hearClient(words, entry, direction, packet, nowMs);
     const head = words[entry + EntryWord.head]!;
     const before = ((head & stateMask) >>> stateShift) as TcpState;
-    const after = nextTcpState(direction, before, flags);
+    const after = stateAfter(event, before);
     const halfOpen = (head & EntryFlag.halfOpen) !== 0;
     if (before === after && (head & EntryFlag.local) !== 0) {
+      if (!keepsAlive) return true;
       words[entry + EntryWord.lastSeen] = nowMs | 0;
-      words[entry + EntryWord.timeout] = this.timeouts[after]!;
       if (halfOpen) table.touchHalfOpen(entry);
       return true;
     }
@@ -157,7 +163,6 @@ export class Connections {
     const establishes = halfOpen && completesHandshake(before, after);
     if (establishes && table.establishedFull) return false;
     words[entry + EntryWord.lastSeen] = nowMs | 0;
-    words[entry + EntryWord.timeout] = this.timeouts[after]!;
     if (before !== after) table.setState(entry, after);
     // A connection that a peer forwarded until now is this director's own from the first packet on.
     words[entry + EntryWord.head]! |= EntryFlag.local;
@@ -206,7 +211,8 @@ export class Connections {
     if ((words[entry + EntryWord.head]! & EntryFlag.published) === 0) return;
     const lastPublished = words[entry + EntryWord.lastPublished]!;
     const sincePublished = (nowMs - lastPublished) >>> 0;
-    if (sincePublished * refreshesPerTimeout < words[entry + EntryWord.timeout]! >>> 0) return;
+    const timeoutMs = entryTimeoutMs(words, entry, this.table.tcpTimeouts);
+    if (sincePublished * refreshesPerTimeout < timeoutMs) return;
     // Wrapping difference: negative or zero when no packet has come since.
     if (((words[entry + EntryWord.lastSeen]! - lastPublished) | 0) <= 0 || !this.publisher.isHeld(entry)) return;
     this.publisher.publish(ConnectionEvent.refresh, entry, nowMs);

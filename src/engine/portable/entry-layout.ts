@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { protocolNumbers } from '../../model/virtual-service.ts';
 
 /**
  * A connection entry is `entryWords` 32-bit words in one Int32Array: 64 bytes, one cache line, because at a million
@@ -22,8 +23,10 @@ export const EntryWord = {
   /** Half-open: the neighbours in order of use, as entry index + 1. Free: `older` is the next free entry. */
   older: 13,
   newer: 14,
-  /** The timeout of the present state, in milliseconds, unsigned. */
+  /** The timeout of the present state, in milliseconds, unsigned. Not of a local TCP connection: see `entryTimeoutMs`. */
   timeout: 15,
+  /** Of a local TCP connection: the sequence number that its client is expected to send next, if `EntryFlag.sequenced`. */
+  nextSequence: 15,
 } as const;
 
 export const entryWords = 16;
@@ -41,6 +44,8 @@ export const EntryFlag = {
   used: 1 << 20,
   /** A connection template: the client address is a prefix, the client port 0. */
   template: 1 << 21,
+  /** `EntryWord.nextSequence` is known. */
+  sequenced: 1 << 22,
 } as const;
 
 export const stateShift = 8;
@@ -48,6 +53,24 @@ export const stateMask = 0xff00;
 
 /** The part of the head that belongs to the key: protocol, family, and whether it is a template. */
 export const headKeyMask = 0xff | EntryFlag.ipv6 | EntryFlag.template;
+
+const localTcp = protocolNumbers.tcp | EntryFlag.local;
+const localTcpMask = 0xff | EntryFlag.local | EntryFlag.template;
+
+/** Whether a head is that of a TCP connection that this director forwards. */
+export function isLocalTcp(head: number): boolean {
+  return (head & localTcpMask) === localTcp;
+}
+
+/**
+ * How long an entry lasts after its last packet, in milliseconds. A local TCP connection has the timeout of its state;
+ * its word holds the sequence instead, because the entry is one cache line and has no other to spare.
+ */
+export function entryTimeoutMs(words: Int32Array, entry: number, tcpTimeouts: Int32Array): number {
+  const head = words[entry + EntryWord.head]!;
+  if (isLocalTcp(head)) return tcpTimeouts[(head & stateMask) >>> stateShift]!;
+  return words[entry + EntryWord.timeout]! >>> 0;
+}
 
 /** No entry. */
 export const absent = -1;

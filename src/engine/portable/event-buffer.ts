@@ -14,6 +14,7 @@ export function writeRecord(
   words: Int32Array,
   entry: number,
   destinations: Destinations,
+  timeoutMs: number,
   now: number,
 ): void {
   const head = words[entry + EntryWord.head]!;
@@ -32,7 +33,7 @@ export function writeRecord(
   records[at + RecordOffset.ports] = words[entry + EntryWord.ports]!;
   records[at + RecordOffset.realPort] = destinations.ports[destination]!;
   records[at + RecordOffset.idleMs] = (now - words[entry + EntryWord.lastSeen]!) | 0;
-  records[at + RecordOffset.timeoutMs] = words[entry + EntryWord.timeout]!;
+  records[at + RecordOffset.timeoutMs] = timeoutMs;
   for (let i = 0; i < 4; i += 1) {
     records[at + RecordOffset.clientAddress + i] = words[entry + EntryWord.clientAddress + i]!;
     records[at + RecordOffset.virtualAddress + i] = words[entry + EntryWord.virtualAddress + i]!;
@@ -52,9 +53,10 @@ export class EventBuffer {
     this.#destinations = destinations;
   }
 
-  append(event: ConnectionEvent, words: Int32Array, entry: number, nowMs: number): void {
+  append(event: ConnectionEvent, words: Int32Array, entry: number, timeoutMs: number, nowMs: number): void {
     if (this.#length === 0) this.#firstAtMs = nowMs;
-    writeRecord(this.#records, this.#length * recordWords, event, words, entry, this.#destinations, nowMs | 0);
+    const at = this.#length * recordWords;
+    writeRecord(this.#records, at, event, words, entry, this.#destinations, timeoutMs, nowMs | 0);
     this.#length += 1;
     if (this.#length === batchRecordsMax) this.flush();
   }

@@ -216,7 +216,7 @@ export class Forwarder {
     const destination = this.#connections.table.words[entry + EntryWord.destination]!;
     // An entry of a removed service only waits for the sweep.
     if (this.#destinations.services[destination] === undefined) return;
-    if ((isTcp || isKnown) && !this.#clientPackets.follow(packet, entry, flags, this.#nowMs)) {
+    if ((isTcp || isKnown) && !this.#clientPackets.follow(packet, entry, this.#nowMs)) {
       this.#drop('tableFull');
       return;
     }
@@ -271,7 +271,7 @@ export class Forwarder {
         this.#drop('noPublisher');
         return;
       }
-      if (!this.#connections.follow(entry, TcpDirection.output, flags, this.#nowMs)) {
+      if (!this.#connections.follow(entry, TcpDirection.output, packet, true, this.#nowMs)) {
         this.#drop('tableFull');
         return;
       }

@@ -3,7 +3,7 @@ import { synPublicationsBurst, synPublicationsPerMs } from '../../connection/pub
 import { ConnectionEvent } from '../../model/connection-batch.ts';
 import type { ConnectionTable } from './connection-table.ts';
 import type { Destinations } from './destinations.ts';
-import { EntryFlag, EntryWord } from './entry-layout.ts';
+import { EntryFlag, EntryWord, entryTimeoutMs } from './entry-layout.ts';
 import type { EventBuffer } from './event-buffer.ts';
 import type { Leases } from './leases.ts';
 import type { PublisherWatch } from './publisher-watch.ts';
@@ -47,7 +47,7 @@ export class Publisher {
     const { words } = this.#table;
     words[entry + EntryWord.head]! |= EntryFlag.published;
     words[entry + EntryWord.lastPublished] = nowMs | 0;
-    this.#events.append(event, words, entry, nowMs);
+    this.#append(event, entry, nowMs);
   }
 
   /**
@@ -56,12 +56,17 @@ export class Publisher {
    */
   publishBegun(entry: number, nowMs: number): void {
     if (!this.#synBudget.take(Math.floor(nowMs))) return;
-    this.#events.append(ConnectionEvent.upsert, this.#table.words, entry, nowMs);
+    this.#append(ConnectionEvent.upsert, entry, nowMs);
   }
 
   /** The entry is about to be removed: peers are told when they have learnt of it from here. */
   withdraw(event: ConnectionEvent, entry: number, nowMs: number): void {
     if ((this.#table.words[entry + EntryWord.head]! & EntryFlag.published) === 0 || !this.isHeld(entry)) return;
-    this.#events.append(event, this.#table.words, entry, nowMs);
+    this.#append(event, entry, nowMs);
+  }
+
+  #append(event: ConnectionEvent, entry: number, nowMs: number): void {
+    const { words, tcpTimeouts } = this.#table;
+    this.#events.append(event, words, entry, entryTimeoutMs(words, entry, tcpTimeouts), nowMs);
   }
 }

@@ -17,7 +17,7 @@ import { protocolNumbers } from '../../model/virtual-service.ts';
 import { type ApplyOutcome, type ExportPage, nothingApplied } from '../engine.ts';
 import type { Connections } from './connections.ts';
 import type { Destinations } from './destinations.ts';
-import { absent, EntryFlag, EntryWord, entryShift, KeyWord, keyWords } from './entry-layout.ts';
+import { absent, EntryFlag, EntryWord, entryShift, entryTimeoutMs, KeyWord, keyWords } from './entry-layout.ts';
 import { writeRecord } from './event-buffer.ts';
 import type { Services } from './services.ts';
 
@@ -57,7 +57,8 @@ export class Replication {
       const entry = position << entryShift;
       if ((words[entry + EntryWord.head]! & EntryFlag.used) === 0) continue;
       if (this.#connections.hasExpired(entry, nowMs) || isTentative(words[entry + EntryWord.head]!)) continue;
-      writeRecord(batch, at, ConnectionEvent.upsert, words, entry, this.#destinations, nowMs | 0);
+      const timeoutMs = entryTimeoutMs(words, entry, this.#connections.table.tcpTimeouts);
+      writeRecord(batch, at, ConnectionEvent.upsert, words, entry, this.#destinations, timeoutMs, nowMs | 0);
       at += recordWords;
     }
     return { batch: batch.slice(0, at), next: position < highWater ? position : undefined };
@@ -94,9 +95,11 @@ export class Replication {
     const { words } = table;
     const establishes = (words[entry + EntryWord.head]! & EntryFlag.halfOpen) !== 0 && !isHalfOpen(key, state);
     if (establishes && this.#isFull(key, state)) return 'refusedFull';
+    const timeoutMs = entryTimeoutMs(words, entry, table.tcpTimeouts);
     if (establishes) table.establish(entry);
     table.setState(entry, state);
-    words[entry + EntryWord.head]! &= ~(EntryFlag.local | EntryFlag.published);
+    words[entry + EntryWord.head]! &= ~(EntryFlag.local | EntryFlag.published | EntryFlag.sequenced);
+    words[entry + EntryWord.timeout] = timeoutMs;
     this.#readTimes(entry, batch, at, nowMs);
     return 'applied';
   }

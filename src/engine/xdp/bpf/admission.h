@@ -230,8 +230,11 @@ static __always_inline int schedule(struct packet *packet, __u32 service, __u32 
 {
 	int is_tcp = packet->protocol == PROTOCOL_TCP;
 	int half_open = !is_tcp || is_half_open_state(state);
-	__u32 head = (state << ENTRY_STATE_SHIFT) | ENTRY_LOCAL | (half_open ? ENTRY_HALF_OPEN : 0);
-	__u32 timeout = is_tcp ? tcp_timeout(state) : READ_ONCE(settings.udp_timeout);
+	__u32 head = (state << ENTRY_STATE_SHIFT) | ENTRY_LOCAL | (half_open ? ENTRY_HALF_OPEN : 0) |
+		     (state == TCP_SYN_RECEIVED ? ENTRY_SEQUENCED : 0);
+	/* Of a TCP connection the sequence number behind the SYN, which data may follow. */
+	__u32 timeout = is_tcp ? packet->sequence + packet->data + 1 + (packet->tcp_flags & TCP_FIN) :
+				   READ_ONCE(settings.udp_timeout);
 	__u32 number, reference;
 	struct entry *entry;
 
@@ -282,14 +285,15 @@ static __always_inline int admit_tcp(struct packet *packet, struct service *serv
 		return drop(DROP_GRACE_UNKNOWN_CONNECTION);
 	if (packet->tcp_flags & TCP_RST)
 		return drop(DROP_UNKNOWN_CONNECTION);
-	if (service->shape == SELECTOR_HASH) {
+	/* A client never sends a SYN with ACK first. */
+	if (service->shape == SELECTOR_HASH && !(packet->tcp_flags & TCP_SYN)) {
 		/* As sysctl sloppy_tcp allows in IPVS, but ESTABLISHED at once: the hash gives the real server it had before. */
 		decision = schedule(packet, number, TCP_ESTABLISHED, &entry, ipv6);
 		if (decision == FORWARD_IN && entry) {
 			struct destination *destination = destination_of(packet->destination);
 			enum tcp_direction direction = destination ? client_direction(destination) : DIRECTION_INPUT_ONLY;
 
-			step_tcp_of(entry, tcp_event(direction, packet->tcp_flags), packet->now, ipv6);
+			step_tcp_of(entry, tcp_event(direction, packet->tcp_flags), 1, packet->now, ipv6);
 		}
 		return decision;
 	}

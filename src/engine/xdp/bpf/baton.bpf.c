@@ -40,6 +40,15 @@ static __always_inline int fault_of_tcp(const struct tcphdr *tcp, __u32 length)
 	return tcp->doff < 5 || tcp->doff * 4u > length ? DROP_MALFORMED_HEADER : -1;
 }
 
+/* `length` is that of header and data. */
+static __always_inline void read_tcp(struct packet *packet, const struct tcphdr *tcp, __u32 length)
+{
+	packet->tcp_flags = ((__u8 *)tcp)[13];
+	packet->sequence = bpf_ntohl(tcp->seq);
+	packet->acknowledgement = tcp->ack_seq;
+	packet->data = length - tcp->doff * 4u;
+}
+
 static __always_inline int fault_of_udp(const struct udphdr *udp, __u32 length)
 {
 	__u32 said = bpf_ntohs(udp->len);
@@ -88,7 +97,7 @@ static __always_inline int decide(struct packet *packet, int ip_fault, int trans
 			if (likely(destination && (destination->flags & DESTINATION_SERVING) == DESTINATION_SERVING)) {
 				if (unlikely(!lease_is_valid(destination->lease_slot, packet->now_ns)))
 					return drop(DROP_NO_LEASE);
-				return follow_in(packet, entry, number, destination, ipv6);
+				return follow_in(packet, entry, number, destination, 1, ipv6);
 			}
 		}
 	}
@@ -140,7 +149,7 @@ standalone int handle_ipv4(struct xdp_md *ctx)
 		if ((void *)(tcp + 1) > end)
 			return NOT_PLAIN;
 		transport_fault = fault_of_tcp(tcp, packet->length - sizeof(*ip));
-		packet->tcp_flags = ((__u8 *)tcp)[13];
+		read_tcp(packet, tcp, packet->length - sizeof(*ip));
 	} else if (ip->protocol == PROTOCOL_UDP) {
 		transport_fault = fault_of_udp(udp, packet->length - sizeof(*ip));
 		packet->tcp_flags = 0;
@@ -199,7 +208,7 @@ standalone int handle_ipv6(struct xdp_md *ctx)
 		if ((void *)(tcp + 1) > end)
 			return NOT_PLAIN;
 		transport_fault = fault_of_tcp(tcp, payload);
-		packet->tcp_flags = ((__u8 *)tcp)[13];
+		read_tcp(packet, tcp, payload);
 	} else if (ip->nexthdr == PROTOCOL_UDP) {
 		transport_fault = fault_of_udp(udp, payload);
 		packet->tcp_flags = 0;

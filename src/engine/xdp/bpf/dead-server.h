@@ -42,19 +42,4 @@ static __always_inline int leaves_dead_server(const struct packet *packet, struc
 					     age_of(READ_ONCE(entry->last_seen), packet->now) >= DEAD_SERVER_SILENCE);
 }
 
-/* Whether following a client's packet would change nothing of its entry but the time. */
-static __always_inline int changes_only_time(const struct packet *packet, struct entry *entry,
-					     enum tcp_direction direction)
-{
-	__u32 head = READ_ONCE(entry->head);
-	__u32 index = tcp_event(direction, packet->tcp_flags) | state_of(head);
-
-	if (packet->protocol != PROTOCOL_TCP)
-		return 1;
-	forget_bounds(index, READ_ONCE(entry->last_seen));
-	if (!(head & ENTRY_LOCAL) || index >= sizeof(settings.next_states))
-		return 0;
-	return settings.next_states[index] == state_of(head);
-}
-
 #endif

@@ -16,6 +16,7 @@
 #ifndef BATON_ENTRY_H
 #define BATON_ENTRY_H
 
+#include "entry-time.h"
 #include "server-load.h"
 #include "tally.h"
 
@@ -23,26 +24,6 @@
 
 #define GENERATION_STEP (1u << ENTRY_GENERATION_SHIFT)
 #define GENERATION_MASK (~(GENERATION_STEP - 1))
-
-static __always_inline int is_template(__u32 head)
-{
-	return (head & ENTRY_TEMPLATE) != 0;
-}
-
-static __always_inline __u32 state_of(__u32 head)
-{
-	return (head & ENTRY_STATE) >> ENTRY_STATE_SHIFT;
-}
-
-static __always_inline __u32 protocol_of(__u32 head)
-{
-	return head & ENTRY_PROTOCOL;
-}
-
-static __always_inline int has_expired(struct entry *entry, __u32 now)
-{
-	return age_of(READ_ONCE(entry->last_seen), now) >= READ_ONCE(entry->timeout);
-}
 
 static __always_inline __u64 mix64(__u64 hash)
 {

@@ -28,7 +28,7 @@ static __always_inline int write_record(__u32 *words, struct entry *entry, int i
 	words[RECORD_PORTS] = bpf_ntohl(entry->ports);
 	words[RECORD_REAL_PORT] = bpf_ntohs(destination->port);
 	words[RECORD_IDLE] = age_of(READ_ONCE(entry->last_seen), now);
-	words[RECORD_TIMEOUT] = READ_ONCE(entry->timeout);
+	words[RECORD_TIMEOUT] = timeout_of(entry, head);
 	if (ipv6) {
 		struct entry6 *outer = outer6(entry);
 

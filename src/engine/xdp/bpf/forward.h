@@ -5,6 +5,7 @@
 
 #include "admission.h"
 #include "dead-server.h"
+#include "sequence.h"
 
 /*
  * Whether an address may not be a packet's source on the wire: 0/8, 127/8, multicast, class E (RFC 1812 section 5.3.7);
@@ -81,12 +82,12 @@ static __always_inline int is_done(const struct packet *packet, struct entry *en
 
 /* A packet of a known connection whose virtual service lives. Its entry lives on. */
 static __always_inline int follow_in(struct packet *packet, struct entry *entry, __u32 number,
-				     struct destination *destination, int ipv6)
+				     struct destination *destination, int keeps_alive, int ipv6)
 {
 	if (packet->protocol == PROTOCOL_TCP) {
-		if (!follow_tcp(entry, ipv6, client_direction(destination), packet->tcp_flags, packet->now))
+		if (!follow_tcp(entry, ipv6, packet, client_direction(destination), keeps_alive))
 			return drop(DROP_TABLE_FULL);
-	} else {
+	} else if (keeps_alive) {
 		follow_udp(entry, ipv6, packet->now);
 	}
 	return forward_in(packet, number, destination);
@@ -125,9 +126,7 @@ static __always_inline int decide_found(struct packet *packet, struct entry *ent
 	/* An entry of a removed service only waits for the sweep. */
 	if (!destination || unlikely(!(destination->flags & DESTINATION_LIVE)))
 		return LEAVE_ALONE;
-	if (is_stranded(destination) && changes_only_time(packet, entry, client_direction(destination)))
-		return forward_in(packet, number, destination);
-	return follow_in(packet, entry, number, destination, ipv6);
+	return follow_in(packet, entry, number, destination, !is_stranded(destination), ipv6);
 }
 
 static __always_inline int decide_in(struct packet *packet, int ipv6)
@@ -293,7 +292,7 @@ static __always_inline int decide_out(struct packet *packet, int fault, int ipv6
 		return drop(DROP_NO_PUBLISHER);
 	if (packet->protocol == PROTOCOL_UDP)
 		follow_udp(entry, ipv6, now);
-	else if (!follow_tcp(entry, ipv6, DIRECTION_OUTPUT, packet->tcp_flags, now))
+	else if (!follow_tcp(entry, ipv6, packet, DIRECTION_OUTPUT, 1))
 		return drop(DROP_TABLE_FULL);
 	return forward_out(packet, number, destination, ipv6);
 }

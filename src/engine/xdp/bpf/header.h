@@ -6,7 +6,18 @@
 #include "checksum.h"
 #include "extension.h"
 
-/* Ports and TCP flags, as far as the frame goes. */
+/* What a TCP header says of its sequence. A frame that ends within the header has a fault. */
+static __always_inline void read_sequence(struct xdp_md *ctx, struct packet *packet)
+{
+	packet->data = 0;
+	if (!load_bytes(ctx, packet->transport + 4, packet->numbers, sizeof(packet->numbers)) ||
+	    !load_bytes(ctx, packet->transport + 12, &packet->data, 1))
+		return;
+	packet->sequence = bpf_ntohl(packet->sequence);
+	packet->data = sizeof(struct ethhdr) + packet->length - packet->transport - (packet->data >> 4) * 4;
+}
+
+/* Ports, TCP flags and sequence, as far as the frame goes. */
 static __always_inline void read_transport(struct xdp_md *ctx, struct packet *packet)
 {
 	packet->flow.key = packet->protocol | ENTRY_USED;
@@ -14,6 +25,8 @@ static __always_inline void read_transport(struct xdp_md *ctx, struct packet *pa
 		packet->flow.ports = 0;
 	if (packet->protocol != PROTOCOL_TCP || !load_bytes(ctx, packet->transport + 13, &packet->tcp_flags, 1))
 		packet->tcp_flags = 0;
+	else
+		read_sequence(ctx, packet);
 }
 
 /* Reads the header at `ip`, unchecked. False: the frame ends within it. */

@@ -74,7 +74,9 @@ enum entry_head {
 	ENTRY_USED = 1 << 16,
 	/* Being written or being removed: no other processor may use the entry until that is done. */
 	ENTRY_BUSY = 1 << 17,
-	ENTRY_GENERATION_SHIFT = 18,
+	/* `next_sequence` is known. */
+	ENTRY_SEQUENCED = 1 << 18,
+	ENTRY_GENERATION_SHIFT = 19,
 	/* The bits that take part in a look-up. */
 	ENTRY_KEY = ENTRY_PROTOCOL | ENTRY_TEMPLATE | ENTRY_USED | ENTRY_BUSY,
 };
@@ -85,8 +87,14 @@ struct entry {
 	__u32 ports;
 	__u32 head;
 	__u32 last_seen;
-	/* The timeout of the present state, in milliseconds. */
-	__u32 timeout;
+	/*
+	 * A local TCP connection has the timeout of its state: its word holds the sequence number that its client is expected
+	 * to send next. An entry of any other kind has its timeout here, in milliseconds.
+	 */
+	union {
+		__u32 timeout;
+		__u32 next_sequence;
+	};
 	/* Established: when peers last heard of it. Half-open: its position in the ring. */
 	__u32 stamp;
 	__u16 destination;
@@ -364,7 +372,7 @@ struct settings {
 	/* The same for the addresses of masqueraded real servers. */
 	__u32 replying[FILTER_BITS / 32];
 	/* By direction * 512 + flags * 16 + state (src/connection/tcp-transitions.ts). */
-	__u8 next_states[1536];
+	__u8 next_states[2048];
 };
 
 /* Counters that all processors change, each field group on a line of its own. */

@@ -19,11 +19,6 @@ static __always_inline int completes_handshake(__u32 before, __u32 after)
 	return is_half_open_state(before) && !is_half_open_state(after) && after != TCP_CLOSE;
 }
 
-static __always_inline __u32 tcp_timeout(__u32 state)
-{
-	return READ_ONCE(settings.tcp_timeouts[state & 15]);
-}
-
 /* Whether the TCP connection is over: a SYN of its client is then scheduled again (IPVS's conn_reuse). */
 static __always_inline int is_over(__u32 head)
 {
@@ -34,12 +29,10 @@ static __always_inline int is_over(__u32 head)
  * Only fields that change are written, and the time once a grain: a cache line that stays clean need not be written
  * back. Entries expire early by one grain at most.
  */
-static __always_inline void see(struct entry *entry, __u32 timeout, __u32 now)
+static __always_inline void see(struct entry *entry, __u32 now)
 {
 	if (unlikely(age_of(READ_ONCE(entry->last_seen), now) > seen_grain))
 		WRITE_ONCE(entry->last_seen, now);
-	if (READ_ONCE(entry->timeout) != timeout)
-		WRITE_ONCE(entry->timeout, timeout);
 }
 
 /* The flow of an entry. */
@@ -104,7 +97,11 @@ FOR_ENTRIES(change_udp, AND __u32 now, now)
 /* A further packet of a UDP flow, in either direction: the second one makes it known to the peers. */
 static __always_inline void follow_udp(struct entry *entry, int ipv6, __u32 now)
 {
-	see(entry, READ_ONCE(settings.udp_timeout), now);
+	__u32 timeout = READ_ONCE(settings.udp_timeout);
+
+	see(entry, now);
+	if (READ_ONCE(entry->timeout) != timeout)
+		WRITE_ONCE(entry->timeout, timeout);
 	if (unlikely((READ_ONCE(entry->head) & (ENTRY_HALF_OPEN | ENTRY_LOCAL)) != ENTRY_LOCAL))
 		CALL_ENTRY(change_udp, ipv6, entry, now);
 }
@@ -119,8 +116,6 @@ enum change {
 
 static __always_inline int change_tcp_of(struct entry *entry, __u32 head, __u32 after, __u32 now, int ipv6)
 {
-	/* This comes first, while the verifier knows nothing of `after` on any path. */
-	__u32 timeout = tcp_timeout(after);
 	__u32 before = state_of(head);
 	__u32 destination = entry->destination;
 	__u32 to = (head & ~ENTRY_STATE) | (after << ENTRY_STATE_SHIFT) | ENTRY_LOCAL;
@@ -137,7 +132,7 @@ static __always_inline int change_tcp_of(struct entry *entry, __u32 head, __u32 
 	} else if (__sync_val_compare_and_swap(&entry->head, head, to) != head) {
 		return CHANGE_LOST;
 	}
-	see(entry, timeout, now);
+	see(entry, now);
 	count_transition(destination, before, after);
 	if (establishes)
 		CALL_ENTRY(publish_established, ipv6, entry, now);
@@ -163,8 +158,11 @@ static __always_inline enum tcp_direction client_direction(const struct destinat
 	return sees_replies(destination) ? DIRECTION_INPUT : DIRECTION_INPUT_ONLY;
 }
 
-/* Follows a segment once, from what the entry is by now. Returns a `change`. */
-static __always_inline int step_tcp_of(struct entry *entry, __u32 event, __u32 now, int ipv6)
+/*
+ * Follows an event of `next_states` once, from what the entry is by now. One that changes nothing keeps the entry alive only
+ * when `keeps_alive`. Returns a `change`.
+ */
+static __always_inline int step_tcp_of(struct entry *entry, __u32 event, int keeps_alive, __u32 now, int ipv6)
 {
 	__u32 head = READ_ONCE(entry->head);
 	__u32 before = state_of(head);
@@ -176,28 +174,16 @@ static __always_inline int step_tcp_of(struct entry *entry, __u32 event, __u32 n
 		return CHANGED;
 	after = settings.next_states[index];
 	if (likely(before == after && (head & (ENTRY_LOCAL | ENTRY_HALF_OPEN)) == ENTRY_LOCAL)) {
-		see(entry, tcp_timeout(after), now);
+		if (likely(keeps_alive))
+			see(entry, now);
 		return CHANGED;
 	}
+	if (!keeps_alive && before == after && (head & ENTRY_LOCAL))
+		return CHANGED;
 	return CALL_ENTRY(change_tcp, ipv6, entry, head, after, now);
 }
 
 /* The same for paths that need not be fast. */
-FOR_ENTRIES(step_tcp, AND __u32 event AND __u32 now, event, now)
-
-/*
- * Follows a TCP segment that this director forwards. Returns false when it would establish its connection and the
- * established table is full: it is not to be forwarded. A change that is lost is tried once more, because a FIN does not
- * come again once it is acknowledged.
- */
-static __always_inline int follow_tcp(struct entry *entry, int ipv6, enum tcp_direction direction, __u32 flags, __u32 now)
-{
-	__u32 event = tcp_event(direction, flags);
-	int change = step_tcp_of(entry, event, now, ipv6);
-
-	if (unlikely(change == CHANGE_LOST))
-		change = CALL_ENTRY(step_tcp, ipv6, entry, event, now);
-	return change != CHANGE_REFUSED;
-}
+FOR_ENTRIES(step_tcp, AND __u32 event AND int keeps_alive AND __u32 now, event, keeps_alive, now)
 
 #endif

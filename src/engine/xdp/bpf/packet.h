@@ -42,6 +42,8 @@ enum tcp_direction {
 	DIRECTION_OUTPUT = 1,
 	/* Client to real server, where the replies go past. */
 	DIRECTION_INPUT_ONLY = 2,
+	/* Not a direction: the client's data shows that the connection has not ended. */
+	DIRECTION_REVIVED = 3,
 };
 
 /* Whether a packet is whole, the piece of a datagram that holds its transport header, or another piece. */
@@ -109,6 +111,15 @@ struct packet {
 	__u32 identification;
 	__u8 more_fragments;
 	__u8 outbound;
+	/* Of an intact TCP header: its sequence number, the one that it acknowledges in network order, and how much data follows. */
+	union {
+		__u32 numbers[2];
+		struct {
+			__u32 sequence;
+			__u32 acknowledgement;
+		};
+	};
+	__u32 data;
 	/* Source address of the Ethernet header. */
 	__u8 source_mac[6] __attribute__((aligned(4)));
 	/* The decision. */

@@ -151,11 +151,12 @@ static __always_inline int import_record_of(const struct record *record, struct 
 	establishes = (before & ENTRY_HALF_OPEN) && !half_open;
 	if (establishes && is_full(&flow, 0))
 		return IMPORT_REFUSED_FULL;
-	after = (before & ~(ENTRY_STATE | ENTRY_LOCAL | ENTRY_PUBLISHED)) | (state << ENTRY_STATE_SHIFT);
+	after = (before & ~(ENTRY_STATE | ENTRY_LOCAL | ENTRY_PUBLISHED | ENTRY_SEQUENCED)) | (state << ENTRY_STATE_SHIFT);
 	if (establishes)
 		after &= ~ENTRY_HALF_OPEN;
 	if (__sync_val_compare_and_swap(&entry->head, before, after) != before)
 		return IMPORT_REFUSED_LOCAL;
+	WRITE_ONCE(entry->timeout, timeout_of(entry, before));
 	if (establishes) {
 		count_table(before, -1);
 		count_table(after, 1);

@@ -107,7 +107,7 @@ static __always_inline int inspect(struct entry *entry, __u32 reference, struct 
 	if (!(head & ENTRY_PUBLISHED))
 		return 0;
 	since_published = age_of(READ_ONCE(entry->stamp), work->now);
-	if ((__u64)since_published * REFRESHES_PER_TIMEOUT < READ_ONCE(entry->timeout))
+	if ((__u64)since_published * REFRESHES_PER_TIMEOUT < timeout_of(entry, head))
 		return 0;
 	/* No refresh is sent when no packet has come since the last one. */
 	if ((__s32)(READ_ONCE(entry->last_seen) - READ_ONCE(entry->stamp)) <= 0 || !is_held(entry, work->now_ns))

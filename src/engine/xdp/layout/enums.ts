@@ -103,7 +103,8 @@ export const EntryHead = {
   template: 32768,
   used: 65536,
   busy: 131072,
-  generationShift: 18,
+  sequenced: 262144,
+  generationShift: 19,
   key: 229631,
 } as const;
 
@@ -262,6 +263,7 @@ export const TcpDirection = {
   input: 0,
   output: 1,
   inputOnly: 2,
+  revived: 3,
 } as const;
 
 /** `enum tcp_flag` */

@@ -82,6 +82,7 @@ export const EntryFieldSize = {
   head: 4,
   lastSeen: 4,
   timeout: 4,
+  nextSequence: 4,
   stamp: 4,
   destination: 2,
   spilled: 2,
@@ -220,6 +221,10 @@ export const PacketFieldSize = {
   identification: 4,
   moreFragments: 1,
   outbound: 1,
+  numbers: 8,
+  sequence: 4,
+  acknowledgement: 4,
+  data: 4,
   sourceMac: 6,
   destination: 2,
   mtu: 2,
@@ -269,8 +274,8 @@ export const RouteFieldSize = {
 
 /** Bytes of the fields of `struct scratch`. */
 export const ScratchFieldSize = {
-  packet: 144,
-  quoted: 144,
+  packet: 160,
+  quoted: 160,
   frameLength: 4,
   addressFlags: 4,
   at: 4,
@@ -315,7 +320,7 @@ export const SettingsFieldSize = {
   deadServers: 4,
   served: 128,
   replying: 128,
-  nextStates: 1536,
+  nextStates: 2048,
 } as const;
 
 /** Bytes of the fields of `struct slot`. */

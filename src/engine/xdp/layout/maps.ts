@@ -105,7 +105,7 @@ export const Maps = {
     name: 'packets',
     kind: 'perCpuArray',
     keySize: 4,
-    valueSize: 144,
+    valueSize: 160,
     maxEntries: 1,
   },
   ports: {
@@ -154,7 +154,7 @@ export const Maps = {
     name: 'scratches',
     kind: 'perCpuArray',
     keySize: 4,
-    valueSize: 1056,
+    valueSize: 1088,
     maxEntries: 1,
   },
   services: {
@@ -225,7 +225,7 @@ export const Globals = {
   settings: {
     map: '.data.settings',
     offset: 0,
-    size: 1888,
+    size: 2400,
   },
   totals: {
     map: '.data.totals',

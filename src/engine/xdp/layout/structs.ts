@@ -92,6 +92,7 @@ export const EntryLayout = {
   head: 4,
   lastSeen: 8,
   timeout: 12,
+  nextSequence: 12,
   stamp: 16,
   destination: 20,
   spilled: 22,
@@ -226,7 +227,7 @@ export const OverheadLayout = {
 
 /** Byte offsets of the fields of `struct packet`, and its size. */
 export const PacketLayout = {
-  size: 144,
+  size: 160,
   flow: 0,
   now: 40,
   nowNs: 48,
@@ -245,13 +246,17 @@ export const PacketLayout = {
   identification: 84,
   moreFragments: 88,
   outbound: 89,
-  sourceMac: 92,
-  destination: 98,
-  mtu: 100,
-  leaseSlot: 102,
-  virtualAddress: 104,
-  virtualPort: 120,
-  hop: 124,
+  numbers: 92,
+  sequence: 92,
+  acknowledgement: 96,
+  data: 100,
+  sourceMac: 104,
+  destination: 110,
+  mtu: 112,
+  leaseSlot: 114,
+  virtualAddress: 116,
+  virtualPort: 132,
+  hop: 136,
 } as const;
 
 /** Byte offsets of the fields of `struct port`, and its size. */
@@ -300,24 +305,24 @@ export const RouteLayout = {
 
 /** Byte offsets of the fields of `struct scratch`, and its size. */
 export const ScratchLayout = {
-  size: 1056,
+  size: 1088,
   packet: 0,
-  quoted: 144,
-  frameLength: 288,
-  addressFlags: 292,
-  at: 296,
-  end: 300,
-  next: 304,
-  fault: 308,
-  fragmented: 312,
-  rest: 316,
-  target: 320,
-  sum: 336,
-  ipv4: 344,
-  ipv6: 364,
-  head: 408,
-  message: 504,
-  chunk: 544,
+  quoted: 160,
+  frameLength: 320,
+  addressFlags: 324,
+  at: 328,
+  end: 332,
+  next: 336,
+  fault: 340,
+  fragmented: 344,
+  rest: 348,
+  target: 352,
+  sum: 368,
+  ipv4: 376,
+  ipv6: 396,
+  head: 440,
+  message: 536,
+  chunk: 576,
 } as const;
 
 /** Byte offsets of the fields of `struct service`, and its size. */
@@ -339,7 +344,7 @@ export const ServiceLayout = {
 
 /** Byte offsets of the fields of `struct settings`, and its size. */
 export const SettingsLayout = {
-  size: 1888,
+  size: 2400,
   tcpTimeouts: 0,
   udpTimeout: 64,
   gracePeriod: 68,
