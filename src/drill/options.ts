@@ -16,6 +16,8 @@ export interface DrillOptions {
   readonly openingRate: number;
   /** The number of times that the list of scenarios is run. */
   readonly runs: number;
+  /** Virtual addresses of each virtual router. */
+  readonly addresses: number;
   /** A multiple of 10. */
   readonly advertIntervalMs: number;
   readonly engine: EngineRequest;
@@ -44,6 +46,7 @@ nothing of it is left behind. Without root it runs in a user namespace.
   --flows N           UDP flows with the order of their answers checked (default 200, at most 5000)
   --opening-rate N    short sessions opened each second while a scenario runs (default 500, at most 2000; 0: none)
   --runs N            runs the list of scenarios N times and states the figures of all together (default 1, at most 500)
+  --addresses N       virtual addresses of each virtual router (default 1, at most 255, of IPv6 80)
   --advert-int S      VRRP advertisement interval in seconds, 0.01 to 10 (default 0.1)
   --engine NAME       auto (default: xdp where kernel and privileges allow, else portable), xdp or portable
   --offloads on|off   segmentation and checksum offloads of the lab's interfaces (default on; with xdp they are off)
@@ -64,6 +67,7 @@ const sessionsMax = 20_000;
 const flowsMax = 5_000;
 const openingRateMax = 2_000;
 const runsMax = 500;
+const addressesMax = 255;
 
 function describeScenarios(): string {
   const width = 12;
@@ -96,6 +100,7 @@ function readArguments(argv: readonly string[]): ParsedCommand {
       flows: { type: 'string', default: '200' },
       'opening-rate': { type: 'string', default: '500' },
       runs: { type: 'string', default: '1' },
+      addresses: { type: 'string', default: '1' },
       'advert-int': { type: 'string', default: '0.1' },
       engine: { type: 'string', default: 'auto' },
       offloads: { type: 'string' },
@@ -115,6 +120,7 @@ function readArguments(argv: readonly string[]): ParsedCommand {
     flows: wholeNumber('--flows', values.flows, 0, flowsMax),
     openingRate: wholeNumber('--opening-rate', values['opening-rate'], 0, openingRateMax),
     runs: wholeNumber('--runs', values.runs, 1, runsMax),
+    addresses: wholeNumber('--addresses', values.addresses, 1, addressesMax),
     advertIntervalMs: advertInterval(values['advert-int']),
     engine: oneOf('--engine', values.engine, engineRequests),
     ...(values.offloads === undefined

@@ -18,6 +18,7 @@ export const scenarioNames = [
   'director-hang',
   'director-kill',
   'address-lost',
+  'storm',
   'reset-attack',
   'syn-flood',
   'fill',
@@ -124,6 +125,13 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
     help: [
       "the active director's own addresses vanish from its front interface for 3 s, its link stays up",
       'the other one takes over within the bound of a failure; once they are back, it hands back',
+    ],
+  },
+  storm: {
+    title: 'a storm of advertisements of a lower priority',
+    help: [
+      'a third host advertises the virtual routers with priority 1, 5 000 times a second for 5 s',
+      'nobody takes over, and no advertisement of the active director is late by an interval',
     ],
   },
   'reset-attack': {

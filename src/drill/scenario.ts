@@ -19,6 +19,7 @@ import { directorHang, directorKill } from './scenarios/hang.ts';
 import { coldStart, handover, reload } from './scenarios/planned.ts';
 import { restart } from './scenarios/restart.ts';
 import { asymmetric, partition } from './scenarios/split.ts';
+import { storm } from './scenarios/storm.ts';
 import { syncCut } from './scenarios/sync-cut.ts';
 import { createStage, type Scenario, type Stage, type StageRecord, type TakeoverWindow } from './stage.ts';
 import { readTable } from './table.ts';
@@ -50,6 +51,7 @@ const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   'director-hang': directorHang,
   'director-kill': directorKill,
   'address-lost': addressLost,
+  storm,
   'reset-attack': resetAttack,
   'syn-flood': synFlood,
   fill,

@@ -24,6 +24,8 @@ export interface ConfigurationOptions {
   readonly sync: boolean;
   /** Without flows there is no UDP service. */
   readonly flows: number;
+  /** Virtual addresses of each virtual router; the further ones have no service. */
+  readonly addresses: number;
   /** Without sessions that are opened all the time there is no service for them. */
   readonly openingRate: number;
 }
@@ -34,12 +36,16 @@ const priorities: Readonly<Record<DirectorName, number>> = { a: 150, b: 100 };
 export const initialRealServers: RealServerChoice = [1, 1];
 export const realServerCount = initialRealServers.length + 1;
 
-const virtualRouters: Readonly<Record<Family, { readonly name: string; readonly id: number }>> = {
+/** The virtual router of each family. */
+export const virtualRouters: Readonly<Record<Family, { readonly name: string; readonly id: number }>> = {
   ipv4: { name: 'lab', id: 51 },
   ipv6: { name: 'lab6', id: 52 },
 };
 /** RFC 9568 section 5.2.9: the first address of an IPv6 virtual router is link-local. */
-const linkLocalAddress = 'fe80::5:100';
+export const linkLocalAddress = 'fe80::5:100';
+
+/** As many as one advertisement holds: 255 by its count, fewer of IPv6 by the Ethernet frame. */
+const addressesMax: Readonly<Record<Family, number>> = { ipv4: 255, ipv6: 80 };
 
 /** The active down interval of a director of the lab (RFC 9568 section 6.1), in milliseconds. */
 export function activeDownIntervalMs(director: DirectorName, advertIntervalMs: number): number {
@@ -79,7 +85,7 @@ export function renderConfiguration(
 function renderInstance(
   topology: Topology,
   director: DirectorName,
-  { advertIntervalMs }: ConfigurationOptions,
+  { advertIntervalMs, addresses: count }: ConfigurationOptions,
   family: Family,
 ): string[] {
   const length = family === 'ipv4' ? 24 : 64;
@@ -87,6 +93,11 @@ function renderInstance(
   if (family === 'ipv6') addresses.unshift(`    ${linkLocalAddress}/64 dev front`);
   const { seesReplies } = forwardingMethods[topology.forwarding];
   if (seesReplies) addresses.push(`    ${gatewayAddresses[family]}/${length} dev back`);
+  for (let i = addresses.length; i < Math.min(count, addressesMax[family]); i += 1) {
+    addresses.push(
+      family === 'ipv4' ? `    10.88.0.${i}/32 dev front` : `    fd00:88::${i.toString(16)}/128 dev front`,
+    );
+  }
   return [
     `vrrp_instance ${virtualRouters[family].name} {`,
     '  state BACKUP',

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Family } from '../../lib/ip-address.ts';
 import { startRemote } from '../remote.ts';
 import { runTool, spawnTool } from './tool.ts';
-import type { Station, Topology } from './topology.ts';
+import { linkLocalOf, type Station, type Topology } from './topology.ts';
 
 export interface Lab {
   readonly topology: Topology;
@@ -185,13 +185,6 @@ function ownAddressCommands(station: Station, interfaceName: string, family: Fam
     ...own.map((address) => `address add ${address} dev ${interfaceName}${family === 'ipv6' ? ' nodad' : ''}`),
     ...(gateway === undefined ? [] : [`route replace default via ${gateway}`]),
   ];
-}
-
-/** RFC 4291 appendix A: the address that the kernel gives an interface by its MAC address. */
-function linkLocalOf(macAddress: string): string {
-  const [b0, b1, b2, b3, b4, b5] = macAddress.split(':').map((part) => Number.parseInt(part, 16));
-  const group = (high: number, low: number): string => ((high << 8) | low).toString(16);
-  return `fe80::${group(b0! ^ 2, b1!)}:${group(b2!, 0xff)}:${group(0xfe, b3!)}:${group(b4!, b5!)}`;
 }
 
 const undoDropCommands = 'delete table bridge drill\n';

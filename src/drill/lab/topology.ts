@@ -68,6 +68,8 @@ export const flowPort = 7002;
 export const openingPort = 7003;
 /** A host among the clients that opens them. */
 export const openerStation = 'opener';
+/** A host on the directors' segment that is neither of them. */
+export const strangerStation = 'stranger';
 export const clientsNetworks = [
   { address: '203.0.113.0', prefixLength: 24 },
   { address: '2001:db8:3::', prefixLength: 64 },
@@ -111,6 +113,7 @@ export function describeTopology(forwarding: LabForwarding, realServerCount: num
       settings: forwards,
       blackholes: Object.values(floodNetworks).map(({ address, prefixLength }) => `${address}/${prefixLength}`),
     }),
+    station(strangerStation, [link('front', 40)], { gateways: routerOnFront }),
     ...(['a', 'b'] as const).map((name, i) => {
       const links = directorInterfaces.map((segment) => link(segment, 11 + i));
       return station(name, links, { gateways: routerOnFront });
@@ -152,4 +155,11 @@ function link(segment: Segment, host: number): Link {
 
 function plainAddresses({ addresses }: Link): PerFamily {
   return { ipv4: addresses.ipv4.split('/')[0]!, ipv6: addresses.ipv6.split('/')[0]! };
+}
+
+/** RFC 4291 appendix A: the address that the kernel gives an interface by its MAC address. */
+export function linkLocalOf(macAddress: string): string {
+  const [b0, b1, b2, b3, b4, b5] = macAddress.split(':').map((part) => Number.parseInt(part, 16));
+  const group = (high: number, low: number): string => ((high << 8) | low).toString(16);
+  return `fe80::${group(b0! ^ 2, b1!)}:${group(b2!, 0xff)}:${group(0xfe, b3!)}:${group(b4!, b5!)}`;
 }

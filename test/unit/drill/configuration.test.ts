@@ -52,6 +52,7 @@ function load(forwarding: LabForwarding, director: 'a' | 'b') {
     sync: true,
     flows: 1,
     openingRate: 500,
+    addresses: 1,
   });
   const files = { readFile: () => accept(Buffer.from(text)), listDirectory: () => undefined };
   const loaded = loadConfiguration('/lab/keepalived.conf', { files, hostname: 'lab' });
