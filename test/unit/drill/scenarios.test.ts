@@ -6,6 +6,7 @@ import { helpText } from '../../../src/drill/options.ts';
 import { scenarioNames, scenarioTexts } from '../../../src/drill/scenario-names.ts';
 import { silenceAfter } from '../../../src/drill/scenarios/crash.ts';
 import { checkHealed } from '../../../src/drill/scenarios/split.ts';
+import { longestPauseMs } from '../../../src/drill/scenarios/storm.ts';
 import { compareTables } from '../../../src/drill/table.ts';
 
 test('the help says of every scenario what happens and what must hold', () => {
@@ -53,6 +54,12 @@ test('after healing director a remains, and announces again; director b falls si
     'director a did not remain active after healing',
     'director a did not announce the addresses again after healing',
   ]);
+});
+
+test('the longest pause is between two advertisements in a row, and without end when there are none', () => {
+  const paused = signs(['advertisement', 100], ['announcement', 150], ['advertisement', 200], ['advertisement', 420]);
+  assert.equal(longestPauseMs({ signs: paused }), 220);
+  assert.equal(longestPauseMs({ signs: paused.slice(0, 2) }), Number.POSITIVE_INFINITY);
 });
 
 test('tables are merged when both hold the same, and no fewer than there are sessions', () => {
