@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { setTimeout as delay } from 'node:timers/promises';
 import { errorSentence } from '../lib/error-sentence.ts';
 import { type DrillSettings, settle } from './engine.ts';
 import { prepareSandbox } from './lab/lab.ts';
@@ -9,6 +10,7 @@ import { openPair, type Pair } from './pair.ts';
 import { renderReport } from './report.ts';
 import { type ScenarioResult, summarise } from './result.ts';
 import { runScenario } from './scenario.ts';
+import type { ScenarioName } from './scenario-names.ts';
 import { seriesOf } from './series.ts';
 
 // The first process of the sandbox: when it ends, everything in the sandbox does.
@@ -19,6 +21,7 @@ interface Outcome {
 }
 
 const closeTimeoutMs = 5_000;
+const soakPeriodMs = 20_000;
 
 leaveWithParent();
 await main(JSON.parse(process.argv[2] ?? '{}') as DrillOptions, process.argv[3] ?? 'drill-');
@@ -31,7 +34,7 @@ async function main(given: DrillOptions, prefix: string): Promise<void> {
     for (const forwarding of options.forwardings) outcomes.push(await drill(forwarding, options, prefix));
     const scenarios = outcomes.flatMap((outcome) => outcome.scenarios);
     const failures = outcomes.flatMap((outcome) => outcome.failures);
-    const series = options.runs === 1 ? [] : seriesOf(scenarios);
+    const series = options.runs === 1 && options.soakMinutes === 0 ? [] : seriesOf(scenarios);
     const result = summarise({ ...options, series }, scenarios, failures);
     const report = options.json ? `${JSON.stringify(result, undefined, 2)}\n` : `\n${renderReport(result)}`;
     // Written whole before the end: a pipe takes 64 KiB at a time.
@@ -52,7 +55,7 @@ async function drill(forwarding: LabForwarding, options: DrillSettings, prefix: 
   const pair = await openPair(forwarding, options, `${prefix}${forwarding}-`, say);
   const scenarios: ScenarioResult[] = [];
   const failures: string[] = [];
-  for (const scenario of Array.from({ length: options.runs }, () => options.scenarios).flat()) {
+  for await (const scenario of turns(options)) {
     try {
       scenarios.push(await runScenario({ pair, options, say }, scenario));
     } catch (error) {
@@ -65,6 +68,18 @@ async function drill(forwarding: LabForwarding, options: DrillSettings, prefix: 
   if (failures.length === 0) failures.push(...(await closeSessions(pair, scenarios.at(-1)!, say)));
   failures.push(...(await pair.close()));
   return { scenarios, failures };
+}
+
+/** The scenarios one after the other; in a soak each begins 20 s after the one before, or when that is over. */
+async function* turns({ scenarios, runs, soakMinutes }: DrillSettings): AsyncGenerator<ScenarioName> {
+  const untilMs = performance.now() + soakMinutes * 60_000;
+  const isOver = (turn: number): boolean =>
+    soakMinutes === 0 ? turn >= runs * scenarios.length : performance.now() >= untilMs;
+  for (let turn = 0; !isOver(turn); turn += 1) {
+    const nextMs = performance.now() + (soakMinutes === 0 ? 0 : soakPeriodMs);
+    yield scenarios[turn % scenarios.length]!;
+    await delay(Math.max(0, nextMs - performance.now()));
+  }
 }
 
 /** Sessions that survived everything must also close in order. */

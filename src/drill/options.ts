@@ -16,6 +16,8 @@ export interface DrillOptions {
   readonly openingRate: number;
   /** The number of times that the list of scenarios is run. */
   readonly runs: number;
+  /** For so many minutes the list is run in turn, a scenario each 20 s; 0: `runs` counts. */
+  readonly soakMinutes: number;
   /** Virtual addresses of each virtual router. */
   readonly addresses: number;
   /** A multiple of 10. */
@@ -46,6 +48,7 @@ nothing of it is left behind. Without root it runs in a user namespace.
   --flows N           UDP flows with the order of their answers checked (default 200, at most 5000)
   --opening-rate N    short sessions opened each second while a scenario runs (default 500, at most 2000; 0: none)
   --runs N            runs the list of scenarios N times and states the figures of all together (default 1, at most 500)
+  --soak MINUTES      runs the list in turn for so long, a scenario each 20 s at most (default 0: no soak, at most 1440)
   --addresses N       virtual addresses of each virtual router (default 1, at most 255, of IPv6 80)
   --advert-int S      VRRP advertisement interval in seconds, 0.01 to 10 (default 0.1)
   --engine NAME       auto (default: xdp where kernel and privileges allow, else portable), xdp or portable
@@ -67,6 +70,7 @@ const sessionsMax = 20_000;
 const flowsMax = 5_000;
 const openingRateMax = 2_000;
 const runsMax = 500;
+const soakMinutesMax = 1_440;
 const addressesMax = 255;
 
 function describeScenarios(): string {
@@ -100,6 +104,7 @@ function readArguments(argv: readonly string[]): ParsedCommand {
       flows: { type: 'string', default: '200' },
       'opening-rate': { type: 'string', default: '500' },
       runs: { type: 'string', default: '1' },
+      soak: { type: 'string', default: '0' },
       addresses: { type: 'string', default: '1' },
       'advert-int': { type: 'string', default: '0.1' },
       engine: { type: 'string', default: 'auto' },
@@ -120,6 +125,7 @@ function readArguments(argv: readonly string[]): ParsedCommand {
     flows: wholeNumber('--flows', values.flows, 0, flowsMax),
     openingRate: wholeNumber('--opening-rate', values['opening-rate'], 0, openingRateMax),
     runs: wholeNumber('--runs', values.runs, 1, runsMax),
+    soakMinutes: wholeNumber('--soak', values.soak, 0, soakMinutesMax),
     addresses: wholeNumber('--addresses', values.addresses, 1, addressesMax),
     advertIntervalMs: advertInterval(values['advert-int']),
     engine: oneOf('--engine', values.engine, engineRequests),
