@@ -110,13 +110,17 @@ function runElection(succession: VrrpSuccession | undefined): void {
       succession.beginGracePeriod(clock, election, end);
     });
   });
-  // Ctrl-C and a closing terminal reach the whole process group; if there is a director, it reacts to them.
+  leaveSignalsToDirector(succession);
+  tell({ kind: 'ready' });
+}
+
+/** Ctrl-C and a closing terminal reach the whole process group; if there is a director, it reacts to them. */
+function leaveSignalsToDirector(succession: VrrpSuccession | undefined): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (signal !== 'SIGHUP') succession?.endGracePeriod();
     });
   }
-  tell({ kind: 'ready' });
 }
 
 function observeHost(election: Election, interfaces: InterfaceFollower, heard: HeardTeller): void {
