@@ -14,10 +14,13 @@ import {
   flowPort,
   gatewayAddresses,
   type LabForwarding,
+  mortalFlowPort,
+  mortalPort,
   openerStation,
   openingPort,
   probeAddresses,
   probePort,
+  type RealServerStation,
   routerOnClients,
   servicePort,
   type Topology,
@@ -27,6 +30,7 @@ import type { CaptureOptions } from './measure/capture.ts';
 import type { ProbeOptions } from './measure/probe.ts';
 import { type Remote, startRemote } from './remote.ts';
 import type { TrafficOptions } from './traffic/client.ts';
+import type { NamingOptions } from './traffic/naming-server.ts';
 import type { OpeningOptions } from './traffic/openings.ts';
 import type { ListenOptions } from './traffic/server.ts';
 
@@ -80,6 +84,7 @@ export async function openPair(
   const periodMs = messagePeriodMs(options.sessions);
   const opening = await startOpener(lab, families, options);
   await Promise.all(servers.map((server, i) => server.call('listen', listenOptions(topology, i, periodMs))));
+  const naming = await startNamingServers(lab, options);
   await makeHealthy(directors);
   say('director a is active, b is a backup in sync');
   const addresses = families.map((family) => virtualAddresses[family]);
@@ -87,7 +92,7 @@ export async function openPair(
   await client.call('start', traffic);
   await capture.call('start', captureOptions(topology));
   await Promise.all(probes.map((probe, i) => probe.call('start', probeOptions(topology, families[i]!))));
-  const remotes = [client, capture, ...probes, ...servers, ...opening];
+  const remotes = [client, capture, ...probes, ...servers, ...opening, ...naming];
   return {
     lab,
     topology,
@@ -113,6 +118,23 @@ async function startOpener(lab: Lab, families: readonly Family[], options: Drill
   const given: OpeningOptions = { addresses, port: openingPort, seed, stallMaxMs };
   await opener.call('configure', given);
   return [opener, ...servers];
+}
+
+/** What serves where a real server may die; nothing when none is to. */
+async function startNamingServers(lab: Lab, { scenarios }: DrillSettings): Promise<Remote[]> {
+  if (!scenarios.includes('server-death')) return [];
+  const { realServers, mortalServer, forwarding } = lab.topology;
+  const stations = [realServers[0]!, mortalServer];
+  const remotes = stations.map(({ name }) => startRemote(lab, name, 'traffic/naming-server'));
+  const held = (own: RealServerStation): readonly string[] =>
+    Object.values(forwardingMethods[forwarding].rewritesAddresses ? own.addresses : virtualAddresses);
+  await Promise.all(
+    remotes.map((remote, i) => {
+      const given = { port: mortalPort, flowPort: mortalFlowPort, flowAddresses: held(stations[i]!), number: i };
+      return remote.call('listen', given satisfies NamingOptions);
+    }),
+  );
+  return remotes;
 }
 
 /** A UDP answer comes from the address that was asked: with direct-route that is the virtual one. */

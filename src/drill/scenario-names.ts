@@ -22,6 +22,7 @@ export const scenarioNames = [
   'reset-attack',
   'syn-flood',
   'fill',
+  'server-death',
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
@@ -146,6 +147,13 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
     help: [
       'two million SYN, SYN+ACK, ACK, FIN, RST and UDP from addresses that nobody has (portable engine: 120 000)',
       'over 90 % of new connections succeed meanwhile, and afterwards',
+    ],
+  },
+  'server-death': {
+    title: 'a real server dies',
+    help: [
+      'a real server of two services of their own is cut off, until its checks have taken it out',
+      'SYNs under way, client ports used again and UDP flows then reach the other one, by their next packet',
     ],
   },
   'syn-flood': {

@@ -18,6 +18,7 @@ import { fill, synFlood } from './scenarios/flood.ts';
 import { directorHang, directorKill } from './scenarios/hang.ts';
 import { coldStart, handover, reload } from './scenarios/planned.ts';
 import { restart } from './scenarios/restart.ts';
+import { serverDeath } from './scenarios/server-death.ts';
 import { asymmetric, partition } from './scenarios/split.ts';
 import { storm } from './scenarios/storm.ts';
 import { syncCut } from './scenarios/sync-cut.ts';
@@ -55,6 +56,7 @@ const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   'reset-attack': resetAttack,
   'syn-flood': synFlood,
   fill,
+  'server-death': serverDeath,
 };
 
 /** Runs one scenario with sessions that were opened before it, and judges what was seen. */

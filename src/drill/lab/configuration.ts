@@ -7,8 +7,11 @@ import {
   flowPort,
   gatewayAddresses,
   type LabFamily,
+  mortalFlowPort,
+  mortalPort,
   openingPort,
   probePort,
+  type RealServerStation,
   servicePort,
   type Topology,
   virtualAddresses,
@@ -28,6 +31,8 @@ export interface ConfigurationOptions {
   readonly addresses: number;
   /** Without sessions that are opened all the time there is no service for them. */
   readonly openingRate: number;
+  /** Only with `server-death` there are the services of which a real server dies. */
+  readonly scenarios: readonly string[];
 }
 
 /** The director of the higher priority is the one that is active when all is well. */
@@ -61,6 +66,10 @@ export function renderConfiguration(
   realServers: RealServerChoice = initialRealServers,
 ): string {
   const families = familiesOf(options.family);
+  const { forwarding } = topology;
+  const chosen = realServers.map((weight, i) => ({ ...topology.realServers[i]!, weight }));
+  const service = (family: Family, given: Omit<Service, 'family' | 'forwarding' | 'realServers'>): string[] =>
+    renderService({ ...given, family, forwarding, realServers: chosen });
   return [
     'global_defs {',
     `  router_id drill-${director}`,
@@ -69,14 +78,11 @@ export function renderConfiguration(
     '}',
     ...families.flatMap((family) => [
       ...renderInstance(topology, director, options, family),
-      ...renderService(topology, family, { port: servicePort, protocol: 'TCP', checked: true }, realServers),
-      ...renderService(topology, family, { port: probePort, protocol: 'TCP', checked: false }, realServers),
-      ...(options.flows === 0
-        ? []
-        : renderService(topology, family, { port: flowPort, protocol: 'UDP', checked: false }, realServers)),
-      ...(options.openingRate === 0
-        ? []
-        : renderService(topology, family, { port: openingPort, protocol: 'TCP', checked: true }, realServers)),
+      ...service(family, { port: servicePort, protocol: 'TCP', check: steadyCheck }),
+      ...service(family, { port: probePort, protocol: 'TCP' }),
+      ...(options.flows === 0 ? [] : service(family, { port: flowPort, protocol: 'UDP' })),
+      ...(options.openingRate === 0 ? [] : service(family, { port: openingPort, protocol: 'TCP', check: steadyCheck })),
+      ...(options.scenarios.includes('server-death') ? renderMortalServices(topology, family) : []),
     ]),
     '',
   ].join('\n');
@@ -112,25 +118,63 @@ function renderInstance(
   ];
 }
 
-function renderService(
-  topology: Topology,
-  family: Family,
-  { port, protocol, checked }: { readonly port: number; readonly protocol: 'TCP' | 'UDP'; readonly checked: boolean },
-  weights: RealServerChoice,
-): string[] {
-  const check = ['    TCP_CHECK {', '      connect_timeout 3', '      retry 2', '      delay_before_retry 1', '    }'];
+interface Service {
+  readonly family: Family;
+  readonly forwarding: Topology['forwarding'];
+  readonly port: number;
+  readonly protocol: 'TCP' | 'UDP';
+  /** Absent: the real servers are not checked. */
+  readonly check?: Check;
+  readonly realServers: readonly (RealServerStation & { readonly weight: number })[];
+}
+
+interface Check {
+  readonly intervalS: number;
+  readonly connectTimeoutS: number;
+  readonly retries: number;
+  /** Absent: the port of the service. */
+  readonly port?: number;
+}
+
+/** One that a busy machine does not fail. */
+const steadyCheck: Check = { intervalS: 2, connectTimeoutS: 3, retries: 2 };
+/** One that finds a dead real server within 5 s. */
+const swiftCheck: Check = { intervalS: 1, connectTimeoutS: 1, retries: 1, port: mortalPort };
+
+/** Two real servers each, of which the second may die. A check of TCP decides about UDP as well. */
+function renderMortalServices({ forwarding, realServers, mortalServer }: Topology, family: Family): string[] {
+  const both = [realServers[0]!, mortalServer].map((server) => ({ ...server, weight: 1 }));
+  const common = { family, forwarding, check: swiftCheck, realServers: both } as const;
+  return [
+    ...renderService({ ...common, port: mortalPort, protocol: 'TCP' }),
+    ...renderService({ ...common, port: mortalFlowPort, protocol: 'UDP' }),
+  ];
+}
+
+function renderService({ family, forwarding, port, protocol, check, realServers }: Service): string[] {
   return [
     `virtual_server ${virtualAddresses[family]} ${port} {`,
-    '  delay_loop 2',
+    `  delay_loop ${check?.intervalS ?? 2}`,
     '  lb_algo wrr',
-    `  lb_kind ${forwardingMethods[topology.forwarding].keyword}`,
+    `  lb_kind ${forwardingMethods[forwarding].keyword}`,
     `  protocol ${protocol}`,
-    ...weights.flatMap((weight, i) => [
-      `  real_server ${topology.realServers[i]!.addresses[family]} ${port} {`,
+    ...realServers.flatMap(({ addresses, weight }) => [
+      `  real_server ${addresses[family]} ${port} {`,
       `    weight ${weight}`,
-      ...(checked ? check : []),
+      ...(check === undefined ? [] : renderCheck(check)),
       '  }',
     ]),
     '}',
+  ];
+}
+
+function renderCheck({ connectTimeoutS, retries, port }: Check): string[] {
+  return [
+    '    TCP_CHECK {',
+    ...(port === undefined ? [] : [`      connect_port ${port}`]),
+    `      connect_timeout ${connectTimeoutS}`,
+    `      retry ${retries}`,
+    '      delay_before_retry 1',
+    '    }',
   ];
 }

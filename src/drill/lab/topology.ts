@@ -51,6 +51,8 @@ export interface Topology {
   readonly stations: readonly Station[];
   readonly segments: readonly string[];
   readonly realServers: readonly RealServerStation[];
+  /** The real server that may die: it serves nothing but the services that are made for that. */
+  readonly mortalServer: RealServerStation;
   /** The interfaces of a director. */
   readonly directorInterfaces: readonly ('front' | 'back')[];
 }
@@ -66,6 +68,9 @@ export const probePort = 7001;
 export const flowPort = 7002;
 /** The service of the sessions that are opened all the time, apart from those that live through everything. */
 export const openingPort = 7003;
+/** The services of which a real server dies, TCP and UDP. */
+export const mortalPort = 7004;
+export const mortalFlowPort = 7005;
 /** A host among the clients that opens them. */
 export const openerStation = 'opener';
 /** A host on the directors' segment that is neither of them. */
@@ -104,6 +109,7 @@ export function describeTopology(forwarding: LabForwarding, realServerCount: num
   const segments = seesReplies ? ['clients', 'front', 'back'] : ['clients', 'front'];
   const directorInterfaces = seesReplies ? (['front', 'back'] as const) : (['front'] as const);
   const servers = Array.from({ length: realServerCount }, (_, i) => realServer(forwarding, i + 1));
+  const mortal = realServer(forwarding, realServerCount + 1);
   const forwards = { 'ipv4/ip_forward': '1', 'ipv6/conf/all/forwarding': '1' } as const;
   const stations = [
     station('client', [link('clients', 10)], { gateways: routerOnClients.addresses }),
@@ -119,9 +125,16 @@ export function describeTopology(forwarding: LabForwarding, realServerCount: num
       return station(name, links, { gateways: routerOnFront });
     }),
     ...servers,
+    mortal,
   ];
-  const realServers = servers.map(({ name, links }) => ({ name, addresses: plainAddresses(links[0]!) }));
-  return { forwarding, stations, segments, realServers, directorInterfaces };
+  return {
+    forwarding,
+    stations,
+    segments,
+    realServers: servers.map(realServerStation),
+    mortalServer: realServerStation(mortal),
+    directorInterfaces,
+  };
 }
 
 /**
@@ -151,6 +164,10 @@ function link(segment: Segment, host: number): Link {
     addresses: { ipv4: `${ipv4}${host}/24`, ipv6: `${ipv6}${hex}/64` },
     macAddress: `02:00:00:0${number}:00:${hex.padStart(2, '0')}`,
   };
+}
+
+function realServerStation({ name, links }: Station): RealServerStation {
+  return { name, addresses: plainAddresses(links[0]!) };
 }
 
 function plainAddresses({ addresses }: Link): PerFamily {

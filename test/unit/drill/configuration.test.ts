@@ -45,7 +45,25 @@ for (const { forwarding, addresses, servers } of [
   });
 }
 
-function load(forwarding: LabForwarding, director: 'a' | 'b') {
+test('where a real server is to die, two services of their own have it, and one check decides about both', () => {
+  assert.equal(load('masquerade', 'a').services.length, 4);
+  const mortal = load('masquerade', 'a', ['server-death']).services.slice(4);
+  assert.deepEqual(
+    mortal.map(({ port, protocol }) => `${protocol} ${port}`),
+    ['tcp 7004', 'udp 7005'],
+  );
+  for (const { realServers } of mortal) {
+    assert.deepEqual(
+      realServers.map(({ address, checks }) => [address, checks.length]),
+      [
+        ['10.77.0.21', 1],
+        ['10.77.0.23', 1],
+      ],
+    );
+  }
+});
+
+function load(forwarding: LabForwarding, director: 'a' | 'b', scenarios: readonly string[] = []) {
   const text = renderConfiguration(describeTopology(forwarding, 2), director, {
     family: 'ipv4',
     advertIntervalMs: 50,
@@ -53,6 +71,7 @@ function load(forwarding: LabForwarding, director: 'a' | 'b') {
     flows: 1,
     openingRate: 500,
     addresses: 1,
+    scenarios,
   });
   const files = { readFile: () => accept(Buffer.from(text)), listDirectory: () => undefined };
   const loaded = loadConfiguration('/lab/keepalived.conf', { files, hostname: 'lab' });
