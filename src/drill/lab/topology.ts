@@ -98,6 +98,8 @@ const prefixes: Readonly<Record<Segment, PerFamily & { readonly number: number }
 };
 /** Ports for two minutes of 500 sessions a second; one of a finished session may then be used again, as clients do. */
 const manyPorts = { 'ipv4/ip_local_port_range': '1024 65000', 'ipv4/tcp_tw_reuse': '1' } as const;
+/** By default the kernel removes an interface's other IPv4 addresses, virtual ones too, with the first of their network. */
+const keepsSecondaries = { 'ipv4/conf/all/promote_secondaries': '1' } as const;
 const routerOnFront: PerFamily = { ipv4: '198.51.100.1', ipv6: '2001:db8:1::1' };
 
 export function familiesOf(family: LabFamily): readonly Family[] {
@@ -122,7 +124,7 @@ export function describeTopology(forwarding: LabForwarding, realServerCount: num
     station(strangerStation, [link('front', 40)], { gateways: routerOnFront }),
     ...(['a', 'b'] as const).map((name, i) => {
       const links = directorInterfaces.map((segment) => link(segment, 11 + i));
-      return station(name, links, { gateways: routerOnFront });
+      return station(name, links, { gateways: routerOnFront, settings: keepsSecondaries });
     }),
     ...servers,
     mortal,
