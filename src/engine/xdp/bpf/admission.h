@@ -293,7 +293,7 @@ static __always_inline int admit_tcp(struct packet *packet, struct service *serv
 			struct destination *destination = destination_of(packet->destination);
 			enum tcp_direction direction = destination ? client_direction(destination) : DIRECTION_INPUT_ONLY;
 
-			step_tcp_of(entry, tcp_event(direction, packet->tcp_flags), 1, packet->now, ipv6);
+			step_tcp_of(entry, tcp_event(direction, packet->tcp_flags), packet->now, ipv6);
 		}
 		return decision;
 	}

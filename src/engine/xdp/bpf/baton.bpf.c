@@ -97,7 +97,7 @@ static __always_inline int decide(struct packet *packet, int ip_fault, int trans
 			if (likely(destination && (destination->flags & DESTINATION_SERVING) == DESTINATION_SERVING)) {
 				if (unlikely(!lease_is_valid(destination->lease_slot, packet->now_ns)))
 					return drop(DROP_NO_LEASE);
-				return follow_in(packet, entry, number, destination, 1, ipv6);
+				return follow_in(packet, entry, number, destination, 0, ipv6);
 			}
 		}
 	}

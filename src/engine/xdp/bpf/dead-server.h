@@ -16,7 +16,7 @@
 /* Entries of a removed virtual service only wait for the sweep. */
 static __always_inline int is_stranded(const struct destination *destination)
 {
-	__u8 flags = destination->flags;
+	__u8 flags = READ_ONCE(destination->flags);
 
 	return (flags & DESTINATION_LIVE) && (flags & DESTINATION_SERVING) != DESTINATION_SERVING;
 }

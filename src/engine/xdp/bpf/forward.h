@@ -80,14 +80,17 @@ static __always_inline int is_done(const struct packet *packet, struct entry *en
 	return has_expired(entry, packet->now) || (begins_connection(packet) && is_over(READ_ONCE(entry->head)));
 }
 
-/* A packet of a known connection whose virtual service lives. Its entry lives on. */
+/*
+ * A packet of a known connection whose virtual service lives. Its entry lives on, unless it is asked (`doubted`) whether
+ * the real server is dead, and it is.
+ */
 static __always_inline int follow_in(struct packet *packet, struct entry *entry, __u32 number,
-				     struct destination *destination, int keeps_alive, int ipv6)
+				     struct destination *destination, int doubted, int ipv6)
 {
 	if (packet->protocol == PROTOCOL_TCP) {
-		if (!follow_tcp(entry, ipv6, packet, client_direction(destination), keeps_alive))
+		if (!follow_tcp(entry, ipv6, packet, client_direction(destination), doubted ? destination : 0))
 			return drop(DROP_TABLE_FULL);
-	} else if (keeps_alive) {
+	} else if (!doubted || !is_stranded(destination)) {
 		follow_udp(entry, ipv6, packet->now);
 	}
 	return forward_in(packet, number, destination);
@@ -126,7 +129,7 @@ static __always_inline int decide_found(struct packet *packet, struct entry *ent
 	/* An entry of a removed service only waits for the sweep. */
 	if (!destination || unlikely(!(destination->flags & DESTINATION_LIVE)))
 		return LEAVE_ALONE;
-	return follow_in(packet, entry, number, destination, !is_stranded(destination), ipv6);
+	return follow_in(packet, entry, number, destination, 1, ipv6);
 }
 
 static __always_inline int decide_in(struct packet *packet, int ipv6)
@@ -292,7 +295,7 @@ static __always_inline int decide_out(struct packet *packet, int fault, int ipv6
 		return drop(DROP_NO_PUBLISHER);
 	if (packet->protocol == PROTOCOL_UDP)
 		follow_udp(entry, ipv6, now);
-	else if (!follow_tcp(entry, ipv6, packet, DIRECTION_OUTPUT, 1))
+	else if (!follow_tcp(entry, ipv6, packet, DIRECTION_OUTPUT, 0))
 		return drop(DROP_TABLE_FULL);
 	return forward_out(packet, number, destination, ipv6);
 }

@@ -152,6 +152,9 @@ static __always_inline __u32 tcp_event(enum tcp_direction direction, __u32 flags
 	return (direction << 9) | ((flags & 0x1f) << 4);
 }
 
+/* Beside an event: the client alone sends, to a dead real server. In the same word, because another would be spilled. */
+#define EVENT_STRANDED (1u << 31)
+
 /* The direction of a client's segment. */
 static __always_inline enum tcp_direction client_direction(const struct destination *destination)
 {
@@ -159,14 +162,14 @@ static __always_inline enum tcp_direction client_direction(const struct destinat
 }
 
 /*
- * Follows an event of `next_states` once, from what the entry is by now. One that changes nothing keeps the entry alive only
- * when `keeps_alive`. Returns a `change`.
+ * Follows an event of `next_states` once, from what the entry is by now. One that changes nothing keeps the entry alive, unless
+ * it is `EVENT_STRANDED`. Returns a `change`.
  */
-static __always_inline int step_tcp_of(struct entry *entry, __u32 event, int keeps_alive, __u32 now, int ipv6)
+static __always_inline int step_tcp_of(struct entry *entry, __u32 event, __u32 now, int ipv6)
 {
 	__u32 head = READ_ONCE(entry->head);
 	__u32 before = state_of(head);
-	__u32 index = event | before;
+	__u32 index = (event & ~EVENT_STRANDED) | before;
 	__u32 after;
 
 	forget_bounds(index, READ_ONCE(entry->last_seen));
@@ -174,16 +177,16 @@ static __always_inline int step_tcp_of(struct entry *entry, __u32 event, int kee
 		return CHANGED;
 	after = settings.next_states[index];
 	if (likely(before == after && (head & (ENTRY_LOCAL | ENTRY_HALF_OPEN)) == ENTRY_LOCAL)) {
-		if (likely(keeps_alive))
+		if (likely(!(event & EVENT_STRANDED)))
 			see(entry, now);
 		return CHANGED;
 	}
-	if (!keeps_alive && before == after && (head & ENTRY_LOCAL))
+	if ((event & EVENT_STRANDED) && before == after && (head & ENTRY_LOCAL))
 		return CHANGED;
 	return CALL_ENTRY(change_tcp, ipv6, entry, head, after, now);
 }
 
 /* The same for paths that need not be fast. */
-FOR_ENTRIES(step_tcp, AND __u32 event AND int keeps_alive AND __u32 now, event, keeps_alive, now)
+FOR_ENTRIES(step_tcp, AND __u32 event AND __u32 now, event, now)
 
 #endif

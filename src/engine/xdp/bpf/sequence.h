@@ -6,6 +6,7 @@
 #ifndef BATON_SEQUENCE_H
 #define BATON_SEQUENCE_H
 
+#include "dead-server.h"
 #include "life.h"
 
 /* As in src/connection/sequence.ts: bytes, and milliseconds. */
@@ -108,17 +109,21 @@ static __always_inline __u32 hear_server(struct entry *entry, const struct packe
 /*
  * Follows a TCP segment that this director forwards. Returns false when it would establish its connection and the
  * established table is full: it is not to be forwarded. A change that is lost is tried once more, because a FIN does not
- * come again once it is acknowledged. A segment that changes nothing keeps the entry alive only when `keeps_alive`.
+ * come again once it is acknowledged. A segment that changes nothing does not keep the entry alive when `doubted`,
+ * its real server, is given and dead.
  */
 static __always_inline int follow_tcp(struct entry *entry, int ipv6, const struct packet *packet,
-				      enum tcp_direction direction, int keeps_alive)
+				      enum tcp_direction direction, const struct destination *doubted)
 {
 	__u32 event = direction == DIRECTION_OUTPUT ? hear_server(entry, packet, ipv6) :
 						      hear_client(entry, packet, direction, ipv6);
-	int change = step_tcp_of(entry, event, keeps_alive, packet->now, ipv6);
+	int change;
 
+	if (doubted && unlikely(is_stranded(doubted)))
+		event |= EVENT_STRANDED;
+	change = step_tcp_of(entry, event, packet->now, ipv6);
 	if (unlikely(change == CHANGE_LOST))
-		change = CALL_ENTRY(step_tcp, ipv6, entry, event, keeps_alive, packet->now);
+		change = CALL_ENTRY(step_tcp, ipv6, entry, event, packet->now);
 	return change != CHANGE_REFUSED;
 }
 
