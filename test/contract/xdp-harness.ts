@@ -201,8 +201,10 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#hops.forgetNeighbours();
   }
 
-  /** A port as the sync thread has it, on real time. Closed by the caller. */
+  /** A port as the sync thread has it, on real time, which reads the events from now on. Closed by the caller. */
   followEvents(clock: Clock, listener: (batch: Int32Array) => void): XdpConnectionPort {
+    // poll(2) sleeps on when somebody else has read the event that woke it.
+    this.#isPrompt = false;
     const asleep = this.#settings.signedWords.subarray(SettingsLayout.readerAsleep >> 2);
     const events = openRingReader(this.#object.maps.get('events')!, asleep);
     const port = new XdpConnectionPort({ object: this.#object, mailbox: mailboxes.director, clock, events });

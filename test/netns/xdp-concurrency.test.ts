@@ -22,7 +22,7 @@ const configureEveryMs = 300;
 const haste = 60;
 const roles = ['packets', 'packets', 'peer'] as const;
 
-test('threads that send, sweep, import and reconfigure at once leave a table that adds up', { todo: 'the peer comes to nothing since SYNs are published', skip }, async (t) => {
+test('threads that send, sweep, import and reconfigure at once leave a table that adds up', { skip }, async (t) => {
   const scene = new TableScene();
   after(() => scene.engine.close());
   t.diagnostic(`the object was loaded in ${Math.round(scene.loadedInMs)} ms`);

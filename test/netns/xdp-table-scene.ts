@@ -17,12 +17,14 @@ import type { Hop, NextHopSink } from '../../src/engine/xdp/next-hops.ts';
 import { type NextHopSource, XdpEngine } from '../../src/engine/xdp/xdp-engine.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { type IpAddress, ipAddressBytes } from '../../src/lib/ip-address.ts';
+import { Sign } from '../../src/model/lease.ts';
 import type { CompiledService, Selector } from '../../src/model/selector.ts';
 import type { RealServer, VirtualService } from '../../src/model/virtual-service.ts';
 import { attachXdp } from '../../src/platform/linux/bpf/attachment.ts';
 import { loadBpfObject } from '../../src/platform/linux/bpf/load.ts';
 import { loadPassProgram } from '../../src/platform/linux/bpf/pass-program.ts';
 import { possibleCpuCount } from '../../src/platform/linux/bpf/possible-cpus.ts';
+import { LeaseMemory } from '../../src/platform/linux/process/lease-memory.ts';
 import { connectionOverhead } from '../../src/scheduler/least.ts';
 import { Flags, packetFrame, tcpOf, udpOf } from '../contract/packets.ts';
 import { enterPrivateNamespace, makeInterface } from '../support/private-namespace.ts';
@@ -104,6 +106,8 @@ export class TableScene {
     this.#leases = new MappedArray(this.object.maps.get('leases')!);
     this.advance(0);
     this.setLease(true);
+    // Nobody else publishes here: without the word no connection would be admitted.
+    LeaseMemory.attach(this.object.maps.get('leases')!.fd).sign(Sign.publisher, Number.POSITIVE_INFINITY);
     const clock: Clock = { nowMs: () => this.nowMs, callAt: () => () => undefined };
     const interfaces = [{ name: 'wire', index: this.interfaceIndex, macAddress: ownMac, mtu: 1500 }];
     const nextHops = (sink: NextHopSink): NextHopSource => this.#hops(sink);

@@ -60,8 +60,7 @@ async function speakForPeer(): Promise<number> {
   let count = 0;
   ready();
   while (!stopped()) {
-    // The others may write events faster than they are read: the peer has its turn all the same.
-    for (let reads = 0; reads < 64 && events.read(512, () => undefined) > 0; ) reads += 1;
+    while (events.read(512, () => undefined) > 0);
     for (let cursor: number | undefined = 0; cursor !== undefined; ) {
       const { batch, next }: Awaited<ReturnType<typeof port.exportPage>> = await port.exportPage(cursor, 40);
       for (let at = 0; at < batch.length; at += recordWords) alter(batch, at);
