@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { TcpState } from '../model/tcp-state.ts';
 import { isHalfOpenTcpState } from './lifecycle.ts';
-import { TcpDirection, TcpFlag } from './tcp-transitions.ts';
+import { TcpDirection, TcpFlag, tcpEvent } from './tcp-transitions.ts';
 
 // An entry follows the sequence number that its client is expected to send next, from the SYN on, so that a segment of
 // somebody else cannot end the connection. It is not known for a connection that was learnt from a peer, or whose SYN did
@@ -15,11 +15,6 @@ export const sequenceWindow = 65_536;
 
 /** So long nothing must have been seen of a connection that is closing before a SYN begins another one in its entry. */
 export const closingSilenceMs = 1_000;
-
-/** An event of `nextTcpState`: direction × 512 + flags × 16. */
-export function tcpEvent(direction: TcpDirection, flags: number): number {
-  return (direction << 9) | ((flags & 0x1f) << 4);
-}
 
 /** Whether a segment that ends so many bytes beyond what is expected (negative: before it) belongs to the connection. */
 function fits(ahead: number): boolean {

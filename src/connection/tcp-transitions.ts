@@ -74,7 +74,12 @@ const revived: StateTable = input.map((_, state) =>
 /** One load a packet: index is direction × 512 + flags × 16 + state. */
 const nextStates = expand([input, output, inputOnly, revived]);
 
-/** The state after an event: `tcpEvent` of sequence.ts. */
+/** A segment as an event of `stateAfter`. `flags` is byte 13 of the TCP header. */
+export function tcpEvent(direction: TcpDirection, flags: number): number {
+  return (direction << 9) | ((flags & flagsMask) << 4);
+}
+
+/** The state after a `tcpEvent`. */
 export function stateAfter(event: number, state: TcpState): TcpState {
   return nextStates[event | state]! as TcpState;
 }
@@ -85,7 +90,7 @@ export function stateAfter(event: number, state: TcpState): TcpState {
  * section 3.10.7.4 has every receiver drop it, so it may not close a connection (IPVS lets it).
  */
 export function nextTcpState(direction: TcpDirection, state: TcpState, flags: number): TcpState {
-  return nextStates[(direction << 9) | ((flags & flagsMask) << 4) | state]! as TcpState;
+  return stateAfter(tcpEvent(direction, flags), state);
 }
 
 function expand(tables: readonly StateTable[]): Uint8Array {
@@ -93,7 +98,7 @@ function expand(tables: readonly StateTable[]): Uint8Array {
   for (const [direction, table] of tables.entries()) {
     for (let flags = 0; flags <= flagsMask; flags += 1) {
       for (const [state, row] of table.entries()) {
-        expanded[(direction << 9) | (flags << 4) | state] = rowEntry(row, flags) ?? state;
+        expanded[tcpEvent(direction as TcpDirection, flags) | state] = rowEntry(row, flags) ?? state;
       }
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { advances, clientEvent, type HeardSegment, synCounts, tcpEvent } from '../../connection/sequence.ts';
-import { TcpDirection } from '../../connection/tcp-transitions.ts';
+import { advances, clientEvent, type HeardSegment, synCounts } from '../../connection/sequence.ts';
+import { TcpDirection, tcpEvent } from '../../connection/tcp-transitions.ts';
 import { readI32 } from '../../lib/bytes.ts';
 import { TcpState } from '../../model/tcp-state.ts';
 import { readTcpHeaderLength, TcpFlag, TcpOffset } from '../../wire/tcp.ts';

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { advances, clientEvent, closingSilenceMs, sequenceWindow, tcpEvent } from '../../../src/connection/sequence.ts';
-import { stateAfter, TcpDirection, TcpFlag } from '../../../src/connection/tcp-transitions.ts';
+import { advances, clientEvent, closingSilenceMs, sequenceWindow } from '../../../src/connection/sequence.ts';
+import { stateAfter, TcpDirection, TcpFlag, tcpEvent } from '../../../src/connection/tcp-transitions.ts';
 import { TcpState } from '../../../src/model/tcp-state.ts';
 
 const { inputOnly } = TcpDirection;

@@ -110,20 +110,7 @@ FOR_FAMILIES(hear_client, struct packet, packet, )
 /* Takes one of the ICMP errors that may be sent now (icmp_msgs_per_sec and icmp_msgs_burst in Linux). */
 standalone int take_error(__u32 now)
 {
-	for (int i = 0; i < 4; i++) {
-		__u64 budget = READ_ONCE(totals.error_budget);
-		__u32 tokens = (__u32)budget;
-		__u32 elapsed = age_of(budget >> 32, now);
-		__u64 next;
-
-		tokens = elapsed >= ERRORS_BURST ? ERRORS_BURST : tokens + elapsed * ERRORS_PER_MS;
-		if (tokens > ERRORS_BURST)
-			tokens = ERRORS_BURST;
-		next = ((__u64)now << 32) | (tokens ? tokens - 1 : 0);
-		if (__sync_val_compare_and_swap(&totals.error_budget, budget, next) == budget)
-			return tokens != 0;
-	}
-	return 0;
+	return take_token(&totals.error_budget, now, ERRORS_PER_MS, ERRORS_BURST);
 }
 
 /*

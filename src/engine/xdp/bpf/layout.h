@@ -393,13 +393,15 @@ struct totals {
 	__u32 reserved1[15];
 	__u32 ring_tail;
 	__u32 reserved2[15];
-	/* Of ICMP errors: milliseconds of the last filling in the high half, tokens left in the low. */
+	/* Of ICMP errors: see `take_token`. */
 	__u64 error_budget;
 	__u64 reserved3[7];
 };
 
 /* u64 of CLOCK_MONOTONIC nanoseconds: see src/platform/linux/process/lease-memory.ts. */
 #define LEASE_SLOTS 256
+/* Words behind the leases, until when a part of the director counts as alive (src/model/lease.ts). */
+#define SIGNS 8
 
 struct lease {
 	__u64 valid_until;

@@ -62,7 +62,7 @@ ARRAY(ports, struct port, PORTS);
  * Leases, then a word that the portable engine uses, then since when each lease has been held without a break, then signs of
  * life (see publisher.h) and another word of the portable engine.
  */
-ARRAY(leases, struct lease, 2 * LEASE_SLOTS + 10);
+ARRAY(leases, struct lease, 2 * LEASE_SLOTS + SIGNS + 2);
 ARRAY(mailbox, struct mailbox, MAILBOXES);
 
 HASH(addresses4, __u32, struct address, 4096);

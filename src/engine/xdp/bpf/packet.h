@@ -202,6 +202,28 @@ static __always_inline __u32 age_of(__u32 then, __u32 now)
 	return unlikely(age > -CLOCK_SPREAD_MAX) ? 0 : age;
 }
 
+/*
+ * Takes one token of a budget that all processors share: milliseconds of the last filling in the high half, tokens left in
+ * the low. 0: there is none left.
+ */
+static __always_inline int take_token(__u64 *shared, __u32 now, __u32 per_ms, __u32 burst)
+{
+	for (int i = 0; i < 4; i++) {
+		__u64 budget = READ_ONCE(*shared);
+		__u32 tokens = (__u32)budget;
+		__u32 elapsed = age_of(budget >> 32, now);
+		__u64 next;
+
+		tokens = elapsed >= burst ? burst : tokens + elapsed * per_ms;
+		if (tokens > burst)
+			tokens = burst;
+		next = ((__u64)now << 32) | (tokens ? tokens - 1 : 0);
+		if (__sync_val_compare_and_swap(shared, budget, next) == budget)
+			return tokens != 0;
+	}
+	return 0;
+}
+
 static __always_inline struct port *port_of(__u32 interface_index)
 {
 	__u32 key = interface_index & (PORTS - 1);

@@ -8,8 +8,7 @@
 
 #include "tally.h"
 
-/* As in src/model/lease.ts: words behind the leases, until when a part of the director counts as alive. */
-#define SIGNS 8
+/* As in src/model/lease.ts. */
 #define SIGN_PUBLISHER 3
 #define SIGN_ENDLESS (1ULL << 62)
 
@@ -26,7 +25,7 @@ struct publishing {
 	/* The end of the event that is timed, and when it was written, in nanoseconds of CLOCK_MONOTONIC. */
 	__u64 mark;
 	__u64 marked_at;
-	/* Of events of SYNs: milliseconds of the last filling in the high half, tokens left in the low. */
+	/* Of events of SYNs: see `take_token`. */
 	__u64 syn_budget;
 	__u64 reserved1[5];
 };
@@ -77,21 +76,7 @@ standalone int publisher_keeps_up(void)
 /* Takes one of the events of SYNs that may be written now; 0: there is none left. */
 standalone int take_syn_publication(__u32 now)
 {
-	for (int i = 0; i < 4; i++) {
-		__u64 budget = READ_ONCE(publishing.syn_budget);
-		__u32 tokens = (__u32)budget;
-		__u32 elapsed = age_of(budget >> 32, now);
-		__u64 next;
-
-		tokens = elapsed >= SYN_PUBLICATIONS_BURST ? SYN_PUBLICATIONS_BURST :
-							     tokens + elapsed * SYN_PUBLICATIONS_PER_MS;
-		if (tokens > SYN_PUBLICATIONS_BURST)
-			tokens = SYN_PUBLICATIONS_BURST;
-		next = ((__u64)now << 32) | (tokens ? tokens - 1 : 0);
-		if (__sync_val_compare_and_swap(&publishing.syn_budget, budget, next) == budget)
-			return tokens != 0;
-	}
-	return 0;
+	return take_token(&publishing.syn_budget, now, SYN_PUBLICATIONS_PER_MS, SYN_PUBLICATIONS_BURST);
 }
 
 _Static_assert(sizeof(struct publishing) == 2 * CACHE_LINE, "the publisher writes a line of its own");
