@@ -76,6 +76,11 @@ export class SyncSession {
     this.#heartbeats.send(nowMs, true);
   }
 
+  /** How many peers are heard. */
+  get peersHeard(): number {
+    return this.#peers.size;
+  }
+
   get gate(): GateState {
     return this.#gate.state;
   }
@@ -137,7 +142,7 @@ export class SyncSession {
     return Math.min(
       this.#heartbeats.dueMs(),
       this.#gate.nextDeadlineMs({
-        peersHeard: this.#peers.size,
+        peersHeard: this.peersHeard,
         activeDownIntervalMs: this.#activeDownIntervalMs,
       }),
       this.#peers.nextDeadlineMs(),
@@ -281,7 +286,7 @@ export class SyncSession {
 
   #updateGate(nowMs: number): void {
     const inputs: GateInputs = {
-      peersHeard: this.#peers.size,
+      peersHeard: this.peersHeard,
       peersInSync: this.#peers.countInSync(nowMs),
       tableIsBehind: this.#applier.isBehind(this.#settings.gapToleranceMs, nowMs),
       activeDownIntervalMs: this.#activeDownIntervalMs,

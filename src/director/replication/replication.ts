@@ -33,6 +33,8 @@ export interface ReplicationOptions {
 /** Running connection synchronisation of one director. */
 export interface Replication {
   readonly gate: GateState;
+  /** How many peers are heard. */
+  peersHeard(): number;
   status(): ReplicationStatus;
   /** VRRP hears another director as active, or (undefined) no longer. */
   setActiveHeard(heard: ActiveHeard | undefined): void;
@@ -114,6 +116,7 @@ export function startReplication(options: ReplicationOptions): Replication {
     get gate() {
       return session.gate;
     },
+    peersHeard: () => session.peersHeard,
     setActiveHeard: (heard) => {
       reports.activeHeard = heard;
       drive(() => session.setActiveHeard(heard?.downIntervalMs, clock.nowMs()));

@@ -101,7 +101,7 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
     void connections.close();
     throw new Error(`interface ${sync.interface} was recreated`);
   }, watchPeriodMs);
-  const sign = (): void => signLife(memory, clock.nowMs(), replication.status().peers.length);
+  const sign = (): void => signLife(memory, clock.nowMs(), replication.peersHeard());
   const signing = setInterval(sign, signPeriodMs);
   sign();
   tell({ kind: 'ready' });

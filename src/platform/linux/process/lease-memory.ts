@@ -45,7 +45,8 @@ const BPF_MAP_TYPE_ARRAY = 2;
 const BPF_F_MMAPABLE = 0x400;
 
 const nsMax = (1n << 63n) - 1n;
-const endlessHigh = 0x7fff_ffff;
+/** Later than any time: it stands for a word without an end. */
+const endlessMs = 9e12;
 
 /**
  * The lease array in memory shared by processes: the director creates it, the vrrp process (given the descriptor) and
@@ -129,18 +130,8 @@ export class LeaseMemory implements LeaseWriter, LeaseReader, PublisherReader {
     Atomics.add(this.#words, roundWord, 1);
   }
 
-  /**
-   * Reads the halves separately, the high one twice: a mixture arises only from a revocation and a grant between the
-   * two reads, and then it is shorter than the granted lease, never longer.
-   */
   validUntilMs(slot: number): number {
-    if (slot < 0 || slot >= leaseSlots) return 0;
-    const words = this.#words;
-    for (;;) {
-      const high = Atomics.load(words, 2 * slot + 1);
-      const low = Atomics.load(words, 2 * slot) >>> 0;
-      if (Atomics.load(words, 2 * slot + 1) === high) return (high * 0x1_0000_0000 + low) / 1e6;
-    }
+    return slot < 0 || slot >= leaseSlots ? 0 : this.#readMs(slot);
   }
 
   /** A part is alive until then, in monotonic milliseconds; Infinity: nobody watches it. */
@@ -155,13 +146,8 @@ export class LeaseMemory implements LeaseWriter, LeaseReader, PublisherReader {
   }
 
   publisherUntilMs(): number {
-    const at = 2 * (signSlot + Sign.publisher);
-    for (;;) {
-      const high = Atomics.load(this.#words, at + 1);
-      const low = Atomics.load(this.#words, at) >>> 0;
-      if (Atomics.load(this.#words, at + 1) !== high) continue;
-      return high === endlessHigh ? Number.POSITIVE_INFINITY : (high * 0x1_0000_0000 + low) / 1e6;
-    }
+    const untilMs = this.#readMs(signSlot + Sign.publisher);
+    return untilMs >= endlessMs ? Number.POSITIVE_INFINITY : untilMs;
   }
 
   takenBatch(): number {
@@ -176,6 +162,19 @@ export class LeaseMemory implements LeaseWriter, LeaseReader, PublisherReader {
   /** Closes the descriptor. The mapping stays until the process ends. */
   close(): void {
     close(this.fd);
+  }
+
+  /**
+   * Reads the halves of a u64 separately, the high one twice: a mixture arises only from a revocation and a grant between
+   * the two reads, and then it is shorter than the granted lease, never longer.
+   */
+  #readMs(slot: number): number {
+    const words = this.#words;
+    for (;;) {
+      const high = Atomics.load(words, 2 * slot + 1);
+      const low = Atomics.load(words, 2 * slot) >>> 0;
+      if (Atomics.load(words, 2 * slot + 1) === high) return (high * 0x1_0000_0000 + low) / 1e6;
+    }
   }
 }
 
@@ -194,7 +193,7 @@ function mappableArrayLength(fd: number): number {
 }
 
 function nanoseconds(untilMs: number): bigint {
-  return untilMs >= 9e12 ? nsMax : BigInt(Math.max(0, Math.floor(untilMs * 1e6)));
+  return untilMs >= endlessMs ? nsMax : BigInt(Math.max(0, Math.floor(untilMs * 1e6)));
 }
 
 function checkedSlot(slot: number): number {
