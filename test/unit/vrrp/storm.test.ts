@@ -30,6 +30,8 @@ interface Task {
 /** One processor: a task that takes time delays those that come due meanwhile. */
 class BusyClock {
   #nowMs = 0;
+  /** The longest that a task has kept all others waiting. */
+  longestTaskMs = 0;
   readonly #tasks: Task[] = [];
 
   nowMs(): number {
@@ -53,7 +55,9 @@ class BusyClock {
     for (let next = this.#earliest(); next !== undefined && next.atMs <= untilMs; next = this.#earliest()) {
       this.#tasks.splice(this.#tasks.indexOf(next), 1);
       this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      const begunMs = this.#nowMs;
       next.run();
+      this.longestTaskMs = Math.max(this.longestTaskMs, this.#nowMs - begunMs);
     }
     this.#nowMs = Math.max(this.#nowMs, untilMs);
   }
@@ -136,6 +140,8 @@ describe('announcements of many addresses', () => {
     assert.deepEqual([facts?.state, facts?.transitions], ['active', 2]);
     assert.ok(busy.longestGapMs < intervalMs + 6, `an advertisement came ${busy.longestGapMs} ms after the last`);
     assert.equal(busy.announced, 5 * 255);
+    // A slice, and the announcement during which it ends.
+    assert.ok(busy.clock.longestTaskMs <= 5.5, `nothing was received for ${busy.clock.longestTaskMs} ms`);
   });
 
   test('that are still waiting when the role is lost are not sent', () => {
