@@ -7,6 +7,7 @@ import { loadSettings, type XdpLimits } from '../../src/engine/xdp/load-settings
 import { MappedArray } from '../../src/engine/xdp/mapped-array.ts';
 import { NextHops } from '../../src/engine/xdp/next-hops.ts';
 import { XdpEngine } from '../../src/engine/xdp/xdp-engine.ts';
+import { Sign } from '../../src/model/lease.ts';
 import { attachXdp } from '../../src/platform/linux/bpf/attachment.ts';
 import { loadBpfObject } from '../../src/platform/linux/bpf/load.ts';
 import { possibleCpuCount } from '../../src/platform/linux/bpf/possible-cpus.ts';
@@ -15,6 +16,7 @@ import { coarseClockLagNs } from '../../src/platform/linux/coarse-clock.ts';
 import { MonotonicClock } from '../../src/platform/linux/monotonic-clock.ts';
 import { interfaceFacts } from '../../src/platform/linux/netlink/interface-facts.ts';
 import { RouteFollower } from '../../src/platform/linux/netlink/route-follower.ts';
+import { LeaseMemory } from '../../src/platform/linux/process/lease-memory.ts';
 import { loadXdpProgram } from '../bpf.ts';
 import { type BulkFigures, exportAll, importCopies, measureSweep } from './bulk.ts';
 import { flushConntrack } from './conntrack-flush.ts';
@@ -136,6 +138,7 @@ function load({ limits, objectPath: path, seenGrainMs = usualSeenGrainMs }: Load
   });
   // As the sync thread does.
   engine.onEvents(() => {});
+  LeaseMemory.attach(object.maps.get('leases')!.fd).sign(Sign.publisher, Number.POSITIVE_INFINITY);
   const back = interfaceFacts('back').index;
   limitPrograms.redirect = loadXdpProgram(redirectProgram(object.maps.get('egress')!.fd, back), { fragments: true });
   follower.route!.start();
