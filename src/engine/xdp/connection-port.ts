@@ -3,6 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { recordWords } from '../../model/connection-batch.ts';
 import { type ApplyOutcome, addOutcomes, type ConnectionPort, type ExportPage, nothingApplied } from '../engine.ts';
 import type { BpfObject, BpfRingReader } from './bpf-object.ts';
+import { HeldFrames, type HeldFramesParts } from './held-frames.ts';
 import { PublishingLayout, SettingsLayout } from './layout/structs.ts';
 import { Mailbox } from './mailbox.ts';
 import { MappedArray } from './mapped-array.ts';
@@ -21,6 +22,8 @@ export interface XdpConnectionPortParts {
    * reader there are no events. It is closed with the port.
    */
   readonly events?: BpfRingReader;
+  /** With a reader: without them a SYN that the program has held is lost. */
+  readonly held?: HeldFramesParts;
 }
 
 /** A bound on the slots that one page looks at, so that a sparse table holds up its thread for some milliseconds only. */
@@ -48,6 +51,7 @@ export class XdpConnectionPort implements ConnectionPort {
   readonly #publishing: MappedArray;
   readonly #clock: Clock;
   readonly #events: BpfRingReader | undefined;
+  readonly #held: HeldFrames | undefined;
   readonly #batch = new Int32Array(batchRecordsMax * recordWords);
   #listener: ((batch: Int32Array) => void) | undefined;
   #onOverrun: (() => void) | undefined;
@@ -56,7 +60,7 @@ export class XdpConnectionPort implements ConnectionPort {
   #waiting: Promise<void> | undefined;
   #closed = false;
 
-  constructor({ object, mailbox, clock, events }: XdpConnectionPortParts) {
+  constructor({ object, mailbox, clock, events, held }: XdpConnectionPortParts) {
     this.#mailbox = new Mailbox(object, mailbox);
     this.#span = new TableSpan(object);
     this.#settings = new MappedArray(requiredMap(object, '.data.settings'));
@@ -64,6 +68,7 @@ export class XdpConnectionPort implements ConnectionPort {
     this.#publishing = new MappedArray(requiredMap(object, '.data.publishing'));
     this.#clock = clock;
     this.#events = events;
+    this.#held = held === undefined ? undefined : new HeldFrames(held, this.#publishing, clock);
     this.#overruns = eventOverruns(this.#tallies);
   }
 
@@ -117,11 +122,16 @@ export class XdpConnectionPort implements ConnectionPort {
     let total = 0;
     for (let batches = 0; batches < batchesMax; batches += 1) {
       let length = 0;
-      const count = reader.read(batchRecordsMax, (words, offset) => {
+      const count = reader.read(batchRecordsMax, (words, offset, size) => {
+        if (size !== recordWords) {
+          this.#held?.hold(words, offset, size);
+          return;
+        }
         for (let i = 0; i < recordWords; i += 1) this.#batch[length + i] = words[offset + i]!;
         length += recordWords;
       });
-      if (count > 0) this.#listener?.(this.#batch.slice(0, length));
+      if (length > 0) this.#listener?.(this.#batch.slice(0, length));
+      this.#held?.release();
       // Not before the listener has sent them: the program admits no new connection while events wait for too long.
       this.#publishing.storeLong(0, PublishingLayout.taken, BigInt(reader.position));
       total += count;
@@ -143,6 +153,7 @@ export class XdpConnectionPort implements ConnectionPort {
     this.#events?.stop();
     await this.#waiting;
     this.#events?.close();
+    this.#held?.close();
   }
 
   /** While many events come, looks every millisecond; otherwise sleeps until the program wakes it. */

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { EngineCounters, ServiceCounters, TrafficCounters } from '../engine.ts';
+import type { DropReason, EngineCounters, ServiceCounters, TrafficCounters } from '../engine.ts';
 import { type Destination, type Destinations, type TrafficSums, trafficFields } from './destinations.ts';
-import { TotalsLayout } from './layout/structs.ts';
+import { PublishingLayout, TotalsLayout } from './layout/structs.ts';
+import type { MappedArray } from './mapped-array.ts';
 import type { RunningService, Services } from './services.ts';
 import { sumDrops, sumEvents } from './tallies.ts';
 import type { XdpMaps } from './xdp-maps.ts';
 
 /** The program's counters as people and the director see them. */
 export function describeCounters(
-  { totals, tallies }: Pick<XdpMaps, 'totals' | 'tallies'>,
+  { totals, tallies, publishing }: Pick<XdpMaps, 'totals' | 'tallies' | 'publishing'>,
   services: Services,
   destinations: Destinations,
 ): EngineCounters {
@@ -25,12 +26,20 @@ export function describeCounters(
     services: services.running.map((service) =>
       serviceCounters(service, services, destinations, byService.get(service.number) ?? []),
     ),
-    drops: sumDrops(tallies),
+    drops: withHeld(sumDrops(tallies), publishing),
     halfOpenConnections: Math.max(0, total(halfOpen) - total(halfOpenTemplates)),
     establishedConnections: Math.max(0, total(established) - total(establishedTemplates)),
     connectionTemplates: total(halfOpenTemplates) + total(establishedTemplates),
     ...sumEvents(tallies),
   };
+}
+
+/** The publisher counts the held frames that it did not send by itself. */
+function withHeld(drops: Record<DropReason, number>, publishing: MappedArray): Record<DropReason, number> {
+  drops.noLease += publishing.readCounter(0, PublishingLayout.heldNoLease);
+  drops.noPublisher += publishing.readCounter(0, PublishingLayout.heldTooLong);
+  drops.transmitFailed += publishing.readCounter(0, PublishingLayout.heldRefused);
+  return drops;
 }
 
 function serviceCounters(

@@ -7,6 +7,7 @@ import { MappedArray } from './mapped-array.ts';
 export interface XdpMaps {
   readonly settings: MappedArray;
   readonly totals: MappedArray;
+  readonly publishing: MappedArray;
   readonly destinations: MappedArray;
   readonly loads: MappedArray;
   readonly services: MappedArray;
@@ -29,6 +30,7 @@ export function openXdpMaps(object: BpfObject): XdpMaps {
   const maps = {
     settings: array('.data.settings'),
     totals: array('.data.totals'),
+    publishing: array('.data.publishing'),
     destinations: array('destinations'),
     loads: array('loads'),
     services: array('services'),

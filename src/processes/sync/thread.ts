@@ -18,6 +18,7 @@ import { openRingReader } from '../../platform/linux/bpf/ring-reader.ts';
 import { UdpSyncSocket } from '../../platform/linux/datagram/sync-socket.ts';
 import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { interfaceFacts } from '../../platform/linux/netlink/interface-facts.ts';
+import { PacketFrameSender } from '../../platform/linux/packet/frame-sender.ts';
 import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
 import { requestPreference } from '../../platform/linux/process/realtime.ts';
 import { Wake } from '../../platform/linux/process/wake.ts';
@@ -130,5 +131,6 @@ function openConnections(line: EngineLine, memory: LeaseMemory): ConnectionPort 
   const object = openBpfObject(line.descriptors);
   const asleep = new Int32Array(object.maps.get('.data.settings')!.memory(), SettingsLayout.readerAsleep, 1);
   const events = openRingReader(object.maps.get('events')!, asleep);
-  return new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock: new MonotonicClock(), events });
+  const held = { sender: new PacketFrameSender(), leases: memory };
+  return new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock: new MonotonicClock(), events, held });
 }

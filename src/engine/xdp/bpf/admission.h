@@ -262,6 +262,7 @@ static __always_inline int schedule(struct packet *packet, __u32 service, __u32 
 		return FORWARD_IN;
 	if (half_open) {
 		CALL_ENTRY(publish_begun, ipv6, entry, packet->now);
+		packet->held = peer_is_heard();
 		return FORWARD_IN;
 	}
 	*opened = entry;

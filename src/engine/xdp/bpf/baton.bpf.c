@@ -90,7 +90,7 @@ static __always_inline int decide(struct packet *packet, int ip_fault, int trans
 	}
 	if (likely(ip_fault < 0 && transport_fault < 0 && !is_martian(packet->flow.client, ipv6))) {
 		entry = find_entry(packet, ipv6);
-		if (likely(entry && !is_done(packet, entry))) {
+		if (likely(entry && !has_expired(entry, packet->now) && !begins_connection(packet))) {
 			__u32 number = entry->destination;
 			struct destination *destination = destination_of(number);
 
@@ -169,7 +169,7 @@ standalone int handle_ipv4(struct xdp_md *ctx)
 	packet->ttl = ip->ttl;
 	packet->dont_fragment = (ip->frag_off & bpf_htons(0x4000)) != 0;
 	copy_mac(packet->source_mac, ethernet->h_source);
-	read_clock(packet);
+	begin_packet(packet);
 
 	frame_length = bpf_xdp_get_buff_len(ctx);
 	packet->padding = frame_length - sizeof(*ethernet) - packet->length;
@@ -231,7 +231,7 @@ standalone int handle_ipv6(struct xdp_md *ctx)
 	packet->dont_fragment = 1;
 	packet->ttl = ip->hop_limit;
 	copy_mac(packet->source_mac, ethernet->h_source);
-	read_clock(packet);
+	begin_packet(packet);
 
 	decision = decide(packet, ip_fault, transport_fault, 1);
 	if (unlikely(decision != FORWARD_IN && decision != FORWARD_OUT))

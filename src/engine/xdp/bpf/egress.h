@@ -152,14 +152,4 @@ static __always_inline int may_leave(struct packet *packet, enum decision forwar
 	return forward;
 }
 
-/* Sends the frame, whose Ethernet addresses have been written, without its padding. */
-static __always_inline int transmit(struct xdp_md *ctx, struct packet *packet)
-{
-	if (unlikely(packet->padding != 0) && bpf_xdp_adjust_tail(ctx, -(int)packet->padding))
-		return drop(DROP_TRANSMIT_FAILED), XDP_DROP;
-	if (packet->hop.interface_index == packet->interface_index)
-		return XDP_TX;
-	return bpf_redirect_map(&egress, packet->hop.interface_index & (PORTS - 1), XDP_DROP);
-}
-
 #endif

@@ -54,6 +54,19 @@ static __always_inline int write_record(__u32 *words, struct entry *entry, int i
 	return (READ_ONCE(entry->head) & (GENERATION_MASK | ENTRY_USED)) == ((head & GENERATION_MASK) | ENTRY_USED);
 }
 
+/* Hands what has been written into `events` to its reader. */
+static __always_inline void submit_event(void *record)
+{
+	/* A reader that is awake looks by itself; waking one costs more than the packet. */
+	if (READ_ONCE(settings.reader_asleep)) {
+		WRITE_ONCE(settings.reader_asleep, 0);
+		bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
+	} else {
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	}
+	time_event();
+}
+
 /* Writes an event about an entry. A full ring loses it: that is counted, and the reader exports the table again. */
 static __always_inline void emit(struct entry *entry, int ipv6, __u32 event, __u32 now)
 {
@@ -67,14 +80,7 @@ static __always_inline void emit(struct entry *entry, int ipv6, __u32 event, __u
 		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
 		return;
 	}
-	/* A reader that is awake looks by itself; waking one costs more than the packet. */
-	if (READ_ONCE(settings.reader_asleep)) {
-		WRITE_ONCE(settings.reader_asleep, 0);
-		bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
-	} else {
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-	}
-	time_event();
+	submit_event(record);
 }
 
 /* Whether an entry is local and under a valid lease: peers then accept this director's records of it. */

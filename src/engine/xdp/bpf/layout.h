@@ -412,6 +412,19 @@ struct record {
 	__u32 words[RECORD_WORDS];
 };
 
+/* Longer frames are not held: a SYN without data is at most 134 bytes long, with Ethernet header and all TCP options. */
+#define HELD_FRAME_BYTES 256
+
+/* A SYN that waits in `events` behind the event of its connection, ready to be sent. */
+struct held_frame {
+	__u32 interface_index;
+	__u32 lease_slot;
+	/* In milliseconds of CLOCK_MONOTONIC, modulo 2^32. */
+	__u32 since;
+	__u32 length;
+	__u8 bytes[HELD_FRAME_BYTES];
+} __attribute__((btf_decl_tag("layout")));
+
 #define MAILBOX_RECORDS 1024
 
 /*

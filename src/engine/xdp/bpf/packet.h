@@ -111,6 +111,8 @@ struct packet {
 	__u32 identification;
 	__u8 more_fragments;
 	__u8 outbound;
+	/* A SYN that the publisher sends: see held.h. */
+	__u8 held;
 	/* Of an intact TCP header: its sequence number, the one that it acknowledges in network order, and how much data follows. */
 	union {
 		__u32 numbers[2];
@@ -178,11 +180,12 @@ static __always_inline struct packet *own_packet(void)
 	return element(&packets, key);
 }
 
-/* Sets `now` and `now_ns`, which still are those of the processor's packet before this one. */
-static __always_inline void read_clock(struct packet *packet)
+/* Sets what still is that of the processor's packet before this one: `now`, `now_ns` and `held`. */
+static __always_inline void begin_packet(struct packet *packet)
 {
 	__u64 tick = test_clock ? READ_ONCE(settings.test_now) : bpf_jiffies64();
 
+	packet->held = 0;
 	/* The coarse clock moves on with the tick, which costs one load to ask for. */
 	if (likely(packet->tick == tick))
 		return;

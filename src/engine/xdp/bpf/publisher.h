@@ -9,6 +9,7 @@
 #include "tally.h"
 
 /* As in src/model/lease.ts. */
+#define SIGN_PEER 2
 #define SIGN_PUBLISHER 3
 #define SIGN_ENDLESS (1ULL << 62)
 
@@ -21,7 +22,11 @@
 struct publishing {
 	/* Written by the publisher: all events before it have left for the peers. */
 	__u64 taken;
-	__u64 reserved0[7];
+	/* Held frames that it did not send: their lease had ended, they had waited for too long, the kernel refused them. */
+	__u64 held_no_lease;
+	__u64 held_too_long;
+	__u64 held_refused;
+	__u64 reserved0[4];
 	/* The end of the event that is timed, and when it was written, in nanoseconds of CLOCK_MONOTONIC. */
 	__u64 mark;
 	__u64 marked_at;
@@ -55,16 +60,27 @@ standalone int time_event(void)
 	return 0;
 }
 
+/* Until when a part counts as alive. */
+static __always_inline __u64 signed_until(__u32 sign)
+{
+	__u32 word = 2 * LEASE_SLOTS + 1 + sign;
+	struct lease *lease = element(&leases, word);
+
+	return lease ? READ_ONCE(lease->valid_until) : 0;
+}
+
+/* Whether there is a peer that has to be told of a new connection. */
+standalone int peer_is_heard(void)
+{
+	return signed_until(SIGN_PEER) > exact_time();
+}
+
 /* Whether the publisher is alive and not late. The clock of a packet is too coarse for the second. */
 standalone int publisher_keeps_up(void)
 {
-	__u32 word = 2 * LEASE_SLOTS + 1 + SIGN_PUBLISHER;
-	struct lease *sign = element(&leases, word);
-	__u64 until, now;
+	__u64 until = signed_until(SIGN_PUBLISHER);
+	__u64 now;
 
-	if (!sign)
-		return 0;
-	until = READ_ONCE(sign->valid_until);
 	if (until >= SIGN_ENDLESS)
 		return 1;
 	now = exact_time();

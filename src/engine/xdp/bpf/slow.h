@@ -11,6 +11,7 @@
 #include "forward.h"
 #include "fragment.h"
 #include "header.h"
+#include "held.h"
 #include "host.h"
 #include "icmp-error.h"
 #include "prepare.h"
@@ -320,7 +321,7 @@ int slow(struct xdp_md *ctx)
 	__builtin_memset(&scratch->packet, 0, sizeof(scratch->packet));
 	scratch->packet.interface_index = ctx->ingress_ifindex;
 	copy_mac(scratch->packet.source_mac, ethernet->h_source);
-	read_clock(&scratch->packet);
+	begin_packet(&scratch->packet);
 	scratch->frame_length = bpf_xdp_get_buff_len(ctx);
 	scratch->address_flags = 0;
 	step = first_step(ctx, bpf_ntohs(ethernet->h_proto), ethernet->h_dest[0] & 1);

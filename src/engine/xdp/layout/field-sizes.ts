@@ -116,6 +116,15 @@ export const HalfOpenSlotFieldSize = {
   position: 4,
 } as const;
 
+/** Bytes of the fields of `struct held_frame`. */
+export const HeldFrameFieldSize = {
+  interfaceIndex: 4,
+  leaseSlot: 4,
+  since: 4,
+  length: 4,
+  bytes: 256,
+} as const;
+
 /** Bytes of the fields of `struct hop`. */
 export const HopFieldSize = {
   interfaceIndex: 4,
@@ -221,6 +230,7 @@ export const PacketFieldSize = {
   identification: 4,
   moreFragments: 1,
   outbound: 1,
+  held: 1,
   numbers: 8,
   sequence: 4,
   acknowledgement: 4,
@@ -256,6 +266,9 @@ export const Prefix6FieldSize = {
 /** Bytes of the fields of `struct publishing`. */
 export const PublishingFieldSize = {
   taken: 8,
+  heldNoLease: 8,
+  heldTooLong: 8,
+  heldRefused: 8,
   mark: 8,
   markedAt: 8,
   synBudget: 8,

@@ -130,6 +130,16 @@ export const HalfOpenSlotLayout = {
   position: 4,
 } as const;
 
+/** Byte offsets of the fields of `struct held_frame`, and its size. */
+export const HeldFrameLayout = {
+  size: 272,
+  interfaceIndex: 0,
+  leaseSlot: 4,
+  since: 8,
+  length: 12,
+  bytes: 16,
+} as const;
+
 /** Byte offsets of the fields of `struct hop`, and its size. */
 export const HopLayout = {
   size: 20,
@@ -246,6 +256,7 @@ export const PacketLayout = {
   identification: 84,
   moreFragments: 88,
   outbound: 89,
+  held: 90,
   numbers: 92,
   sequence: 92,
   acknowledgement: 96,
@@ -285,6 +296,9 @@ export const Prefix6Layout = {
 export const PublishingLayout = {
   size: 128,
   taken: 0,
+  heldNoLease: 8,
+  heldTooLong: 16,
+  heldRefused: 24,
   mark: 64,
   markedAt: 72,
   synBudget: 80,
