@@ -194,6 +194,8 @@ export interface LeaseReader {
 export interface PublisherReader {
   /** Monotonic milliseconds until which connections may be admitted; Infinity where no peer has to hear of them. */
   publisherUntilMs(): number;
+  /** Monotonic milliseconds until which a peer counts as heard: new connections wait until it has been told of them. */
+  peerUntilMs(): number;
   /** The number, modulo 2^32 as a signed word, of the last batch of events that has left for the peers. */
   takenBatch(): number;
 }

@@ -41,6 +41,8 @@ export interface EngineUnderTest {
    * it is prompt again, while it says that it is alive; `gone`: its word has run out.
    */
   setPublisher(publisher: 'none' | 'prompt' | 'late' | 'gone'): void;
+  /** By default no peer is heard. */
+  setPeer(heard: boolean): void;
   setReachability(address: string, reachability: Reachability): void;
   setMtu(port: 'clients' | 'servers', mtu: number): void;
   counters(): Promise<EngineCounters>;

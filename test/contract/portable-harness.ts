@@ -37,6 +37,7 @@ export const makePortableEngine: MakeEngine = (limits) => {
   let readings = 0;
   let hopsChanged = false;
   let publisherUntilMs = Number.POSITIVE_INFINITY;
+  let hearsPeer = false;
   let isPrompt = true;
   let handed = 0;
   let taken = 0;
@@ -68,7 +69,11 @@ export const makePortableEngine: MakeEngine = (limits) => {
     ports: [ports.clients, ports.servers],
     resolver,
     leases: { validUntilMs: (slot) => leases.get(slot) ?? 0 },
-    publisher: { publisherUntilMs: () => publisherUntilMs, takenBatch: () => taken },
+    publisher: {
+      publisherUntilMs: () => publisherUntilMs,
+      peerUntilMs: () => (hearsPeer ? Number.MAX_SAFE_INTEGER : 0),
+      takenBatch: () => taken,
+    },
     nowMs,
     limits: { ...limits, hashSeed: 42 },
     clientHopsMax: 16,
@@ -120,6 +125,9 @@ export const makePortableEngine: MakeEngine = (limits) => {
       engine.flushEvents();
       isPrompt = publisher !== 'late';
       if (isPrompt) taken = handed;
+    },
+    setPeer: (heard) => {
+      hearsPeer = heard;
     },
     setReachability: (address: string, reachability: Reachability) => {
       hop(address).state = reachability === 'reachable' ? 'resolved' : reachability;

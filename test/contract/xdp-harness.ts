@@ -45,6 +45,7 @@ const unreachable: Route = {
 };
 
 const publisherWord = 2 * leaseSlots + 1 + Sign.publisher;
+const peerWord = 2 * leaseSlots + 1 + Sign.peer;
 const sides: readonly Side[] = ['clients', 'servers'];
 let indexes: Readonly<Record<Side, number>> | undefined;
 const open: EngineUnderTest[] = [];
@@ -161,6 +162,7 @@ export class XdpUnderTest implements EngineUnderTest {
   readonly #mtus = { clients: 1500, servers: 1500 };
   readonly #clock: Clock = { nowMs: () => this.#timeMs, callAt: () => () => undefined };
   #events: Int32Array[] = [];
+  #released: FrameOut[] = [];
   #leftAlone = false;
   #isPrompt = true;
   #timeMs = 1_000_000;
@@ -177,7 +179,11 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#hops = new SuiteHops(this.#indexes, this.#mtus);
     this.#engine = this.#start();
     const events = onDemand(loaded.events);
-    this.#port = new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock: this.#clock, events });
+    const held = {
+      sender: { send: (index: number, bytes: Uint8Array) => this.#release(index, bytes), close: () => undefined },
+      leases: { validUntilMs: (slot: number) => Number(this.#leases.loadLong(slot, 0)) / 1e6 },
+    };
+    this.#port = new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock: this.#clock, events, held });
     this.#port.onEvents((batch) => this.#events.push(batch));
   }
 
@@ -261,7 +267,8 @@ export class XdpUnderTest implements EngineUnderTest {
       this.#engine.tick();
     }
     this.#engine.tick();
-    return [];
+    if (this.#isPrompt) this.#port.drain();
+    return this.#released.splice(0);
   }
 
   idle(ms: number): void {
@@ -281,6 +288,10 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#leases.storeLong(publisherWord, 0, until);
     this.#port.drain();
     this.#isPrompt = publisher !== 'late';
+  }
+
+  setPeer(heard: boolean): void {
+    this.#leases.storeLong(peerWord, 0, heard ? 1n << 61n : 0n);
   }
 
   setReachability(address: string, reachability: Reachability): void {
@@ -309,6 +320,15 @@ export class XdpUnderTest implements EngineUnderTest {
     await this.#port.close();
     await this.#engine.close();
     giveBackObject(this.#loaded);
+  }
+
+  #release(interfaceIndex: number, frame: Uint8Array): boolean {
+    const bytes = frame.slice();
+    const port = sides.find((side) => this.#indexes[side] === interfaceIndex);
+    if (port === undefined || port !== sideOf(bytes))
+      throw new Error('a held frame leaves by another port than it names');
+    this.#released.push({ port, bytes, checksumPartial: false, segmentSize: 0 });
+    return true;
   }
 
   #setTime(timeMs: number): void {

@@ -11,6 +11,7 @@ import type { Leases } from './leases.ts';
 import type { NextHop } from './next-hop.ts';
 import { Fragment, type Packet } from './packet.ts';
 import type { PendingFrames } from './pending-frames.ts';
+import { noBatch } from './publisher-watch.ts';
 import { Drop, type Tally } from './tally.ts';
 import { TokenBucket } from './token-bucket.ts';
 
@@ -18,19 +19,27 @@ import { TokenBucket } from './token-bucket.ts';
 const errorsPerSecond = 1000;
 const errorsBurst = 50;
 
+/** Where frames wait for their next hop, and SYNs for the publication of their connections. */
+export interface EgressQueues {
+  readonly pending: PendingFrames;
+  readonly unpublished: PendingFrames;
+}
+
 /** Lets packets leave, if route, TTL and size allow it: at once, or when the next hop is known. */
 export class Egress {
   /** The time of the batch in progress. */
   nowMs = 0;
   readonly #leases: Leases;
   readonly #pending: PendingFrames;
+  readonly #unpublished: PendingFrames;
   readonly #tally: Tally;
   readonly #answers: Answers;
   readonly #errorBudget = new TokenBucket(errorsPerSecond, errorsBurst);
 
-  constructor(leases: Leases, pending: PendingFrames, tally: Tally, answers: Answers) {
+  constructor(leases: Leases, queues: EgressQueues, tally: Tally, answers: Answers) {
     this.#leases = leases;
-    this.#pending = pending;
+    this.#pending = queues.pending;
+    this.#unpublished = queues.unpublished;
     this.#tally = tally;
     this.#answers = answers;
   }
@@ -78,29 +87,38 @@ export class Egress {
     if (problem !== Problem.timeExceeded) this.#tally.unreachablesSent += 1;
   }
 
-  /** Sends a packet that `mayLeave`, rewritten, or keeps a copy until its next hop has answered. */
-  transmit(packet: Packet, hop: NextHop, leaseSlot: number): void {
+  /**
+   * Sends a packet that `mayLeave`, rewritten, or keeps a copy until its next hop has answered. A SYN of which the peers are
+   * told with `batch` waits for that; one that cannot wait leaves at once, as those beyond the budget do.
+   */
+  transmit(packet: Packet, hop: NextHop, leaseSlot: number, batch: number = noBatch): void {
     const { frame, memory, ethernet } = packet;
     const egress = hop.port!;
     // The bytes behind the packet are the padding of a short Ethernet frame.
     frame.length = packet.end - ethernet;
+    if (batch !== noBatch && this.#wait(this.#unpublished, packet, hop, leaseSlot, batch)) return;
     if (hop.state === 'resolved') {
       writeMacAddresses(memory, ethernet, hop.macAddress, egress.macAddress);
       if (egress.transmitInPlace(frame)) this.#leases.use(leaseSlot);
       else this.#tally.drops[Drop.transmitFailed]! += 1;
       return;
     }
-    if (frame.segmentSize !== 0) {
-      this.#tally.drops[Drop.neighbourQueueFull]! += 1;
-      return;
-    }
-    const at = this.#pending.hold(memory, ethernet, frame.length, hop, leaseSlot, this.nowMs);
-    if (at < 0 || !packet.checksumPartial) return;
+    if (!this.#wait(this.#pending, packet, hop, leaseSlot, noBatch)) this.#tally.drops[Drop.neighbourQueueFull]! += 1;
+  }
+
+  /** Keeps a copy. False: there is no room, or the frame is one that has still to be cut into segments. */
+  #wait(queue: PendingFrames, packet: Packet, hop: NextHop, leaseSlot: number, batch: number): boolean {
+    const { frame, memory, ethernet } = packet;
+    if (frame.segmentSize !== 0) return false;
+    const at = queue.hold(memory, ethernet, frame.length, hop, leaseSlot, batch, this.nowMs);
+    if (at < 0) return false;
+    if (!packet.checksumPartial) return true;
     // A copy is sent as an ordinary frame: nobody fills in its checksum later.
     const { transport, end, protocol } = packet;
     const field = protocol === IpProtocol.udp ? UdpOffset.checksum : TcpOffset.checksum;
     const copy = at - ethernet;
-    writeTransportChecksum(this.#pending.memory, copy + packet.ip, copy + transport, end - transport, field, protocol);
+    writeTransportChecksum(queue.memory, copy + packet.ip, copy + transport, end - transport, field, protocol);
+    return true;
   }
 }
 

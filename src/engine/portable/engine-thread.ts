@@ -27,8 +27,8 @@ export type ToEngine =
 
 export type FromEngine =
   | LineReply
-  /** `number`: see PublisherWatch. */
-  | { readonly events: Int32Array; readonly number: number }
+  /** `number`: see PublisherWatch. `awaited`: the engine is to be woken when they have been dealt with. */
+  | { readonly events: Int32Array; readonly number: number; readonly awaited: boolean }
   /** This many records were lost because earlier batches had not been acknowledged: export the table again. */
   | { readonly overrun: number };
 
@@ -144,7 +144,8 @@ class EventOutlet {
         continue;
       }
       listener.outstanding += 1;
-      post(port, { events: batch, number: this.#engine.publisherWatch.hand(this.#nowMs()) });
+      const number = this.#engine.publisherWatch.hand(this.#nowMs());
+      post(port, { events: batch, number, awaited: this.#engine.hasUnpublished });
     }
   }
 }

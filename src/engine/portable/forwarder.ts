@@ -13,14 +13,13 @@ import type { ClientHops } from './client-hops.ts';
 import { ClientPackets } from './client-packets.ts';
 import type { Connections } from './connections.ts';
 import type { Destinations } from './destinations.ts';
-import { Egress } from './egress.ts';
+import { Egress, type EgressQueues } from './egress.ts';
 import { absent, EntryWord, KeyWord } from './entry-layout.ts';
 import { FragmentTable, unknownDatagram } from './fragment-table.ts';
 import { checkIcmpOf, IcmpErrors, isError, isIcmp } from './icmp-errors.ts';
 import type { Leases } from './leases.ts';
 import { Fragment, Packet } from './packet.ts';
 import type { Frame, PacketPort } from './packet-port.ts';
-import type { PendingFrames } from './pending-frames.ts';
 import { prepareIn, prepareOut } from './prepare.ts';
 import type { Services } from './services.ts';
 import { Drop, type Tally } from './tally.ts';
@@ -32,7 +31,7 @@ export interface ForwarderParts {
   readonly connections: Connections;
   readonly leases: Leases;
   readonly clientHops: ClientHops;
-  readonly pending: PendingFrames;
+  readonly queues: EgressQueues;
   readonly tally: Tally;
 }
 
@@ -57,9 +56,9 @@ export class Forwarder {
   readonly #fragments: FragmentTable;
   readonly #packet = new Packet();
 
-  constructor({ services, destinations, connections, leases, clientHops, pending, tally }: ForwarderParts) {
+  constructor({ services, destinations, connections, leases, clientHops, queues, tally }: ForwarderParts) {
     const answers = new Answers();
-    const egress = new Egress(leases, pending, tally, answers);
+    const egress = new Egress(leases, queues, tally, answers);
     this.#services = services;
     this.#destinations = destinations;
     this.#connections = connections;
@@ -220,11 +219,17 @@ export class Forwarder {
       this.#drop('tableFull');
       return;
     }
-    this.#forwardIn(packet, destination);
+    if (!begins) {
+      this.#forwardIn(packet, destination);
+      return;
+    }
+    const { publisher } = this.#connections;
+    if (isKnown && !publisher.publishRepeated(entry, this.#nowMs)) this.#drop('noPublisher');
+    else this.#forwardIn(packet, destination, publisher.takeBegun());
   }
 
-  /** A client's packet or fragment goes to its real server. */
-  #forwardIn(packet: Packet, destination: number): void {
+  /** A client's packet or fragment goes to its real server, when `batch` has left: see `Egress.transmit`. */
+  #forwardIn(packet: Packet, destination: number, batch?: number): void {
     const destinations = this.#destinations;
     const hop = destinations.nextHops[destination];
     if (hop === undefined) return;
@@ -233,7 +238,7 @@ export class Forwarder {
     const inFront = destinations.bytesInFront[destination]!;
     if (!this.#egress.mayLeave(packet, inFront, hop, leaseSlot, packet.key, KeyWord.virtualAddress)) return;
     if (packet.fragment === Fragment.first) this.#fragments.begin(packet, destination, false, this.#nowMs);
-    if (prepareIn(packet, destinations, destination)) this.#egress.transmit(packet, hop, leaseSlot);
+    if (prepareIn(packet, destinations, destination)) this.#egress.transmit(packet, hop, leaseSlot, batch);
     else this.#drop('transmitFailed');
   }
 

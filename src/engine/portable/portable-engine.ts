@@ -18,7 +18,7 @@ import { Forwarder } from './forwarder.ts';
 import { Leases } from './leases.ts';
 import type { NextHopResolver } from './next-hop.ts';
 import type { PacketPort } from './packet-port.ts';
-import { PendingFrames } from './pending-frames.ts';
+import { neighbourQueue, PendingFrames, type PendingLimits, publicationQueue } from './pending-frames.ts';
 import { Publisher } from './publisher.ts';
 import { PublisherWatch } from './publisher-watch.ts';
 import { Replication } from './replication.ts';
@@ -61,6 +61,7 @@ export class PortableEngine {
   readonly #services: Services;
   readonly #connections: Connections;
   readonly #pending: PendingFrames;
+  readonly #unpublished: PendingFrames;
   readonly #forwarder: Forwarder;
   readonly #replication: Replication;
   #collectAtMs = 0;
@@ -86,14 +87,17 @@ export class PortableEngine {
       this.#tally,
       defaultTimeouts,
     );
-    this.#pending = new PendingFrames(this.#leases, this.#tally);
+    const queueOf = (limits: PendingLimits): PendingFrames =>
+      new PendingFrames(limits, this.#leases, this.publisherWatch, this.#tally);
+    this.#pending = queueOf(neighbourQueue);
+    this.#unpublished = queueOf(publicationQueue);
     this.#forwarder = new Forwarder({
       services: this.#services,
       destinations: this.#destinations,
       connections: this.#connections,
       leases: this.#leases,
       clientHops: new ClientHops(parts.resolver, parts.clientHopsMax ?? clientHopsDefault),
-      pending: this.#pending,
+      queues: { pending: this.#pending, unpublished: this.#unpublished },
       tally: this.#tally,
     });
     this.#replication = new Replication(this.#connections, this.#destinations, this.#services);
@@ -112,17 +116,24 @@ export class PortableEngine {
 
   /** Takes what waits on every port, forwards it and sends it. Returns how many frames there were. */
   processBatch(): number {
-    this.#begin();
+    this.#sendPublished(this.#begin());
     let frames = 0;
     for (const port of this.#ports) frames += port.receive(framesPerPort, this.#forwarder.handle);
     this.#flush();
     for (const port of this.#ports) port.release();
+    if (this.hasUnpublished) this.#events.flush();
     return frames;
+  }
+
+  /** Whether SYNs wait for a batch of events to leave. */
+  get hasUnpublished(): boolean {
+    return !this.#unpublished.isEmpty;
   }
 
   /** Reads the kernel's routes and neighbours, sends what waited for them, sweeps the table. Call at least every `idleMs`. */
   tick(): void {
     const nowMs = this.#begin();
+    this.#sendPublished(nowMs);
     const changed = this.#resolver.update();
     if (!this.#pending.isEmpty || changed) {
       this.#pending.release(nowMs);
@@ -143,7 +154,7 @@ export class PortableEngine {
 
   /** How long the loop may sleep when no frame wakes it. */
   get idleMs(): number {
-    return this.#pending.isEmpty ? idleMaxMs : 1;
+    return this.#pending.isEmpty && this.#unpublished.isEmpty ? idleMaxMs : 1;
   }
 
   onEvents(listener: (batch: Int32Array) => void): void {
@@ -176,6 +187,12 @@ export class PortableEngine {
     this.#forwarder.nowMs = nowMs;
     this.#leases.read(nowMs);
     return nowMs;
+  }
+
+  #sendPublished(nowMs: number): void {
+    if (this.#unpublished.isEmpty) return;
+    this.#unpublished.release(nowMs);
+    this.#flush();
   }
 
   /** The process may have been frozen since the batch began: frames that a lease no longer covers are not sent. */

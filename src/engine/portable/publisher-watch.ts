@@ -3,7 +3,14 @@ import { publishLagMaxMs } from '../../connection/publication.ts';
 import type { PublisherReader } from '../engine.ts';
 
 /** For an engine of whose connections no peer has to hear. */
-const unwatched: PublisherReader = { publisherUntilMs: () => Number.POSITIVE_INFINITY, takenBatch: () => 0 };
+const unwatched: PublisherReader = {
+  publisherUntilMs: () => Number.POSITIVE_INFINITY,
+  peerUntilMs: () => 0,
+  takenBatch: () => 0,
+};
+
+/** Instead of the number of a batch, which is a signed word. */
+export const noBatch = Number.POSITIVE_INFINITY;
 
 /**
  * Whether what the engine admits is published in time (promise P9). A word of the publisher alone would leave open how it
@@ -30,6 +37,20 @@ export class PublisherWatch {
     return this.#number;
   }
 
+  /** The batch that the next event belongs to. */
+  get nextBatch(): number {
+    return (this.#number + 1) | 0;
+  }
+
+  hasLeft(batch: number): boolean {
+    return ((this.#reader.takenBatch() - batch) | 0) >= 0;
+  }
+
+  /** Whether there is a peer that has to be told of a new connection. */
+  hearsPeer(nowMs: number): boolean {
+    return this.#reader.peerUntilMs() > nowMs;
+  }
+
   /** Another publisher has begun: nothing that its predecessor was handed is under way. */
   begin(): void {
     this.#mark = this.#reader.takenBatch();
@@ -42,6 +63,6 @@ export class PublisherWatch {
   }
 
   get #isUnderWay(): boolean {
-    return ((this.#reader.takenBatch() - this.#mark) | 0) < 0;
+    return !this.hasLeft(this.#mark);
   }
 }

@@ -6,7 +6,7 @@ import type { Destinations } from './destinations.ts';
 import { EntryFlag, EntryWord, entryTimeoutMs } from './entry-layout.ts';
 import type { EventBuffer } from './event-buffer.ts';
 import type { Leases } from './leases.ts';
-import type { PublisherWatch } from './publisher-watch.ts';
+import { noBatch, type PublisherWatch } from './publisher-watch.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 export interface PublisherParts {
@@ -24,6 +24,7 @@ export class Publisher {
   readonly #destinations: Destinations;
   readonly #events: EventBuffer;
   readonly #leases: Leases;
+  #begun: number = noBatch;
   readonly #synBudget = new TokenBucket(1_000 * synPublicationsPerMs, synPublicationsBurst);
 
   constructor({ table, destinations, events, leases, watch }: PublisherParts) {
@@ -56,7 +57,28 @@ export class Publisher {
    */
   publishBegun(entry: number, nowMs: number): void {
     if (!this.#synBudget.take(Math.floor(nowMs))) return;
+    // If the event fills its batch, that leaves at once, with this number.
+    if (this.watch.hearsPeer(nowMs)) this.#begun = this.watch.nextBatch;
     this.#append(ConnectionEvent.upsert, entry, nowMs);
+  }
+
+  /**
+   * The SYN of a known connection has come once more: the publisher may have died with the first one, so that no peer knows
+   * of it. False: nobody would publish it.
+   */
+  publishRepeated(entry: number, nowMs: number): boolean {
+    const waits = EntryFlag.halfOpen | EntryFlag.local;
+    if ((this.#table.words[entry + EntryWord.head]! & waits) !== waits) return true;
+    if (!this.watch.keepsUp(nowMs)) return false;
+    if (this.watch.hearsPeer(nowMs)) this.publishBegun(entry, nowMs);
+    return true;
+  }
+
+  /** The batch that tells the peers of the connection that a SYN has just begun or repeated; `noBatch`: they need not know. */
+  takeBegun(): number {
+    const batch = this.#begun;
+    this.#begun = noBatch;
+    return batch;
   }
 
   /** The entry is about to be removed: peers are told when they have learnt of it from here. */

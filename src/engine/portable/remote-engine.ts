@@ -143,6 +143,7 @@ class Line {
       // Acknowledged only when dealt with, so that the engine sees who cannot keep up.
       this.#onEvents(message.events);
       this.#onTaken(message.number);
+      if (message.awaited) this.#wake();
       this.#port.postMessage({ tell: 'acknowledge' } satisfies ToEngine);
     } else if ('overrun' in message) this.#onOverrun();
     else this.requests.receive(message);

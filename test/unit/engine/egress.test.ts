@@ -2,17 +2,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Answers } from '../../../src/engine/portable/answers.ts';
-import { Egress } from '../../../src/engine/portable/egress.ts';
+import { Egress, type EgressQueues } from '../../../src/engine/portable/egress.ts';
 import type { Leases } from '../../../src/engine/portable/leases.ts';
 import type { NextHop } from '../../../src/engine/portable/next-hop.ts';
 import type { Packet } from '../../../src/engine/portable/packet.ts';
-import type { PendingFrames } from '../../../src/engine/portable/pending-frames.ts';
 import { Drop, Tally } from '../../../src/engine/portable/tally.ts';
 import { IpProtocol, Ipv4Offset } from '../../../src/wire/ipv4.ts';
 
 test('what a forwarding method puts in front of a packet counts against the MTU', () => {
   const tally = new Tally();
-  const egress = new Egress({} as Leases, {} as PendingFrames, tally, {} as Answers);
+  const egress = new Egress({} as Leases, {} as EgressQueues, tally, {} as Answers);
   const hop = { state: 'resolved', port: { mtu: 1500 }, macAddress: new Uint8Array(6) } as unknown as NextHop;
   const memory = new Uint8Array(20);
   memory[Ipv4Offset.ttl] = 64;

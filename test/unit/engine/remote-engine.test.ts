@@ -131,16 +131,19 @@ test('the sync side is handed events and overruns', async () => {
   const taken: string[] = [];
   const sync = new RemoteConnectionPort(
     port1,
-    () => undefined,
+    () => taken.push('wake'),
     (number) => taken.push(`${number} after ${events.length}`),
   );
   const overrun = new Promise<void>((resolve) => sync.onEvents((batch) => events.push(batch.length), resolve));
-  port2.postMessage({ events: new Int32Array(34), number: 7 } satisfies FromEngine);
+  port2.postMessage({ events: new Int32Array(34), number: 7, awaited: true } satisfies FromEngine);
+  port2.postMessage({ events: new Int32Array(17), number: 8, awaited: false } satisfies FromEngine);
   port2.postMessage({ overrun: 5 } satisfies FromEngine);
   await overrun;
-  assert.deepEqual(events, [34]);
-  assert.deepEqual(taken, ['7 after 1'], 'only when it has been dealt with');
+  assert.deepEqual(events, [34, 17]);
+  const subscribed = 'wake';
+  assert.deepEqual(taken, [subscribed, '7 after 1', 'wake', '8 after 2'], 'only when it has been dealt with');
   assert.deepEqual(receiveMessageOnPort(port2)?.message, { tell: 'events' });
+  assert.deepEqual(receiveMessageOnPort(port2)?.message, { tell: 'acknowledge' });
   assert.deepEqual(receiveMessageOnPort(port2)?.message, { tell: 'acknowledge' });
   port1.close();
 });

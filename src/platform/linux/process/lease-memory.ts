@@ -150,6 +150,10 @@ export class LeaseMemory implements LeaseWriter, LeaseReader, PublisherReader {
     return untilMs >= endlessMs ? Number.POSITIVE_INFINITY : untilMs;
   }
 
+  peerUntilMs(): number {
+    return this.#readMs(signSlot + Sign.peer);
+  }
+
   takenBatch(): number {
     return Atomics.load(this.#words, takenWord);
   }
