@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../src/lib/ip-address.ts';
-import { ownerPriority } from '../src/model/virtual-router.ts';
+import { adoptedIntervalMs, followSeries, leaseOverMs, mayPreempt, silentFromMs } from './adoption.ts';
 import type { BackupState, Heard, RouterEvent, Step } from './state.ts';
-import { activeDownIntervalMs, adoptedIntervalMs, skewTimeMs } from './timers.ts';
+import { activeDownIntervalMs, skewTimeMs } from './timers.ts';
 import { becomeActive, becomeInitialize, reconfigured } from './transitions.ts';
 
 /**
@@ -31,10 +31,12 @@ export function stepBackup(state: BackupState, event: RouterEvent, nowMs: number
       return nowMs < state.activeDownTimerAtMs ? { state, actions: [] } : activeDown(state, nowMs);
     case 'configurationChanged': {
       const { router } = event;
-      const activeAdverIntervalMs = adoptedIntervalMs(router, state.heard?.intervalMs ?? router.advertIntervalMs);
       // An operator who has just changed the priority wants it to decide, so it ends the hold.
       const heldOff = state.heldOff && router.priority === state.router.priority;
-      return { state: { ...reconfigured(state, event), activeAdverIntervalMs, heldOff }, actions: [] };
+      const next: BackupState = { ...reconfigured(state, event), heldOff };
+      const { heard } = next;
+      const activeAdverIntervalMs = heard === undefined ? router.advertIntervalMs : adoptedIntervalMs(next, heard);
+      return { state: { ...next, activeAdverIntervalMs }, actions: [] };
     }
     default:
       // `startup` has happened already, and a backup holds nothing that it could hand over.
@@ -59,10 +61,8 @@ function hearActive(state: BackupState, event: Received, nowMs: number): Step {
     : lower
       ? state.preemptDelayUntilMs
       : undefined;
-  const activeAdverIntervalMs = adoptedIntervalMs(router, event.intervalMs);
-  const activeDownTimerAtMs = nowMs + activeDownIntervalMs(effectivePriority, activeAdverIntervalMs);
   const next: BackupState = {
-    ...state,
+    ...followSeries(state, heard),
     heard,
     otherActiveUntilMs: othersActiveUntilMs(state, event.source),
     preemptDelayUntilMs,
@@ -77,6 +77,8 @@ function hearActive(state: BackupState, event: Received, nowMs: number): Step {
     // RFC 9568 section 6.4.2: discarded, so that Active_Down_Timer runs out and this router takes over.
     return { state: next, actions: [] };
   }
+  const activeAdverIntervalMs = adoptedIntervalMs(next, heard);
+  const activeDownTimerAtMs = nowMs + activeDownIntervalMs(effectivePriority, activeAdverIntervalMs);
   return {
     state: { ...next, activeAdverIntervalMs, activeDownTimerAtMs, preemptDue: false },
     actions: startsDelay ? [{ kind: 'note', note: 'preempt-delayed' }] : [],
@@ -88,14 +90,13 @@ function hearActive(state: BackupState, event: Received, nowMs: number): Step {
  * that resigned (after a split brain, or because it was outranked) needs no replacement.
  */
 function hearResignation(state: BackupState, event: Received, nowMs: number): Step {
-  const { router, effectivePriority, heard } = state;
+  const { effectivePriority, heard } = state;
   if (heard !== undefined && heard.source !== event.source && isAlive(state, nowMs)) {
     const otherActiveUntilMs = Number.NEGATIVE_INFINITY;
     return { state: { ...state, otherActiveUntilMs }, actions: [{ kind: 'note', note: 'rival-ignored' }] };
   }
   // A backup that is about to preempt has not adopted the interval of this advertisement, but may use it all the same.
-  const advertisedMs = adoptedIntervalMs(router, event.intervalMs);
-  const skewMs = skewTimeMs(effectivePriority, Math.min(state.activeAdverIntervalMs, advertisedMs));
+  const skewMs = skewTimeMs(effectivePriority, Math.min(state.activeAdverIntervalMs, event.intervalMs));
   const resigned: Heard = {
     source: event.source,
     priority: 0,
@@ -137,7 +138,10 @@ function activeDown(state: BackupState, nowMs: number): Step {
   if (heard === undefined) return becomeActive(state, nowMs, 'active-down', { rival: undefined });
   if (!isAlive(state, nowMs)) {
     // The router heard last may have had a shorter interval than another active one, and may have yielded to it since.
-    const contested = nowMs < state.otherActiveUntilMs ? { rival: undefined } : undefined;
+    const otherActive = nowMs < state.otherActiveUntilMs ? { rival: undefined } : undefined;
+    // It may have advertised for the first time, and be active under a lease longer than what was adopted from it.
+    const unproven = !heard.resigned && nowMs < leaseOverMs(state, heard);
+    const contested = unproven ? { rival: heard } : otherActive;
     return becomeActive(state, nowMs, heard.resigned ? 'active-resigned' : 'active-down', contested);
   }
   // An active router that has just fallen silent may be frozen: it could not step down, and its lease outlasts the
@@ -157,31 +161,19 @@ function activeDown(state: BackupState, nowMs: number): Step {
  * yet decided whether the table is still a proven copy.
  */
 function isInTime({ router, heard }: BackupState, nowMs: number): boolean {
-  return heard !== undefined && nowMs <= heard.atMs + adoptedIntervalMs(router, heard.intervalMs) + pauseMs;
+  if (heard === undefined) return false;
+  return nowMs <= heard.atMs + (router.version === 3 ? heard.intervalMs : router.advertIntervalMs) + pauseMs;
 }
 
 /** Until when routers other than `source` may be active, judged by their advertisements. */
 function othersActiveUntilMs(state: BackupState, source: IpAddress): number {
   const { heard, otherActiveUntilMs } = state;
   if (heard === undefined || heard.resigned || heard.source === source) return otherActiveUntilMs;
-  return Math.max(otherActiveUntilMs, silentFromMs(state, heard));
+  return Math.max(otherActiveUntilMs, leaseOverMs(state, heard));
 }
 
 /** Whether another router is active: it advertised within its own active down interval and has not resigned. */
 function isAlive(state: BackupState, nowMs: number): boolean {
   const { heard } = state;
   return heard !== undefined && !heard.resigned && nowMs < silentFromMs(state, heard);
-}
-
-/** When the sender of an advertisement will have been silent for an Active_Down_Interval at its own interval. */
-function silentFromMs({ router, effectivePriority }: BackupState, { atMs, intervalMs }: Heard): number {
-  return atMs + activeDownIntervalMs(effectivePriority, adoptedIntervalMs(router, intervalMs));
-}
-
-/** RFC 9568 section 6.1: the owner preempts whatever Preempt_Mode says. With an unproven table no router does (P3). */
-function mayPreempt(state: BackupState, nowMs: number): boolean {
-  const { router, gateOpen, heldOff, preemptDelayUntilMs } = state;
-  if (!gateOpen || heldOff) return false;
-  if (router.priority === ownerPriority) return true;
-  return router.preempt && (preemptDelayUntilMs === undefined || nowMs >= preemptDelayUntilMs);
 }

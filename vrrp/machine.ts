@@ -31,6 +31,7 @@ export function createRouter(router: VirtualRouter, primaryAddress: IpAddress, n
     gateOpen: false,
     heldOff: false,
     sinceMs: nowMs,
+    series: undefined,
   };
 }
 

@@ -12,6 +12,14 @@ export interface LocalRouter {
   readonly primaryAddress: IpAddress;
 }
 
+/** The advertisements of one sender since it was last silent for too long, or another one was heard. */
+export interface Series {
+  readonly source: IpAddress;
+  readonly sinceMs: number;
+  /** The next one comes before that, or begins a series of its own. */
+  readonly untilMs: number;
+}
+
 /** All times are absolute, in milliseconds of the caller's monotonic clock. */
 export interface Common extends LocalRouter {
   /**
@@ -26,6 +34,8 @@ export interface Common extends LocalRouter {
   /** The role was handed over on purpose: no preemption until this router has been active again, or `holdReleased`. */
   readonly heldOff: boolean;
   readonly sinceMs: number;
+  /** The router that was heard last, and for how long without a break. */
+  readonly series: Series | undefined;
 }
 
 export interface InitializeState extends Common {
@@ -46,7 +56,8 @@ export interface BackupState extends Common {
   /** When Active_Down_Timer fires. */
   readonly activeDownTimerAtMs: number;
   /**
-   * Active_Adver_Interval. Version 3: the interval that the active router advertises; version 2: the configured one.
+   * Active_Adver_Interval. Version 3: the interval that the active router advertises, within a limit (`adoption.ts`);
+   * version 2: the configured one.
    */
   readonly activeAdverIntervalMs: number;
   readonly heard: Heard | undefined;

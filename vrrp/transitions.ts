@@ -6,6 +6,7 @@ import {
   type VirtualRouter,
   type VirtualRouterState,
 } from '../src/model/virtual-router.ts';
+import { adoptedIntervalMs, adoptedMaxMs, followSeries } from './adoption.ts';
 import { type AnnouncementSchedule, dueAnnouncements, noAnnouncements, startAnnouncing } from './announcement.ts';
 import { uncontested } from './contest.ts';
 import type { FaultReason } from './faults.ts';
@@ -21,7 +22,7 @@ import type {
   Step,
   TransitionReason,
 } from './state.ts';
-import { activeDownIntervalMs, adoptedIntervalMs, leaseMs } from './timers.ts';
+import { activeDownIntervalMs, leaseMs } from './timers.ts';
 
 /** How long a preempted router gets to step down before its successor acquires the addresses. */
 export const settleMs = 10;
@@ -69,12 +70,12 @@ export function becomeBackup(
   }: { heard?: Heard; activeDownTimerAtMs?: number; heldOff?: boolean; fault?: FaultReason } = {},
 ): Step {
   const { router, effectivePriority } = state;
-  const activeAdverIntervalMs =
-    heard === undefined ? router.advertIntervalMs : adoptedIntervalMs(router, heard.intervalMs);
+  const common = { ...commonOf(state), heldOff };
+  const followed = heard === undefined ? common : followSeries(common, heard);
+  const activeAdverIntervalMs = heard === undefined ? router.advertIntervalMs : adoptedIntervalMs(followed, heard);
   const backup: BackupState = {
-    ...commonOf(state),
+    ...followed,
     kind: 'backup',
-    heldOff,
     sinceMs: nowMs,
     activeDownTimerAtMs: activeDownTimerAtMs ?? nowMs + activeDownIntervalMs(effectivePriority, activeAdverIntervalMs),
     activeAdverIntervalMs,
@@ -192,7 +193,7 @@ export function repeatGapMs(router: VirtualRouter): number {
 
 /** Starts at `nowMs`, when the first advertisement is sent: the other router needs time to hear it and step down. */
 export function startSettling(router: VirtualRouter, nowMs: number, rival: Heard | undefined): Settling {
-  const slowestMs = Math.max(router.advertIntervalMs, rival?.intervalMs ?? 0);
+  const slowestMs = Math.max(router.advertIntervalMs, Math.min(rival?.intervalMs ?? 0, adoptedMaxMs(router)));
   return {
     untilMs: nowMs + settleMs,
     limitMs: nowMs + settleMs + leaseMs(slowestMs),
@@ -209,8 +210,8 @@ function relinquish(state: RouterState): RouterAction[] {
 
 /** The fields that every state has, to be copied into the next one. */
 export function commonOf(state: RouterState): Common {
-  const { router, primaryAddress, effectivePriority, faults, gateOpen, heldOff, sinceMs } = state;
-  return { router, primaryAddress, effectivePriority, faults, gateOpen, heldOff, sinceMs };
+  const { router, primaryAddress, effectivePriority, faults, gateOpen, heldOff, sinceMs, series } = state;
+  return { router, primaryAddress, effectivePriority, faults, gateOpen, heldOff, sinceMs, series };
 }
 
 function transition(

@@ -50,10 +50,19 @@ function describeRouters(routers: readonly VirtualRouterStatus[]): string[] {
     router.activeRouter ?? '-',
     router.addresses.join(' '),
   ]);
-  return formatTable(
+  const table = formatTable(
     ['virtual router', 'vrid', 'interface', 'state', 'since', 'priority', 'active', 'addresses'],
     rows,
   );
+  return [...table, ...routers.flatMap(describeShortenedInterval)];
+}
+
+function describeShortenedInterval({ name, activeRouter, shortenedInterval }: VirtualRouterStatus): string[] {
+  if (shortenedInterval === undefined) return [];
+  const { advertisedMs, adoptedMs } = shortenedInterval;
+  return [
+    `${name}: ${activeRouter} says that it advertises every ${advertisedMs / 1000} s, adopted are ${adoptedMs / 1000} s`,
+  ];
 }
 
 function describeSync({ sync }: DirectorStatus): string[] {

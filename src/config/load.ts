@@ -111,7 +111,10 @@ function readConfiguration(
     },
     diagnostics,
   );
-  const virtualRouters = completeInstances(instances, globals, diagnostics);
+  const { maxAdoptedIntervalMs } = own;
+  const virtualRouters = completeInstances(instances, globals, diagnostics).map((router) =>
+    maxAdoptedIntervalMs === undefined || router.version === 2 ? router : { ...router, maxAdoptedIntervalMs },
+  );
   checkServices(services, diagnostics);
   const sync = completeSync(globals, own, { instances, routers: virtualRouters }, diagnostics);
   if (globals.sync === undefined && services.length > 0 && instances.length > 0) {

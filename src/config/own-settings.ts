@@ -7,13 +7,16 @@ import { readSeconds } from './language/values.ts';
 /** The block `baton`: settings that keepalived does not have. */
 export interface OwnSettings {
   preemptWithoutSync: { readonly span: Span; readonly ms: number } | undefined;
+  maxAdoptedIntervalMs: number | undefined;
 }
 
 /** A day. */
 const preemptWithoutSyncRange = { min: 0, max: 86_400 };
+/** What an advertisement of version 3 can say. */
+const maxAdoptedIntervalRange = { min: 0.01, max: 40.95 };
 
 export function initialOwnSettings(): OwnSettings {
-  return { preemptWithoutSync: undefined };
+  return { preemptWithoutSync: undefined, maxAdoptedIntervalMs: undefined };
 }
 
 /** Reads one `baton` block into `settings`; several blocks add up. */
@@ -25,6 +28,9 @@ export function readOwnSettings(block: Statement, settings: OwnSettings, diagnos
       preempt_without_sync: (statement) => {
         const ms = readSeconds(statement, preemptWithoutSyncRange, diagnostics);
         if (ms !== undefined) settings.preemptWithoutSync = { span: statement.keyword.span, ms };
+      },
+      max_adopted_interval: (statement) => {
+        settings.maxAdoptedIntervalMs = readSeconds(statement, maxAdoptedIntervalRange, diagnostics);
       },
     },
     diagnostics,

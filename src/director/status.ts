@@ -20,6 +20,8 @@ export interface VirtualRouterStatus {
   readonly addresses: readonly IpAddress[];
   /** The director that was last heard as active, while this one is a backup. */
   readonly activeRouter: IpAddress | undefined;
+  /** Present when its interval is longer than what is adopted from a router heard for so short a time. */
+  readonly shortenedInterval?: { readonly advertisedMs: number; readonly adoptedMs: number };
   readonly transitions: number;
   readonly advertisementsSent: number;
   readonly advertisementsReceived: number;

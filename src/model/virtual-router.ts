@@ -55,6 +55,8 @@ export interface VirtualRouter {
   readonly priority: number;
   /** Milliseconds; a multiple of 10 in version 3 (centiseconds on the wire), of 1000 in version 2. */
   readonly advertIntervalMs: number;
+  /** `max_adopted_interval`: see vrrp/adoption.ts. Absent: ten times `advertIntervalMs`. */
+  readonly maxAdoptedIntervalMs?: number;
   readonly startAs: 'active' | 'backup';
   readonly preempt: boolean;
   readonly preemptDelayMs: number;

@@ -84,7 +84,7 @@ function readRouter(value: unknown): RouterHandoverRecord {
 
 function readAssignment(value: unknown): RouterAssignment {
   const fields = record(value);
-  const { sourceAddress, unicastPeers, checksumForm, announcement } = fields;
+  const { sourceAddress, unicastPeers, checksumForm, announcement, maxAdoptedIntervalMs } = fields;
   const addresses = list(fields.addresses, addressesMax).map(readAddress);
   const family = oneOf(fields.family, ['ipv4', 'ipv6']);
   const { repeat, delayMs, refreshMs, refreshRepeat, intervalMs } = record(announcement);
@@ -96,6 +96,9 @@ function readAssignment(value: unknown): RouterAssignment {
     version: oneOf(fields.version, [2, 3]),
     priority: whole(fields.priority, 1, 255),
     advertIntervalMs: number(fields.advertIntervalMs, 1, intervalMsMax),
+    ...(maxAdoptedIntervalMs === undefined
+      ? {}
+      : { maxAdoptedIntervalMs: number(maxAdoptedIntervalMs, 1, intervalMsMax) }),
     startAs: oneOf(fields.startAs, ['active', 'backup']),
     preempt: truth(fields.preempt),
     preemptDelayMs: number(fields.preemptDelayMs, 0, durationMsMax),

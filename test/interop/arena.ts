@@ -131,6 +131,11 @@ export class Arena {
     return this.#baton!.enters(state);
   }
 
+  /** The states that baton has said so far. */
+  get batonEntered(): readonly string[] {
+    return this.#baton!.entered;
+  }
+
   keepalivedEnters(state: 'backup' | 'holding'): Promise<void> {
     return this.#keepalived!.enters(state);
   }
@@ -238,7 +243,7 @@ class Contender {
   readonly #child: ChildProcess;
   readonly #exited: Promise<unknown>;
   readonly #lines: string[] = [];
-  readonly #entered: string[] = [];
+  readonly entered: string[] = [];
 
   constructor(child: ChildProcess, output: NodeJS.ReadableStream, stateOf: (line: string) => string | undefined) {
     this.#child = child;
@@ -246,14 +251,14 @@ class Contender {
     onLines(output, (line) => {
       this.#lines.push(line);
       const state = stateOf(line);
-      if (state !== undefined) this.#entered.push(state);
+      if (state !== undefined) this.entered.push(state);
     });
   }
 
   /** Only the last state counts: earlier ones have been waited for already, or are of no interest. */
   async enters(state: string): Promise<void> {
     try {
-      await eventually(() => this.#entered.at(-1) === state, transitionMsMax);
+      await eventually(() => this.entered.at(-1) === state, transitionMsMax);
     } catch {
       throw new Error(`never entered ${state}:\n${this.#lines.join('\n')}`);
     }

@@ -36,6 +36,22 @@ describe('elections against keepalived', { skip: interopUnavailable(), concurren
     }),
   );
 
+  test(
+    'a keepalived that advertises thirty times as seldom is believed, and replaced when it dies',
+    { timeout: 80_000 },
+    () =>
+      inArena({ family: 'ipv4', version: 3, intervalMs: 3000, unicast: false }, async (arena) => {
+        await arena.startKeepalived(200, 'holding');
+        await arena.startBaton(150, 'backup', { advertIntervalMs: 100 });
+        // Without its answers baton would hold the addresses beside it for the first time after half a second.
+        await arena.reigns(15_000);
+        assert.ok(!arena.batonEntered.includes('holding'), arena.batonEntered.join(' '));
+        await arena.stopKeepalived('SIGKILL');
+        await arena.batonEnters('holding');
+        return undefined;
+      }),
+  );
+
   test('of equal priorities the greater address wins, byte by byte unsigned', { timeout: 60_000 }, () =>
     inArena({ family: 'ipv6', version: 3, intervalMs: 100, unicast: false }, async (arena) => {
       // keepalived has fe80::80, baton fe80::7f. Both become active while they cannot hear each other.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { shortenedIntervalMs } from '../../../vrrp/adoption.ts';
 import { isSameFault } from '../../../vrrp/faults.ts';
 import { handoverRecordOf } from '../../../vrrp/handover-record.ts';
 import { nextDeadline, step } from '../../../vrrp/machine.ts';
@@ -12,7 +13,7 @@ import { Announcing } from './announcing.ts';
 import { BoundedLog } from './bounded-log.ts';
 import type { ElectionFailure, ElectionHandoverRecord, ElectionView } from './election-view.ts';
 import { InstalledAddresses } from './installed-addresses.ts';
-import { noteSentence, transitionSentence } from './log-sentences.ts';
+import { noteSentence, shortenedIntervalSentence, transitionSentence } from './log-sentences.ts';
 import { Reception } from './reception.ts';
 import { createRunningRouter, isHolding, type RunningRouter } from './running-router.ts';
 import type { Observation } from './tracking/tracked-object.ts';
@@ -265,12 +266,22 @@ export class Election {
         const { state, actions } = step(next.running.state, next.event, this.#ports.clock.nowMs());
         next.running.state = state;
         for (const action of actions) this.#execute(next.running, action);
+        if (next.event.kind === 'advertisementReceived') this.#warnOfShortenedInterval(next.running, next.event.source);
       }
     } finally {
       this.#draining = false;
     }
     this.#arm();
     this.#announcing.run();
+  }
+
+  /** `source`: the sender of the advertisement that was received. */
+  #warnOfShortenedInterval({ state, assignment }: RunningRouter, source: IpAddress): void {
+    const heard = state.kind === 'backup' && state.heard?.source === source ? state.heard : undefined;
+    const adoptedMs = heard === undefined || state.kind !== 'backup' ? undefined : shortenedIntervalMs(state);
+    if (heard === undefined || adoptedMs === undefined) return;
+    const sentence = shortenedIntervalSentence(source, heard.intervalMs, adoptedMs);
+    this.#boundedLog.write('shortenedInterval', 'warn', sentence, assignment.router.name);
   }
 
   #arm(): void {

@@ -66,6 +66,13 @@ export function rejectionSentence(reason: RejectionReason, source: string, inter
   return `discards an advertisement from ${source} on ${interfaceName} (${reason}); further ones are only counted`;
 }
 
+export function shortenedIntervalSentence(source: string, advertisedMs: number, adoptedMs: number): string {
+  return (
+    `${source} says that it advertises every ${advertisedMs / 1000} s; until it has done so for that long, ` +
+    `${adoptedMs / 1000} s are adopted (max_adopted_interval)`
+  );
+}
+
 export function addressListSentence(source: string): string {
   return `${source} advertises other addresses than configured here; make them the same`;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { shortenedIntervalMs } from '../../../vrrp/adoption.ts';
 import { type RejectionCounters, zeroRejections } from '../../../vrrp/ladder.ts';
 import { createRouter } from '../../../vrrp/machine.ts';
 import type { RouterState, TransitionReason } from '../../../vrrp/state.ts';
@@ -68,6 +69,7 @@ export function routerStatus(running: Readonly<RunningRouter>, nowMs: number): V
   const { state } = running;
   const { router } = running.assignment;
   const heard = state.kind === 'backup' && state.heard?.resigned === false ? state.heard : undefined;
+  const adoptedMs = state.kind === 'backup' ? shortenedIntervalMs(state) : undefined;
   return {
     name: router.name,
     vrid: router.vrid,
@@ -77,6 +79,7 @@ export function routerStatus(running: Readonly<RunningRouter>, nowMs: number): V
     priority: state.effectivePriority,
     addresses: addressesOf(router),
     activeRouter: heard?.source,
+    ...(adoptedMs === undefined ? {} : { shortenedInterval: { advertisedMs: heard!.intervalMs, adoptedMs } }),
     transitions: running.transitions,
     advertisementsSent: running.advertisementsSent,
     advertisementsReceived: running.advertisementsReceived,

@@ -121,6 +121,13 @@ dropped: noLease 4, unknownConnection 2
   );
 });
 
+test('an interval that is adopted in part', () => {
+  const [, mail] = pair.virtualRouters;
+  const shortened = { ...mail!, shortenedInterval: { advertisedMs: 40_950, adoptedMs: 1000 } };
+  const lines = describeStatus({ ...pair, virtualRouters: [shortened] }).split('\n');
+  assert.equal(lines[4], 'mail: 198.51.100.3 says that it advertises every 40.95 s, adopted are 1 s');
+});
+
 test('a service with a sorry server, persistence and one-packet scheduling', () => {
   const { weight: _, alive: __, ...sorry } = realServer('10.0.0.99');
   const [web] = pair.services;

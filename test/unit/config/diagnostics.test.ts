@@ -23,6 +23,7 @@ function check(title: string, wrap: (lines: string) => string, firstLine: number
 check('baton', (lines) => `global_defs {\nlvs_sync_daemon eth0\n}\nbaton {\n${lines}\n}`, 5, [
   ['preempt_without_sync', '1:1: error: preempt_without_sync needs a value'],
   ['preempt_without_sync never', '1:22: error: preempt_without_sync must be seconds from 0 to 86400, not "never"'],
+  ['max_adopted_interval 41', '1:22: error: max_adopted_interval must be seconds from 0.01 to 40.95, not "41"'],
   ['preempt_delay 1', '1:1: error: preempt_delay does not belong in baton: it belongs in vrrp_instance'],
 ]);
 

@@ -14,6 +14,7 @@ export const virtual = '198.51.100.10' as IpAddress;
 export interface Setting
   extends Pick<VirtualRouter, 'version' | 'priority' | 'startAs' | 'preempt' | 'preemptDelayMs' | 'announcement'> {
   readonly intervalMs: number;
+  readonly maxAdoptedIntervalMs?: number;
   readonly primaryAddress: IpAddress;
   readonly addresses: readonly IpAddress[];
 }
