@@ -79,7 +79,8 @@ function describeSync({ sync }: DirectorStatus): string[] {
     return `  peer ${peer.address}: ${peer.inSync ? 'in sync' : 'not in sync'}, ${heard}${deaf}`;
   });
   const warning = sync.warning === undefined ? [] : [`  warning: ${sync.warning}`];
-  return ['', `sync: ${names[sync.state]}`, ...peers, ...warning];
+  const from = sync.source === undefined ? '' : `, from ${sync.source}`;
+  return ['', `sync: ${names[sync.state]}${from}`, ...peers, ...warning];
 }
 
 function describeService(service: ServiceStatus): string[] {

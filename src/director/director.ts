@@ -11,6 +11,7 @@ import type { ElectionControl, HealthControl, ReplicationControl } from './contr
 import { poolInEffect } from './pool.ts';
 import { describeServices } from './service-status.ts';
 import type { DirectorStatus } from './status.ts';
+import { syncSettingsOf } from './sync-settings.ts';
 import type { DirectorView } from './view.ts';
 
 export interface DirectorParts {
@@ -151,7 +152,7 @@ export class Director implements DirectorView {
     this.#plan = plan;
     health.configure(configuration.services);
     await this.#configureEngine();
-    await replication.configure(configuration.sync, configuration.services);
+    await replication.configure(syncSettingsOf(configuration), configuration.services);
     await election.configure(plan.routers);
   }
 

@@ -88,6 +88,10 @@ export interface SyncTransport {
   send(datagram: Uint8Array): void;
   /** The bytes are valid only during the call. */
   onReceive(listener: (datagram: Uint8Array, source: IpAddress) => void): void;
+  /** The address that it sends from; undefined while it has none. */
+  readonly source?: IpAddress | undefined;
+  /** Why nothing can be sent: a sentence without its full stop. */
+  impediment?(): string | undefined;
   /** What this host knows of why nothing arrives: a sentence without its full stop. */
   trouble?(): string | undefined;
   close(): void;

@@ -44,6 +44,8 @@ export interface SyncStatus {
   readonly mayPreempt?: boolean;
   /** What is wrong, and what to do. Absent: nothing is. */
   readonly warning?: string;
+  /** The address that it sends from. Absent: it has none. */
+  readonly source?: IpAddress;
   readonly peers: readonly SyncPeerStatus[];
   readonly counters: Readonly<Record<string, number>>;
 }

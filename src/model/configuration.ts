@@ -26,6 +26,8 @@ export interface SyncSettings {
    * preempts all the same. Absent: for as long as the active one is heard.
    */
   readonly preemptWithoutSyncMs?: number;
+  /** Addresses that move from director to director: sync never sends from one of them. */
+  readonly virtualAddresses?: ReadonlySet<IpAddress>;
 }
 
 /** When a check is made, and what follows from its outcome: the same for every checker. */

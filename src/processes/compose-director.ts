@@ -3,6 +3,7 @@
 import { planAddresses } from '../director/address-plan.ts';
 import { Director } from '../director/director.ts';
 import type { SignWriter } from '../director/ports.ts';
+import { syncSettingsOf } from '../director/sync-settings.ts';
 import type { EngineRequest } from '../engine/engine.ts';
 import { HealthRunner } from '../health/runner.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -12,7 +13,7 @@ import type { Log } from '../lib/log.ts';
 import type { Configuration } from '../model/configuration.ts';
 import { Sign } from '../model/lease.ts';
 import { NodeTcpConnector } from '../platform/linux/check/tcp-connector.ts';
-import { syncSource } from '../platform/linux/datagram/sync-socket.ts';
+import { syncSource } from '../platform/linux/datagram/sync-source.ts';
 import { MonotonicClock } from '../platform/linux/monotonic-clock.ts';
 import { RtnetlinkAddressKeeper } from '../platform/linux/netlink/address-keeper.ts';
 import { interfaceFacts } from '../platform/linux/netlink/interface-facts.ts';
@@ -131,7 +132,9 @@ function startHealth(memory: SignWriter, clock: Clock): HealthRunner {
 }
 
 /** The id comes from the address that this director sends from: unique on the segment, and unchanged by a restart. */
-function chooseSenderId({ sync, routerId }: Configuration): number {
+function chooseSenderId(configuration: Configuration): number {
+  const { routerId } = configuration;
+  const sync = syncSettingsOf(configuration);
   if (sync === undefined) return Math.max(1, hashWords(new TextEncoder().encode(routerId)));
   return Math.max(1, hashWords(ipAddressBytes(syncSource(sync, interfaceFacts(sync.interface)))));
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
-import { type SyncSocketOptions, UdpSyncSocket } from '../../src/platform/linux/datagram/sync-socket.ts';
+import { openSyncDescriptors, type SyncSocketOptions } from '../../src/platform/linux/datagram/sync-descriptors.ts';
+import { UdpSyncSocket } from '../../src/platform/linux/datagram/sync-socket.ts';
+import { InterfaceFollower } from '../../src/platform/linux/netlink/interface-follower.ts';
 import { eventually, type Namespace, Network, namespacesUnavailable } from '../support/namespaces.ts';
 
 const group = '224.0.0.81' as IpAddress;
@@ -188,5 +190,107 @@ describe('the sync socket between peers, and over IPv6', { skip: namespacesUnava
     assert.throws(() => open(left, { unicastPeers: [ip('10.6.1.2')], unicastSource: ip('10.6.1.9') }), {
       message: 'interface sync6 does not have the address 10.6.1.9 that sync is to send from; add it',
     });
+  });
+});
+
+describe('the sync socket on an interface that changes', { skip: namespacesUnavailable() }, () => {
+  const ip = (text: string): IpAddress => text as IpAddress;
+  const network = new Network();
+  const sockets: UdpSyncSocket[] = [];
+  const followers: InterfaceFollower[] = [];
+  let left: Namespace;
+  let right: Namespace;
+
+  before(() => {
+    left = network.namespace('left');
+    right = network.namespace('right');
+  });
+  beforeEach(() => {
+    network.join([left, 'sync0'], [right, 'sync0']);
+    furnish(left, '1');
+    furnish(right, '2');
+  });
+  afterEach(() => {
+    for (const follower of followers.splice(0)) follower.close();
+    for (const socket of sockets.splice(0)) socket.close();
+    left.ip('link', 'del', 'sync0');
+  });
+  after(() => network.remove());
+
+  const furnish = (namespace: Namespace, host: string): void => {
+    namespace.ip('link', 'set', 'sync0', 'addrgenmode', 'none');
+    namespace.run('sysctl', '-qw', 'net.ipv6.conf.sync0.disable_ipv6=0');
+    namespace.ip('addr', 'add', `fe80::${host}/64`, 'dev', 'sync0', 'nodad');
+    namespace.ip('addr', 'add', `10.6.2.${host}/24`, 'dev', 'sync0');
+  };
+
+  /** A socket that follows the reports of its interface, as the sync thread does. */
+  const openFollowing = (namespace: Namespace, options: Partial<SyncSocketOptions> = {}) => {
+    const follower = namespace.enter(() => new InterfaceFollower());
+    followers.push(follower);
+    const inside = <Value>(task: () => Value): Value => namespace.enter(task);
+    const complete = { interface: 'sync0', group, port: 8848, ttl: 1, ...options };
+    const ports = { factsOf: (name: string) => follower.facts(name), openDescriptors: openSyncDescriptors };
+    const socket = inside(() => new UdpSyncSocket(complete, ports));
+    sockets.push(socket);
+    inside(() =>
+      follower.start({
+        onLink: (_name, up) => inside(() => socket.follow(!up)),
+        onAddresses: () => inside(() => socket.follow()),
+      }),
+    );
+    return socket;
+  };
+
+  /** Until a datagram from one arrives at the other. Gives its source. */
+  const carried = async (from: UdpSyncSocket, to: UdpSyncSocket): Promise<IpAddress> => {
+    const sources: IpAddress[] = [];
+    to.onReceive((_datagram, source) => sources.push(source));
+    await eventually(() => {
+      from.send(Buffer.from('one'));
+      return sources.length > 0;
+    });
+    return sources.at(-1)!;
+  };
+
+  test('over an IPv6 group, never from a virtual address, though the kernel would choose it', async () => {
+    const virtualAddresses = new Set([ip('fe80::5:100')]);
+    left.ip('addr', 'add', 'fe80::5:100/64', 'dev', 'sync0', 'nodad');
+    const a = openFollowing(left, { group: ip('ff02::81'), virtualAddresses });
+    const b = openFollowing(right, { group: ip('ff02::81') });
+    assert.equal(await carried(a, b), 'fe80::1');
+    assert.equal(await carried(b, a), 'fe80::2');
+  });
+
+  for (const options of [{}, { unicastPeers: [ip('10.6.2.2')] }]) {
+    test(`sends from another address ${'unicastPeers' in options ? 'to a peer' : 'to the group'}`, async () => {
+      const a = openFollowing(left, options);
+      const b = openFollowing(
+        right,
+        'unicastPeers' in options ? { unicastPeers: [ip('10.6.2.1'), ip('10.6.2.11')] } : {},
+      );
+      assert.equal(await carried(a, b), '10.6.2.1');
+      left.ip('addr', 'del', '10.6.2.1/24', 'dev', 'sync0');
+      await eventually(() => a.source === undefined);
+      assert.equal(a.impediment()?.startsWith('interface sync0 has no address of the family of '), true);
+      left.ip('addr', 'add', '10.6.2.11/24', 'dev', 'sync0');
+      await eventually(() => a.source === '10.6.2.11');
+      assert.equal(await carried(a, b), '10.6.2.11');
+      assert.equal(await carried(b, a), '10.6.2.2');
+    });
+  }
+
+  test('joins the group on an interface that was deleted and recreated', async () => {
+    const a = openFollowing(left);
+    const b = openFollowing(right);
+    assert.equal(await carried(b, a), '10.6.2.2');
+    left.ip('link', 'del', 'sync0');
+    await eventually(() => a.source === undefined && b.source === undefined);
+    network.join([left, 'sync0'], [right, 'sync0']);
+    furnish(left, '1');
+    furnish(right, '2');
+    await eventually(() => a.source === '10.6.2.1' && b.source === '10.6.2.2');
+    assert.equal(await carried(a, b), '10.6.2.1');
+    assert.equal(await carried(b, a), '10.6.2.2');
   });
 });

@@ -121,7 +121,7 @@ export function startReplication(options: ReplicationOptions): Replication {
       reports.activeHeard = heard;
       drive(() => session.setActiveHeard(heard?.downIntervalMs, clock.nowMs()));
     },
-    status: () => describeReplication(session.status(clock.nowMs()), queue.totals(), reports.warning()),
+    status: () => describeReplication(session.status(clock.nowMs()), queue.totals(), reports.forStatus()),
     reconfigure: (services) => drive(() => session.setFingerprint(fingerprintServices(services), clock.nowMs())),
     close: () => {
       if (closed) return;

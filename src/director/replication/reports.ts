@@ -7,10 +7,11 @@ import type { Log } from '../../lib/log.ts';
 import type { ActiveHeard } from '../controls.ts';
 import type { SyncTransport } from '../ports.ts';
 import { PacedLog } from './paced-log.ts';
+import type { OwnSide } from './sync-status.ts';
 import { type SyncWarning, syncWarning } from './warning.ts';
 
 export interface ReportsOptions {
-  readonly transport: Pick<SyncTransport, 'trouble'>;
+  readonly transport: Pick<SyncTransport, 'trouble' | 'impediment' | 'source'>;
   readonly identity: { readonly syncId: number };
   readonly log: Log;
   readonly clock: Clock;
@@ -53,14 +54,19 @@ export class Reports {
     this.#paced.write('fingerprint', { ...line, fields: { peer } }, this.#options.clock.nowMs());
   }
 
+  forStatus(): OwnSide {
+    return { warning: this.#warning(), source: this.#options.transport.source };
+  }
+
   /** What is wrong at this moment. */
-  warning(): SyncWarning | undefined {
+  #warning(): SyncWarning | undefined {
     const { transport, identity } = this.#options;
     return syncWarning({
       status: this.#status(),
       syncId: identity.syncId,
       heard: this.activeHeard,
       trouble: () => transport.trouble?.(),
+      impediment: transport.impediment?.(),
     });
   }
 
@@ -69,7 +75,7 @@ export class Reports {
     if (nowMs < this.#lookAtMs) return;
     this.#lookAtMs = nowMs + lookPeriodMs;
     this.#paced.flush(nowMs);
-    const warning = this.warning();
+    const warning = this.#warning();
     const lasts = warning?.kind === this.#found;
     this.#found = warning?.kind;
     if (!lasts || warning?.kind === this.#said) return;

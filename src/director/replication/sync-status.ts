@@ -2,6 +2,7 @@
 import type { GateState } from '../../../sync/gate.ts';
 import type { PeerStatus } from '../../../sync/peer.ts';
 import type { SessionStatus } from '../../../sync/surroundings.ts';
+import type { IpAddress } from '../../lib/ip-address.ts';
 import type { SyncPeerStatus, SyncStatus } from '../status.ts';
 import type { ApplyTotals } from './apply-queue.ts';
 import type { SyncWarning } from './warning.ts';
@@ -14,11 +15,18 @@ export interface ReplicationStatus extends SyncStatus {
   readonly lastSequence: number;
 }
 
+/** What a status says of this director's own end of the wire. */
+export interface OwnSide {
+  readonly warning: SyncWarning | undefined;
+  /** The address that datagrams come from. */
+  readonly source: IpAddress | undefined;
+}
+
 /** Flattens all counters into one record: `rejected.badMagic`, `import.refusedLocal`. */
 export function describeReplication(
   session: SessionStatus,
   applied: ApplyTotals,
-  warning: SyncWarning | undefined,
+  { warning, source }: OwnSide,
 ): ReplicationStatus {
   const counters: Record<string, number> = { ...session.counters.traffic };
   for (const [reason, count] of Object.entries(session.counters.rejected)) counters[`rejected.${reason}`] = count;
@@ -27,6 +35,7 @@ export function describeReplication(
     state: session.gate,
     mayPreempt: session.open,
     ...(warning === undefined ? {} : { warning: warning.sentence }),
+    ...(source === undefined ? {} : { source }),
     peers: session.peers,
     lastSequence: session.lastSequence,
     counters,

@@ -16,9 +16,11 @@ export interface WarningFacts {
   readonly heard: ActiveHeard | undefined;
   /** What this host knows of the reason: a sentence without its full stop. */
   readonly trouble: () => string | undefined;
+  /** Why nothing can be sent: a sentence without its full stop. */
+  readonly impediment?: string | undefined;
 }
 
-export function syncWarning({ status, syncId, heard, trouble }: WarningFacts): SyncWarning | undefined {
+export function syncWarning({ status, syncId, heard, trouble, impediment }: WarningFacts): SyncWarning | undefined {
   const { gate, open, peers, silence } = status;
   if (gate === 'cutOff' && heard !== undefined) {
     const known = trouble();
@@ -29,6 +31,10 @@ export function syncWarning({ status, syncId, heard, trouble }: WarningFacts): S
       `VRRP hears ${heard.sources.join(', ')} as active and connection synchronisation hears nobody: this director has no ` +
       `copy of the sessions there, ${does}; ${known ?? causeSentence(silence, syncId)}`;
     return { kind: `cut off ${open} ${known === undefined ? silence.kind : 'trouble'}`, sentence };
+  }
+  if (impediment !== undefined) {
+    const sentence = `connection synchronisation sends nothing, so no peer learns the sessions here: ${impediment}`;
+    return { kind: 'no source', sentence };
   }
   const deaf = peers.filter((peer) => !peer.inSync && peer.gate === 'alone').map(({ address }) => address);
   if (gate !== 'joining' || deaf.length === 0) return undefined;

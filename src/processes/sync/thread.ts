@@ -8,16 +8,18 @@ import { RemoteConnectionPort } from '../../engine/portable/remote-engine.ts';
 import { XdpConnectionPort } from '../../engine/xdp/connection-port.ts';
 import { SettingsLayout } from '../../engine/xdp/layout/structs.ts';
 import { mailboxes } from '../../engine/xdp/mailbox.ts';
-import type { LogLevel } from '../../lib/log.ts';
+import type { IpAddress } from '../../lib/ip-address.ts';
+import type { Log, LogLevel } from '../../lib/log.ts';
 import { type LineReply, type LineRequest, serve } from '../../lib/request-line.ts';
 import type { SyncSettings } from '../../model/configuration.ts';
 import { Sign } from '../../model/lease.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
 import { openBpfObject } from '../../platform/linux/bpf/object.ts';
 import { openRingReader } from '../../platform/linux/bpf/ring-reader.ts';
+import { openSyncDescriptors } from '../../platform/linux/datagram/sync-descriptors.ts';
 import { UdpSyncSocket } from '../../platform/linux/datagram/sync-socket.ts';
 import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
-import { interfaceFacts } from '../../platform/linux/netlink/interface-facts.ts';
+import { InterfaceFollower } from '../../platform/linux/netlink/interface-follower.ts';
 import { PacketFrameSender } from '../../platform/linux/packet/frame-sender.ts';
 import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
 import { requestPreference } from '../../platform/linux/process/realtime.ts';
@@ -39,7 +41,11 @@ export interface SyncRequests {
 
 export type ToSyncThread =
   | LineRequest<SyncRequests>
-  | { readonly kind: 'services'; readonly services: readonly VirtualService[] }
+  | {
+      readonly kind: 'configuration';
+      readonly services: readonly VirtualService[];
+      readonly virtualAddresses: ReadonlySet<IpAddress>;
+    }
   | { readonly kind: 'activeHeard'; readonly heard: ActiveHeard | undefined }
   | { readonly kind: 'stop' };
 
@@ -54,7 +60,8 @@ export type FromSyncThread =
       readonly fields: Readonly<Record<string, unknown>>;
     };
 
-const watchPeriodMs = 1_000;
+/** An address that cannot be used yet, and a port that is still taken, are not reported when they can. */
+const lookPeriodMs = 1_000;
 /** A look of the engine at the oldest event tells it sooner of a thread that stops while connections are opened. */
 const publisherWordMs = 250;
 /** Two grace periods of a killed director and a little. */
@@ -65,19 +72,26 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
   const parent = parentPort;
   if (parent === null) throw new Error('connection synchronisation runs in a thread of its own');
   const tell = (message: FromSyncThread): void => parent.postMessage(message);
+  const log: Log = (level, sentence, fields = {}) => tell({ kind: 'log', level, sentence, fields });
   // If the preference is refused, peers only hear a little later of connections on a busy machine.
   requestPreference();
-  const { index } = interfaceFacts(sync.interface);
+  const interfaces = new InterfaceFollower();
+  // Descriptors belong to the process and would outlive a thread that fails.
+  process.once('exit', () => interfaces.close());
+  const transport = new UdpSyncSocket(sync, {
+    factsOf: (name) => interfaces.facts(name),
+    openDescriptors: openSyncDescriptors,
+  });
   const clock = new MonotonicClock();
   const memory = LeaseMemory.attach(engine.leaseFd);
   const connections = openConnections(engine, memory);
   const replication = startReplication({
-    transport: new UdpSyncSocket(sync),
+    transport,
     connections,
     clock,
     identity: { senderId, epoch, syncId: sync.syncId },
     services,
-    log: (level, sentence, fields = {}) => tell({ kind: 'log', level, sentence, fields }),
+    log,
     onGate: (_gate, open) => tell({ kind: 'gate', open }),
     tuning: {
       datagramLength: sync.maxLength,
@@ -86,26 +100,49 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
   });
   parent.on('message', (message: ToSyncThread) => {
     if ('id' in message) tell(serve<SyncRequests>({ status: () => replication.status() }, message));
-    else if (message.kind === 'services') replication.reconfigure(message.services);
-    else if (message.kind === 'activeHeard') replication.setActiveHeard(message.heard);
+    else if (message.kind === 'configuration') {
+      replication.reconfigure(message.services);
+      transport.avoid(message.virtualAddresses);
+      follow();
+    } else if (message.kind === 'activeHeard') replication.setActiveHeard(message.heard);
     else {
-      clearInterval(watch);
+      clearInterval(looking);
       clearInterval(signing);
+      interfaces.close();
       replication.close();
       void connections.close();
       parent.close();
     }
   });
-  const watch = setInterval(() => {
-    if (interfaceFacts(sync.interface).index === index) return;
-    // The multicast group was joined on the former interface: the recreated one needs another socket.
-    void connections.close();
-    throw new Error(`interface ${sync.interface} was recreated`);
-  }, watchPeriodMs);
+  const follow = followInterface(interfaces, sync.interface, transport, log);
+  const looking = setInterval(follow, lookPeriodMs);
   const sign = (): void => signLife(memory, clock.nowMs(), replication.peersHeard());
   const signing = setInterval(sign, signPeriodMs);
   sign();
   tell({ kind: 'ready' });
+}
+
+/** Gives a function that looks at the interface at once. */
+function followInterface(
+  interfaces: InterfaceFollower,
+  interfaceName: string,
+  transport: UdpSyncSocket,
+  log: Log,
+): () => void {
+  const follow = (linkLost = false): void => {
+    if (transport.follow(linkLost)) {
+      log('info', `connection synchronisation sends from ${transport.source} on ${interfaceName} now`);
+    }
+  };
+  interfaces.start({
+    onLink: (name, up) => {
+      if (name === interfaceName) follow(!up);
+    },
+    onAddresses: (name) => {
+      if (name === interfaceName) follow();
+    },
+  });
+  return () => follow();
 }
 
 /**
@@ -131,6 +168,8 @@ function openConnections(line: EngineLine, memory: LeaseMemory): ConnectionPort 
   const object = openBpfObject(line.descriptors);
   const asleep = new Int32Array(object.maps.get('.data.settings')!.memory(), SettingsLayout.readerAsleep, 1);
   const events = openRingReader(object.maps.get('events')!, asleep);
-  const held = { sender: new PacketFrameSender(), leases: memory };
+  const sender = new PacketFrameSender();
+  process.once('exit', () => sender.close());
+  const held = { sender, leases: memory };
   return new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock: new MonotonicClock(), events, held });
 }

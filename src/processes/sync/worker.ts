@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import type { ActiveHeard, ReplicationControl } from '../../director/controls.ts';
 import type { SignWriter } from '../../director/ports.ts';
 import type { SyncStatus } from '../../director/status.ts';
+import type { IpAddress } from '../../lib/ip-address.ts';
 import type { Log } from '../../lib/log.ts';
 import { OtherEndGone, RequestLine } from '../../lib/request-line.ts';
 import type { SyncSettings } from '../../model/configuration.ts';
@@ -60,10 +61,13 @@ export class SyncWorker implements ReplicationControl {
   }
 
   async configure(settings: SyncSettings | undefined, services: readonly VirtualService[]): Promise<void> {
-    const unchanged = this.#worker !== undefined && isDeepStrictEqual(settings, this.#settings);
+    const unchanged = this.#worker !== undefined && isSameSync(settings, this.#settings);
     this.#settings = settings;
     this.#services = services;
-    if (unchanged) return this.#tell({ kind: 'services', services });
+    if (unchanged) {
+      const virtualAddresses = settings?.virtualAddresses ?? new Set();
+      return this.#tell({ kind: 'configuration', services, virtualAddresses });
+    }
     await this.#stopWorker();
     if (settings === undefined) {
       this.#parts.memory.sign(Sign.publisher, Number.POSITIVE_INFINITY);
@@ -205,4 +209,10 @@ export class SyncWorker implements ReplicationControl {
     this.#gateOpen = open;
     this.#onGate(open);
   }
+}
+
+/** The thread takes other virtual addresses as it runs. */
+function isSameSync(one: SyncSettings | undefined, other: SyncSettings | undefined): boolean {
+  const virtualAddresses = new Set<IpAddress>();
+  return isDeepStrictEqual(one && { ...one, virtualAddresses }, other && { ...other, virtualAddresses });
 }

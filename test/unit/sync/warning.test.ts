@@ -16,8 +16,14 @@ const cutOff =
   'VRRP hears 192.0.2.2 as active and connection synchronisation hears nobody: this director has no copy of the ' +
   'sessions there, does not preempt, and they would break if it had to take over; ';
 
+interface DirectorOptions {
+  readonly trouble?: string;
+  readonly impediment?: string;
+  readonly preemptWithoutSyncMs?: number;
+}
+
 /** A director whose VRRP hears an active one, and whose sync hears what a test gives it. */
-function cutOffDirector({ trouble, preemptWithoutSyncMs }: { trouble?: string; preemptWithoutSyncMs?: number } = {}) {
+function cutOffDirector({ trouble, impediment, preemptWithoutSyncMs }: DirectorOptions = {}) {
   const time = new SimulatedTime();
   const warnings: string[] = [];
   const gates: string[] = [];
@@ -32,6 +38,7 @@ function cutOffDirector({ trouble, preemptWithoutSyncMs }: { trouble?: string; p
         receive = listener;
       },
       trouble: () => trouble,
+      impediment: () => impediment,
       close: () => {},
     },
     connections: new FakeConnectionPort(time, () => 0.1),
@@ -112,6 +119,16 @@ test('the likely cause: what the host knows of its interface comes first', () =>
   const { time, warnings } = cutOffDirector({ trouble: 'interface sync0 is down: set it up' });
   time.advanceTo(3000);
   assert.deepEqual(warnings, [`${cutOff}interface sync0 is down: set it up`]);
+});
+
+test('without an address to send from, also while VRRP hears nobody', () => {
+  const { time, warnings, replication } = cutOffDirector({ impediment: 'interface sync0 has no address' });
+  replication.setActiveHeard(undefined);
+  time.advanceTo(3000);
+  const sentence =
+    'connection synchronisation sends nothing, so no peer learns the sessions here: interface sync0 has no address';
+  assert.deepEqual(warnings, [sentence]);
+  assert.equal(replication.status().warning, sentence);
 });
 
 test('with preempt_without_sync the gate opens in the end, and the log says what follows', () => {

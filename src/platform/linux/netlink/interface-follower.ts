@@ -59,6 +59,7 @@ export class InterfaceFollower {
   /** The names of those that were ever asked for. */
   readonly #followed = new Set<string>();
   readonly #readdressed = new Set<string>();
+  #closed = false;
 
   /** Reports links that are down before it returns, then changes. */
   start(settings: InterfaceFollowerSettings): void {
@@ -78,6 +79,8 @@ export class InterfaceFollower {
   }
 
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     clearInterval(this.#timer);
     this.#monitor.close();
     this.#requests.close();

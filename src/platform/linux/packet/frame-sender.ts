@@ -8,14 +8,14 @@ const addressLength = 20;
 
 /** Sends frames through a packet socket that receives nothing. */
 export class PacketFrameSender implements FrameSender {
-  readonly #fd = openPacketSocket();
+  #fd = openPacketSocket();
   readonly #frame = pinnedMemory(frameLengthMax);
   readonly #target = pinnedMemory(addressLength);
   #interfaceIndex = 0;
 
   /** `bytes` are at most 2048, and begin with the Ethernet header. */
   send(interfaceIndex: number, bytes: Uint8Array): boolean {
-    if (bytes.length > frameLengthMax) return false;
+    if (this.#fd === -1 || bytes.length > frameLengthMax) return false;
     if (interfaceIndex !== this.#interfaceIndex) {
       this.#target.bytes.set(packetSocketAddress(interfaceIndex, 0));
       this.#interfaceIndex = interfaceIndex;
@@ -25,7 +25,9 @@ export class PacketFrameSender implements FrameSender {
     return sendto(this.#fd, address, bytes.length, MSG_DONTWAIT, this.#target.address, addressLength) !== -1;
   }
 
+  /** Nothing is sent any more. May be called twice. */
   close(): void {
-    close(this.#fd);
+    if (this.#fd !== -1) close(this.#fd);
+    this.#fd = -1;
   }
 }
