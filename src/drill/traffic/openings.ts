@@ -140,11 +140,13 @@ serveRemote({
     clearInterval(timer);
     const elapsedMs = monotonicMs() - startedMs;
     for (const opening of inFlight) opening.roundsLeft = Math.min(opening.roundsLeft, 1);
-    setTimeout(giveUpConnecting, connectGraceMs);
+    const patience = setTimeout(giveUpConnecting, connectGraceMs);
     await new Promise<void>((resolve) => {
       onEmpty = resolve;
       checkEmpty();
     });
+    // It would end sessions of the next scenario.
+    clearTimeout(patience);
     onEmpty = undefined;
     const { connectMs, stallsMs, ...counts } = tally;
     tally = emptyTally();
