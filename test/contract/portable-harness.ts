@@ -86,8 +86,17 @@ export const makePortableEngine: MakeEngine = (limits) => {
   const takeFrames = (): FrameOut[] =>
     (['clients', 'servers'] as const).flatMap((port) => ports[port].taken().map((frame) => ({ port, ...frame })));
 
+  /** A late publisher is handed events at once. A prompt one has taken them by now, and held SYNs leave. */
+  const settle = (): void => {
+    if (!isPrompt) engine.flushEvents();
+    else engine.processBatch();
+  };
+
   const underTest: EngineUnderTest = {
-    configure: async (configuration) => engine.configure(configuration),
+    configure: async (configuration) => {
+      engine.configure(configuration);
+      settle();
+    },
     send: async (port, frame, options) => {
       if (!passesInterface(frame)) return [];
       if (isTagged(frame)) {
@@ -96,7 +105,7 @@ export const makePortableEngine: MakeEngine = (limits) => {
       }
       ports[port].deliver(frame, options);
       engine.processBatch();
-      if (!isPrompt) engine.flushEvents();
+      settle();
       return takeFrames();
     },
     sendFrozen: async (port, frame, ms) => {
@@ -113,6 +122,7 @@ export const makePortableEngine: MakeEngine = (limits) => {
         engine.tick();
       }
       engine.tick();
+      settle();
       return takeFrames();
     },
     idle: (ms) => {
@@ -123,8 +133,9 @@ export const makePortableEngine: MakeEngine = (limits) => {
     setPublisher: (publisher) => {
       publisherUntilMs = publisher === 'none' ? Number.POSITIVE_INFINITY : publisher === 'gone' ? time : 9e12 - 1;
       engine.flushEvents();
+      taken = handed;
+      engine.processBatch();
       isPrompt = publisher !== 'late';
-      if (isPrompt) taken = handed;
     },
     setPeer: (heard) => {
       hearsPeer = heard;
@@ -140,7 +151,11 @@ export const makePortableEngine: MakeEngine = (limits) => {
     counters: async () => engine.counters(),
     exportPage: async (cursor, recordsMax) => engine.exportPage(cursor, recordsMax),
     expectRecords: (forMs) => engine.expectRecords(forMs),
-    applyBatch: async (batch) => engine.applyBatch(batch),
+    applyBatch: async (batch) => {
+      const outcome = engine.applyBatch(batch);
+      settle();
+      return outcome;
+    },
     takeEvents: async () => {
       engine.flushEvents();
       return events.splice(0);

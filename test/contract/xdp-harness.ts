@@ -246,10 +246,11 @@ export class XdpUnderTest implements EngineUnderTest {
     if (this.#leftAlone && Buffer.compare(arriving, this.#out.subarray(0, length)) !== 0) {
       throw new Error('a frame that is left to the kernel was changed');
     }
-    if (verdict !== XDP_TX && verdict !== XDP_REDIRECT) return [];
+    const released = this.#released.splice(0);
+    if (verdict !== XDP_TX && verdict !== XDP_REDIRECT) return released;
     const bytes = this.#out.slice(0, length);
     const out = verdict === XDP_TX ? port : sideOf(bytes);
-    return [{ port: out, bytes, checksumPartial: false, segmentSize: 0 }];
+    return [...released, { port: out, bytes, checksumPartial: false, segmentSize: 0 }];
   }
 
   /** Whether the kernel has got the last frame that was sent. */

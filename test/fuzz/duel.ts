@@ -88,14 +88,13 @@ async function follow(
   let before: EngineCounters | undefined;
   for (const [index, step] of [...begin, ...story.steps].entries()) {
     const isSweepDue = world.follow(step);
-    const { plan } = world;
     if (isSweepDue || step.do === 'seconds') {
       const hasRegained = world.sweep();
       if (mayCompete(before, limitsOf[story.limits]!.establishedMax, hasRegained)) return undefined;
     }
     const outcomes = {
-      portable: await take(portable, step, plan, isSweepDue),
-      xdp: await take(xdp, step, plan, isSweepDue),
+      portable: await take(portable, step, world, isSweepDue),
+      xdp: await take(xdp, step, world, isSweepDue),
     };
     for (const outcome of Object.values(outcomes)) world.forgetReturned(outcome.counters);
     const remark =
@@ -151,6 +150,7 @@ class World {
   #nowMs = 0;
   readonly #leasesUntilMs = new Map<number, number>();
   plan: ConfigurationPlan;
+  isPublisherLate = false;
   #sweptAtMs = 0;
   /** Real servers that have left their service at some time. */
   readonly #removed = new Set<string>();
@@ -162,6 +162,7 @@ class World {
 
   /** Whether the engine has to sweep after it. */
   follow(step: Step): boolean {
+    if (step.do === 'publisher') this.isPublisherLate = step.is === 'late';
     if (step.do === 'configure') this.#configure(step.plan);
     if (step.do === 'lease') this.#leasesUntilMs.set(step.slot, this.#nowMs + step.forMs);
     if (step.do === 'frame') this.#nowMs += frameTimeMs;
@@ -227,7 +228,7 @@ function realServersOf(plan: ConfigurationPlan): string[] {
 async function take(
   engine: EngineUnderTest,
   step: Step,
-  plan: ConfigurationPlan,
+  { plan, isPublisherLate }: World,
   isSweepDue: boolean,
 ): Promise<Outcome> {
   let frames: FrameOut[] = [];
@@ -263,10 +264,17 @@ async function take(
     case 'mtu':
       engine.setMtu(step.side, step.mtu);
       break;
+    case 'publisher':
+      engine.setPublisher(step.is);
+      break;
+    case 'peer':
+      engine.setPeer(step.heard);
+      break;
   }
   return {
     frames: frames.map(({ port, bytes }) => `${port} ${Buffer.from(bytes).toString('hex')}`),
-    events: await eventsOf(engine, step),
+    // To look at them would be to publish them.
+    events: isPublisherLate ? [] : await eventsOf(engine, step),
     table: await tableOf(engine),
     counters: await engine.counters(),
     imported,

@@ -25,7 +25,9 @@ export type Step =
   | { readonly do: 'lease'; readonly slot: number; readonly forMs: number }
   | { readonly do: 'import'; readonly records: readonly RecordPlan[] }
   | { readonly do: 'reachable'; readonly address: number; readonly host: number; readonly is: boolean }
-  | { readonly do: 'mtu'; readonly side: 'clients' | 'servers'; readonly mtu: number };
+  | { readonly do: 'mtu'; readonly side: 'clients' | 'servers'; readonly mtu: number }
+  | { readonly do: 'publisher'; readonly is: 'none' | 'prompt' | 'late' | 'gone' }
+  | { readonly do: 'peer'; readonly heard: boolean };
 
 /** A record of a peer in few words. */
 export interface RecordPlan {
@@ -156,6 +158,14 @@ const rareSteps: fc.Arbitrary<Step> = fc.oneof(
       mtu: fc.constantFrom(1500, 1300, 1280),
     }),
   },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('publisher' as const),
+      is: fc.constantFrom('none', 'prompt', 'prompt', 'late', 'late', 'gone'),
+    }) as fc.Arbitrary<Step>,
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('peer' as const), heard: fc.boolean() }) },
 );
 
 const asSteps = (plans: readonly FramePlan[]): Step[] => plans.map((plan) => ({ do: 'frame', plan }));

@@ -54,6 +54,10 @@ function stepInWords(step: Step, plan: ConfigurationPlan): string {
     }
     case 'reachable':
       return `real server ${step.host + 1} of ${step.address < 2 ? 'IPv4' : 'IPv6'} is ${step.is ? '' : 'not '}reachable`;
+    case 'publisher':
+      return `publisher: ${step.is}`;
+    case 'peer':
+      return step.heard ? 'a peer is heard' : 'no peer is heard';
     case 'mtu':
       return `the MTU towards ${step.side} is ${step.mtu}`;
   }

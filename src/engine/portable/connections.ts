@@ -158,8 +158,6 @@ export class Connections {
       if (halfOpen) table.touchHalfOpen(entry);
       return true;
     }
-    // No entry of this director's own stays in NONE.
-    const isNew = before === TcpState.none && (head & EntryFlag.local) !== 0;
     const establishes = halfOpen && completesHandshake(before, after);
     if (establishes && table.establishedFull) return false;
     words[entry + EntryWord.lastSeen] = nowMs | 0;
@@ -169,7 +167,6 @@ export class Connections {
     if (establishes) table.establish(entry);
     else if (halfOpen) table.touchHalfOpen(entry);
     if (establishes) this.#publishEstablished(entry, nowMs);
-    else if (isNew && after === TcpState.synReceived) this.publisher.publishBegun(entry, nowMs);
     else if (!halfOpen) this.publisher.publish(ConnectionEvent.upsert, entry, nowMs);
     return true;
   }

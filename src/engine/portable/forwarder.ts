@@ -215,17 +215,17 @@ export class Forwarder {
     const destination = this.#connections.table.words[entry + EntryWord.destination]!;
     // An entry of a removed service only waits for the sweep.
     if (this.#destinations.services[destination] === undefined) return;
+    const { publisher } = this.#connections;
+    if (begins && isKnown && !publisher.publishRepeated(entry, this.#nowMs)) {
+      this.#drop('noPublisher');
+      return;
+    }
     if ((isTcp || isKnown) && !this.#clientPackets.follow(packet, entry, this.#nowMs)) {
       this.#drop('tableFull');
       return;
     }
-    if (!begins) {
-      this.#forwardIn(packet, destination);
-      return;
-    }
-    const { publisher } = this.#connections;
-    if (isKnown && !publisher.publishRepeated(entry, this.#nowMs)) this.#drop('noPublisher');
-    else this.#forwardIn(packet, destination, publisher.takeBegun());
+    if (begins && !isKnown) publisher.publishBegun(entry, this.#nowMs);
+    this.#forwardIn(packet, destination, begins ? publisher.takeBegun() : undefined);
   }
 
   /** A client's packet or fragment goes to its real server, when `batch` has left: see `Egress.transmit`. */

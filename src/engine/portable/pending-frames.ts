@@ -95,9 +95,13 @@ export class PendingFrames {
       const slot = (this.#first + i) % framesMax;
       const hop = this.#hops[slot];
       if (hop === undefined) continue;
-      if (this.#waits(slot, hop) && this.#untilMs[slot]! > nowMs) continue;
+      const batch = this.#batches[slot]!;
+      if (batch !== noBatch && !this.#watch.hasLeft(batch)) continue;
+      const isLate = this.#untilMs[slot]! <= nowMs;
+      if (hop.state === 'resolving' && !isLate) continue;
       this.#hops[slot] = undefined;
-      this.#finish(slot, hop);
+      if (batch !== noBatch && isLate) this.#tally.drops[Drop.noPublisher]! += 1;
+      else this.#finish(slot, hop);
     }
     while (this.#length > 0 && this.#hops[this.#first] === undefined) {
       this.#first = (this.#first + 1) % framesMax;
@@ -105,21 +109,10 @@ export class PendingFrames {
     }
   }
 
-  #isPublished(slot: number): boolean {
-    const batch = this.#batches[slot]!;
-    return batch === noBatch || this.#watch.hasLeft(batch);
-  }
-
-  #waits(slot: number, hop: NextHop): boolean {
-    return hop.state === 'resolving' || !this.#isPublished(slot);
-  }
-
   #finish(slot: number, hop: NextHop): void {
     const { drops } = this.#tally;
     const { port } = hop;
-    if (!this.#isPublished(slot)) {
-      drops[Drop.noPublisher]! += 1;
-    } else if (hop.state === 'resolving') {
+    if (hop.state === 'resolving') {
       drops[Drop.neighbourUnresolved]! += 1;
     } else if (hop.state === 'unreachable' || port === undefined) {
       drops[Drop.noRoute]! += 1;

@@ -98,7 +98,7 @@ static __always_inline int follow_in(struct packet *packet, struct entry *entry,
 
 static __always_inline int repeat_syn_of(struct entry *entry, __u32 now, int ipv6)
 {
-	if (!(READ_ONCE(entry->head) & ENTRY_HALF_OPEN))
+	if ((READ_ONCE(entry->head) & (ENTRY_HALF_OPEN | ENTRY_LOCAL)) != (ENTRY_HALF_OPEN | ENTRY_LOCAL))
 		return 0;
 	if (!publisher_keeps_up())
 		return -1;
