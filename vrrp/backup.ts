@@ -2,7 +2,7 @@
 import type { IpAddress } from '../src/lib/ip-address.ts';
 import { adoptedIntervalMs, followSeries, leaseOverMs, mayPreempt, silentFromMs } from './adoption.ts';
 import type { BackupState, Heard, RouterEvent, Step } from './state.ts';
-import { activeDownIntervalMs, skewTimeMs } from './timers.ts';
+import { activeDownIntervalMs, leaseMs, skewTimeMs } from './timers.ts';
 import { becomeActive, becomeInitialize, reconfigured } from './transitions.ts';
 
 /**
@@ -29,6 +29,8 @@ export function stepBackup(state: BackupState, event: RouterEvent, nowMs: number
       return event.priority === 0 ? hearResignation(state, event, nowMs) : hearActive(state, event, nowMs);
     case 'timer':
       return nowMs < state.activeDownTimerAtMs ? { state, actions: [] } : activeDown(state, nowMs);
+    case 'stoodStill':
+      return listenAgain(state, event.forMs, nowMs);
     case 'configurationChanged': {
       const { router } = event;
       // An operator who has just changed the priority wants it to decide, so it ends the hold.
@@ -152,6 +154,27 @@ function activeDown(state: BackupState, nowMs: number): Step {
   return {
     state: { ...state, activeDownTimerAtMs, rechecking: false, preemptDue: mayPreempt(state, nowMs) },
     actions: [],
+  };
+}
+
+/**
+ * The active router may have stood still for the same time, as it does on one host with this one. If its lease is over it is
+ * a backup until its own Active_Down_Interval is over, and would take the role back from a router that took over before. So
+ * this router listens for as long as one that has just started. Not where the silence had begun before: a process that
+ * stands still time and again would never take over from a dead one.
+ */
+function listenAgain(state: BackupState, forMs: number, nowMs: number): Step {
+  const { heard, effectivePriority, activeAdverIntervalMs } = state;
+  const downMs = activeDownIntervalMs(effectivePriority, activeAdverIntervalMs);
+  // Two intervals are what is left of a lease when the next advertisement is due.
+  const mayHaveLapsed = forMs >= leaseMs(activeAdverIntervalMs) - activeAdverIntervalMs;
+  const wasHeard = heard !== undefined && !heard.resigned && nowMs - forMs < heard.atMs + downMs;
+  if (!mayHaveLapsed || !wasHeard) return { state, actions: [] };
+  const untilMs = nowMs + downMs;
+  return {
+    // Nobody knows who took over meanwhile, so the takeover settles.
+    state: { ...state, activeDownTimerAtMs: untilMs, otherActiveUntilMs: untilMs + downMs, preemptDue: false },
+    actions: nowMs < state.activeDownTimerAtMs ? [] : [{ kind: 'note', note: 'late-timer' }],
   };
 }
 

@@ -161,6 +161,8 @@ export type RouterEvent =
       readonly intervalMs: number;
     }
   | { readonly kind: 'timer' }
+  /** This process has stood still for at most so long, and nothing else has happened since: it comes before `timer`. */
+  | { readonly kind: 'stoodStill'; readonly forMs: number }
   | { readonly kind: 'faultRaised'; readonly reason: FaultReason }
   /** Clears this reason alone. */
   | { readonly kind: 'faultCleared'; readonly reason: FaultReason }

@@ -15,6 +15,7 @@ export const scenarioNames = [
   'asymmetric',
   'sync-cut',
   'flapping',
+  'both-stall',
   'director-hang',
   'director-kill',
   'address-lost',
@@ -106,6 +107,13 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
   flapping: {
     title: 'ten failures in a row',
     help: ['kill, handover, freeze and link-down in turn, ten in all, each healed', 'the same sessions cross them all'],
+  },
+  'both-stall': {
+    title: 'both directors stand still for 3 s',
+    help: [
+      'SIGSTOP to every process of both directors, SIGCONT to both 3 s later',
+      'one of them is active within its active down interval, and the role changes hands once at most',
+    ],
   },
   'director-hang': {
     title: 'the active director hangs',

@@ -20,6 +20,7 @@ import { coldStart, handover, reload } from './scenarios/planned.ts';
 import { restart } from './scenarios/restart.ts';
 import { serverDeath } from './scenarios/server-death.ts';
 import { asymmetric, partition } from './scenarios/split.ts';
+import { bothStall } from './scenarios/stall.ts';
 import { storm } from './scenarios/storm.ts';
 import { syncCut } from './scenarios/sync-cut.ts';
 import { createStage, type Scenario, type Stage, type StageRecord, type TakeoverWindow } from './stage.ts';
@@ -49,6 +50,7 @@ const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   asymmetric,
   'sync-cut': syncCut,
   flapping,
+  'both-stall': bothStall,
   'director-hang': directorHang,
   'director-kill': directorKill,
   'address-lost': addressLost,
@@ -171,9 +173,12 @@ function takeoversOf(
   return [{ from: scenario.from, to: scenario.from, kind, fromMs: triggerMs, triggerMs, toMs: endedMs }];
 }
 
-/** Before a cold start nobody forwards, and in a flood the machine itself drops packets and comes late. */
+/**
+ * Before a cold start, and while both directors stand still, nobody forwards; in a flood the machine itself drops packets
+ * and comes late.
+ */
 function isUnbounded(scenario: Scenario): boolean {
-  return [coldStart, synFlood, fill, resetAttack].includes(scenario);
+  return [coldStart, bothStall, synFlood, fill, resetAttack].includes(scenario);
 }
 
 function measureTakeover(

@@ -3,7 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertHolds } from './drill-run.ts';
 
-// Two directors are active for a time, and then one.
+// Two directors are active for a time, and then one; or none, and then one.
+
+test('both directors stand still, and one of them goes on', async () => {
+  await assertHolds(['both-stall'], '--forwarding', 'direct-route', '--family', 'ipv4');
+});
 
 for (const [forwarding, family] of [
   ['direct-route', 'both'],

@@ -14,6 +14,7 @@ import { BoundedLog } from './bounded-log.ts';
 import type { ElectionFailure, ElectionHandoverRecord, ElectionView } from './election-view.ts';
 import { InstalledAddresses } from './installed-addresses.ts';
 import { noteSentence, shortenedIntervalSentence, transitionSentence } from './log-sentences.ts';
+import { watchPauses } from './pauses.ts';
 import { Reception } from './reception.ts';
 import { createRunningRouter, isHolding, type RunningRouter } from './running-router.ts';
 import type { Observation } from './tracking/tracked-object.ts';
@@ -43,6 +44,7 @@ export class Election {
   #gateOpen = false;
   #armedForMs = Number.POSITIVE_INFINITY;
   #disarm: (() => void) | undefined;
+  readonly #endWatch: () => void;
 
   constructor(ports: ElectionPorts, tracking = new Tracking(ports)) {
     this.#ports = ports;
@@ -61,6 +63,7 @@ export class Election {
     this.#boundedLog = new BoundedLog(ports.clock, ports.log);
     this.#reception = new Reception(this.#boundedLog, (key) => this.#routers.get(key));
     ports.transport.onReceive((received) => this.#receive(received));
+    this.#endWatch = watchPauses(ports.clock, (forMs) => this.#goOn(forMs));
   }
 
   /**
@@ -127,6 +130,7 @@ export class Election {
     this.configure([]);
     this.#stopped = true;
     this.#disarm?.();
+    this.#endWatch();
     this.#armedForMs = Number.POSITIVE_INFINITY;
     this.#boundedLog.close();
     return this.#advertising.whenIdle();
@@ -144,6 +148,7 @@ export class Election {
   fallSilent(): void {
     this.#stopped = true;
     this.#silent = true;
+    this.#endWatch();
     this.#boundedLog.close();
     this.#routers.clear();
     this.#arm();
@@ -313,6 +318,11 @@ export class Election {
       const dueMs = nextDeadline(running.state);
       if (dueMs !== undefined && dueMs <= nowMs) this.#enqueue(running, { kind: 'timer' });
     }
+    this.#drain();
+  }
+
+  #goOn(forMs: number): void {
+    for (const running of this.#routers.values()) this.#enqueue(running, { kind: 'stoodStill', forMs });
     this.#drain();
   }
 

@@ -7,6 +7,8 @@ import { engineLifeSlot } from '../../model/lease.ts';
 export const engineSilenceMaxMs = 500;
 
 const watchPeriodMs = 50;
+/** This process itself did not run for so long: the engine may not have either, and gets the time to sign. */
+const ownPauseMs = 150;
 
 export interface EngineWatchParts {
   readonly clock: Clock;
@@ -22,11 +24,15 @@ export interface EngineWatchParts {
  */
 export function watchEngine({ clock, leases, onSilent, onAlive }: EngineWatchParts): void {
   let silent = false;
+  let lookedAtMs = clock.nowMs();
+  let blindUntilMs = 0;
   const look = (): void => {
     const nowMs = clock.nowMs();
+    if (nowMs - lookedAtMs > ownPauseMs) blindUntilMs = nowMs + engineSilenceMaxMs;
+    lookedAtMs = nowMs;
     if (leases.validUntilMs(engineLifeSlot) <= nowMs) {
-      silent = true;
-      onSilent();
+      silent ||= nowMs >= blindUntilMs;
+      if (silent) onSilent();
     } else if (silent) {
       silent = false;
       onAlive();

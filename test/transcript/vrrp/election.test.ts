@@ -116,6 +116,30 @@ story('frozen backup', (lab) => {
   assert.equal(factsOf(b.election)[0]?.state, 'backup');
 });
 
+story('both stall', (lab) => {
+  const [a, b] = pair(lab);
+  lab.say('both stand still');
+  for (const { host } of [a, b]) host.freeze();
+  lab.pass(3000);
+  lab.say('both go on: neither knows whether it missed a takeover');
+  for (const { host } of [b, a]) host.thaw();
+  lab.pass(2000);
+  assert.deepEqual([lab.leaseValid('a'), lab.leaseValid('b')], [true, false]);
+  assert.doesNotMatch(lab.story(), / {2}b {2}lease begins/);
+});
+
+story('both stall and one dies meanwhile', (lab) => {
+  const [a, b] = pair(lab);
+  lab.say('both stand still, and a dies');
+  b.host.freeze();
+  a.host.kill();
+  lab.pass(3000);
+  lab.say('b goes on');
+  b.host.thaw();
+  lab.pass(500);
+  assert.equal(lab.leaseValid('b'), true);
+});
+
 story('split brain and healing', (lab) => {
   pair(lab);
   lab.say('a and b no longer hear each other');

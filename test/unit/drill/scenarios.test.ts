@@ -6,6 +6,7 @@ import { helpText } from '../../../src/drill/options.ts';
 import { scenarioNames, scenarioTexts } from '../../../src/drill/scenario-names.ts';
 import { silenceAfter } from '../../../src/drill/scenarios/crash.ts';
 import { checkHealed } from '../../../src/drill/scenarios/split.ts';
+import { checkContinued } from '../../../src/drill/scenarios/stall.ts';
 import { longestPauseMs } from '../../../src/drill/scenarios/storm.ts';
 import { compareTables } from '../../../src/drill/table.ts';
 
@@ -53,6 +54,17 @@ test('after healing director a remains, and announces again; director b falls si
   assert.deepEqual(checkHealed({ a: sentOf({}), b }, 1_000, 722), [
     'director a did not remain active after healing',
     'director a did not announce the addresses again after healing',
+  ]);
+});
+
+test('continued, both directors may change the role once', () => {
+  const forwarding = { forwarded: [900, 1_300] };
+  const a = (...atMs: number[]) => sentOf({ ...forwarding, signs: atMs.flatMap((ms) => signs(['advertisement', ms])) });
+  assert.deepEqual(checkContinued({ a: a(950, 1_290, 1_390), b: a() }, 1_000, 411), []);
+  assert.deepEqual(checkContinued({ a: a(950), b: a(1_012, 1_112) }, 1_000, 411), []);
+  assert.deepEqual(checkContinued({ a: a(950, 1_422), b: a(1_012, 1_412) }, 1_000, 250), [
+    'nobody forwarded within 250 ms of being continued',
+    'the role changed hands 2 times: b after 12 ms, a after 422 ms',
   ]);
 });
 
