@@ -14,8 +14,7 @@ const flows = 20;
 
 /** Runs the scenarios in the order given and expects no broken session, unless `args` change that. Gives the result. */
 export async function assertHolds(names: readonly ScenarioName[], ...args: string[]): Promise<DrillResult> {
-  // Sessions that are opened around a failure are not safe yet (promise 9): drill-opening.test.ts asks for them itself.
-  const fewer = ['--engine', 'portable', '--sessions', `${sessions}`, '--flows', `${flows}`, '--opening-rate', '0'];
+  const fewer = ['--engine', 'portable', '--sessions', `${sessions}`, '--flows', `${flows}`];
   const { code, stdout, stderr } = await drill('--scenario', names.join(), ...fewer, ...args, '--json');
   const result = JSON.parse(stdout || 'null') as DrillResult | null;
   const figures = result?.scenarios.map((scenario) => ({
