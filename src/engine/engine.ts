@@ -199,3 +199,10 @@ export interface PublisherReader {
   /** The number, modulo 2^32 as a signed word, of the last batch of events that has left for the peers. */
   takenBatch(): number;
 }
+
+/** Sends whole frames out of the interfaces of this host. */
+export interface FrameSender {
+  /** `bytes` begin with the Ethernet header. False: the kernel refused, or the interface has gone. */
+  send(interfaceIndex: number, bytes: Uint8Array): boolean;
+  close(): void;
+}

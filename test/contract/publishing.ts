@@ -136,6 +136,27 @@ export function publishingContract(name: string, make: MakeEngine): void {
     );
   });
 
+  test(`${name}: a SYN that begins another connection in the entry of a closing one is held too`, async () => {
+    const scene = await Scene.open(make);
+    const { engine } = scene;
+    const flow = '198.51.100.7:40000 > 10.0.0.1:8080 local';
+    engine.setPublisher('prompt');
+    await scene.handshake();
+    await scene.client({ flags: 'FA', sequence: 1001, acknowledgement: 500 });
+    await engine.advance(1001);
+    await scene.events();
+    engine.setPeer(true);
+    engine.setPublisher('gone');
+    await engine.advance(1);
+    assert.deepEqual(await scene.client({ flags: 'S', sequence: 70_000 }), []);
+    assert.deepEqual(await scene.drops(), { noPublisher: 1 });
+    engine.setPublisher('late');
+    assert.deepEqual(await scene.client({ flags: 'S', sequence: 70_000 }), []);
+    engine.setPublisher('prompt');
+    assert.equal((await engine.advance(0)).length, 1);
+    assert.deepEqual(await scene.events(), [`upsert SYN_RECV ${flow} 60`]);
+  });
+
   for (const publisher of ['gone', 'late'] as const) {
     test(`${name}: while the publisher is ${publisher} new connections wait, and known ones go on`, async () => {
       const scene = await Scene.open(make);

@@ -7,10 +7,10 @@ import type { RouterAction, RouterEvent } from '../../../vrrp/state.ts';
 import type { IpAddress } from '../../lib/ip-address.ts';
 import { borrowedAddresses, routerKey } from '../../model/virtual-router.ts';
 import type { RouterAssignment } from '../address-plan.ts';
+import { BoundedLog } from '../bounded-log.ts';
 import type { ElectionPorts, ReceivedAdvertisement } from '../ports.ts';
 import { Advertising } from './advertising.ts';
 import { Announcing } from './announcing.ts';
-import { BoundedLog } from './bounded-log.ts';
 import type { ElectionFailure, ElectionHandoverRecord, ElectionView } from './election-view.ts';
 import { InstalledAddresses } from './installed-addresses.ts';
 import { noteSentence, shortenedIntervalSentence, transitionSentence } from './log-sentences.ts';
@@ -33,7 +33,7 @@ export class Election {
   readonly #addresses: InstalledAddresses;
   readonly #advertising: Advertising;
   readonly #announcing: Announcing;
-  readonly #boundedLog: BoundedLog;
+  readonly #boundedLog: BoundedLog<string | undefined>;
   readonly #reception: Reception;
   /** By `routerKey`, in the order of the configuration. */
   #routers = new Map<string, RunningRouter>();
@@ -286,7 +286,8 @@ export class Election {
     const adoptedMs = heard === undefined || state.kind !== 'backup' ? undefined : shortenedIntervalMs(state);
     if (heard === undefined || adoptedMs === undefined) return;
     const sentence = shortenedIntervalSentence(source, heard.intervalMs, adoptedMs);
-    this.#boundedLog.write('shortenedInterval', 'warn', sentence, assignment.router.name);
+    const { name } = assignment.router;
+    this.#boundedLog.write(`${name} shortenedInterval`, 'warn', sentence, name);
   }
 
   #arm(): void {
@@ -362,14 +363,15 @@ export class Election {
     const { name } = running.assignment.router;
     if (action.kind === 'note') {
       const [level, sentence] = noteSentence(action.note);
-      this.#boundedLog.write(action.note, level, sentence, name);
+      this.#boundedLog.write(`${name} ${action.note}`, level, sentence, name);
       if (action.note === 'acquired') onChange(running, { kind: 'acquired' });
       return;
     }
     running.reason = action.reason;
     running.transitions += 1;
     if (action.to === 'active') running.becameActive += 1;
-    this.#boundedLog.write(`${action.from} ${action.to} ${action.reason}`, 'info', transitionSentence(action), name);
+    const kind = `${name} ${action.from} ${action.to} ${action.reason}`;
+    this.#boundedLog.write(kind, 'info', transitionSentence(action), name);
     onChange(running, { kind: 'transition', from: action.from, reason: action.reason });
   }
 }

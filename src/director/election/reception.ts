@@ -3,15 +3,15 @@ import { climbLadder, type RejectionCounters, type RejectionReason, zeroRejectio
 import type { Advertisement } from '../../../vrrp/packet.ts';
 import { type Family, familyOf } from '../../lib/ip-address.ts';
 import { routerKey, type VirtualRouter } from '../../model/virtual-router.ts';
+import type { BoundedLog } from '../bounded-log.ts';
 import type { ReceivedAdvertisement } from '../ports.ts';
-import type { BoundedLog } from './bounded-log.ts';
 import type { ElectionView } from './election-view.ts';
 import { addressListSentence, rejectionSentence } from './log-sentences.ts';
 import type { RunningRouter } from './running-router.ts';
 
 /** Finds the virtual router that a received advertisement is for, and counts the advertisements that are discarded. */
 export class Reception {
-  readonly #log: BoundedLog;
+  readonly #log: BoundedLog<string | undefined>;
   /** By `routerKey`. */
   readonly #find: (key: string) => RunningRouter | undefined;
   /**
@@ -19,7 +19,7 @@ export class Reception {
    */
   readonly #segments = new Map<string, ElectionView['unattributed'][number] & { rejections: RejectionCounters }>();
 
-  constructor(log: BoundedLog, find: (key: string) => RunningRouter | undefined) {
+  constructor(log: BoundedLog<string | undefined>, find: (key: string) => RunningRouter | undefined) {
     this.#log = log;
     this.#find = find;
   }
@@ -49,7 +49,8 @@ export class Reception {
     if (addressListDiffers) running.addressListMismatches += 1;
     if (addressListDiffers && !running.addressListDiffers) {
       const sentence = addressListSentence(received.source);
-      this.#log.write('addressListDiffers', 'warn', sentence, running.assignment.router.name);
+      const { name } = running.assignment.router;
+      this.#log.write(`${name} addressListDiffers`, 'warn', sentence, name);
     }
     running.addressListDiffers = addressListDiffers;
     return { running, advertisement };
@@ -67,7 +68,8 @@ export class Reception {
     // This router's own advertisements are looped back by some networks, which is not worth a log line.
     if (counters[reason] > 1 || reason === 'looped-back') return;
     const sentence = rejectionSentence(reason, received.source, received.interface);
-    this.#log.write(reason, 'warn', sentence, meant?.assignment.router.name);
+    const name = meant?.assignment.router.name;
+    this.#log.write(`${name ?? ''} ${reason}`, 'warn', sentence, name);
   }
 }
 

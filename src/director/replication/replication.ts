@@ -128,6 +128,7 @@ export function startReplication(options: ReplicationOptions): Replication {
       session.leave();
       closed = true;
       timer.stop();
+      reports.close();
       queue.close();
       resend.close();
       transport.close();

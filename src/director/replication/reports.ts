@@ -4,9 +4,9 @@ import type { SessionStatus } from '../../../sync/surroundings.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { IpAddress } from '../../lib/ip-address.ts';
 import type { Log } from '../../lib/log.ts';
+import { BoundedLog } from '../bounded-log.ts';
 import type { ActiveHeard } from '../controls.ts';
 import type { SyncTransport } from '../ports.ts';
-import { PacedLog } from './paced-log.ts';
 import type { OwnSide } from './sync-status.ts';
 import { type SyncWarning, syncWarning } from './warning.ts';
 
@@ -23,7 +23,7 @@ const lookPeriodMs = 1000;
 /** Reports to the log and to the election. */
 export class Reports {
   readonly #options: ReportsOptions;
-  readonly #paced: PacedLog;
+  readonly #log: BoundedLog<Readonly<Record<string, unknown>> | undefined>;
   readonly #status: () => SessionStatus;
   activeHeard: ActiveHeard | undefined;
   #lookAtMs = Number.NEGATIVE_INFINITY;
@@ -33,25 +33,22 @@ export class Reports {
 
   constructor(options: ReportsOptions, status: () => SessionStatus) {
     this.#options = options;
-    this.#paced = new PacedLog(options.log);
+    this.#log = new BoundedLog(options.clock, options.log);
     this.#status = status;
   }
 
   gateChanged(gate: GateState, open: boolean): void {
-    const { clock, onGate } = this.#options;
+    const { onGate } = this.#options;
     const sentence = `connection synchronisation is ${gate === 'cutOff' ? 'cut off' : gate}`;
-    this.#paced.write('gate', { level: 'info', sentence, fields: { gate, open } }, clock.nowMs());
+    this.#log.write('gate', 'info', sentence, { gate, open });
     onGate?.(gate, open);
   }
 
   fingerprintCompared(peer: IpAddress, equal: boolean): void {
-    const line = equal
-      ? ({ level: 'info', sentence: `the virtual services of ${peer} are the same as here again` } as const)
-      : ({
-          level: 'warn',
-          sentence: `the virtual services of ${peer} differ from those here; compare the two configurations`,
-        } as const);
-    this.#paced.write('fingerprint', { ...line, fields: { peer } }, this.#options.clock.nowMs());
+    const [level, sentence] = equal
+      ? (['info', `the virtual services of ${peer} are the same as here again`] as const)
+      : (['warn', `the virtual services of ${peer} differ from those here; compare the two configurations`] as const);
+    this.#log.write('fingerprint', level, sentence, { peer });
   }
 
   forStatus(): OwnSide {
@@ -74,12 +71,15 @@ export class Reports {
   look(nowMs: number): void {
     if (nowMs < this.#lookAtMs) return;
     this.#lookAtMs = nowMs + lookPeriodMs;
-    this.#paced.flush(nowMs);
     const warning = this.#warning();
     const lasts = warning?.kind === this.#found;
     this.#found = warning?.kind;
     if (!lasts || warning?.kind === this.#said) return;
     this.#said = warning?.kind;
     if (warning !== undefined) this.#options.log('warn', warning.sentence);
+  }
+
+  close(): void {
+    this.#log.close();
   }
 }

@@ -216,7 +216,7 @@ export class Forwarder {
     // An entry of a removed service only waits for the sweep.
     if (this.#destinations.services[destination] === undefined) return;
     const { publisher } = this.#connections;
-    if (begins && isKnown && !publisher.publishRepeated(entry, this.#nowMs)) {
+    if (begins && isKnown && !publisher.hearSyn(entry, this.#nowMs)) {
       this.#drop('noPublisher');
       return;
     }

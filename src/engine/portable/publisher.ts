@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { synPublicationsBurst, synPublicationsPerMs } from '../../connection/publication.ts';
+import { synCounts } from '../../connection/sequence.ts';
+import { TcpFlag } from '../../connection/tcp-transitions.ts';
 import { ConnectionEvent } from '../../model/connection-batch.ts';
+import type { TcpState } from '../../model/tcp-state.ts';
 import type { ConnectionTable } from './connection-table.ts';
 import type { Destinations } from './destinations.ts';
-import { EntryFlag, EntryWord, entryTimeoutMs } from './entry-layout.ts';
+import { EntryFlag, EntryWord, entryTimeoutMs, stateMask, stateShift } from './entry-layout.ts';
 import type { EventBuffer } from './event-buffer.ts';
 import type { Leases } from './leases.ts';
 import { noBatch, type PublisherWatch } from './publisher-watch.ts';
@@ -63,14 +66,22 @@ export class Publisher {
   }
 
   /**
-   * The SYN of a known connection has come once more: the publisher may have died with the first one, so that no peer knows
-   * of it. False: nobody would publish it.
+   * The SYN of a known entry has come: its client repeats it, and the publisher may have died with the first one, so that no
+   * peer knows of the connection; or it begins another connection in the entry of one that is closing, of which its change of
+   * state will tell. False: nobody would publish it.
    */
-  publishRepeated(entry: number, nowMs: number): boolean {
-    const waits = EntryFlag.halfOpen | EntryFlag.local;
-    if ((this.#table.words[entry + EntryWord.head]! & waits) !== waits) return true;
+  hearSyn(entry: number, nowMs: number): boolean {
+    const { words } = this.#table;
+    const head = words[entry + EntryWord.head]!;
+    const isRepeated = (head & EntryFlag.halfOpen) !== 0;
+    const state = ((head & stateMask) >>> stateShift) as TcpState;
+    const idleMs = (nowMs - words[entry + EntryWord.lastSeen]!) >>> 0;
+    const begins = isRepeated ? (head & EntryFlag.local) !== 0 : synCounts(state, TcpFlag.syn, idleMs);
+    if (!begins) return true;
     if (!this.watch.keepsUp(nowMs)) return false;
-    if (this.watch.hearsPeer(nowMs)) this.publishBegun(entry, nowMs);
+    if (!this.watch.hearsPeer(nowMs) || !this.#synBudget.take(Math.floor(nowMs))) return true;
+    this.#begun = this.watch.nextBatch;
+    if (isRepeated) this.#append(ConnectionEvent.upsert, entry, nowMs);
     return true;
   }
 

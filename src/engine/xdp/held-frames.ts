@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from '../../lib/clock.ts';
-import type { LeaseReader } from '../engine.ts';
+import type { FrameSender, LeaseReader } from '../engine.ts';
 import { HeldFrameLayout, PublishingLayout } from './layout/structs.ts';
 import { leaseEndless } from './limits.ts';
 import type { MappedArray } from './mapped-array.ts';
-
-/** Sends whole frames out of the interfaces of this host. */
-export interface FrameSender {
-  /** `bytes` begin with the Ethernet header. False: the kernel refused, or the interface has gone. */
-  send(interfaceIndex: number, bytes: Uint8Array): boolean;
-  close(): void;
-}
 
 /** What a port needs to send the SYNs that the program has held. */
 export interface HeldFramesParts {

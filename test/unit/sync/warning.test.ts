@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PacedLog } from '../../../src/director/replication/paced-log.ts';
+import { BoundedLog } from '../../../src/director/bounded-log.ts';
 import { startReplication } from '../../../src/director/replication/replication.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
 import { createSyncCounters } from '../../../sync/counters.ts';
@@ -164,14 +164,15 @@ test('a peer that does not hear this director is named, once it has not for a se
 
 test('a stranger who makes the gate move without end costs a line a second', () => {
   const lines: string[] = [];
-  const paced = new PacedLog((_level, sentence) => lines.push(sentence));
+  const time = new SimulatedTime();
+  const log = new BoundedLog<undefined>(time, (_level, sentence) => lines.push(sentence));
   for (let ms = 0; ms <= 2500; ms += 10) {
-    paced.write('gate', { level: 'info', sentence: `change at ${ms}`, fields: {} }, ms);
-    if (ms % 100 === 0) paced.flush(ms);
+    log.write('gate', 'info', `change at ${ms}`, undefined);
+    time.advanceTo(ms + 10);
   }
   assert.deepEqual(lines, [
     'change at 0',
-    'change at 1000 (the last of 100 such changes within a second)',
-    'change at 2000 (the last of 100 such changes within a second)',
+    'change at 1000 (99 more such lines were left out)',
+    'change at 2000 (99 more such lines were left out)',
   ]);
 });

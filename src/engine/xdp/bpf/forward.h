@@ -96,23 +96,28 @@ static __always_inline int follow_in(struct packet *packet, struct entry *entry,
 	return forward_in(packet, number, destination);
 }
 
-static __always_inline int repeat_syn_of(struct entry *entry, __u32 now, int ipv6)
+static __always_inline int hear_syn_of(struct entry *entry, __u32 now, int ipv6)
 {
-	if ((READ_ONCE(entry->head) & (ENTRY_HALF_OPEN | ENTRY_LOCAL)) != (ENTRY_HALF_OPEN | ENTRY_LOCAL))
+	__u32 head = READ_ONCE(entry->head);
+	int repeated = head & ENTRY_HALF_OPEN;
+
+	if (repeated ? !(head & ENTRY_LOCAL) : !syn_counts(entry, head, now))
 		return 0;
 	if (!publisher_keeps_up())
 		return -1;
 	if (!peer_is_heard() || !take_syn_publication(now))
 		return 0;
-	CALL_ENTRY(publish_begun, ipv6, entry, now);
+	if (repeated)
+		CALL_ENTRY(publish_begun, ipv6, entry, now);
 	return 1;
 }
 
 /*
- * A client repeats the SYN of a known connection: a publisher may have died with the first one, so that no peer knows of it.
- * Returns whether it is held, negative when nobody would publish it.
+ * The SYN of a known entry: its client repeats it, and the publisher may have died with the first one, so that no peer knows of
+ * the connection; or it begins another connection in the entry of one that is closing, of which its change of state will
+ * tell. Returns whether it is held, negative when nobody would publish it.
  */
-FOR_ENTRIES(repeat_syn, AND __u32 now, now)
+FOR_ENTRIES(hear_syn, AND __u32 now, now)
 
 /*
  * A TCP or UDP packet to a served address, whole or the first fragment, with an intact transport header, under a valid
@@ -148,7 +153,7 @@ static __always_inline int decide_found(struct packet *packet, struct entry *ent
 	if (!destination || unlikely(!(destination->flags & DESTINATION_LIVE)))
 		return LEAVE_ALONE;
 	if (begins_connection(packet)) {
-		int held = CALL_ENTRY(repeat_syn, ipv6, entry, packet->now);
+		int held = CALL_ENTRY(hear_syn, ipv6, entry, packet->now);
 
 		if (held < 0)
 			return drop(DROP_NO_PUBLISHER);

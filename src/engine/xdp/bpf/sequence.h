@@ -38,13 +38,23 @@ static __always_inline void learn_sequence(struct entry *entry, __u32 next)
 	change_head(entry, 0, ENTRY_SEQUENCED);
 }
 
+/* Whether a SYN without ACK counts for an entry. */
+static __always_inline int syn_counts(struct entry *entry, __u32 head, __u32 now)
+{
+	__u32 state = state_of(head);
+
+	if (state == TCP_ESTABLISHED)
+		return 0;
+	return is_half_open_state(state) || age_of(READ_ONCE(entry->last_seen), now) >= CLOSING_SILENCE;
+}
+
 static __always_inline int judge_of(struct entry *entry, const struct packet *packet, __u32 direction, int ipv6)
 {
 	__u32 head = READ_ONCE(entry->head);
 	__u32 states = 1u << state_of(head);
 	__u32 expected = READ_ONCE(entry->next_sequence);
 	int known = (head & ENTRY_SEQUENCED) != 0;
-	__u32 flags, ahead, end, idle;
+	__u32 flags, ahead, end;
 
 	if (!packet)
 		return 0;
@@ -54,10 +64,7 @@ static __always_inline int judge_of(struct entry *entry, const struct packet *pa
 	if (flags & TCP_RST)
 		return tcp_event(direction, known && packet->sequence == expected ? flags : 0);
 	if (flags & TCP_SYN) {
-		idle = age_of(READ_ONCE(entry->last_seen), packet->now);
-		if ((flags & TCP_ACK) || state_of(head) == TCP_ESTABLISHED)
-			return tcp_event(direction, 0);
-		if (!is_half_open_state(state_of(head)) && idle < CLOSING_SILENCE)
+		if ((flags & TCP_ACK) || !syn_counts(entry, head, packet->now))
 			return tcp_event(direction, 0);
 		learn_sequence(entry, end);
 		return tcp_event(direction, flags);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { FrameSender } from '../../../engine/xdp/held-frames.ts';
+import type { FrameSender } from '../../../engine/engine.ts';
 import { close, MSG_DONTWAIT, pinnedMemory, sendto } from '../libc.ts';
 import { openPacketSocket, packetSocketAddress } from './packet-socket.ts';
 
