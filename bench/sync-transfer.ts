@@ -54,7 +54,10 @@ function join(senderId: number, transport: SyncTransport, connections: Connectio
 function connect(): { a: SyncTransport; b: SyncTransport } {
   const listeners: ((datagram: Uint8Array, source: IpAddress) => void)[] = [];
   const end = (self: number): SyncTransport => ({
-    send: (datagram) => setImmediate(() => listeners[1 - self]?.(datagram, `192.0.2.${self + 1}` as IpAddress)),
+    send: (datagram) => {
+      setImmediate(() => listeners[1 - self]?.(datagram, `192.0.2.${self + 1}` as IpAddress));
+      return true;
+    },
     onReceive: (listener) => {
       listeners[self] = listener;
     },

@@ -84,8 +84,8 @@ export interface SignWriter {
 
 /** One datagram socket for connection synchronisation. */
 export interface SyncTransport {
-  /** Best effort, never blocks; failures are counted by the transport. */
-  send(datagram: Uint8Array): void;
+  /** Best effort, never blocks; failures are counted by the transport. False: not every peer has been sent to. */
+  send(datagram: Uint8Array): boolean;
   /** The bytes are valid only during the call. */
   onReceive(listener: (datagram: Uint8Array, source: IpAddress) => void): void;
   /** The address that it sends from; undefined while it has none. */

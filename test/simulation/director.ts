@@ -265,7 +265,10 @@ export class SimulatedDirector {
     const { name, mutation, sendDatagram, write } = this.#setting;
     const { syncHost, engine } = this;
     const transport: SyncTransport = {
-      send: (datagram) => sendDatagram(name, datagram.slice()),
+      send: (datagram) => {
+        sendDatagram(name, datagram.slice());
+        return true;
+      },
       onReceive: (listener) => {
         this.receive = listener;
       },

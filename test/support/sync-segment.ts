@@ -40,7 +40,10 @@ export class SyncSegment {
     const port: Port = { address, receive: () => {}, connected: true };
     this.#ports.add(port);
     return {
-      send: (datagram) => this.#send(port, datagram),
+      send: (datagram) => {
+        this.#send(port, datagram);
+        return true;
+      },
       onReceive: (listener) => {
         port.receive = listener;
       },

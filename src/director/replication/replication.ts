@@ -26,6 +26,8 @@ export interface ReplicationOptions {
   readonly log: Log;
   /** Called at each change; the gate begins as `joining`, closed. `open`: this director may preempt a living active one. */
   readonly onGate?: (gate: GateState, open: boolean) => void;
+  /** Called at each change: whether what is published leaves. It does at first. */
+  readonly onSending?: (leaves: boolean) => void;
   /** Settings that differ from the defaults, `datagramLength` for instance. */
   readonly tuning?: Partial<SyncTuning>;
 }
@@ -69,6 +71,7 @@ export function startReplication(options: ReplicationOptions): Replication {
   const { transport, connections, clock, log } = options;
   const tuning = { ...defaultSyncTuning, ...options.tuning };
   let closed = false;
+  let leaves = true;
   const reports = new Reports(options, () => session.status(clock.nowMs()));
   const expectation = new Expectation(connections);
   const timer = new DeadlineTimer(clock, () => drive(() => session.advance(clock.nowMs())));
@@ -86,7 +89,12 @@ export function startReplication(options: ReplicationOptions): Replication {
     tuning,
     fingerprintServices(options.services),
     {
-      send: (datagram) => transport.send(datagram),
+      send: (datagram) => {
+        const left = transport.send(datagram);
+        if (left === leaves) return;
+        leaves = left;
+        options.onSending?.(left);
+      },
       apply: (batch) => queue.push(batch),
       exportPage: (cursor, recordsMax) =>
         readPage(options, cursor, recordsMax, (page) => drive(() => session.exported(page, clock.nowMs()))),

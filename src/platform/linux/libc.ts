@@ -201,7 +201,7 @@ export function int32(value: number): Uint8Array {
   return new Uint8Array(Int32Array.of(value).buffer);
 }
 
-function pinnedCopy(bytes: Uint8Array): PinnedMemory {
+export function pinnedCopy(bytes: Uint8Array): PinnedMemory {
   const pinned = pinnedMemory(bytes.length);
   pinned.bytes.set(bytes);
   return pinned;

@@ -85,6 +85,8 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
   const clock = new MonotonicClock();
   const memory = LeaseMemory.attach(engine.leaseFd);
   const connections = openConnections(engine, memory);
+  let leaves = true;
+  let onSending = (): void => undefined;
   const replication = startReplication({
     transport,
     connections,
@@ -93,6 +95,10 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
     services,
     log,
     onGate: (_gate, open) => tell({ kind: 'gate', open }),
+    onSending: (does) => {
+      leaves = does;
+      onSending();
+    },
     tuning: {
       datagramLength: sync.maxLength,
       ...(sync.preemptWithoutSyncMs === undefined ? {} : { preemptWithoutSyncMs: sync.preemptWithoutSyncMs }),
@@ -116,8 +122,9 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
   });
   const follow = followInterface(interfaces, sync.interface, transport, log);
   const looking = setInterval(follow, lookPeriodMs);
-  const sign = (): void => signLife(memory, clock.nowMs(), replication.peersHeard());
+  const sign = (): void => signLife(memory, clock.nowMs(), replication.peersHeard(), leaves);
   const signing = setInterval(sign, signPeriodMs);
+  onSending = sign;
   sign();
   tell({ kind: 'ready' });
 }
@@ -147,12 +154,14 @@ function followInterface(
 
 /**
  * Each word ends before the next sign of a thread that is late. Where no peer is heard nobody has to hear of a connection: new
- * ones are then admitted for as long as a restart may take.
+ * ones are then admitted for as long as a restart may take. Where one is heard, but what is published does not leave, as
+ * without an address, they wait.
  */
-function signLife(memory: LeaseMemory, nowMs: number, peersHeard: number): void {
+function signLife(memory: LeaseMemory, nowMs: number, peersHeard: number, leaves: boolean): void {
   memory.sign(Sign.sync, nowMs + signMs);
   memory.sign(Sign.peer, peersHeard > 0 ? nowMs + signMs : 0);
-  memory.sign(Sign.publisher, nowMs + (peersHeard > 0 ? publisherWordMs : aloneWordMs));
+  const publisherMs = leaves ? publisherWordMs : 0;
+  memory.sign(Sign.publisher, nowMs + (peersHeard > 0 ? publisherMs : aloneWordMs));
 }
 
 function openConnections(line: EngineLine, memory: LeaseMemory): ConnectionPort & { close(): unknown } {

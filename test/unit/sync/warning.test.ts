@@ -33,6 +33,7 @@ function cutOffDirector({ trouble, impediment, preemptWithoutSyncMs }: DirectorO
     transport: {
       send: (datagram) => {
         sent = datagram.slice();
+        return true;
       },
       onReceive: (listener) => {
         receive = listener;

@@ -128,7 +128,7 @@ function setBuffer(fd: number, force: number, ask: number, length: number): void
 }
 
 /** struct sockaddr_in { u16 family; be16 port; addr; } and sockaddr_in6 { u16 family; be16 port; u32 flow; addr; u32 scope; } */
-function socketAddress(local: IpAddress, family: Family, port: number, interfaceIndex: number): Uint8Array {
+export function socketAddress(local: IpAddress, family: Family, port: number, interfaceIndex: number): Uint8Array {
   const address = new Uint8Array(family === 'ipv6' ? 28 : 16);
   const view = new DataView(address.buffer);
   view.setUint16(0, family === 'ipv6' ? AF_INET6 : AF_INET, true);

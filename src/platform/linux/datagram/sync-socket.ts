@@ -3,8 +3,14 @@ import { createSocket, type Socket } from 'node:dgram';
 import type { SyncTransport } from '../../../director/ports.ts';
 import { errorSentence } from '../../../lib/error-sentence.ts';
 import { type Family, familyOf, type IpAddress, parseIpAddress } from '../../../lib/ip-address.ts';
+import { close, MSG_DONTWAIT, type PinnedMemory, pinnedCopy, pinnedMemory, sendto } from '../libc.ts';
 import { type InterfaceFacts, interfaceFacts } from '../netlink/interface-facts.ts';
-import { openSyncDescriptors, type SyncSocketOptions } from './sync-descriptors.ts';
+import {
+  openSyncDescriptors,
+  type SyncDescriptors,
+  type SyncSocketOptions,
+  socketAddress,
+} from './sync-descriptors.ts';
 import { syncSource } from './sync-source.ts';
 
 export interface SyncSocketPorts {
@@ -18,16 +24,20 @@ interface OpenSockets {
   readonly source: IpAddress;
   readonly interfaceIndex: number;
   readonly receiver: Socket;
-  /** May be the receiver. */
-  readonly sender: Socket;
+  readonly descriptors: SyncDescriptors;
+  /** Where each datagram goes: socket addresses. */
+  readonly targets: readonly PinnedMemory[];
 }
+
+/** No datagram is longer: `sync_maxlen` ends there. */
+const datagramLengthMax = 65_507;
 
 const kernelPorts: SyncSocketPorts = { factsOf: interfaceFacts, openDescriptors: openSyncDescriptors };
 
 /**
  * Datagrams to and from a multicast group, or unicast peers, through one interface. The sockets are made by system calls,
- * since they need options that node:dgram does not have, and are then served by node:dgram on the event loop of the
- * calling thread.
+ * since they need options that node:dgram does not have. What arrives is served by node:dgram on the event loop of the
+ * calling thread; what is sent is handed to the kernel during the call, so that the caller knows whether it has left.
  */
 export class UdpSyncSocket implements SyncTransport {
   /**
@@ -45,6 +55,7 @@ export class UdpSyncSocket implements SyncTransport {
   #impediment: string | undefined;
   /** The interface may be another one than that of the sockets. */
   #doubtful = false;
+  readonly #datagram = pinnedMemory(datagramLengthMax);
   #listener: (datagram: Uint8Array, source: IpAddress) => void = () => undefined;
   #closed = false;
   /** The last sender that is not a peer, since a peer was heard. */
@@ -99,19 +110,23 @@ export class UdpSyncSocket implements SyncTransport {
     }
   }
 
-  send(datagram: Uint8Array): void {
-    // A datagram that cannot go at once is dropped: the protocol resends, and a queue here would have no bound.
-    const sender = this.#impediment === undefined ? this.#open?.sender : undefined;
-    if (sender === undefined || sender.getSendQueueCount() > 0) {
+  /** A datagram that cannot go at once is dropped: the protocol resends, and a queue here would have no bound. */
+  send(datagram: Uint8Array): boolean {
+    const open = this.#impediment === undefined ? this.#open : undefined;
+    if (open === undefined || datagram.length > datagramLengthMax) {
       this.counters.unsent += this.#destinations.length;
-      return;
+      return false;
     }
-    for (const destination of this.#destinations) {
-      sender.send(datagram, this.#options.port, destination, (error) => {
-        if (error === null) this.counters.sent += 1;
-        else this.counters.unsent += 1;
-      });
+    this.#datagram.bytes.set(datagram);
+    let unsent = 0;
+    for (const { address, bytes } of open.targets) {
+      const { send } = open.descriptors;
+      const result = sendto(send, this.#datagram.address, datagram.length, MSG_DONTWAIT, address, bytes.length);
+      if (result === -1) unsent += 1;
     }
+    this.counters.sent += open.targets.length - unsent;
+    this.counters.unsent += unsent;
+    return unsent === 0;
   }
 
   onReceive(listener: (datagram: Uint8Array, source: IpAddress) => void): void {
@@ -143,21 +158,18 @@ export class UdpSyncSocket implements SyncTransport {
   }
 
   #openAt(facts: InterfaceFacts, source: IpAddress): void {
-    const { receive, send } = this.#ports.openDescriptors(this.#options, facts, source);
+    const descriptors = this.#ports.openDescriptors(this.#options, facts, source);
     const family = familyOf(source);
-    const receiver = this.#serve(receive, family);
+    const receiver = this.#serve(descriptors.receive, family);
     receiver.on('message', (datagram, { address }) => this.#receive(datagram, address));
-    const sender = send === receive ? receiver : this.#serve(send, family);
-    this.#open = { source, interfaceIndex: facts.index, receiver, sender };
+    const targets = this.#destinations.map((destination) =>
+      pinnedCopy(socketAddress(destination, family, this.#options.port, facts.index)),
+    );
+    this.#open = { source, interfaceIndex: facts.index, receiver, descriptors, targets };
   }
 
   #serve(fd: number, family: Family): Socket {
-    const socket = createSocket({
-      type: family === 'ipv6' ? 'udp6' : 'udp4',
-      // The group is a literal; the default would take a turn of the event loop to find that out for each datagram.
-      lookup: ((host: string, _options: unknown, done: (error: null, address: string, family: number) => void) =>
-        done(null, host, family === 'ipv6' ? 6 : 4)) as never,
-    });
+    const socket = createSocket(family === 'ipv6' ? 'udp6' : 'udp4');
     socket.on('error', () => {
       this.counters.errors += 1;
     });
@@ -180,9 +192,9 @@ export class UdpSyncSocket implements SyncTransport {
 
   #closeSockets(): void {
     if (this.#open === undefined) return;
-    const { receiver, sender } = this.#open;
+    const { receiver, descriptors } = this.#open;
     this.#open = undefined;
     receiver.close();
-    if (sender !== receiver) sender.close();
+    if (descriptors.send !== descriptors.receive) close(descriptors.send);
   }
 }
