@@ -36,7 +36,7 @@ export const synFlood: Scenario = {
     const { pair, say, note } = stage;
     const { a } = pair.directors;
     const before = await a.await('active', isActive, readyTimeoutMs);
-    const tableBefore = await readTable(a);
+    const tableBefore = [...(await readTable(a))].filter(([, value]) => !isHalfOpen(value));
     const flood = startRemote(pair.lab, 'probe', 'measure/flood');
     const echoProbes = await startEchoProbes(stage);
     await pair.client.call('startVisits', visitsPerSecond);
@@ -55,10 +55,15 @@ export const synFlood: Scenario = {
     judgeEchoes(stage, echoes);
     judgeCounters(stage, before, after);
     const table = await readTable(a);
-    const forgotten = [...tableBefore].filter(([key, value]) => table.get(key) !== value).length;
-    if (forgotten > 0) stage.fail(`${forgotten} of ${tableBefore.size} connections were forgotten or changed`);
+    const forgotten = tableBefore.filter(([key, value]) => table.get(key) !== value).length;
+    if (forgotten > 0) stage.fail(`${forgotten} of ${tableBefore.length} connections were forgotten or changed`);
   },
 };
+
+/** What an attack of an earlier scenario has begun gives way, as it should. `value`: see `readTable`. */
+function isHalfOpen(value: string): boolean {
+  return value.endsWith(' SYN_RECV');
+}
 
 /** In turn one of each kind and family. The last 32 bits of an IPv6 address are random. */
 function floodOptions(
