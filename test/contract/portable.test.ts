@@ -3,6 +3,7 @@
 import { datagramContract, fragmentContract } from './datagrams.ts';
 import { deadServersContract } from './dead-servers.ts';
 import { forwardingContract } from './forwarding.ts';
+import { holdingContract } from './holding.ts';
 import { ipv6Contract } from './ipv6.ts';
 import { lifecycleContract } from './lifecycle.ts';
 import { loadContract } from './load.ts';
@@ -17,6 +18,7 @@ refusalContract('portable', makePortableEngine);
 lifecycleContract('portable', makePortableEngine);
 replicationContract('portable', makePortableEngine);
 publishingContract('portable', makePortableEngine);
+holdingContract('portable', makePortableEngine);
 datagramContract('portable', makePortableEngine);
 fragmentContract('portable', makePortableEngine);
 loadContract('portable', makePortableEngine);

@@ -4,6 +4,7 @@ import { probeXdp } from '../../src/platform/linux/bpf/probe.ts';
 import { datagramContract, fragmentContract } from './datagrams.ts';
 import { deadServersContract } from './dead-servers.ts';
 import { forwardingContract } from './forwarding.ts';
+import { holdingContract } from './holding.ts';
 import { ipv6Contract } from './ipv6.ts';
 import { lifecycleContract } from './lifecycle.ts';
 import { loadContract } from './load.ts';
@@ -25,6 +26,7 @@ else {
   lifecycleContract('xdp', makeXdpEngine);
   replicationContract('xdp', makeXdpEngine);
   publishingContract('xdp', makeXdpEngine);
+  holdingContract('xdp', makeXdpEngine);
   datagramContract('xdp', makeXdpEngine);
   fragmentContract('xdp', makeXdpEngine);
   loadContract('xdp', makeXdpEngine);

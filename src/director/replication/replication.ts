@@ -71,7 +71,6 @@ export function startReplication(options: ReplicationOptions): Replication {
   const { transport, connections, clock, log } = options;
   const tuning = { ...defaultSyncTuning, ...options.tuning };
   let closed = false;
-  let leaves = true;
   const reports = new Reports(options, () => session.status(clock.nowMs()));
   const expectation = new Expectation(connections);
   const timer = new DeadlineTimer(clock, () => drive(() => session.advance(clock.nowMs())));
@@ -89,12 +88,7 @@ export function startReplication(options: ReplicationOptions): Replication {
     tuning,
     fingerprintServices(options.services),
     {
-      send: (datagram) => {
-        const left = transport.send(datagram);
-        if (left === leaves) return;
-        leaves = left;
-        options.onSending?.(left);
-      },
+      send: sender(options),
       apply: (batch) => queue.push(batch),
       exportPage: (cursor, recordsMax) =>
         readPage(options, cursor, recordsMax, (page) => drive(() => session.exported(page, clock.nowMs()))),
@@ -141,6 +135,17 @@ export function startReplication(options: ReplicationOptions): Replication {
       resend.close();
       transport.close();
     },
+  };
+}
+
+/** Sends, and says when that begins to fail and when it works again. */
+function sender({ transport, onSending }: ReplicationOptions): (datagram: Uint8Array) => void {
+  let leaves = true;
+  return (datagram) => {
+    const left = transport.send(datagram);
+    if (left === leaves) return;
+    leaves = left;
+    onSending?.(left);
   };
 }
 
