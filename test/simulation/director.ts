@@ -3,17 +3,24 @@ import { activeHeard } from '../../src/director/election/active-heard.ts';
 import { Election } from '../../src/director/election/election.ts';
 import type { AddressKeeper, Announcer, LeaseWriter, SyncTransport, VrrpTransport } from '../../src/director/ports.ts';
 import { type Replication, startReplication } from '../../src/director/replication/replication.ts';
-import type { ConnectionPort } from '../../src/engine/engine.ts';
+import type { ConnectionPort, PublisherReader } from '../../src/engine/engine.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import type { IpAddress } from '../../src/lib/ip-address.ts';
 import type { Prng } from '../../src/lib/prng.ts';
+import { recordWords } from '../../src/model/connection-batch.ts';
+import { Sign } from '../../src/model/lease.ts';
 import { watchEngine } from '../../src/processes/engine/watch.ts';
+import { signLife } from '../../src/processes/sync/sign.ts';
+import { PartsWatch, signMs, signPeriodMs } from '../../src/processes/vrrp/watch.ts';
 import { emitHandoverRecord, parseHandoverRecord } from '../../src/succession/handover-record.ts';
+import { parseFrame } from '../../sync/frame.ts';
 import type { GateState } from '../../sync/gate.ts';
+import { parseMessage } from '../../sync/messages/body.ts';
+import { DatagramType } from '../../sync/messages/table.ts';
 import { assign, type FlatRouter } from '../support/election.ts';
 import { SimulatedHost, type SimulatedHostOptions } from '../support/simulated-segment.ts';
 import type { SimulatedTime } from '../support/simulated-time.ts';
-import { type EngineTimes, LeaseArray, SimulatedEngine } from './engine.ts';
+import { type EngineTimes, keyOf, LeaseArray, publisherReader, SimulatedEngine } from './engine.ts';
 import type { Rules } from './rules.ts';
 
 /** The deviations of a deliberately broken director. */
@@ -26,6 +33,11 @@ export interface Mutation {
   readonly electionClock?: (host: SimulatedHost) => Clock;
   readonly replicationClock?: (host: SimulatedHost) => Clock;
   readonly arrivalsMax?: number;
+  /** What the engine reads of its publisher. */
+  readonly publisher?: (inner: PublisherReader) => PublisherReader;
+  /** What the vrrp process reads of the other parts. */
+  readonly signedUntilMs?: (inner: (part: Sign) => number) => (part: Sign) => number;
+  readonly engineAliveUntilMs?: () => number;
 }
 
 export interface DirectorSetting {
@@ -53,8 +65,9 @@ export interface DirectorSetting {
 
 /** So many small datagrams fit into a socket buffer of the default size. */
 const arrivalsMax = 256;
-/** The path from the sync thread through the main process into the vrrp process. */
+/** The path from the sync thread through the main process into the vrrp process: two messages. */
 export const gateDelayMs = 0.4;
+const messageDelayMs = gateDelayMs / 2;
 
 const syncId = 51;
 
@@ -62,6 +75,8 @@ const syncId = 51;
 export class SimulatedDirector {
   readonly name: string;
   vrrpHost: SimulatedHost;
+  /** The event loop of the main process. */
+  mainHost: SimulatedHost;
   syncHost: SimulatedHost;
   readonly engineHost: SimulatedHost;
   election: Election;
@@ -71,8 +86,12 @@ export class SimulatedDirector {
   routers: readonly FlatRouter[];
   /** Every advertisement ends with an error instead of being sent. */
   mute = false;
+  /** The keys of all connections that have been published. */
+  readonly sent = new Set<string>();
   hear: Parameters<VrrpTransport['onReceive']>[0] = () => {};
   receive: Parameters<SyncTransport['onReceive']>[0] = () => {};
+  /** As the gate of the vrrp process: what the main process has told, and whether a part is late. */
+  #gate = { open: false, late: false, outdated: false };
   readonly #setting: DirectorSetting;
   readonly #hostOptions: SimulatedHostOptions;
   /** Set while the main process is dead and its successor has not started: the successor's configuration. */
@@ -90,18 +109,29 @@ export class SimulatedDirector {
     };
     this.#hostOptions = options;
     this.vrrpHost = new SimulatedHost(`${name} vrrp`, time, options);
+    this.mainHost = new SimulatedHost(`${name} main`, time, options);
     this.syncHost = new SimulatedHost(`${name} sync`, time, options);
     this.engineHost = new SimulatedHost(`${name} engine`, time, options);
     const slots = setting.routers.map(({ leaseSlot }) => leaseSlot);
     const { engineHost, syncHost, leases } = this;
-    this.engine = new SimulatedEngine(engineHost, syncHost, leases, slots, setting.times, setting.onSettled);
+    const reader = publisherReader(leases);
+    const publisher = mutation.publisher?.(reader) ?? reader;
+    this.engine = new SimulatedEngine(engineHost, syncHost, leases, slots, setting.times, setting.onSettled, publisher);
+    this.engine.onAdmitted = (session) => rules.admitted(name, session.leaseSlot);
     this.election = this.#startElection(rules);
     this.replication = this.#startReplication(setting.epoch);
+    this.#signMain();
     this.election.configure(this.routers.map(assign));
   }
 
   get hosts(): readonly SimulatedHost[] {
-    return [this.vrrpHost, this.engineHost, this.syncHost];
+    return [this.vrrpHost, this.mainHost, this.engineHost, this.syncHost];
+  }
+
+  /** Until when the sync thread has promised to publish, and whether there is anybody to publish to. */
+  get publisher(): { readonly untilMs: number; readonly isNeeded: boolean } {
+    const untilMs = this.leases.signedUntilMs(Sign.publisher);
+    return { untilMs, isNeeded: untilMs !== Number.POSITIVE_INFINITY };
   }
 
   get alive(): boolean {
@@ -119,11 +149,14 @@ export class SimulatedDirector {
     this.#absent = absent;
     this.replication.close();
     this.syncHost.kill();
+    this.mainHost.kill();
     time.callAt(time.nowMs() + downMs, () => {
       if (!this.alive || this.#absent !== absent || vrrpHost !== this.vrrpHost) return;
       this.#absent = undefined;
       this.syncHost = new SimulatedHost(`${name} sync`, time, this.#hostOptions);
-      this.engine.reader = this.syncHost;
+      this.mainHost = new SimulatedHost(`${name} main`, time, this.#hostOptions);
+      this.engine.beginPublisher(this.syncHost);
+      this.#signMain();
       this.#succeedElection(absent.routers);
       this.replication = this.#startReplication(epoch);
       this.#setting.onSettled();
@@ -182,6 +215,16 @@ export class SimulatedDirector {
     for (const host of this.hosts) host.kill();
   }
 
+  /** Its health checks run as long as it does. */
+  #signMain(): void {
+    const { mainHost } = this;
+    const sign = (): void => {
+      this.leases.sign(Sign.director, mainHost.nowMs() + signMs);
+      mainHost.callAt(mainHost.nowMs() + signPeriodMs, sign);
+    };
+    sign();
+  }
+
   #startElection(rules: Rules): Election {
     const { name, mutation, onAnnounced, onSettled, write } = this.#setting;
     const clock = mutation.electionClock?.(this.vrrpHost) ?? this.vrrpHost;
@@ -219,24 +262,80 @@ export class SimulatedDirector {
         this.#tellHeard();
       },
     });
+    this.#gate = { open: false, late: false, outdated: false };
+    const parts = this.#watchParts(election, clock);
     watchEngine({
       clock,
-      leases: this.leases,
+      leases: { validUntilMs: this.#setting.mutation.engineAliveUntilMs ?? ((slot) => this.leases.validUntilMs(slot)) },
       onSilent: () => {
         if (election.handOver().length > 0) write(name, 'the engine stands still: hands over');
       },
-      onAlive: () => election.releaseHold(),
+      onAlive: () => {
+        if (!parts.holds) election.releaseHold();
+      },
     });
     return election;
   }
 
+  /** As `watchParts` of the vrrp process. */
+  #watchParts(election: Election, clock: Clock): PartsWatch {
+    const { name, mutation, write } = this.#setting;
+    const signedUntilMs = (part: Sign): number => this.leases.signedUntilMs(part);
+    const [gate, { leases }] = [this.#gate, this];
+    return new PartsWatch({
+      clock,
+      signedUntilMs: mutation.signedUntilMs?.(signedUntilMs) ?? signedUntilMs,
+      hasDirector: () => this.#absent === undefined,
+      active: () =>
+        election
+          .view()
+          .routers.filter(({ state }) => state.kind === 'active')
+          .map(({ assignment }) => assignment.router.name),
+      handOver: () => void election.handOver(),
+      release: () => election.releaseHold(),
+      stay: () => leases.sign(Sign.publisher, Number.POSITIVE_INFINITY),
+      onLate: (isLate) => {
+        gate.late = isLate;
+        election.setGate(gate.open && !gate.late && !gate.outdated);
+      },
+      onOutdated: (isOutdated) => {
+        gate.outdated = isOutdated;
+        election.setGate(gate.open && !gate.late && !gate.outdated);
+      },
+      log: (_level, sentence) => write(name, sentence),
+    });
+  }
+
+  /** The sync thread tells the main process, and that tells the vrrp process. */
+  #tellGate(open: boolean): void {
+    const { time } = this.#setting;
+    const { mainHost, syncHost } = this;
+    time.callAt(syncHost.nowMs() + messageDelayMs, () => {
+      if (!syncHost.alive) return;
+      mainHost.deliver(() => {
+        time.callAt(mainHost.nowMs() + messageDelayMs, () => {
+          if (!mainHost.alive) return;
+          this.vrrpHost.deliver(() => {
+            this.#gate.open = open;
+            this.election.setGate(open && !this.#gate.late && !this.#gate.outdated);
+          });
+        });
+      });
+    });
+  }
+
   /** As HeardTeller of the vrrp process: at the next turn, and the sync thread learns of it a moment later. */
   #tellHeard(): void {
-    const { vrrpHost, syncHost, replication } = this;
+    const { vrrpHost, mainHost, syncHost, replication } = this;
+    const { time } = this.#setting;
     vrrpHost.callAt(vrrpHost.nowMs(), () => {
       const heard = activeHeard(this.election.view().routers);
-      this.#setting.time.callAt(vrrpHost.nowMs() + gateDelayMs, () => {
-        if (syncHost.alive) syncHost.deliver(() => replication.setActiveHeard(heard));
+      time.callAt(vrrpHost.nowMs() + messageDelayMs, () => {
+        mainHost.deliver(() => {
+          time.callAt(mainHost.nowMs() + messageDelayMs, () => {
+            if (syncHost.alive) syncHost.deliver(() => replication.setActiveHeard(heard));
+          });
+        });
       });
     });
   }
@@ -261,11 +360,23 @@ export class SimulatedDirector {
     };
   }
 
+  /** The keys of the connections in a datagram that leaves. */
+  #noteSent(datagram: Uint8Array): void {
+    const frame = parseFrame(datagram, syncId);
+    if (!frame.ok || frame.value.type !== DatagramType.delta) return;
+    const message = parseMessage(frame.value.type, frame.value.body);
+    if (!message.ok || message.value.type !== DatagramType.delta) return;
+    const { entries } = message.value;
+    for (let at = 0; at < entries.length; at += recordWords)
+      this.sent.add(keyOf(entries.subarray(at, at + recordWords)));
+  }
+
   #startReplication(epoch: number): Replication {
     const { name, mutation, sendDatagram, write } = this.#setting;
     const { syncHost, engine } = this;
     const transport: SyncTransport = {
       send: (datagram) => {
+        this.#noteSent(datagram);
         sendDatagram(name, datagram.slice());
         return true;
       },
@@ -276,7 +387,9 @@ export class SimulatedDirector {
         this.receive = () => {};
       },
     };
-    return startReplication({
+    this.leases.sign(Sign.sync, Number.POSITIVE_INFINITY);
+    this.leases.sign(Sign.peer, 0);
+    const replication = startReplication({
       transport,
       connections: mutation.connections?.(engine) ?? engine,
       clock: mutation.replicationClock?.(syncHost) ?? syncHost,
@@ -288,12 +401,18 @@ export class SimulatedDirector {
       onGate: (gate, isOpen) => {
         write(name, `synchronisation is ${gate}`);
         const open = mutation.gate?.(isOpen, gate) ?? isOpen;
-        this.#setting.time.callAt(syncHost.nowMs() + gateDelayMs, () => {
-          if (syncHost.alive) this.vrrpHost.deliver(() => this.election.setGate(open));
-        });
+        this.#tellGate(open);
       },
       tuning: { windowBytes: 1 << 18 },
     });
+    // The state in which it begins is not told.
+    if (mutation.gate?.(false, replication.gate) === true) this.#tellGate(true);
+    const sign = (): void => {
+      signLife(this.leases, syncHost.nowMs(), replication.peersHeard(), true);
+      syncHost.callAt(syncHost.nowMs() + signPeriodMs, sign);
+    };
+    sign();
+    return replication;
   }
 }
 

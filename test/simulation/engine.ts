@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ApplyOutcome, type ConnectionPort, type ExportPage, nothingApplied } from '../../src/engine/engine.ts';
+import {
+  type ApplyOutcome,
+  type ConnectionPort,
+  type ExportPage,
+  nothingApplied,
+  type PublisherReader,
+} from '../../src/engine/engine.ts';
 import { Leases } from '../../src/engine/portable/leases.ts';
+import { noBatch, PublisherWatch } from '../../src/engine/portable/publisher-watch.ts';
 import {
   ConnectionEvent,
   eventOf,
@@ -12,14 +19,19 @@ import {
   withEvent,
   withState,
 } from '../../src/model/connection-batch.ts';
-import { engineLifeSlot, leaseSlots } from '../../src/model/lease.ts';
+import { engineLifeSlot, leaseSlots, Sign, signs } from '../../src/model/lease.ts';
 import { TcpState } from '../../src/model/tcp-state.ts';
 import type { SimulatedHost } from '../support/simulated-segment.ts';
 import type { Session } from './session.ts';
 
-/** The lease array of one host: written by the election, read by the engine and by the rules. */
+/**
+ * The lease memory of one host: leases written by the election, signs of life by the parts of the director, and the number
+ * of the last batch of events that the sync thread has sent. Read by the engine, the vrrp process and the rules.
+ */
 export class LeaseArray {
   readonly #untilMs = new Float64Array(leaseSlots);
+  readonly #signedUntilMs = new Float64Array(signs);
+  takenBatch = 0;
 
   validUntilMs(slot: number): number {
     return this.#untilMs[slot] ?? 0;
@@ -32,10 +44,35 @@ export class LeaseArray {
   revoke(slot: number): void {
     this.#untilMs[slot] = 0;
   }
+
+  signedUntilMs(part: Sign): number {
+    return this.#signedUntilMs[part]!;
+  }
+
+  sign(part: Sign, untilMs: number): void {
+    this.#signedUntilMs[part] = untilMs;
+  }
 }
 
-/** The outcome of a client's packet. `reset`: the session is broken. */
-export type Verdict = 'forwarded' | 'no lease' | 'grace' | 'reset';
+/** As the engine reads it. */
+export function publisherReader(leases: LeaseArray): PublisherReader {
+  return {
+    publisherUntilMs: () => leases.signedUntilMs(Sign.publisher),
+    peerUntilMs: () => leases.signedUntilMs(Sign.peer),
+    takenBatch: () => leases.takenBatch,
+  };
+}
+
+/** The outcome of a client's packet. `reset`: the session is broken; `held`: a SYN waits for its publication. */
+export type Verdict = 'forwarded' | 'no lease' | 'grace' | 'reset' | 'no publisher' | 'held';
+
+/** A SYN that waits for the batch that tells the peers of its connection. */
+interface HeldSyn {
+  readonly session: Session;
+  readonly batch: number;
+  readonly untilMs: number;
+  readonly answer: (verdict: Verdict) => void;
+}
 
 interface Entry {
   readonly record: Int32Array;
@@ -51,6 +88,7 @@ interface Entry {
 export interface EngineTimes {
   readonly establishedMs: number;
   readonly closedMs: number;
+  readonly halfOpenMs: number;
   readonly graceMs: number;
 }
 
@@ -59,6 +97,10 @@ const lifePeriodMs = 50;
 const lifeMs = 500;
 /** As in the portable engine. */
 const refreshesPerTimeout = 3;
+/** Of the queue of SYNs in the portable engine. */
+const heldMaxMs = 500;
+/** Of four new sessions one is beyond the budget of publications at the SYN. */
+const budgetPeriod = 4;
 
 /**
  * The portable engine as sync and the clients see it (connections.ts, replication.ts and leases.ts there), on a Map: an
@@ -77,6 +119,10 @@ export class SimulatedEngine implements ConnectionPort {
   #nextIndex = 0;
   #listener: (batch: Int32Array) => void = () => {};
   #pending: Int32Array[] = [];
+  readonly #watch: PublisherWatch;
+  #heldSyns: HeldSyn[] = [];
+  /** A session has been given an entry. */
+  onAdmitted: (session: Session) => void = () => {};
 
   constructor(
     host: SimulatedHost,
@@ -85,6 +131,7 @@ export class SimulatedEngine implements ConnectionPort {
     slots: readonly number[],
     times: EngineTimes,
     onSettled: () => void,
+    publisher: PublisherReader,
   ) {
     this.#host = host;
     this.reader = reader;
@@ -93,6 +140,7 @@ export class SimulatedEngine implements ConnectionPort {
     this.#onSettled = onSettled;
     this.#leases = new Leases(leaseArray);
     this.#leases.configure(slots, times.graceMs);
+    this.#watch = new PublisherWatch(publisher);
     this.#live();
     host.callAt(host.nowMs() + sweepPeriodMs, () => this.#sweep());
   }
@@ -131,7 +179,19 @@ export class SimulatedEngine implements ConnectionPort {
 
   /** A packet of a session has arrived. Runs when the engine does. */
   packet(session: Session, answer: (verdict: Verdict) => void): void {
-    this.#host.deliver(() => answer(this.#forward(session)));
+    this.#host.deliver(() => {
+      const verdict = this.#forward(session);
+      if (verdict === 'held') {
+        const untilMs = this.#host.nowMs() + heldMaxMs;
+        this.#heldSyns.push({ session, batch: this.#watch.nextBatch, untilMs, answer });
+      } else answer(verdict);
+    });
+  }
+
+  /** Another sync thread reads the events from here on. */
+  beginPublisher(reader: SimulatedHost): void {
+    this.reader = reader;
+    this.#watch.begin();
   }
 
   has(session: Session): boolean {
@@ -167,10 +227,9 @@ export class SimulatedEngine implements ConnectionPort {
     if (entry !== undefined && this.#expired(entry)) entry = undefined;
     if (entry === undefined) {
       if (session.phase !== 'opening') return this.#leases.inGrace(session.leaseSlot) ? 'grace' : 'reset';
-      this.#entries.set(key, this.#create(session.record.slice(), true));
-      this.#publish(this.#entries.get(key)!, ConnectionEvent.upsert);
-      return 'forwarded';
+      return this.#admit(session, key);
     }
+    if (session.phase === 'opening') return this.#repeat(session, entry);
     const state = session.phase === 'closing' ? TcpState.timeWait : TcpState.established;
     const followed = entry.local && stateOf(entry.record) === state;
     entry.lastSeenMs = this.#host.nowMs();
@@ -178,6 +237,46 @@ export class SimulatedEngine implements ConnectionPort {
     setState(entry.record, state, state === TcpState.timeWait ? this.#times.closedMs : this.#times.establishedMs);
     if (!followed) this.#publish(entry, ConnectionEvent.upsert);
     return 'forwarded';
+  }
+
+  #admit(session: Session, key: string): Verdict {
+    if (!this.#watch.keepsUp(this.#host.nowMs())) return 'no publisher';
+    const record = session.record.slice();
+    setState(record, TcpState.synReceived, this.#times.halfOpenMs);
+    const entry = this.#create(record, true);
+    this.#entries.set(key, entry);
+    this.onAdmitted(session);
+    return this.#publishBegun(session, entry);
+  }
+
+  /** The client has had no answer to its SYN. */
+  #repeat(session: Session, entry: Entry): Verdict {
+    entry.lastSeenMs = this.#host.nowMs();
+    entry.local = true;
+    if (!this.#watch.keepsUp(this.#host.nowMs())) return 'no publisher';
+    return this.#publishBegun(session, entry);
+  }
+
+  /** As far as the budget goes. The entry does not count as published: its copies expire with it. */
+  #publishBegun(session: Session, entry: Entry): Verdict {
+    const nowMs = this.#host.nowMs();
+    if (session.number % budgetPeriod === budgetPeriod - 1) return 'forwarded';
+    session.safe = this.#leaseArray.signedUntilMs(Sign.peer) > nowMs;
+    const batch = this.#watch.hearsPeer(nowMs) ? this.#watch.nextBatch : noBatch;
+    this.#emit(this.#present(entry, ConnectionEvent.upsert));
+    return batch === noBatch || this.#watch.hasLeft(batch) ? 'forwarded' : 'held';
+  }
+
+  /** The sync thread has sent a batch, or time has passed. */
+  #release(): void {
+    const nowMs = this.#host.nowMs();
+    this.#leases.read(nowMs);
+    const held = this.#heldSyns;
+    this.#heldSyns = held.filter(({ batch, untilMs }) => !this.#watch.hasLeft(batch) && nowMs < untilMs);
+    for (const { session, batch, answer } of held) {
+      if (!this.#watch.hasLeft(batch)) continue;
+      answer(this.#leases.isValid(session.leaseSlot) ? 'forwarded' : 'no lease');
+    }
   }
 
   #apply(record: Int32Array): keyof ApplyOutcome {
@@ -229,6 +328,7 @@ export class SimulatedEngine implements ConnectionPort {
     const nowMs = this.#host.nowMs();
     this.#leases.read(nowMs);
     this.#leaseArray.grant(engineLifeSlot, nowMs + lifeMs);
+    this.#release();
     this.#host.callAt(nowMs + lifePeriodMs, () => this.#live());
   }
 
@@ -254,7 +354,12 @@ export class SimulatedEngine implements ConnectionPort {
       const batch = new Int32Array(this.#pending.length * recordWords);
       for (const [i, one] of this.#pending.entries()) batch.set(one, i * recordWords);
       this.#pending = [];
-      this.reader.deliver(() => this.#listener(batch));
+      const number = this.#watch.hand(this.#host.nowMs());
+      this.reader.deliver(() => {
+        this.#listener(batch);
+        this.#leaseArray.takenBatch = number;
+        this.#host.deliver(() => this.#release());
+      });
     });
   }
 
@@ -272,7 +377,7 @@ export class SimulatedEngine implements ConnectionPort {
   }
 }
 
-function keyOf(record: Int32Array): string {
+export function keyOf(record: Int32Array): string {
   return `${headKeyOf(record[0]!)} ${record[1]} ${record[5]} ${record[6]} ${record[7]} ${record[8]}`;
 }
 

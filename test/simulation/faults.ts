@@ -2,7 +2,7 @@
 import type { Prng } from '../../src/lib/prng.ts';
 import type { Channel } from './network.ts';
 import { chance, changeRouter, pick } from './plan.ts';
-import type { World } from './world.ts';
+import type { Part, World } from './world.ts';
 
 type Fault = (world: World, name: string, dice: Prng) => void;
 
@@ -97,6 +97,45 @@ export const syncCuts: Readonly<Record<string, Fault>> = {
     }
   },
 };
+
+/** A failure, and how long it lasts at least. */
+type Stall = (world: World, name: string, dice: Prng) => number;
+
+/** An entry outlives it, and the takeover after it, although a third of its timeout has passed: see `engineTimes`. */
+const stallMaxMs = 1_200;
+
+/** A part of a director stands still alone, for longer than its watch allows or not; or all directors do, at the same time. */
+export const stalls: Readonly<Record<string, Stall>> = {
+  'event loop hangs': hang('main', [300, 2_000, 8_000]),
+  'sync thread hangs': hang('sync', [300, 1_000, 4_000]),
+  'engine hangs': hang('engine', [300, 1_000, 4_000]),
+  'vrrp process hangs': hang('vrrp', [300, 1_000, 4_000]),
+  'director process hangs': hang('process', [300, 1_000, 4_000]),
+  'all stall': (world, _name, dice) => {
+    const forMs = 100 + dice.below(pick(dice, [400, stallMaxMs]));
+    world.stallAll(forMs);
+    return forMs + 1;
+  },
+};
+
+function hang(part: Part, limitsMs: readonly number[]): Stall {
+  return (world, name, dice) => {
+    const forMs = 50 + dice.below(pick(dice, limitsMs));
+    world.freeze(name, part);
+    world.later(forMs, () => world.thaw(name));
+    return forMs + 1;
+  };
+}
+
+/** What is sent may not arrive. */
+export const wireCuts: ReadonlySet<string> = new Set([
+  ...Object.keys(syncCuts),
+  'link down',
+  'asymmetric',
+  'loses advertisements',
+  'loses sync datagrams',
+  'slow link',
+]);
 
 export const faultNames = Object.keys(faults);
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { ConnectionPort } from '../../src/engine/engine.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { recordWords } from '../../src/model/connection-batch.ts';
 import type { SimulatedHost } from '../support/simulated-segment.ts';
 import type { Mutation } from './director.ts';
+import { keyOf } from './engine.ts';
 import type { Rule } from './rules.ts';
 
 /** A director that is broken on purpose, and the rule that must find it. */
@@ -13,6 +16,8 @@ export interface Mutant {
 }
 
 const inertiaMs = 1;
+/** Of the election, and of the watches of the vrrp process. */
+const lookPeriodMs = 50;
 /** The vrrp process is woken more often than this: a longer gap is a pause. */
 const pauseMinMs = 60;
 
@@ -127,6 +132,39 @@ export const mutants: readonly Mutant[] = [
     mutation: { electionClock: standingClock },
   },
   {
+    name: 'the word of the publisher is not looked at',
+    rule: 'publisher alive',
+    mutation: { publisher: (inner) => ({ ...inner, publisherUntilMs: () => Number.POSITIVE_INFINITY }) },
+  },
+  {
+    name: 'every batch counts as sent',
+    rule: 'published first',
+    mutation: { publisher: (inner) => ({ ...inner, takenBatch: () => 0x3fff_ffff }) },
+  },
+  {
+    name: 'nothing is learnt of a connection until its first refresh',
+    rule: 'youngest session',
+    mutation: { connections: forgettingTwice },
+  },
+  {
+    name: 'every part counts as alive',
+    rule: 'hang handed over',
+    mutation: {
+      signedUntilMs: () => () => Number.POSITIVE_INFINITY,
+      engineAliveUntilMs: () => Number.POSITIVE_INFINITY,
+    },
+  },
+  {
+    name: 'the election notices no pause',
+    rule: 'one change',
+    mutation: {
+      electionClock: (host) => ({
+        nowMs: () => host.nowMs(),
+        callAt: (atMs, task) => (atMs - host.nowMs() === lookPeriodMs ? () => {} : host.callAt(atMs, task)),
+      }),
+    },
+  },
+  {
     name: 'socket buffers without a bound',
     rule: 'bounded memory',
     mutation: { arrivalsMax: Number.POSITIVE_INFINITY },
@@ -146,6 +184,25 @@ function standingClock(host: SimulatedHost): Clock {
     return nowMs - offsetMs;
   };
   return { nowMs: look, callAt: (atMs, task) => host.callAt(atMs + offsetMs, task) };
+}
+
+/** The records at the SYN and at the ACK are lost between sync and the table. */
+function forgettingTwice(inner: ConnectionPort): ConnectionPort {
+  const seen = new Map<string, number>();
+  return {
+    onEvents: (listener) => inner.onEvents(listener),
+    exportPage: (cursor, recordsMax) => inner.exportPage(cursor, recordsMax),
+    expectRecords: (forMs) => inner.expectRecords(forMs),
+    applyBatch: (batch) =>
+      inner.applyBatch(
+        keepRecords(batch, (index) => {
+          const key = keyOf(batch.subarray(index * recordWords, (index + 1) * recordWords));
+          const count = (seen.get(key) ?? 0) + 1;
+          seen.set(key, count);
+          return count > 2;
+        }),
+      ),
+  };
 }
 
 function keepRecords(batch: Int32Array, keep: (index: number) => boolean): Int32Array {

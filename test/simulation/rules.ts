@@ -17,6 +17,12 @@ export const ruleTexts = {
   'silent after a pause': 'a director that stood still beyond its lease sends nothing for the addresses',
   'bounded memory': 'queues, timers and tables stay within their bounds',
   'no broken session': 'a single failure breaks no session that was established before it',
+  'publisher alive': 'no connection is admitted while nobody publishes it',
+  'published first':
+    'no client sees a session established before its peers have been told of it, as far as the budget goes',
+  'youngest session': 'a failure of a director breaks no session that its client has seen established',
+  'hang handed over': 'a director of which a part hangs hands its virtual routers over',
+  'one change': 'when all directors go on that stood still together, the role changes hands once at most',
 } as const;
 export type Rule = keyof typeof ruleTexts;
 
@@ -48,6 +54,7 @@ export interface WatchedDirector {
   readonly name: string;
   readonly routers: readonly FlatRouter[];
   readonly syncHost: { readonly frozen: boolean };
+  readonly publisher: { readonly untilMs: number; readonly isNeeded: boolean };
   readonly hosts: readonly { readonly name: string; readonly timersArmed: number; readonly waiting: number }[];
   readonly engine: {
     readonly size: number;
@@ -62,6 +69,8 @@ export interface RulesSetting {
   readonly hearing: Hearing;
   readonly director: (name: string) => WatchedDirector | undefined;
   readonly names: readonly string[];
+  /** Whether the client of a connection has closed it. */
+  readonly isOver: (key: string) => boolean;
   /** When the sync thread of `to` last read a datagram of `from`. */
   readonly syncHeardMs: (from: string, to: string) => number;
   readonly write: (director: string, text: string) => void;
@@ -78,6 +87,8 @@ const thawedForMs = 2;
 /** `pauseMs` in vrrp/backup.ts. */
 const unnoticedPauseMs = 100;
 const timersMax = 24;
+/** Timers are so late, and advertisements so long under way. */
+const undecidedMs = 5;
 
 /** Watches the leases, addresses, announcements and advertisements of all directors. Keeps the first violation. */
 export class Rules {
@@ -87,6 +98,10 @@ export class Rules {
   violation: Violation | undefined;
   /** Overlaps of two that took over at the same moment: neither could have heard the other yet. */
   simultaneous = 0;
+  /** The director that forwards, or did last, by lease slot. */
+  readonly #holders = new Map<number, string>();
+  /** The changes of the role since all went on together; undefined when that is over, or has not been. */
+  #changes: Map<number, { count: number; max: number }> | undefined;
 
   constructor(setting: RulesSetting) {
     this.#setting = setting;
@@ -140,11 +155,41 @@ export class Rules {
     const nowMs = this.#setting.nowMs();
     if (part.leaseUntilMs <= nowMs) {
       this.#setting.write(director, `vr${slot} lease begins`);
+      this.#noteHolder(director, slot);
       if (part.installed.size > 0)
         this.break('takeover order', `${director} had addresses of vr${slot} before the lease`);
     }
     part.leaseUntilMs = untilMs;
     this.checkLeases(slot);
+  }
+
+  /** To be called when the next failure begins: from here on the role may change. */
+  failing(): void {
+    this.#changes = undefined;
+  }
+
+  wentOnTogether(): void {
+    this.#changes = new Map();
+    for (const slot of this.#bySlot.keys()) this.#changes.set(slot, { count: 0, max: this.#changesMax(slot) });
+  }
+
+  admitted(director: string, slot: number): void {
+    const { publisher } = this.#setting.director(director)!;
+    if (!publisher.isNeeded || this.#setting.nowMs() < publisher.untilMs) return;
+    this.break('publisher alive', `${director} admits a session of vr${slot} that nobody publishes`);
+  }
+
+  establishedUnpublished(director: string, session: number): void {
+    this.break('published first', `session ${session} is established at ${director}, and no peer has been told`);
+  }
+
+  /** One that handed over and is active again found nobody else active. */
+  checkHung(director: string, part: string, sinceMs: number): void {
+    const nowMs = this.#setting.nowMs();
+    for (const { slot, leaseUntilMs, termSinceMs } of this.#of(director)) {
+      if (leaseUntilMs <= nowMs || termSinceMs > sinceMs) continue;
+      this.break('hang handed over', `${director} is active for vr${slot} although its ${part} hangs`);
+    }
   }
 
   revoked(director: string, slot: number): void {
@@ -269,11 +314,14 @@ export class Rules {
   #checkCopy({ director, slot }: Part): void {
     const nowMs = this.#setting.nowMs();
     const own = this.#setting.director(director);
+    // When one of two that are active closes a session, a third one forgets it: docs/limits.md.
+    const isOfThree = this.#setting.names.length > 2;
     for (const name of this.holders(slot)) {
       const other = this.#setting.director(name);
       if (other === undefined || own === undefined || name === director) continue;
       if (nowMs - this.#setting.syncHeardMs(name, director) >= syncSilenceMs) continue;
-      const missing = other.engine.heldKeys(slot, nowMs - replicationBoundMs).filter((key) => !own.engine.hasKey(key));
+      const isMissing = (key: string): boolean => !own.engine.hasKey(key) && !(isOfThree && this.#setting.isOver(key));
+      const missing = other.engine.heldKeys(slot, nowMs - replicationBoundMs).filter(isMissing);
       if (missing.length > 0) {
         this.break(
           'proven copy',
@@ -281,6 +329,34 @@ export class Rules {
         );
       }
     }
+  }
+
+  #noteHolder(director: string, slot: number): void {
+    const former = this.#holders.get(slot);
+    this.#holders.set(slot, director);
+    const changes = this.#changes?.get(slot);
+    if (changes === undefined || former === director) return;
+    changes.count += 1;
+    if (changes.count > changes.max) {
+      this.break(
+        'one change',
+        `the role of vr${slot} has changed hands ${changes.count} times, to ${director} at last`,
+      );
+    }
+  }
+
+  /** Where skew times differ by less than what timers and the network take, chance decides who is first. */
+  #changesMax(slot: number): number {
+    const holder = this.#holders.get(slot);
+    const own = holder === undefined ? undefined : this.#configured(holder, slot);
+    if (own === undefined || holder === undefined) return 2;
+    const waitMs = activeDownIntervalMs(own.priority, own.advertIntervalMs);
+    const others = this.#setting.names.filter((name) => name !== holder);
+    const isTold = others.every((name) => {
+      const { priority = 0 } = this.#configured(name, slot) ?? {};
+      return Math.abs(activeDownIntervalMs(priority, own.advertIntervalMs) - waitMs) > undecidedMs;
+    });
+    return isTold ? 1 : 2;
   }
 
   #configured(director: string, slot: number): FlatRouter | undefined {

@@ -7,6 +7,7 @@ export interface NamedSeed {
 }
 
 export const namedSeeds: readonly NamedSeed[] = [
+  { seed: 4, found: 'of two directors that stood still together one took over at once, and the other took back' },
   {
     seed: 833,
     found: 'the winner of a healed split brain never heard the loser, so the switch went on sending to the loser',
@@ -18,6 +19,11 @@ export const namedSeeds: readonly NamedSeed[] = [
   {
     seed: 6084,
     found: 'a backup woke from a pause and preempted at once, on an advertisement that had waited in its socket',
+  },
+  {
+    seed: 25_324,
+    found:
+      'a frozen director preempted when it went on, by a gate that its event loop, which hung, had told open before',
   },
   { seed: 10_908, found: 'the gate opened while nothing that the peers said got into the table' },
 ];

@@ -8,4 +8,6 @@ export interface Session {
   readonly record: Int32Array;
   phase: 'opening' | 'established' | 'closing' | 'over';
   establishedMs: number;
+  /** Its peers have to be told of it before its client may see it established. */
+  safe: boolean;
 }

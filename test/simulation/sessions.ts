@@ -3,7 +3,7 @@ import type { Prng } from '../../src/lib/prng.ts';
 import { packHead, RecordOffset, recordWords } from '../../src/model/connection-batch.ts';
 import { TcpState } from '../../src/model/tcp-state.ts';
 import type { SimulatedTime } from '../support/simulated-time.ts';
-import type { EngineTimes, SimulatedEngine } from './engine.ts';
+import { type EngineTimes, keyOf, type SimulatedEngine } from './engine.ts';
 import { chance } from './plan.ts';
 import type { Session } from './session.ts';
 
@@ -15,13 +15,19 @@ export interface SessionsSetting {
   /** The engine to which the switch sends packets for an address since the last announcement. */
   readonly engineAt: (router: number) => { readonly name: string; readonly engine: SimulatedEngine } | undefined;
   readonly onForwarded: (session: Session, director: string) => void;
+  /** The client has seen its session established. */
+  readonly onEstablished: (session: Session, director: string) => void;
   readonly onBroken: (session: Session, director: string) => void;
 }
+
+/** From the real server's SYN-ACK, which the director does not see, to the client's ACK. */
+const handshakeMs = 0.3;
 
 /** Clients: each keeps one session going, closes it now and then and opens the next. */
 export class Sessions {
   readonly #setting: SessionsSetting;
   #next = 0;
+  readonly #byKey = new Map<string, Session>();
   #stopped = false;
   opened = 0;
   broken = 0;
@@ -29,6 +35,11 @@ export class Sessions {
   constructor(setting: SessionsSetting, count: number) {
     this.#setting = setting;
     for (let i = 0; i < count; i += 1) this.#startClient();
+  }
+
+  /** Whether the client of a connection has closed it. */
+  isOver(key: string): boolean {
+    return this.#byKey.get(key)?.phase === 'over';
   }
 
   /** Opens and closes no session from here on; the existing ones go on. */
@@ -50,7 +61,7 @@ export class Sessions {
   }
 
   #send(session: Session): void {
-    const { engineAt, onBroken, onForwarded, time } = this.#setting;
+    const { engineAt, onBroken, onForwarded } = this.#setting;
     const place = engineAt(session.leaseSlot);
     place?.engine.packet(session, (verdict) => {
       if (session.phase === 'over') return;
@@ -61,11 +72,21 @@ export class Sessions {
       }
       if (verdict !== 'forwarded') return;
       onForwarded(session, place.name);
-      if (session.phase === 'opening') {
-        session.phase = 'established';
-        session.establishedMs = time.nowMs();
-        this.opened += 1;
-      } else if (session.phase === 'closing') session.phase = 'over';
+      if (session.phase === 'opening') this.#establish(session, place.name);
+      else if (session.phase === 'closing') session.phase = 'over';
+    });
+  }
+
+  #establish(session: Session, director: string): void {
+    const { onEstablished, time } = this.#setting;
+    time.callAt(time.nowMs() + handshakeMs, () => {
+      // The answer to a repeated SYN may have come before.
+      if (session.phase !== 'opening') return;
+      session.phase = 'established';
+      session.establishedMs = time.nowMs();
+      this.opened += 1;
+      onEstablished(session, director);
+      this.#send(session);
     });
   }
 
@@ -87,6 +108,15 @@ export class Sessions {
     record[RecordOffset.clientAddress] = 0xcb007105 | 0;
     record[RecordOffset.virtualAddress] = 0xc633640a + router;
     record[RecordOffset.realAddress] = 0x0a000001 + (number % 4);
-    return { number, leaseSlot: router, record, phase: 'opening', establishedMs: Number.POSITIVE_INFINITY };
+    const session: Session = {
+      number,
+      leaseSlot: router,
+      record,
+      phase: 'opening',
+      establishedMs: Number.POSITIVE_INFINITY,
+      safe: false,
+    };
+    this.#byKey.set(keyOf(record), session);
+    return session;
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrng, type Prng } from '../../src/lib/prng.ts';
 import type { Mutation } from './director.ts';
-import { faultNames, faultNamesInPlace, faultsInPlace, syncCuts } from './faults.ts';
+import { faultNames, faultNamesInPlace, faultsInPlace, stalls, syncCuts, wireCuts } from './faults.ts';
 import { chance, makePlan, type Plan, pick } from './plan.ts';
 import type { Violation } from './rules.ts';
 import { Transcript } from './transcript.ts';
@@ -30,20 +30,21 @@ const boundsPeriodMs = 1000;
 /** In the runs of these seeds directors are restarted in place, besides all other failures. */
 export const inPlaceFromSeed = 1_000_000;
 const syncCutShare = 0.15;
+const stallShare = 0.25;
 
 /** One run. The same seed gives the same run, with or without a transcript. */
 export async function simulate(seed: number, mutation: Mutation = {}, keepTranscript = false): Promise<Outcome> {
   const plan = makePlan(seed);
   const dice = createPrng(seed ^ 0x1234_5677);
-  const cuts = createPrng(seed ^ 0x0a34);
+  const extra: ExtraDice = { cuts: createPrng(seed ^ 0x0a34), stalls: createPrng(seed ^ 0x57a1) };
   const transcript = new Transcript(keepTranscript);
   const world = new World(plan, transcript, mutation);
   watchBounds(world);
   for (const name of plan.names) world.later(dice.below(plan.startSpreadMs + 1), () => world.start(name));
   await world.run(plan.startSpreadMs + 1 + recoveredWithinIntervals * plan.intervalMaxMs + slackMs + snapshotMs);
   for (let i = 0; i < plan.faults && world.rules.violation === undefined; i += 1) {
-    if (plan.style === 'single') await failOnce(world, dice, cuts);
-    else await failOften(world, dice, cuts);
+    if (plan.style === 'single') await failOnce(world, dice, extra);
+    else await failOften(world, dice, extra);
   }
   if (world.rules.violation === undefined) await finish(world);
   return {
@@ -69,17 +70,16 @@ function slowestMs(world: World): number {
   return Math.max(world.plan.intervalMaxMs, ...configured);
 }
 
-async function failOnce(world: World, dice: Prng, cuts: Prng): Promise<void> {
-  world.failureSinceMs = world.time.nowMs();
-  fail(world, dice, cuts);
-  await world.run(dice.below(pick(dice, [20, 500, 5 * world.plan.intervalMaxMs + 500])));
+async function failOnce(world: World, dice: Prng, extra: ExtraDice): Promise<void> {
+  const atLeastMs = fail(world, dice, extra);
+  await world.run(atLeastMs + dice.below(pick(dice, [20, 500, 5 * world.plan.intervalMaxMs + 500])));
   world.heal();
   await world.run(recoveredWithinIntervals * slowestMs(world) + slackMs + snapshotMs);
 }
 
-async function failOften(world: World, dice: Prng, cuts: Prng): Promise<void> {
+async function failOften(world: World, dice: Prng, extra: ExtraDice): Promise<void> {
   for (let i = 1 + dice.below(6); i > 0 && world.rules.violation === undefined; i -= 1) {
-    fail(world, dice, cuts);
+    fail(world, dice, extra);
     await world.run(dice.below(pick(dice, [5, 50, world.plan.intervalMaxMs * 4])));
     if (chance(dice, 0.2)) world.heal();
   }
@@ -87,18 +87,33 @@ async function failOften(world: World, dice: Prng, cuts: Prng): Promise<void> {
   await world.run(dice.below(1500));
 }
 
-/** `cuts` decides apart from the other dice whether sync fails alone: the named seeds keep their stories, without a cut. */
-function fail(world: World, dice: Prng, cuts: Prng): void {
+/**
+ * They decide apart from the other dice whether sync fails alone, or something stands still: the named seeds keep their
+ * stories.
+ */
+interface ExtraDice {
+  readonly cuts: Prng;
+  readonly stalls: Prng;
+}
+
+/** Gives how long the failure lasts at least. */
+function fail(world: World, dice: Prng, { cuts, stalls: stallDice }: ExtraDice): number {
   const name = pick(dice, world.plan.names);
   const usual = pick(dice, world.plan.seed < inPlaceFromSeed ? faultNames : faultNamesInPlace);
   // When two of three directors that are both active close a session at one of them, its removal reaches the third from there
-  // and takes away what that has from the other: docs/limits.md. So sync is not cut beside other failures then.
+  // and takes away what that has from the other: docs/limits.md. So nothing that makes two active is added to other failures then.
   const { names, style } = world.plan;
   const mayCut = names.length === 2 || style === 'single';
-  const fault = mayCut && chance(cuts, syncCutShare) ? pick(cuts, Object.keys(syncCuts)) : usual;
+  const isStall = mayCut && chance(stallDice, stallShare);
+  const cut = mayCut && chance(cuts, syncCutShare) ? pick(cuts, Object.keys(syncCuts)) : usual;
+  const fault = isStall ? pick(stallDice, Object.keys(stalls)) : cut;
   world.write(name, `--- ${fault}`);
+  world.rules.failing();
+  world.failure = { sinceMs: world.time.nowMs(), cutsWire: wireCuts.has(fault) };
+  if (isStall) return stalls[fault]!(world, name, stallDice);
   if (fault === usual) faultsInPlace[fault]!(world, name, dice);
   else syncCuts[fault]!(world, name, cuts);
+  return 0;
 }
 
 /** The network is whole and nothing fails any more: every rule must hold soon, and go on holding. */

@@ -8,7 +8,7 @@ import { vrrpGroups } from '../../src/model/virtual-router.ts';
 import type { FlatRouter } from '../support/election.ts';
 import { SimulatedTime } from '../support/simulated-time.ts';
 import { addressOf, gateDelayMs, type Mutation, SimulatedDirector } from './director.ts';
-import type { EngineTimes } from './engine.ts';
+import { type EngineTimes, keyOf } from './engine.ts';
 import { Hearing } from './hearing.ts';
 import { type Channel, type Flight, Network } from './network.ts';
 import type { LinkCondition, Plan } from './plan.ts';
@@ -22,13 +22,24 @@ import type { Transcript } from './transcript.ts';
  * for a copy to outlive a takeover although a third of its timeout has passed since its last refresh.
  */
 function engineTimes(plan: Plan): EngineTimes {
-  return { establishedMs: 2500 + 6 * plan.intervalMaxMs, closedMs: 800, graceMs: 300 };
+  return { establishedMs: 2500 + 6 * plan.intervalMaxMs, closedMs: 800, halfOpenMs: 800, graceMs: 300 };
 }
 
 /** A session that has been established for longer has been replicated. */
 const replicatedAfterMs = 300;
 
-type Part = 'vrrp' | 'sync' | 'engine';
+/** Of a director; `process` is what the director process holds: its event loop, the sync thread and the engine thread. */
+export type Part = 'vrrp' | 'sync' | 'engine' | 'main' | 'process';
+
+/** A failure in a run of the style `single`. */
+export interface Failure {
+  readonly sinceMs: number;
+  /** Datagrams may be lost: what has been published need not have arrived. */
+  readonly cutsWire: boolean;
+}
+
+/** When the vrrp process must have handed over what such a part keeps from its work: the sign of life, and two looks. */
+const hangMaxMs = { engine: 700, process: 700, sync: 750, main: 5_200 };
 
 /** Everything that exists in a run: directors, network, switch, clients, and the rules that watch them. */
 export class World {
@@ -39,8 +50,8 @@ export class World {
   readonly sessions: Sessions;
   /** The hash of everything that happened, in order. */
   digest = 0;
-  /** When the failure began during which sessions are watched; undefined when they are not. */
-  failureSinceMs: number | undefined;
+  /** The failure during which sessions are watched; undefined when they are not. */
+  failure: Failure | undefined;
   readonly #mutation: Mutation;
   readonly #transcript: Transcript;
   readonly #network: Network;
@@ -67,6 +78,7 @@ export class World {
       hearing: this.#hearing,
       director: (name) => this.#directors.get(name),
       names: plan.names,
+      isOver: (key) => this.sessions.isOver(key),
       syncHeardMs: (from, to) => this.#syncHeardMs(`${from} ${to}`),
       write: (director, text) => this.write(director, text),
     });
@@ -78,6 +90,7 @@ export class World {
         routers: this.routerCount,
         engineAt: (router) => this.#directors.get(this.#switch.get(router) ?? ''),
         onForwarded: (session, director) => this.mix(session.number * 8 + director.charCodeAt(0)),
+        onEstablished: (session, director) => this.#noteEstablished(session, director),
         onBroken: (session, director) => this.#judgeBroken(session, director),
       },
       plan.sessions,
@@ -173,8 +186,35 @@ export class World {
   freeze(name: string, part?: Part): void {
     const director = this.#directors.get(name);
     if (director === undefined) return;
-    if (part === undefined) for (const host of director.hosts) host.freeze();
-    else director[`${part}Host`].freeze();
+    const { vrrpHost, mainHost, syncHost, engineHost } = director;
+    const parts = { vrrp: [vrrpHost], main: [mainHost], sync: [syncHost], engine: [engineHost] };
+    const hosts = part === undefined ? director.hosts : part === 'process' ? director.hosts.slice(1) : parts[part];
+    for (const host of hosts) host.freeze();
+    // Beside another failure nobody may be there to take over.
+    const isSingle = this.plan.style === 'single';
+    if (isSingle && part !== undefined && part !== 'vrrp') this.#watchHang(director, part);
+  }
+
+  /** Every director stands still at the same time, as virtual machines of one host do. */
+  stallAll(forMs: number): void {
+    for (const name of this.plan.names) this.freeze(name);
+    this.later(forMs, () => {
+      const stalled = this.directors.filter(({ vrrpHost }) => vrrpHost.frozen);
+      if (stalled.length < this.directors.length) return;
+      for (const { name } of stalled) this.thaw(name);
+      if (this.plan.style === 'single') this.rules.wentOnTogether();
+    });
+  }
+
+  /** A part that stands still for longer than its watch allows must not leave its director active. */
+  #watchHang(director: SimulatedDirector, part: keyof typeof hangMaxMs): void {
+    const { vrrpHost, mainHost, syncHost, engineHost } = director;
+    const hung = { main: mainHost, process: mainHost, sync: syncHost, engine: engineHost }[part];
+    const sinceMs = this.time.nowMs();
+    this.later(hangMaxMs[part], () => {
+      const isSame = this.failure?.sinceMs === sinceMs && this.#directors.get(director.name) === director;
+      if (isSame && hung.frozen && !vrrpHost.frozen) this.rules.checkHung(director.name, part, sinceMs);
+    });
   }
 
   thaw(name: string): void {
@@ -294,15 +334,21 @@ export class World {
     this.#switch.set(router, director);
   }
 
+  #noteEstablished(session: Session, name: string): void {
+    const director = this.#directors.get(name);
+    if (session.safe && director !== undefined && !director.sent.has(keyOf(session.record)))
+      this.rules.establishedUnpublished(name, session.number);
+  }
+
   #judgeBroken(session: Session, director: string): void {
     this.write(director, `resets session ${session.number} of vr${session.leaseSlot}`);
-    if (this.plan.style !== 'single' || this.failureSinceMs === undefined) return;
-    const limitMs = Math.min(this.failureSinceMs, this.time.nowMs()) - replicatedAfterMs;
-    if (session.establishedMs >= limitMs) return;
-    this.rules.break(
-      'no broken session',
-      `session ${session.number} of vr${session.leaseSlot} is reset by ${director}`,
-    );
+    if (this.plan.style !== 'single' || this.failure === undefined) return;
+    const { sinceMs, cutsWire } = this.failure;
+    const text = `session ${session.number} of vr${session.leaseSlot} is reset by ${director}`;
+    if (session.establishedMs < Math.min(sinceMs, this.time.nowMs()) - replicatedAfterMs) {
+      this.rules.break('no broken session', text);
+    } else if (session.safe && (!cutsWire || session.establishedMs < sinceMs))
+      this.rules.break('youngest session', text);
   }
 }
 

@@ -22,6 +22,9 @@ export class PublisherWatch {
   /** The batch that is timed. Batches are numbered modulo 2^32. */
   #mark = 0;
   #markedAtMs = 0;
+  /** The last batch that the present publisher was not handed: those since `#mark` went to a predecessor, and are lost. */
+  #lostUntil = 0;
+  #lostAfter = 0;
 
   constructor(reader = unwatched) {
     this.#reader = reader;
@@ -43,7 +46,7 @@ export class PublisherWatch {
   }
 
   hasLeft(batch: number): boolean {
-    return ((this.#reader.takenBatch() - batch) | 0) >= 0;
+    return ((this.#reader.takenBatch() - batch) | 0) >= 0 && !this.#isLost(batch);
   }
 
   /** Whether there is a peer that has to be told of a new connection. */
@@ -54,12 +57,18 @@ export class PublisherWatch {
   /** Another publisher has begun: nothing that its predecessor was handed is under way. */
   begin(): void {
     this.#mark = this.#reader.takenBatch();
+    this.#lostAfter = this.#mark;
+    this.#lostUntil = this.#number;
   }
 
   keepsUp(nowMs: number): boolean {
     const untilMs = this.#reader.publisherUntilMs();
     if (untilMs === Number.POSITIVE_INFINITY) return true;
     return untilMs > nowMs && (!this.#isUnderWay || nowMs - this.#markedAtMs <= publishLagMaxMs);
+  }
+
+  #isLost(batch: number): boolean {
+    return ((batch - this.#lostAfter) | 0) > 0 && ((this.#lostUntil - batch) | 0) >= 0;
   }
 
   get #isUnderWay(): boolean {

@@ -12,7 +12,6 @@ import type { IpAddress } from '../../lib/ip-address.ts';
 import type { Log, LogLevel } from '../../lib/log.ts';
 import { type LineReply, type LineRequest, serve } from '../../lib/request-line.ts';
 import type { SyncSettings } from '../../model/configuration.ts';
-import { Sign } from '../../model/lease.ts';
 import type { VirtualService } from '../../model/virtual-service.ts';
 import { openBpfObject } from '../../platform/linux/bpf/object.ts';
 import { openRingReader } from '../../platform/linux/bpf/ring-reader.ts';
@@ -25,7 +24,8 @@ import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
 import { requestPreference } from '../../platform/linux/process/realtime.ts';
 import { Wake } from '../../platform/linux/process/wake.ts';
 import type { EngineLine } from '../engine/forwarding.ts';
-import { signMs, signPeriodMs } from '../vrrp/watch.ts';
+import { signPeriodMs } from '../vrrp/watch.ts';
+import { signLife } from './sign.ts';
 
 export interface SyncThreadSettings {
   readonly sync: SyncSettings;
@@ -62,10 +62,6 @@ export type FromSyncThread =
 
 /** An address that cannot be used yet, and a port that is still taken, are not reported when they can. */
 const lookPeriodMs = 1_000;
-/** A look of the engine at the oldest event tells it sooner of a thread that stops while connections are opened. */
-const publisherWordMs = 250;
-/** Two grace periods of a killed director and a little. */
-const aloneWordMs = 12_000;
 
 /** Connection synchronisation on a socket of this host, in a thread of its own. */
 export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadSettings): void {
@@ -150,18 +146,6 @@ function followInterface(
     },
   });
   return () => follow();
-}
-
-/**
- * Each word ends before the next sign of a thread that is late. Where no peer is heard nobody has to hear of a connection: new
- * ones are then admitted for as long as a restart may take. Where one is heard, but what is published does not leave, as
- * without an address, they wait.
- */
-function signLife(memory: LeaseMemory, nowMs: number, peersHeard: number, leaves: boolean): void {
-  memory.sign(Sign.sync, nowMs + signMs);
-  memory.sign(Sign.peer, peersHeard > 0 ? nowMs + signMs : 0);
-  const publisherMs = leaves ? publisherWordMs : 0;
-  memory.sign(Sign.publisher, nowMs + (peersHeard > 0 ? publisherMs : aloneWordMs));
 }
 
 function openConnections(line: EngineLine, memory: LeaseMemory): ConnectionPort & { close(): unknown } {

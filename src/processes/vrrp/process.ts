@@ -159,6 +159,7 @@ function watchParts({ election, clock, leases, log, gate }: WatchedParts): Parts
     release: () => election.releaseHold(),
     stay: () => leases.sign(Sign.publisher, Number.POSITIVE_INFINITY),
     onLate: (isLate) => gate.setLate(isLate),
+    onOutdated: (isOutdated) => gate.setOutdated(isOutdated),
     log,
   });
 }
@@ -171,11 +172,12 @@ interface WatchedParts {
   readonly gate: Gate;
 }
 
-/** The gate as the director has told it, closed while a part of the director stands still. */
+/** The gate as the director has told it, closed while a part of the director stands still, or may have told otherwise since. */
 class Gate {
   readonly #election: Election;
   #open = false;
   #late = false;
+  #outdated = false;
 
   constructor(election: Election) {
     this.#election = election;
@@ -191,8 +193,13 @@ class Gate {
     this.#tell();
   }
 
+  setOutdated(outdated: boolean): void {
+    this.#outdated = outdated;
+    this.#tell();
+  }
+
   #tell(): void {
-    this.#election.setGate(this.#open && !this.#late);
+    this.#election.setGate(this.#open && !this.#late && !this.#outdated);
   }
 }
 

@@ -34,6 +34,8 @@ export interface PartsWatchParts {
   readonly stay: () => void;
   /** While something is late the gate counts as closed: a director of which half hangs takes over from a dead one only. */
   readonly onLate: (isLate: boolean) => void;
+  /** This process has stood still, so what the director has told of its gate is old; false: its parts have turned since. */
+  readonly onOutdated: (isOutdated: boolean) => void;
   readonly log: Log;
 }
 
@@ -50,6 +52,8 @@ export class PartsWatch {
   #lookedAtMs: number;
   /** No verdict before: after a pause of this process the others get time to sign. */
   #blindUntilMs = 0;
+  /** The sync thread, and then the event loop of the director, must have signed after this; undefined: they have. */
+  #turn: { readonly of: 'sync' | 'director'; readonly sinceMs: number } | undefined;
   #late: string | undefined;
   #answer: Answer = 'none';
   #wellSinceMs = Number.NEGATIVE_INFINITY;
@@ -69,10 +73,29 @@ export class PartsWatch {
   #look(): void {
     const { clock, hasDirector } = this.#parts;
     const nowMs = clock.nowMs();
-    if (nowMs - this.#lookedAtMs > ownPauseMs) this.#blindUntilMs = nowMs + signMs;
+    if (nowMs - this.#lookedAtMs > ownPauseMs) {
+      this.#blindUntilMs = nowMs + signMs;
+      if (this.#turn === undefined) this.#parts.onOutdated(true);
+      this.#turn = { of: 'sync', sinceMs: nowMs };
+    } else this.#awaitTurns(nowMs);
     this.#lookedAtMs = nowMs;
     if (hasDirector() && nowMs >= this.#blindUntilMs) this.#judge(nowMs);
     clock.callAt(nowMs + lookPeriodMs, () => this.#look());
+  }
+
+  /**
+   * The sync thread closes the gate when it goes on and finds what it has missed, and tells so through the director's event
+   * loop: each has to turn, one after the other.
+   */
+  #awaitTurns(nowMs: number): void {
+    const { signedUntilMs, onOutdated } = this.#parts;
+    if (this.#turn?.of === 'sync') {
+      const sync = signedUntilMs(Sign.sync);
+      if (sync === 0 || sync >= this.#turn.sinceMs + signMs) this.#turn = { of: 'director', sinceMs: nowMs };
+    } else if (this.#turn !== undefined && signedUntilMs(Sign.director) >= this.#turn.sinceMs + signMs) {
+      this.#turn = undefined;
+      onOutdated(false);
+    }
   }
 
   #judge(nowMs: number): void {

@@ -9,6 +9,7 @@ import { SimulatedTime } from '../../support/simulated-time.ts';
 class Bench {
   readonly time = new SimulatedTime(1000);
   readonly story: string[] = [];
+  readonly outdated: boolean[] = [];
   readonly stopped = new Set<'sync' | 'director'>();
   readonly signs = new Map<Sign, number>();
   readonly watch: PartsWatch;
@@ -35,6 +36,7 @@ class Bench {
       },
       release: () => this.#note('releases'),
       stay: () => this.#note('stays'),
+      onOutdated: (isOutdated) => this.outdated.push(isOutdated),
       onLate: (isLate) => this.#note(isLate ? 'late' : 'well'),
       log: () => undefined,
     });
@@ -145,6 +147,24 @@ test('a pause of the vrrp process itself says nothing about the others', () => {
   bench.after(3_300);
   bench.stopped.clear();
   assert.deepEqual(bench.after(10_000), [], 'they had no more turns than it had, and get time for one');
+});
+
+test('after a pause of the vrrp process the gate is as it was told only when sync and then the director have turned', () => {
+  const bench = new Bench();
+  bench.after(1_000);
+  assert.deepEqual(bench.outdated, []);
+  bench.stop('sync', 'director');
+  bench.pauseWatchUntilMs(bench.time.nowMs() + 3_000);
+  bench.after(3_100);
+  assert.deepEqual(bench.outdated, [true]);
+  bench.stopped.delete('director');
+  bench.after(400);
+  assert.deepEqual(bench.outdated, [true], 'sync has not turned');
+  bench.stopped.delete('sync');
+  bench.after(50);
+  assert.deepEqual(bench.outdated, [true], 'the director may not have read what sync has told');
+  bench.after(350);
+  assert.deepEqual(bench.outdated, [true, false]);
 });
 
 test('a director that has died is the matter of the grace period', () => {

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PublisherWatch } from '../../../src/engine/portable/publisher-watch.ts';
+
+function watchOf(taken = 0) {
+  const state = { taken };
+  const watch = new PublisherWatch({
+    publisherUntilMs: () => 1_000,
+    peerUntilMs: () => 1_000,
+    takenBatch: () => state.taken,
+  });
+  return { state, watch };
+}
+
+test('a batch has left when it or a later one has been taken', () => {
+  const { state, watch } = watchOf();
+  const [first, second] = [watch.hand(0), watch.hand(0)];
+  assert.deepEqual([watch.hasLeft(first), watch.hasLeft(second)], [false, false]);
+  state.taken = first;
+  assert.deepEqual([watch.hasLeft(first), watch.hasLeft(second)], [true, false]);
+  state.taken = second;
+  assert.deepEqual([watch.hasLeft(first), watch.hasLeft(second)], [true, true]);
+});
+
+test('a batch that a publisher took to its death never leaves, whatever its successor sends', () => {
+  const { state, watch } = watchOf();
+  const [sent, lost] = [watch.hand(0), watch.hand(0)];
+  state.taken = sent;
+  watch.begin();
+  assert.equal(watch.keepsUp(100), true, 'it does not count as under way');
+  const next = watch.hand(100);
+  state.taken = next;
+  assert.deepEqual(
+    [sent, lost, next].map((batch) => watch.hasLeft(batch)),
+    [true, false, true],
+  );
+});
