@@ -6,6 +6,8 @@ export type FaultKind =
   | 'link'
   /** There is no address to send from, or no interface. */
   | 'address'
+  /** No route leads to any of the real servers behind its addresses. */
+  | 'route'
   | 'tracked-interface'
   | 'script'
   | 'process'
@@ -38,6 +40,11 @@ export function raiseFault(faults: readonly FaultReason[], reason: FaultReason):
 /** Removes a reason if it is there. */
 export function clearFault(faults: readonly FaultReason[], reason: FaultReason): readonly FaultReason[] {
   return faults.filter((each) => !isSameFault(each, reason));
+}
+
+/** Whether nothing that is sent with this fault would be heard. */
+export function isMute({ kind }: FaultReason): boolean {
+  return kind === 'link' || kind === 'address';
 }
 
 export function isSameFault(left: FaultReason, right: FaultReason): boolean {

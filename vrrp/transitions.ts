@@ -9,7 +9,7 @@ import {
 import { adoptedIntervalMs, adoptedMaxMs, followSeries } from './adoption.ts';
 import { type AnnouncementSchedule, dueAnnouncements, noAnnouncements, startAnnouncing } from './announcement.ts';
 import { uncontested } from './contest.ts';
-import type { FaultReason } from './faults.ts';
+import { type FaultReason, isMute } from './faults.ts';
 import type {
   ActiveState,
   BackupState,
@@ -47,11 +47,12 @@ export function becomeInitialize(state: RouterState, nowMs: number): Step {
   };
 }
 
-/** initialize | backup | active -> fault. Nothing is sent: it would not be heard. */
+/** initialize | backup | active -> fault. An active router resigns where it can still be heard. */
 export function becomeFault(state: RouterState, nowMs: number, fault: FaultReason): Step {
+  const farewells = state.kind === 'active' && !isMute(fault) ? farewellsOf(state) : [];
   return {
     state: { ...commonOf(state), kind: 'fault', sinceMs: nowMs },
-    actions: [...relinquish(state), transition(state, 'fault', 'fault-raised', fault)],
+    actions: [...relinquish(state), ...farewells, transition(state, 'fault', 'fault-raised', fault)],
   };
 }
 
@@ -132,23 +133,26 @@ export function acquire(state: ActiveState, nowMs: number): Step {
 
 /**
  * Gives up the active role on purpose. The lease is revoked first, so that nothing is forwarded here by the time a peer
- * receives priority 0. Version 3 backups adopt the tiny interval of the first of the two advertisements, which shortens
- * the skew time to which the second one (priority 0) sets their timer.
+ * receives priority 0.
  */
 export function resign(state: ActiveState, nowMs: number, reason: 'handover' | 'shutdown'): Step {
-  const { router, effectivePriority } = state;
-  const farewells: RouterAction[] =
-    router.version === 3
-      ? [
-          { kind: 'sendAdvertisement', priority: effectivePriority, intervalMs: farewellIntervalMs },
-          { kind: 'sendAdvertisement', priority: 0, intervalMs: farewellIntervalMs },
-        ]
-      : [{ kind: 'sendAdvertisement', priority: 0, intervalMs: router.advertIntervalMs }];
   const next =
     reason === 'shutdown' ? becomeInitialize(state, nowMs) : becomeBackup(state, nowMs, 'handover', { heldOff: true });
   const actions = [...next.actions];
-  actions.splice(actions.length - 1, 0, ...farewells);
+  actions.splice(actions.length - 1, 0, ...farewellsOf(state));
   return { state: next.state, actions };
+}
+
+/**
+ * Version 3 backups adopt the tiny interval of the first of the two advertisements, which shortens the skew time to which
+ * the second one (priority 0) sets their timer.
+ */
+function farewellsOf({ router, effectivePriority }: ActiveState): readonly RouterAction[] {
+  if (router.version === 2) return [{ kind: 'sendAdvertisement', priority: 0, intervalMs: router.advertIntervalMs }];
+  return [
+    { kind: 'sendAdvertisement', priority: effectivePriority, intervalMs: farewellIntervalMs },
+    { kind: 'sendAdvertisement', priority: 0, intervalMs: farewellIntervalMs },
+  ];
 }
 
 export function advertise({ effectivePriority, router }: Common): RouterAction {

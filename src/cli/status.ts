@@ -54,7 +54,11 @@ function describeRouters(routers: readonly VirtualRouterStatus[]): string[] {
     ['virtual router', 'vrid', 'interface', 'state', 'since', 'priority', 'active', 'addresses'],
     rows,
   );
-  return [...table, ...routers.flatMap(describeShortenedInterval)];
+  return [...table, ...routers.flatMap(describeFaults), ...routers.flatMap(describeShortenedInterval)];
+}
+
+function describeFaults({ name, faults = [] }: VirtualRouterStatus): string[] {
+  return faults.map((fault) => `${name} is in fault: ${fault}`);
 }
 
 function describeShortenedInterval({ name, activeRouter, shortenedInterval }: VirtualRouterStatus): string[] {

@@ -131,6 +131,7 @@ function readConfiguration(
     services: services.map(({ service }) => service),
     sync,
     timeouts: globals.timeouts,
+    ...(own.trackRoutes ? {} : { trackRoutes: false }),
     ...(globals.deadServerPolicy === undefined ? {} : { deadServerPolicy: globals.deadServerPolicy }),
   };
 }

@@ -2,12 +2,13 @@
 import { readStatements } from './language/block-reader.ts';
 import type { DiagnosticCollector, Span } from './language/diagnostic.ts';
 import type { Statement } from './language/parser.ts';
-import { readSeconds } from './language/values.ts';
+import { readSeconds, readSwitch } from './language/values.ts';
 
 /** The block `baton`: settings that keepalived does not have. */
 export interface OwnSettings {
   preemptWithoutSync: { readonly span: Span; readonly ms: number } | undefined;
   maxAdoptedIntervalMs: number | undefined;
+  trackRoutes: boolean;
 }
 
 /** A day. */
@@ -16,7 +17,7 @@ const preemptWithoutSyncRange = { min: 0, max: 86_400 };
 const maxAdoptedIntervalRange = { min: 0.01, max: 40.95 };
 
 export function initialOwnSettings(): OwnSettings {
-  return { preemptWithoutSync: undefined, maxAdoptedIntervalMs: undefined };
+  return { preemptWithoutSync: undefined, maxAdoptedIntervalMs: undefined, trackRoutes: true };
 }
 
 /** Reads one `baton` block into `settings`; several blocks add up. */
@@ -31,6 +32,9 @@ export function readOwnSettings(block: Statement, settings: OwnSettings, diagnos
       },
       max_adopted_interval: (statement) => {
         settings.maxAdoptedIntervalMs = readSeconds(statement, maxAdoptedIntervalRange, diagnostics);
+      },
+      track_routes: (statement) => {
+        settings.trackRoutes = readSwitch(statement, diagnostics) ?? settings.trackRoutes;
       },
     },
     diagnostics,

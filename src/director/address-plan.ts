@@ -49,7 +49,7 @@ export function planAddresses(
   refuseHeldAddresses(configuration, answered, previous, locate);
   const slots = assignSlots(configuration.virtualRouters, leaseSlotsOf(previous));
   const routers = configuration.virtualRouters.map((router) => ({
-    router,
+    router: withRealServers(router, configuration),
     leaseSlot: slots.get(routerKey(router))!,
     installed: new Set(router.addresses.map(({ address }) => address).filter((address) => !answered.has(address))),
   }));
@@ -88,6 +88,19 @@ function addressesToAnswer(
     .filter(({ address, interface: name }) => behind.has(`${name} ${familyOf(address)}`))
     .map(({ address }) => address);
   return new Set([...served, ...gateways]);
+}
+
+/**
+ * The servers that decide by their routes whether the virtual router can take part: those of the services at its
+ * addresses. One without services, for example with the gateway of masqueraded real servers alone, goes with all services
+ * of its family, so that it stays beside them.
+ */
+function withRealServers(router: VirtualRouter, { services, trackRoutes }: Configuration): VirtualRouter {
+  if (trackRoutes === false) return router;
+  const own = services.filter(({ address }) => router.addresses.some((each) => each.address === address));
+  const followed = own.length > 0 ? own : services.filter(({ address }) => familyOf(address) === router.family);
+  if (followed.length === 0) return router;
+  return { ...router, realServers: [...new Set(followed.flatMap(poolOf).map(({ address }) => address))] };
 }
 
 /** Every server to which a service may forward. */

@@ -23,6 +23,8 @@ export interface VirtualRouterStatus {
   /** Present when its interval is longer than what is adopted from a router heard for so short a time. */
   readonly shortenedInterval?: { readonly advertisedMs: number; readonly adoptedMs: number };
   readonly transitions: number;
+  /** Why it cannot take part, a clause for each reason. Absent: it can. */
+  readonly faults?: readonly string[];
   readonly advertisementsSent: number;
   readonly advertisementsReceived: number;
   /** One counter for each rejection reason of the receive ladder. */

@@ -19,6 +19,7 @@ export const scenarioNames = [
   'director-hang',
   'director-kill',
   'address-lost',
+  'route-lost',
   'storm',
   'reset-attack',
   'syn-flood',
@@ -133,6 +134,13 @@ export const scenarioTexts: Readonly<Record<ScenarioName, ScenarioText>> = {
     title: 'the active director loses its own address',
     help: [
       "the active director's own addresses vanish from its front interface for 3 s, its link stays up",
+      'the other one takes over within the bound of a failure; once they are back, it hands back',
+    ],
+  },
+  'route-lost': {
+    title: 'the active director loses its routes to all real servers',
+    help: [
+      "the active director's routes to all real servers vanish for 3 s, its links and addresses stay",
       'the other one takes over within the bound of a failure; once they are back, it hands back',
     ],
   },

@@ -10,12 +10,12 @@ import { longestSilence, measureGap, measureOverlap, type Slice, sliceTimes } fr
 import { endOpening, openingFigures, startOpening } from './opening.ts';
 import { judge, type ScenarioResult, type Takeover, type TakeoverKind, type TimelineEntry } from './result.ts';
 import type { ScenarioName } from './scenario-names.ts';
-import { addressLost } from './scenarios/address.ts';
 import { resetAttack } from './scenarios/attack.ts';
 import { failback, freeze, kill, linkDown, poweroff } from './scenarios/crash.ts';
 import { flapping } from './scenarios/flapping.ts';
 import { fill, synFlood } from './scenarios/flood.ts';
 import { directorHang, directorKill } from './scenarios/hang.ts';
+import { addressLost, routeLost } from './scenarios/lost.ts';
 import { coldStart, handover, reload } from './scenarios/planned.ts';
 import { restart } from './scenarios/restart.ts';
 import { serverDeath } from './scenarios/server-death.ts';
@@ -54,6 +54,7 @@ const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   'director-hang': directorHang,
   'director-kill': directorKill,
   'address-lost': addressLost,
+  'route-lost': routeLost,
   storm,
   'reset-attack': resetAttack,
   'syn-flood': synFlood,

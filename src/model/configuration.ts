@@ -77,6 +77,8 @@ export interface Configuration {
   /** Without `lvs_sync_daemon` nothing is replicated. */
   readonly sync: SyncSettings | undefined;
   readonly timeouts: ProtocolTimeouts;
+  /** `track_routes`: virtual routers without a route to any of their real servers are in fault. Absent: true. */
+  readonly trackRoutes?: boolean;
   /** Absent: `defaultDeadServerPolicy`. */
   readonly deadServerPolicy?: DeadServerPolicy;
 }

@@ -66,6 +66,11 @@ export interface VirtualRouter {
   readonly sourceAddress?: IpAddress;
   /** `unicast_peer`: advertisements go to each of these, and only theirs are taken. Absent: the multicast group. */
   readonly unicastPeers?: readonly UnicastPeer[];
+  /**
+   * The real servers behind its addresses: while no route leads to any of them it cannot take part. Absent: none, or their
+   * routes are not tracked.
+   */
+  readonly realServers?: readonly IpAddress[];
   /** `message-only` is `v3_checksum_as_v2`. Absent: `pseudo-header`. */
   readonly checksumForm?: ChecksumForm;
 }

@@ -54,8 +54,10 @@ export function parseHandoverRecord(text: string): Result<ElectionHandoverRecord
 class Malformed extends Error {}
 
 function writeAssignment({ router, leaseSlot, installed }: RouterAssignment): Record<string, unknown> {
+  // The successor has its own real servers.
+  const { realServers: _, ...written } = router;
   const addresses = router.addresses.map((each) => ({ ...each, install: installed.has(each.address) }));
-  return { ...router, addresses, leaseSlot };
+  return { ...written, addresses, leaseSlot };
 }
 
 /** Writes the fields one by one, because some have another name in the text than in the state machine. */

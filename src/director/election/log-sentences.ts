@@ -28,6 +28,7 @@ const reasonTexts = {
 const faultTexts = {
   link: ['the interface is down', 'the interface is up again'],
   address: ['the interface has no address to send from', 'the interface has an address to send from'],
+  route: ['no route leads to any of its real servers', 'a route leads to its real servers again'],
   'tracked-interface': ['a tracked interface is down', 'the tracked interface is up again'],
   script: ['a tracked script fails', 'the tracked script succeeds again'],
   process: ['a tracked process does not run', 'the tracked process runs again'],
@@ -51,6 +52,11 @@ const noteTexts = {
 
 export function transitionSentence({ to, reason, fault }: Extract<RouterAction, { kind: 'notify' }>): string {
   return `is now ${to}: ${fault === undefined ? reasonTexts[reason] : faultText(fault, to === 'fault')}`;
+}
+
+/** Why a virtual router cannot take part. */
+export function faultSentence(fault: FaultReason): string {
+  return faultText(fault, true);
 }
 
 function faultText({ kind, name }: FaultReason, raised: boolean): string {

@@ -7,6 +7,7 @@ import type { IpAddress } from '../../lib/ip-address.ts';
 import { addressesOf, type VirtualAddress } from '../../model/virtual-router.ts';
 import type { RouterAssignment } from '../address-plan.ts';
 import type { VirtualRouterStatus } from '../status.ts';
+import { faultSentence } from './log-sentences.ts';
 import type { Assessment } from './tracking/tracked-object.ts';
 
 /** A virtual router that runs: its assignment, the state of its machine, and its counters. */
@@ -81,6 +82,7 @@ export function routerStatus(running: Readonly<RunningRouter>, nowMs: number): V
     activeRouter: heard?.source,
     ...(adoptedMs === undefined ? {} : { shortenedInterval: { advertisedMs: heard!.intervalMs, adoptedMs } }),
     transitions: running.transitions,
+    ...(state.faults.length === 0 ? {} : { faults: state.faults.map(faultSentence) }),
     advertisementsSent: running.advertisementsSent,
     advertisementsReceived: running.advertisementsReceived,
     rejected: { ...running.rejections },

@@ -22,6 +22,8 @@ export interface Lab {
     families: readonly Family[],
     present: boolean,
   ): Promise<void>;
+  /** Takes a station's routes over an interface and its default routes away, its addresses stay, or puts them back. */
+  setRoutes(stationName: string, interfaceName: string, families: readonly Family[], present: boolean): Promise<void>;
   /** Holds everything back that these stations send to each other, in both directions, on every segment. */
   setApart(stationNames: readonly string[], apart: boolean): Promise<void>;
   /** Holds everything back that one station sends to another. */
@@ -101,6 +103,11 @@ export async function buildLab(topology: Topology, options: LabOptions): Promise
       const station = stationOf(stationName);
       const commands = families.flatMap((family) => ownAddressCommands(station, interfaceName, family, present));
       await runTool('ip', ['-netns', nameOf(stationName), '-force', '-batch', '-'], [...commands, ''].join('\n'));
+    },
+    setRoutes: async (stationName, interfaceName, families, present) => {
+      const station = stationOf(stationName);
+      const commands = families.flatMap((family) => routeCommands(station, interfaceName, family, present));
+      await runTool('ip', ['-netns', nameOf(stationName), '-batch', '-'], [...commands, ''].join('\n'));
     },
     setApart: async (stationNames, apart) => {
       // Isolated ports of a bridge reach every port that is not.
@@ -185,6 +192,17 @@ function ownAddressCommands(station: Station, interfaceName: string, family: Fam
     ...own.map((address) => `address add ${address} dev ${interfaceName}${family === 'ipv6' ? ' nodad' : ''}`),
     ...(gateway === undefined ? [] : [`route replace default via ${gateway}`]),
   ];
+}
+
+/** The route to the interface's own network, as the kernel adds it with the address, and the default route. */
+function routeCommands(station: Station, interfaceName: string, family: Family, present: boolean): string[] {
+  const { addresses, networks } = station.links.find((link) => link.interface === interfaceName)!;
+  const attributes = family === 'ipv4' ? `scope link src ${addresses.ipv4.split('/')[0]}` : 'metric 256';
+  const network = `${networks[family]} dev ${interfaceName} proto kernel ${attributes}`;
+  const gateway = station.gateways?.[family];
+  const others = gateway === undefined ? [] : [`default via ${gateway}`];
+  if (!present) return [...others, network].map((route) => `route del ${route}`);
+  return [network, ...others].map((route) => `route add ${route}`);
 }
 
 const undoDropCommands = 'delete table bridge drill\n';

@@ -26,6 +26,8 @@ export interface Link {
   readonly segment: string;
   /** CIDR notation, one of each family. */
   readonly addresses: PerFamily;
+  /** The networks of these addresses, CIDR notation. */
+  readonly networks: PerFamily;
   readonly macAddress: string;
 }
 
@@ -164,6 +166,7 @@ function link(segment: Segment, host: number): Link {
     interface: segment,
     segment,
     addresses: { ipv4: `${ipv4}${host}/24`, ipv6: `${ipv6}${hex}/64` },
+    networks: { ipv4: `${ipv4}0/24`, ipv6: `${ipv6}/64` },
     macAddress: `02:00:00:0${number}:00:${hex.padStart(2, '0')}`,
   };
 }

@@ -33,6 +33,7 @@ type ErrnoName =
   | 'EBUSY'
   | 'ECONNREFUSED'
   | 'EEXIST'
+  | 'EHOSTUNREACH'
   | 'EINTR'
   | 'EINVAL'
   | 'EMFILE'

@@ -4,7 +4,9 @@ import type { RouterAssignment } from '../../director/address-plan.ts';
 import { Election } from '../../director/election/election.ts';
 import type { ElectionFailure } from '../../director/election/election-view.ts';
 import { routerStatus } from '../../director/election/running-router.ts';
-import type { VrrpTransport } from '../../director/ports.ts';
+import { RealServerRoutes } from '../../director/election/tracking/real-server-routes.ts';
+import { Tracking } from '../../director/election/tracking/tracking.ts';
+import type { ElectionPorts, VrrpTransport } from '../../director/ports.ts';
 import { errorSentence } from '../../lib/error-sentence.ts';
 import type { IpAddress } from '../../lib/ip-address.ts';
 import type { Log } from '../../lib/log.ts';
@@ -15,6 +17,7 @@ import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { RtnetlinkAddressKeeper, renewalPeriodMs } from '../../platform/linux/netlink/address-keeper.ts';
 import type { InterfaceFacts } from '../../platform/linux/netlink/interface-facts.ts';
 import { InterfaceFollower } from '../../platform/linux/netlink/interface-follower.ts';
+import { RouteLookup } from '../../platform/linux/netlink/route-lookup.ts';
 import { LeaseMemory } from '../../platform/linux/process/lease-memory.ts';
 import { requestRealTime } from '../../platform/linux/process/realtime.ts';
 import { SegmentAnnouncer } from '../../platform/linux/vrrp/announce.ts';
@@ -29,6 +32,8 @@ import { PartsWatch } from './watch.ts';
 export const leaseDescriptor = 4;
 /** An IPv6 address can be a source only after duplicate address detection, a second or two after the link came up. */
 const pollPeriodMs = 1_000;
+/** Each look at the routes of many virtual routers takes milliseconds, and routes may change without end. */
+const routePeriodMs = 40;
 
 /**
  * The vrrp process runs the election and nothing else, so that nothing else can delay it. The director controls it over
@@ -47,11 +52,7 @@ export function runVrrpProcess(runDirectory = process.argv[3]): void {
 
 function runElection(succession: VrrpSuccession | undefined): void {
   const clock = new MonotonicClock();
-  const log: Log = (level, sentence, fields = {}) => {
-    const { router } = fields;
-    if (!process.connected) succession?.note({ level, sentence, ...(typeof router === 'string' ? { router } : {}) });
-    tell({ kind: 'log', level, sentence, fields });
-  };
+  const log = logThrough(succession);
   const notReal = requestRealTime();
   if (notReal !== undefined) log('info', `the vrrp process runs without real-time priority: ${notReal}`);
 
@@ -61,7 +62,7 @@ function runElection(succession: VrrpSuccession | undefined): void {
   const addressKeeper = new RtnetlinkAddressKeeper();
   setInterval(() => addressKeeper.renew(), renewalPeriodMs);
   const leases = LeaseMemory.attach(leaseDescriptor);
-  const election = new Election({
+  const ports: ElectionPorts = {
     clock,
     transport,
     addressKeeper,
@@ -72,12 +73,17 @@ function runElection(succession: VrrpSuccession | undefined): void {
       tell({ kind: 'active', names: activeNames(election) });
       heard.changed();
     },
-  });
+  };
+  const routes = new RouteLookup();
+  const election = new Election(
+    ports,
+    trackingOf(ports, routes, () => election.observe({ kind: 'verdict' })),
+  );
   const heard = new HeardTeller(election, tell);
   const gate = new Gate(election);
   const parts = watchParts({ election, clock, leases, log, gate });
   if (succession === undefined) watch(election, clock, leases, log, parts);
-  observeHost(election, interfaces, heard);
+  observeHost(election, interfaces, routes, heard);
   let stopped = false;
   const stop = async (): Promise<void> => {
     stopped = true;
@@ -114,6 +120,15 @@ function runElection(succession: VrrpSuccession | undefined): void {
   tell({ kind: 'ready' });
 }
 
+/** To the director, or while there is none to its successor. */
+function logThrough(succession: VrrpSuccession | undefined): Log {
+  return (level, sentence, fields = {}) => {
+    const { router } = fields;
+    if (!process.connected) succession?.note({ level, sentence, ...(typeof router === 'string' ? { router } : {}) });
+    tell({ kind: 'log', level, sentence, fields });
+  };
+}
+
 /** Ctrl-C and a closing terminal reach the whole process group; if there is a director, it reacts to them. */
 function leaveSignalsToDirector(succession: VrrpSuccession | undefined): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -123,11 +138,19 @@ function leaveSignalsToDirector(succession: VrrpSuccession | undefined): void {
   }
 }
 
-function observeHost(election: Election, interfaces: InterfaceFollower, heard: HeardTeller): void {
+function trackingOf(ports: ElectionPorts, routes: RouteLookup, onChange: () => void): Tracking {
+  const { clock } = ports;
+  return new Tracking(ports, [new RealServerRoutes({ clock, hasRoute: (each) => routes.hasRoute(each), onChange })]);
+}
+
+function observeHost(election: Election, interfaces: InterfaceFollower, routes: RouteLookup, heard: HeardTeller): void {
   interfaces.start({
     onLink: (name, up) => election.observe({ kind: 'link', interface: name, up }),
     onAddresses: (name) => election.observe({ kind: 'addresses', interface: name }),
   });
+  setInterval(() => {
+    if (routes.changed()) election.observe({ kind: 'routes' });
+  }, routePeriodMs);
   setInterval(() => poll(election, heard), pollPeriodMs);
 }
 

@@ -177,6 +177,17 @@ for (const [state, text] of [
   });
 }
 
+test('a virtual router in fault says why, and synchronisation where it sends from', () => {
+  const [web] = pair.virtualRouters;
+  const faults = ['no route leads to any of its real servers'];
+  const virtualRouters = [{ ...web!, state: 'fault', faults }] as const;
+  const lines = describeStatus({ ...pair, virtualRouters, sync: { ...pair.sync, source: address('192.0.2.2') } }).split(
+    '\n',
+  );
+  assert.equal(lines[4], 'web is in fault: no route leads to any of its real servers');
+  assert.equal(lines[6], 'sync: in sync, from 192.0.2.2');
+});
+
 test('what is wrong with connection synchronisation, and who does not hear this director', () => {
   const peer = { address: address('192.0.2.3'), lastHeardMs: 40, inSync: false, gate: 'alone' } as const;
   const warning = 'look at firewalls';

@@ -32,3 +32,8 @@ test('it goes on in a successor', () => {
   assert.ok(parsed.ok);
   assert.equal(parsed.value.routers[0]?.assignment.router.maxAdoptedIntervalMs, 2500);
 });
+
+test('track_routes is on unless it is switched off', () => {
+  const tracked = (line: string) => configurationOf(`global_defs {\n}\nbaton {\n${line}\n}`).trackRoutes;
+  assert.deepEqual(['', 'track_routes', 'track_routes off'].map(tracked), [undefined, undefined, false]);
+});

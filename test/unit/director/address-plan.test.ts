@@ -124,3 +124,26 @@ test('the slots of virtual routers leave one of the lease memory to the engine',
   assert.equal(routerLeaseSlotsMax, leaseSlots - 1);
   assert.equal(engineLifeSlot, leaseSlots - 1);
 });
+
+test('a virtual router follows the routes to the real servers of its services; one without services those of its family', () => {
+  const followed = (given: Parameters<typeof configuration>, changes = {}): object => {
+    const { routers } = planAddresses({ ...configuration(...given), ...changes }, undefined, host());
+    return Object.fromEntries(routers.map(({ router: { name, realServers } }) => [name, realServers]));
+  };
+  const routers = [
+    router('web', 51, ['192.0.2.10']),
+    router('mail', 52, ['192.0.2.11']),
+    router('inside', 53, ['10.0.0.1'], 'eth1'),
+    router('web6', 51, ['2001:db8::10']),
+  ];
+  const web = service('192.0.2.10', ['10.0.0.21', '10.0.0.22']);
+  const sorry = { ...web, port: 81, sorryServer: { ...web.realServers[0]!, address: web.realServers[1]!.address } };
+  const mail = service('192.0.2.11', ['10.0.0.23']);
+  assert.deepEqual(followed([routers, [web, sorry, mail]]), {
+    web: ['10.0.0.21', '10.0.0.22'],
+    mail: ['10.0.0.23'],
+    inside: ['10.0.0.21', '10.0.0.22', '10.0.0.23'],
+    web6: undefined,
+  });
+  assert.deepEqual(followed([routers.slice(0, 1), [web]], { trackRoutes: false }), { web: undefined });
+});

@@ -17,6 +17,24 @@ describe('fault reasons', () => {
     assert.equal(bench.deadline, bench.nowMs + 3609.375);
   });
 
+  test('that leave it a voice: an active router resigns, a backup says nothing', () => {
+    assert.deepEqual(activeBench().raise('route'), [
+      'revoke',
+      `release ${virtual}`,
+      'send 100/10',
+      'send 0/10',
+      'active to fault: fault-raised route',
+    ]);
+    assert.deepEqual(activeBench({ version: 2 }).raise('route').slice(2, -1), ['send 0/1000']);
+    const backup = new Bench();
+    backup.start();
+    assert.deepEqual(backup.raise('route'), ['backup to fault: fault-raised route']);
+  });
+
+  test('that leave it none: an active router is silent', () => {
+    assert.deepEqual(activeBench().raise('address').slice(2), ['active to fault: fault-raised address']);
+  });
+
   test('of one kind with two names are two', () => {
     const bench = activeBench();
     bench.raise('script', 'a');

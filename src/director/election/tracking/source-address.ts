@@ -81,6 +81,7 @@ export class SourceAddress implements TrackedObject {
 
 function mayDiffer(source: Source, observation: Observation): boolean {
   if (observation.kind === 'poll') return 'failure' in source;
+  if (observation.kind !== 'link' && observation.kind !== 'addresses') return false;
   if (source.interface !== observation.interface) return false;
   return observation.kind === 'addresses' || observation.up;
 }

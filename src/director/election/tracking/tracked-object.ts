@@ -9,6 +9,10 @@ export type Observation =
   | { readonly kind: 'link'; readonly interface: string; readonly up: boolean }
   /** An interface has gained, lost or changed an address. */
   | { readonly kind: 'addresses'; readonly interface: string }
+  /** Routes have changed, or may have. */
+  | { readonly kind: 'routes' }
+  /** A tracked object judges otherwise than before, with the passing of time alone. */
+  | { readonly kind: 'verdict' }
   /** Some time has passed, or the configuration has changed: check again everything that is not reported. */
   | { readonly kind: 'poll' };
 
@@ -21,8 +25,11 @@ export type Verdict =
 /** One kind of thing that virtual routers track: interfaces, scripts, processes, files. */
 export interface TrackedObject {
   observe(observation: Observation): void;
-  /** Empty where there is no fault and no weight, or where the virtual router tracks nothing of this kind. */
-  judge(router: VirtualRouter): readonly Verdict[];
+  /**
+   * Empty where there is no fault and no weight, or where the virtual router tracks nothing of this kind. `earlier`: the
+   * faults that the objects before this one have found.
+   */
+  judge(router: VirtualRouter, earlier: readonly FaultReason[]): readonly Verdict[];
 }
 
 /** All verdicts on a virtual router together, with the address that it sends from. */

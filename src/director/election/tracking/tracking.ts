@@ -30,9 +30,11 @@ export class Tracking {
   assess(router: VirtualRouter): Assessment {
     const faults: FaultReason[] = [];
     let effectivePriority = router.priority;
-    for (const verdict of this.#objects.flatMap((each) => each.judge(router))) {
-      if (verdict.kind === 'fault') faults.push(verdict.reason);
-      else effectivePriority += verdict.weight;
+    for (const each of this.#objects) {
+      for (const verdict of each.judge(router, [...faults])) {
+        if (verdict.kind === 'fault') faults.push(verdict.reason);
+        else effectivePriority += verdict.weight;
+      }
     }
     return { primaryAddress: this.#source.addressOf(router), effectivePriority, faults };
   }

@@ -153,7 +153,7 @@ const IFA_F_DADFAILED = 8;
 const IFA_F_TENTATIVE = 0x40;
 const IFA_F_PERMANENT = 0x80;
 const RT_SCOPE_LINK = 253;
-const RTA_DST = 1;
+export const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
@@ -163,6 +163,8 @@ const RTA_TABLE = 15;
 const RTA_VIA = 18;
 const RTAX_MTU = 2;
 const RTM_F_CLONED = 0x200;
+/** Answer with the route itself, and the state of each of its links, instead of what was made of it for one packet. */
+export const RTM_F_FIB_MATCH = 0x2000;
 const RTNH_F_DEAD = 1;
 const RTNH_F_LINKDOWN = 16;
 
