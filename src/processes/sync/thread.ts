@@ -62,6 +62,8 @@ export type FromSyncThread =
 
 /** An address that cannot be used yet, and a port that is still taken, are not reported when they can. */
 const lookPeriodMs = 1_000;
+/** A takeover puts many addresses on an interface one after the other, just when connections have to be published. */
+const coalesceMs = 100;
 
 /** Connection synchronisation on a socket of this host, in a thread of its own. */
 export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadSettings): void {
@@ -137,12 +139,21 @@ function followInterface(
       log('info', `connection synchronisation sends from ${transport.source} on ${interfaceName} now`);
     }
   };
+  let isDue = false;
+  const followSoon = (): void => {
+    if (isDue) return;
+    isDue = true;
+    setTimeout(() => {
+      isDue = false;
+      follow();
+    }, coalesceMs).unref();
+  };
   interfaces.start({
     onLink: (name, up) => {
       if (name === interfaceName) follow(!up);
     },
     onAddresses: (name) => {
-      if (name === interfaceName) follow();
+      if (name === interfaceName) followSoon();
     },
   });
   return () => follow();
