@@ -2,6 +2,7 @@
 import type { HealthChange } from '../health/runner.ts';
 import type { IpAddress } from '../lib/ip-address.ts';
 import type { ConfiguredService, SyncSettings } from '../model/configuration.ts';
+import type { VirtualRouterState } from '../model/virtual-router.ts';
 import type { VirtualService } from '../model/virtual-service.ts';
 import type { RouterAssignment } from './address-plan.ts';
 import type { SyncStatus, VirtualRouterStatus } from './status.ts';
@@ -24,6 +25,8 @@ export interface ElectionControl {
   setGate(open: boolean): void;
   /** Called on every change; undefined when none is heard. */
   onActiveHeard(listener: (heard: ActiveHeard | undefined) => void): void;
+  /** Called on every transition of a virtual router. */
+  onTransition(listener: (from: VirtualRouterState, to: VirtualRouterState) => void): void;
   /** Resigns every active virtual router; gives their names. */
   handOver(): Promise<readonly string[]>;
   status(): Promise<readonly VirtualRouterStatus[]>;
@@ -48,6 +51,8 @@ export interface HealthControl {
   /** Unchanged checks continue with their state. */
   configure(services: readonly ConfiguredService[]): void;
   onChange(listener: (change: HealthChange) => void): void;
+  /** Checks at once what is down. */
+  checkAgain(): void;
   isAlive(service: string, realServer: string): boolean;
   /** Whether enough of a service's real servers are alive for it to do without its sorry server. */
   hasQuorum(service: string): boolean;

@@ -53,6 +53,10 @@ export class Director implements DirectorView {
     this.#startedAtMs = parts.clock.nowMs();
     parts.replication.onGate((open) => parts.election.setGate(open));
     parts.election.onActiveHeard((heard) => parts.replication.setActiveHeard(heard));
+    parts.election.onTransition((from, to) => {
+      // Checks fail for want of a link or a route of this host as well, and the next ones may be a minute away.
+      if (from === 'fault' || to === 'active') parts.health.checkAgain();
+    });
     parts.health.onChange((change) => {
       parts.log(change.alive ? 'info' : 'warn', `real server ${change.realServer} is ${change.alive ? 'up' : 'down'}`, {
         service: change.service,

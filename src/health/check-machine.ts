@@ -50,6 +50,12 @@ export function retimeCheck(state: CheckState, timing: CheckTiming, nowMs: numbe
   return { ...state, dueAtMs: Math.min(state.dueAtMs, nowMs + timing.delayLoopMs) };
 }
 
+/** For a failure whose cause may be gone: a check that is down does not wait for its time. */
+export function hastenCheck(state: CheckState, nowMs: number): CheckState {
+  if (state.phase === 'running' || state.up) return state;
+  return { ...state, dueAtMs: Math.min(state.dueAtMs, nowMs) };
+}
+
 export function nextDeadline(state: CheckState): number {
   return state.phase === 'waiting' ? state.dueAtMs : state.givesUpAtMs;
 }

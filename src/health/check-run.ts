@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from '../lib/clock.ts';
 import type { HealthCheck } from '../model/configuration.ts';
-import { type CheckState, newCheck, nextDeadline, retimeCheck, stepCheck } from './check-machine.ts';
+import { type CheckState, hastenCheck, newCheck, nextDeadline, retimeCheck, stepCheck } from './check-machine.ts';
 import type { Slots } from './slots.ts';
 
 /** Makes one attempt. Resolves with the reason why it failed, or undefined. Never rejects. */
@@ -26,6 +26,8 @@ export class CheckRun {
   /** An attempt that was given up still has not ended: no other is begun beside it. */
   #lost = false;
   #stopped = false;
+  /** An attempt has ended: one that has never been made keeps to its warmup. */
+  #attempted = false;
 
   constructor(check: HealthCheck, jitter: number, parts: CheckRunParts) {
     this.#parts = parts;
@@ -46,6 +48,13 @@ export class CheckRun {
   retime(check: HealthCheck): void {
     this.#check = check;
     this.#state = retimeCheck(this.#state, check, this.#parts.clock.nowMs());
+    this.#arm();
+  }
+
+  /** Makes the next attempt at once if the last one has left it down. */
+  hasten(): void {
+    if (!this.#attempted || this.#stopped) return;
+    this.#state = hastenCheck(this.#state, this.#parts.clock.nowMs());
     this.#arm();
   }
 
@@ -88,6 +97,7 @@ export class CheckRun {
   }
 
   #finish(reason: string | undefined): void {
+    this.#attempted = true;
     this.#releaseSlot();
     const wasUp = this.#state.up;
     const event = reason === undefined ? 'succeeded' : 'failed';

@@ -104,6 +104,11 @@ export class HealthRunner {
     return false;
   }
 
+  /** Checks at once what is down: the cause may have been this host's own, and be gone. */
+  checkAgain(): void {
+    for (const { runs } of this.#watched.values()) for (const run of runs.values()) run.hasten();
+  }
+
   isAlive(service: string, realServer: string): boolean {
     return this.#watched.get(watchKey(service, realServer))?.alive ?? true;
   }

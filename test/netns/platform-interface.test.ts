@@ -104,6 +104,22 @@ describe('the route to all real servers that is lost with the link up', { skip: 
     assert.equal((await a.router()).faults, undefined);
   });
 
+  test('fails the checks as well: they are made again at once when it is back', async () => {
+    const conf = pairConfiguration({ priority: 150, sync: false, check: true }).replaceAll(
+      'delay_loop 0.2',
+      'delay_loop 4',
+    );
+    const a = bench.start('a', conf);
+    await a.active();
+    await a.logged(/^running$/);
+    bench.a.ip('route', 'del', ...connected);
+    await a.until('down', ({ services }) => services[0]!.realServers.every(({ alive }) => !alive), 8000);
+    bench.a.ip('route', 'add', ...connected);
+    await a.until('up again', ({ services }) => services[0]!.realServers.every(({ alive }) => alive), 1000);
+    await a.active();
+    assert.match(await bench.session().ask('on'), /^rs[01] on$/);
+  });
+
   test('is none while one real server has a route, nor when the route is replaced at once, nor when switched off', async () => {
     const a = bench.start('a', pairConfiguration({ priority: 150, sync: false }));
     await a.active();

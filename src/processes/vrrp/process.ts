@@ -69,8 +69,9 @@ function runElection(succession: VrrpSuccession | undefined): void {
     announcer: new SegmentAnnouncer(undefined, factsOf),
     leaseWriter: leases,
     log: (level, sentence, router) => log(level, sentence, router === undefined ? {} : { router }),
-    onChange: () => {
+    onChange: ({ state }, change) => {
       tell({ kind: 'active', names: activeNames(election) });
+      if (change.kind === 'transition') tell({ kind: 'transition', from: change.from, to: state.kind });
       heard.changed();
     },
   };

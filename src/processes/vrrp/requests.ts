@@ -4,6 +4,7 @@ import type { ActiveHeard } from '../../director/controls.ts';
 import type { VirtualRouterStatus } from '../../director/status.ts';
 import type { LogLevel } from '../../lib/log.ts';
 import type { LineReply, LineRequest } from '../../lib/request-line.ts';
+import type { VirtualRouterState } from '../../model/virtual-router.ts';
 
 // The messages between the director and its vrrp process over the channel of child_process.fork, with structured
 // cloning.
@@ -31,6 +32,7 @@ export type FromVrrpProcess =
   | { readonly kind: 'unable'; readonly sentence: string }
   /** The virtual routers that are active now: the director resigns them if the process dies. */
   | { readonly kind: 'active'; readonly names: readonly string[] }
+  | { readonly kind: 'transition'; readonly from: VirtualRouterState; readonly to: VirtualRouterState }
   | { readonly kind: 'activeHeard'; readonly heard: ActiveHeard | undefined }
   | {
       readonly kind: 'log';

@@ -8,7 +8,7 @@ import type { VirtualRouterStatus } from '../../director/status.ts';
 import { errorSentence } from '../../lib/error-sentence.ts';
 import type { Log } from '../../lib/log.ts';
 import { RequestLine } from '../../lib/request-line.ts';
-import type { VirtualRouter } from '../../model/virtual-router.ts';
+import type { VirtualRouter, VirtualRouterState } from '../../model/virtual-router.ts';
 import { MonotonicClock } from '../../platform/linux/monotonic-clock.ts';
 import { DescriptorChannel } from '../../platform/linux/process/descriptor-passing.ts';
 import type { Predecessor } from '../../succession/predecessor.ts';
@@ -72,6 +72,7 @@ export class VrrpSupervisor implements ElectionControl {
   #active = new Set<string>();
   #gateOpen = false;
   #onActiveHeard: (heard: ActiveHeard | undefined) => void = () => undefined;
+  #onTransition: (from: VirtualRouterState, to: VirtualRouterState) => void = () => undefined;
   #stopping = false;
   #ready = false;
   #readyAtMs = 0;
@@ -97,6 +98,10 @@ export class VrrpSupervisor implements ElectionControl {
 
   onActiveHeard(listener: (heard: ActiveHeard | undefined) => void): void {
     this.#onActiveHeard = listener;
+  }
+
+  onTransition(listener: (from: VirtualRouterState, to: VirtualRouterState) => void): void {
+    this.#onTransition = listener;
   }
 
   /** For example when an interface is back. Rejects with a sentence when `forSuccessor` was not set from the start. */
@@ -221,6 +226,7 @@ export class VrrpSupervisor implements ElectionControl {
   #receive(message: Exclude<FromVrrpProcess, { kind: 'ready' | 'unable' }>): void {
     if ('id' in message) this.#requests.receive(message);
     else if (message.kind === 'log') this.#parts.log(message.level, message.sentence, message.fields);
+    else if (message.kind === 'transition') this.#onTransition(message.from, message.to);
     else if (message.kind === 'activeHeard') this.#onActiveHeard(message.heard);
     else this.#active = new Set(message.names);
   }

@@ -8,6 +8,7 @@ import type { SyncStatus } from '../../../src/director/status.ts';
 import type { EngineConfiguration, EngineCounters } from '../../../src/engine/engine.ts';
 import type { HealthChange } from '../../../src/health/runner.ts';
 import type { IpAddress } from '../../../src/lib/ip-address.ts';
+import type { VirtualRouterState } from '../../../src/model/virtual-router.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { configuration, router, service } from './configurations.ts';
 
@@ -26,6 +27,7 @@ class Bench {
   sync: SyncStatus = { state: 'off', peers: [], counters: {} };
   onGate: (open: boolean) => void = () => undefined;
   onActiveHeard: (heard: ActiveHeard | undefined) => void = () => undefined;
+  onTransition: (from: VirtualRouterState, to: VirtualRouterState) => void = () => undefined;
   onHealth: (change: HealthChange) => void = () => undefined;
   readonly time = new SimulatedTime(1000);
   readonly director: Director;
@@ -54,6 +56,9 @@ class Bench {
         onActiveHeard: (listener) => {
           this.onActiveHeard = listener;
         },
+        onTransition: (listener) => {
+          this.onTransition = listener;
+        },
         handOver: async () => {
           await this.#call('election.handOver');
           return ['web'];
@@ -75,6 +80,7 @@ class Bench {
         onChange: (listener) => {
           this.onHealth = listener;
         },
+        checkAgain: () => void this.calls.push('health.checkAgain'),
         isAlive: (_service, realServer) => !this.dead.has(realServer),
         hasQuorum: () => true,
         stop: () => void this.calls.push('health.stop'),
@@ -299,4 +305,18 @@ test('a director that goes on for another one leaves each virtual router its lea
   assert.deepEqual(bench.leaseSlots, [1, 0]);
   await bench.director.apply(configuration([web]));
   assert.deepEqual(bench.leaseSlots, [1]);
+});
+
+test('what is down is checked again when a virtual router leaves fault or becomes active', () => {
+  const bench = new Bench();
+  bench.taken();
+  for (const [from, to, expected] of [
+    ['fault', 'backup', ['health.checkAgain']],
+    ['backup', 'active', ['health.checkAgain']],
+    ['active', 'fault', []],
+    ['initialize', 'backup', []],
+  ] as const) {
+    bench.onTransition(from, to);
+    assert.deepEqual(bench.taken(), expected, `${from} ${to}`);
+  }
 });

@@ -35,6 +35,7 @@ class Bench {
       configure: async () => {},
       setGate: () => {},
       onActiveHeard: () => {},
+      onTransition: () => {},
       handOver: async () => [],
       status: async () => [],
       stop: async () => {},
@@ -53,6 +54,7 @@ class Bench {
       onChange: (listener) => {
         this.#report = listener;
       },
+      checkAgain: () => {},
       isAlive: (_, name) => !this.dead.has(name),
       hasQuorum: () => this.#hasQuorum(),
       stop: () => {},

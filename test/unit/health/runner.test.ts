@@ -103,6 +103,23 @@ test('a real server that stops accepting goes down after its retries and comes b
   ]);
 });
 
+test('what is down is checked at once when it is asked for; what is up or was never tried keeps its time', async () => {
+  const bench = new Bench();
+  bench.runner.configure([serviceOf([[check], [{ ...checkOf(81), alpha: true }]])]);
+  bench.answers.set('10.0.0.1:80', false);
+  bench.runner.checkAgain();
+  await bench.advanceTo(3_000);
+  assert.deepEqual(bench.attempts, ['1000 10.0.0.1:80', '1000 10.0.0.1:81', '2000 10.0.0.1:80']);
+  const before = bench.attempts.length;
+  bench.answers.set('10.0.0.1:80', true);
+  bench.runner.checkAgain();
+  await bench.advanceTo(3_001);
+  assert.equal(bench.runner.isAlive('tcp 192.0.2.1:80', '10.0.0.1:80'), true);
+  assert.deepEqual(bench.attempts.slice(before), ['3000 10.0.0.1:80']);
+  await bench.advanceTo(8_000);
+  assert.deepEqual(bench.attempts.slice(before + 1), ['6000 10.0.0.1:81', '8000 10.0.0.1:80']);
+});
+
 test('with several checks a real server is alive only while all are up', async () => {
   const bench = new Bench();
   bench.runner.configure([serviceOf([[check, checkOf(81)]])]);
