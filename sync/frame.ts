@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from '../src/lib/bytes.ts';
 import { accept, type Result, reject } from '../src/lib/result.ts';
+import type { ClassBits } from './messages/entries.ts';
 import { type DatagramType, isKnownType, isSequenced } from './messages/table.ts';
 
 /**
@@ -20,7 +21,7 @@ import { type DatagramType, isKnownType, isSequenced } from './messages/table.ts
  *  16 |                     epoch (64 bits)                           |
  *  24 |                     sequence number (64 bits)                 |
  *  32 |                     datagram number (64 bits)                 |
- *  40 |                     table digest (64 bits, reserved)          |
+ *  40 |                     second class (64 bits)                    |
  *     +---------------+---------------+---------------+---------------+
  *  48 |                     body ...                                  |
  *
@@ -48,6 +49,8 @@ export interface Frame {
 export type FrameFields = Omit<Frame, 'body'> & {
   /** Counts all datagrams of this epoch, resends included, for the nonce and the replay window of sealing. */
   readonly datagramNumber: number;
+  /** Which entries of a delta or chunk are of the second class. Absent: none. */
+  readonly secondClass?: ClassBits;
 };
 
 export const frameReasons = [
@@ -72,6 +75,7 @@ export const syncIdOffset = 5;
 export const datagramLengthMax = 65_507;
 const protocolVersion = 1;
 
+const classesOffset = 40;
 const magic = 0x4254ffff;
 const resentFlag = 1;
 
@@ -120,8 +124,14 @@ export function emitFrame(fields: FrameFields, bodyLength: number, buffer: Uint8
   writeU64(buffer, offset + 16, fields.epoch);
   writeU64(buffer, offset + 24, fields.sequence);
   writeU64(buffer, offset + 32, fields.datagramNumber);
-  writeU64(buffer, offset + 40, 0);
+  writeU32(buffer, offset + classesOffset, fields.secondClass?.high ?? 0);
+  writeU32(buffer, offset + classesOffset + 4, fields.secondClass?.low ?? 0);
   return offset + frameLength;
+}
+
+/** Of a datagram whose header has been checked. A director of an older version sends zeros, and ignores the field. */
+export function readSecondClass(datagram: Uint8Array): ClassBits {
+  return { high: readU32(datagram, classesOffset), low: readU32(datagram, classesOffset + 4) };
 }
 
 /** Changes a datagram that was sent into its own resend. */

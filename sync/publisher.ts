@@ -4,7 +4,7 @@ import type { SyncCounters } from './counters.ts';
 import { emitFrame, frameLength, markResent } from './frame.ts';
 import { withoutRecords } from './key-set.ts';
 import { emitMessage } from './messages/body.ts';
-import { emitEntries, isValidRecord, measureEntries } from './messages/entries.ts';
+import { type ClassBits, classBitsOf, emitEntries, isValidRecord, measureEntries } from './messages/entries.ts';
 import type { SequenceRange } from './messages/fields.ts';
 import { type ControlMessage, DatagramType, type OutgoingOf, type SequencedName } from './messages/table.ts';
 import { entriesRoom, type SyncTuning, windowDatagrams } from './tuning.ts';
@@ -80,10 +80,11 @@ export class Publisher {
     return valid;
   }
 
-  sendSequenced(message: OutgoingOf<SequencedName>, nowMs: number): void {
+  /** `secondClass`: of the message's entries. */
+  sendSequenced(message: OutgoingOf<SequencedName>, nowMs: number, secondClass?: ClassBits): void {
     this.#lastSequence += 1;
     this.#lastSequencedMs = nowMs;
-    const datagram = this.#encode(message, this.#lastSequence);
+    const datagram = this.#encode(message, this.#lastSequence, secondClass);
     const slot = this.#lastSequence % this.#window.length;
     this.#window[slot] = datagram;
     this.#sentAtMs[slot] = nowMs;
@@ -128,18 +129,22 @@ export class Publisher {
     for (let from = 0; from < total; ) {
       const { count, length } = measureEntries(batch, from, this.#scratch.length);
       emitEntries(batch, from, count, this.#scratch, 0);
-      this.sendSequenced(wrap(this.#scratch.subarray(0, length)), nowMs);
+      this.sendSequenced(wrap(this.#scratch.subarray(0, length)), nowMs, classBitsOf(batch, from, count));
       this.#counters.traffic.entriesSent += count;
       from += count;
     }
   }
 
-  #encode(message: OutgoingOf<SequencedName> | ControlMessage, sequence: number): Uint8Array {
+  #encode(
+    message: OutgoingOf<SequencedName> | ControlMessage,
+    sequence: number,
+    secondClass: ClassBits = { low: 0, high: 0 },
+  ): Uint8Array {
     const body = emitMessage(message);
     const datagram = new Uint8Array(frameLength + body.length);
     this.#datagramNumber += 1;
     const { senderId: sender, epoch, syncId } = this.#identity;
-    const fields = { type: message.type, syncId, resent: false, sender, epoch, sequence };
+    const fields = { type: message.type, syncId, resent: false, sender, epoch, sequence, secondClass };
     emitFrame({ ...fields, datagramNumber: this.#datagramNumber }, body.length, datagram, 0);
     datagram.set(body, frameLength);
     return datagram;

@@ -3,10 +3,11 @@ import type { IpAddress } from '../src/lib/ip-address.ts';
 import { Applier } from './applier.ts';
 import { type ControlHandlers, controlHandlers } from './control.ts';
 import { createSyncCounters, type RejectionReason } from './counters.ts';
-import { type Frame, parseFrame, syncIdOffset } from './frame.ts';
+import { type Frame, parseFrame, readSecondClass, syncIdOffset } from './frame.ts';
 import { Gate, type GateInputs, type GateState } from './gate.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { parseMessage } from './messages/body.ts';
+import { applyClassBits } from './messages/entries.ts';
 import { DatagramType, handle, isSequencedMessage, nackRangesMax, type SequencedMessage } from './messages/table.ts';
 import type { Peer } from './peer.ts';
 import { Peers } from './peers.ts';
@@ -187,6 +188,7 @@ export class SyncSession {
     if (stranger !== undefined) return stranger;
     const message = parseMessage(frame.value.type, frame.value.body);
     if (!message.ok) return message.reason;
+    if ('entries' in message.value) applyClassBits(message.value.entries, readSecondClass(datagram));
     if (message.value.type === DatagramType.leave) {
       this.#forget(frame.value.sender, nowMs);
       return undefined;

@@ -121,7 +121,9 @@ function describeServer(server: RealServerStatus | SorryServerStatus, weight: st
 
 function describeDrops({ engine }: DirectorStatus): string[] {
   const drops = Object.entries(engine.drops).filter(([, count]) => count > 0);
-  const table = `connections: ${engine.establishedConnections} established, ${engine.halfOpenConnections} half-open`;
+  const { establishedConnections, secondClassConnections, halfOpenConnections } = engine;
+  const second = secondClassConnections === 0 ? '' : ` (${secondClassConnections} of the second class)`;
+  const table = `connections: ${establishedConnections} established${second}, ${halfOpenConnections} half-open`;
   if (drops.length === 0) return [table, 'nothing dropped'];
   return [table, `dropped: ${drops.map(([reason, count]) => `${reason} ${count}`).join(', ')}`];
 }

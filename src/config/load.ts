@@ -133,6 +133,7 @@ function readConfiguration(
     timeouts: globals.timeouts,
     ...(own.trackRoutes ? {} : { trackRoutes: false }),
     ...(globals.deadServerPolicy === undefined ? {} : { deadServerPolicy: globals.deadServerPolicy }),
+    ...(own.sloppyTcp === undefined ? {} : { sloppyTcp: own.sloppyTcp }),
   };
 }
 

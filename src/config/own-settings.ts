@@ -9,6 +9,7 @@ export interface OwnSettings {
   preemptWithoutSync: { readonly span: Span; readonly ms: number } | undefined;
   maxAdoptedIntervalMs: number | undefined;
   trackRoutes: boolean;
+  sloppyTcp: boolean | undefined;
 }
 
 /** A day. */
@@ -17,7 +18,7 @@ const preemptWithoutSyncRange = { min: 0, max: 86_400 };
 const maxAdoptedIntervalRange = { min: 0.01, max: 40.95 };
 
 export function initialOwnSettings(): OwnSettings {
-  return { preemptWithoutSync: undefined, maxAdoptedIntervalMs: undefined, trackRoutes: true };
+  return { preemptWithoutSync: undefined, maxAdoptedIntervalMs: undefined, trackRoutes: true, sloppyTcp: undefined };
 }
 
 /** Reads one `baton` block into `settings`; several blocks add up. */
@@ -35,6 +36,9 @@ export function readOwnSettings(block: Statement, settings: OwnSettings, diagnos
       },
       track_routes: (statement) => {
         settings.trackRoutes = readSwitch(statement, diagnostics) ?? settings.trackRoutes;
+      },
+      sloppy_tcp: (statement) => {
+        settings.sloppyTcp = readSwitch(statement, diagnostics) ?? settings.sloppyTcp;
       },
     },
     diagnostics,

@@ -163,7 +163,7 @@ export class Director implements DirectorView {
   async #configureEngine(): Promise<void> {
     const { engine, health } = this.#parts;
     if (this.#configuration === undefined || this.#plan === undefined) return;
-    const { services, timeouts, deadServerPolicy } = this.#configuration;
+    const { services, timeouts, deadServerPolicy, sloppyTcp = false } = this.#configuration;
     const engineConfiguration: EngineConfiguration = {
       addresses: this.#plan.addresses,
       services: services.map((service) => {
@@ -176,6 +176,7 @@ export class Director implements DirectorView {
       }),
       timeouts,
       gracePeriodMs,
+      sloppyTcp,
       ...(deadServerPolicy === undefined ? {} : { deadServerPolicy }),
     };
     await engine.configure(engineConfiguration);

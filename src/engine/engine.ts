@@ -27,6 +27,11 @@ export interface EngineConfiguration {
   readonly timeouts: ProtocolTimeouts;
   /** How long after a takeover an unknown mid-stream TCP packet is dropped silently. */
   readonly gracePeriodMs: number;
+  /**
+   * Whether a service with a `hash` selector makes an entry for a segment of an unknown connection other than SYN and RST. It
+   * is ESTABLISHED and of the second class. Absent: true.
+   */
+  readonly sloppyTcp?: boolean;
   /** Absent: `defaultDeadServerPolicy`. */
   readonly deadServerPolicy?: DeadServerPolicy;
 }
@@ -100,10 +105,16 @@ export interface EngineCounters {
   readonly drops: Readonly<Record<DropReason, number>>;
   /** TCP connections whose handshake is not complete, UDP flows of one packet. */
   readonly halfOpenConnections: number;
+  /** Of either class. */
   readonly establishedConnections: number;
+  /** Those of them that are TCP connections and have carried no data: when there is no room, they give way. */
+  readonly secondClassConnections: number;
   /** Persistence: client prefixes that are bound to a real server. Neither of the two counts above includes them. */
   readonly connectionTemplates: number;
+  /** Half-open connections that gave way to newer ones. */
   readonly halfOpenEvictions: number;
+  /** Established connections of the second class that gave way to newer ones. */
+  readonly secondClassEvictions: number;
   readonly arpReplies: number;
   /** Neighbour advertisements in answer to a solicitation. */
   readonly neighbourReplies: number;

@@ -81,4 +81,6 @@ export interface Configuration {
   readonly trackRoutes?: boolean;
   /** Absent: `defaultDeadServerPolicy`. */
   readonly deadServerPolicy?: DeadServerPolicy;
+  /** `sloppy_tcp`: services with sh or mh take segments of unknown connections in mid-stream. Absent: false. */
+  readonly sloppyTcp?: boolean;
 }

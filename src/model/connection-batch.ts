@@ -11,7 +11,7 @@ export { ConnectionEvent, RecordOffset, recordWords };
 // Connection entries packed into one Int32Array, `recordWords` words each: the form in which they cross threads and
 // engines without an object per entry. A record is
 //
-//     word  0      head: event, protocol number, state, IPv6, local, forwarding method, template
+//     word  0      head: event, second class, protocol number, state, IPv6, local, forwarding method, template
 //     word  1      client port << 16 | virtual port
 //     word  2      real server port
 //     word  3      milliseconds since the connection's last packet
@@ -33,6 +33,8 @@ export interface RecordHead {
   readonly forwardingMethod: number;
   /** A connection template (persistence). Absent: false. */
   readonly template?: boolean;
+  /** An established TCP connection that has carried no data. Absent: false. */
+  readonly secondClass?: boolean;
 }
 
 const {
@@ -54,6 +56,8 @@ const usedBits = Math.max(...Object.values(recordHeadFields).map(({ shift, bits 
 
 /** Bits of a head that stand alone. */
 export const RecordFlag = {
+  /** An established TCP connection that has carried no data. */
+  secondClass: 1 << recordHeadFields.secondClass.shift,
   ipv6: 1 << recordHeadFields.ipv6.shift,
   /** The director that packed the record forwards the connection. */
   local: 1 << recordHeadFields.local.shift,
@@ -112,7 +116,8 @@ export function packHead(head: RecordHead): number {
   const flags =
     (head.family === 'ipv6' ? RecordFlag.ipv6 : 0) |
     (head.local ? RecordFlag.local : 0) |
-    (head.template === true ? RecordFlag.template : 0);
+    (head.template === true ? RecordFlag.template : 0) |
+    (head.secondClass === true ? RecordFlag.secondClass : 0);
   return headWord(event, protocol, state, forwardingMethod, flags);
 }
 
@@ -126,6 +131,7 @@ export function unpackHead(word: number): RecordHead {
     local: (word & RecordFlag.local) !== 0,
     forwardingMethod: methodOf(word),
     template: (word & RecordFlag.template) !== 0,
+    ...((word & RecordFlag.secondClass) === 0 ? {} : { secondClass: true }),
   };
 }
 
@@ -182,6 +188,7 @@ export function describeRecord(batch: Int32Array, index: number): ConnectionEntr
     realPort: batch[at + RecordOffset.realPort]!,
     forwardingMethod: methodByNumber(head.forwardingMethod)!.name,
     ...(head.template === true ? { template: true } : {}),
+    ...(head.secondClass === true ? { secondClass: true } : {}),
     state: head.protocol === protocolNumbers.tcp ? (tcpStateNames[head.state] ?? 'NONE') : 'UDP',
     expiresInMs: Math.max(0, batch[at + RecordOffset.timeoutMs]! - batch[at + RecordOffset.idleMs]!),
     local: head.local,

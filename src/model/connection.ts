@@ -26,4 +26,6 @@ export interface ConnectionEntry extends FlowKey {
   readonly local: boolean;
   /** A connection template instead of a connection: see `Persistence`. */
   readonly template?: boolean;
+  /** An established TCP connection that has carried no data: when there is no room, it gives way. */
+  readonly secondClass?: boolean;
 }

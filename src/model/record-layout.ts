@@ -20,7 +20,8 @@ export const RecordOffset = {
 
 /** The fields of the head word, from the lowest bit on. The bits above them are zero. */
 export const recordHeadFields = {
-  event: { shift: 0, bits: 8 },
+  event: { shift: 0, bits: 7 },
+  secondClass: { shift: 7, bits: 1 },
   protocol: { shift: 8, bits: 8 },
   state: { shift: 16, bits: 8 },
   ipv6: { shift: 24, bits: 1 },

@@ -29,6 +29,14 @@ import { protocolNumbers } from '../../src/model/virtual-service.ts';
 
 export const entryLengthIpv4 = 29;
 export const entryLengthIpv6 = 65;
+/** Entries of one datagram at most: each has a bit in the header. */
+const entriesMax = 64;
+
+/** Which entries of a datagram are of the second class: a bit for each, from the lowest of `low` on. */
+export interface ClassBits {
+  readonly low: number;
+  readonly high: number;
+}
 
 // V8 folds a module's own constants into the code of its functions, but loads imported ones for each entry.
 const Word = RecordOffset;
@@ -46,7 +54,7 @@ const flagsOfBits = Int32Array.from({ length: EntryBits.unused }, (_, bits) => {
   return ipv6 | local | ((bits & EntryBits.template) !== 0 ? Flag.template : 0);
 });
 
-/** How many records of the batch, from `from` on, fit into `room` bytes, and the bytes they take. */
+/** How many records of the batch, from `from` on, one datagram with `room` bytes for entries takes, and their bytes. */
 export function measureEntries(
   batch: Int32Array,
   from: number,
@@ -57,7 +65,7 @@ export function measureEntries(
   let count = 0;
   for (let record = from; record < total; record += 1) {
     const next = length + entryLength(batch[record * wordsOfRecord + Word.head]!);
-    if (next > room) break;
+    if (next > room || count === entriesMax) break;
     length = next;
     count += 1;
   }
@@ -96,6 +104,25 @@ export function emitEntries(
     offset = to;
   }
   return offset;
+}
+
+/** Which of `count` records from `from` on are of the second class; an entry itself has no room to say so. */
+export function classBitsOf(batch: Int32Array, from: number, count: number): ClassBits {
+  const bits = new Uint32Array(2);
+  for (let i = 0; i < count; i += 1) {
+    if ((batch[(from + i) * wordsOfRecord + Word.head]! & Flag.secondClass) !== 0) bits[i >> 5]! |= 1 << (i & 31);
+  }
+  const [low, high] = bits;
+  return { low: low!, high: high! };
+}
+
+/** Writes the class of each unpacked entry into its record. Bits without an entry are ignored. */
+export function applyClassBits(batch: Int32Array, { low, high }: ClassBits): void {
+  if ((low | high) === 0) return;
+  const records = Math.min(entriesMax, batch.length / wordsOfRecord);
+  for (let i = 0; i < records; i += 1) {
+    if ((((i < 32 ? low : high) >>> (i & 31)) & 1) === 1) batch[i * wordsOfRecord + Word.head]! |= Flag.secondClass;
+  }
 }
 
 /** Unpacks at least one entry. A malformed entry rejects them all, because its neighbours cannot be trusted either. */

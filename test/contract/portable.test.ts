@@ -11,6 +11,7 @@ import { makePortableEngine } from './portable-harness.ts';
 import { publishingContract } from './publishing.ts';
 import { refusalContract } from './refusals.ts';
 import { replicationContract } from './replication.ts';
+import { secondClassContract } from './second-class.ts';
 import { strangersContract } from './strangers.ts';
 
 forwardingContract('portable', makePortableEngine);
@@ -25,3 +26,4 @@ loadContract('portable', makePortableEngine);
 ipv6Contract('portable', makePortableEngine);
 deadServersContract('portable', makePortableEngine);
 strangersContract('portable', makePortableEngine);
+secondClassContract('portable', makePortableEngine);

@@ -11,6 +11,7 @@ import { loadContract } from './load.ts';
 import { publishingContract } from './publishing.ts';
 import { refusalContract } from './refusals.ts';
 import { replicationContract } from './replication.ts';
+import { secondClassContract } from './second-class.ts';
 import { strangersContract } from './strangers.ts';
 import { closeXdpEngines, makeXdpEngine } from './xdp-harness.ts';
 import { xdpStories } from './xdp-stories.ts';
@@ -33,5 +34,6 @@ else {
   ipv6Contract('xdp', makeXdpEngine);
   deadServersContract('xdp', makeXdpEngine);
   strangersContract('xdp', makeXdpEngine);
+  secondClassContract('xdp', makeXdpEngine);
   xdpStories();
 }

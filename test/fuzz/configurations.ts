@@ -19,6 +19,8 @@ export interface ConfigurationPlan {
   readonly timeouts: number;
   /** Index into `deadServerPolicies`; absent: the default. */
   readonly deadServers?: number | undefined;
+  /** Absent: the default. */
+  readonly sloppy?: boolean | undefined;
 }
 
 export interface ServicePlan {
@@ -94,6 +96,7 @@ export function configurationOf(plan: ConfigurationPlan): EngineConfiguration {
     services: plan.services.map(compiledOf),
     timeouts: timeouts[plan.timeouts]!,
     gracePeriodMs: plan.graceMs,
+    ...(plan.sloppy === undefined ? {} : { sloppyTcp: plan.sloppy }),
     ...(plan.deadServers === undefined ? {} : { deadServerPolicy: deadServerPolicies[plan.deadServers]! }),
   };
 }
@@ -199,6 +202,7 @@ export const configurationPlans: fc.Arbitrary<ConfigurationPlan> = fc.record({
   graceMs: fc.constantFrom(0, 1_000, 2_500),
   timeouts: fc.constantFrom(0, 0, 1),
   deadServers: seldom(3, fc.nat(2)),
+  sloppy: seldom(3, fc.boolean()),
 });
 
 /** True once in so many times. */

@@ -22,10 +22,12 @@ export class Coverage {
   end(): void {
     this.stories += 1;
     if (this.#last === undefined) return;
-    const { drops, halfOpenEvictions, arpReplies, neighbourReplies, echoReplies, resetsSent, unreachablesSent } =
+    const { drops, halfOpenEvictions, secondClassEvictions, secondClassConnections, establishedConnections } =
       this.#last.counters;
+    const { arpReplies, neighbourReplies, echoReplies, resetsSent, unreachablesSent } = this.#last.counters;
     this.#addAll(drops);
-    this.#addAll({ halfOpenEvictions, arpReplies, neighbourReplies, echoReplies, resetsSent, unreachablesSent });
+    this.#addAll({ halfOpenEvictions, secondClassEvictions, secondClassConnections, establishedConnections });
+    this.#addAll({ arpReplies, neighbourReplies, echoReplies, resetsSent, unreachablesSent });
     this.#last = undefined;
   }
 

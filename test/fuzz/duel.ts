@@ -97,6 +97,7 @@ async function follow(
       xdp: await take(xdp, step, world, isSweepDue),
     };
     for (const outcome of Object.values(outcomes)) world.forgetReturned(outcome.counters);
+    if (mayDifferInVictim(before, outcomes)) return undefined;
     const remark =
       step.do === 'frame'
         ? verdictRemark(before, outcomes.portable, xdp.leftAlone, world.isGated(step.plan))
@@ -119,6 +120,19 @@ async function follow(
 function mayCompete(counters: EngineCounters | undefined, establishedMax: number, hasRegained: boolean): boolean {
   if (counters === undefined || counters.connectionTemplates === 0) return false;
   return hasRegained || counters.establishedConnections + counters.connectionTemplates >= establishedMax;
+}
+
+/**
+ * Whether an entry of the second class gave way in both engines, and there was a choice: each has an order of its own. A
+ * difference in how many gave way is found all the same.
+ */
+function mayDifferInVictim(
+  before: EngineCounters | undefined,
+  { portable, xdp }: { readonly portable: Outcome; readonly xdp: Outcome },
+): boolean {
+  if (before === undefined || before.secondClassConnections < 2) return false;
+  const [one, other] = [portable.counters.secondClassEvictions, xdp.counters.secondClassEvictions];
+  return one === other && one > before.secondClassEvictions;
 }
 
 /**

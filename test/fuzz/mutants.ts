@@ -32,6 +32,10 @@ export const mutants: readonly Mutant[] = [
     distort: (configuration) => ({ ...configuration, deadServerPolicy: 'none' }),
   },
   {
+    name: 'hash services that make no entry in mid-stream',
+    distort: (configuration) => ({ ...configuration, sloppyTcp: false }),
+  },
+  {
     name: 'no templates',
     distort: eachService((compiled) => {
       const { persistence: _, ...service } = compiled.service;

@@ -38,6 +38,7 @@ export interface RecordPlan {
   readonly template: boolean;
   readonly method: ForwardingMethod;
   readonly local: boolean;
+  readonly secondClass?: boolean;
   readonly idleMs: number;
   readonly timeoutMs: number;
   /** Words that are overwritten. */
@@ -77,6 +78,7 @@ function writeRecord(words: Int32Array, at: number, plan: RecordPlan, configurat
     local: plan.local,
     forwardingMethod: forwardingMethods[plan.method].number,
     template: plan.template,
+    secondClass: plan.secondClass === true,
   });
   words[at + RecordOffset.ports] = ((plan.template ? 0 : client.port) << 16) | virtual.port;
   words[at + RecordOffset.realPort] = server.port;
@@ -105,6 +107,7 @@ const recordPlans: fc.Arbitrary<RecordPlan> = fc.record({
   template: rarely(5),
   method: fc.constantFrom(...methods, ...methods, 'tunnel'),
   local: fc.boolean(),
+  secondClass: fc.boolean(),
   idleMs: fc.constantFrom(0, 0, 500, 4_000, 30_000, -5),
   timeoutMs: fc.constantFrom(20_000, 0, 3_000, -1, 2_000_000_000),
   bends: fc.oneof(

@@ -81,12 +81,12 @@ function frameInWords(plan: FramePlan, configuration: ConfigurationPlan): string
 }
 
 function configurationInWords(plan: ConfigurationPlan): string[] {
-  const { services, timeouts, gracePeriodMs } = configurationOf(plan);
+  const { services, timeouts, gracePeriodMs, sloppyTcp = true } = configurationOf(plan);
   const leases = virtualAddresses.map(
     (address, i) => `${address} ${plan.leases[i] ?? 'unlisted'}${plan.answers[i] ? '' : ' silent'}`,
   );
   return [
-    `leases: ${leases.join(', ')}; grace ${gracePeriodMs} ms; timeouts ${inspectOne(timeouts)}`,
+    `leases: ${leases.join(', ')}; grace ${gracePeriodMs} ms; timeouts ${inspectOne(timeouts)}${sloppyTcp ? '' : '; not sloppy'}`,
     ...services.map(({ service, selector, alive }) => {
       const servers = service.realServers.map(
         (server) =>

@@ -239,6 +239,8 @@ export function tableFrames(): readonly Uint8Array[] {
         const inward = [Flags.syn, Flags.syn, Flags.ack, Flags.ack, Flags.fin, Flags.rst].map((flags) =>
           packetFrame({ ...ends, protocol: 6, payload: tcpOf(flow, flags) }),
         );
+        const data = tcpOf(flow, Flags.ack, Uint8Array.of(1), { sequence: 1001, acknowledgement: n });
+        inward.push(packetFrame({ ...ends, protocol: 6, payload: data }));
         inward.push(packetFrame({ ...ends, protocol: 17, payload: udpOf(flow, Uint8Array.of(1, 2)) }));
         frames.push(...inward);
         if (port === 81) continue;
@@ -256,9 +258,18 @@ export function tableFrames(): readonly Uint8Array[] {
   return frames;
 }
 
+const totalNames = [
+  'halfOpen',
+  'established',
+  'halfOpenTemplates',
+  'establishedTemplates',
+  'establishedUdp',
+  'secondClass',
+] as const;
+
 /** The content of the tables and counters, in words that can be compared. */
 export function recount(object: BpfObject): Recount {
-  const found = { halfOpen: 0, established: 0, halfOpenTemplates: 0, establishedTemplates: 0, establishedUdp: 0 };
+  const found = Object.fromEntries(totalNames.map((name) => [name, 0])) as Record<(typeof totalNames)[number], number>;
   const perFamily = [0, 0];
   const loads = new Map<number, [number, number, number]>();
   const keys = new Map<string, number>();
@@ -273,6 +284,7 @@ export function recount(object: BpfObject): Recount {
     found[halfOpen ? 'halfOpen' : 'established'] += 1;
     if (template) found[halfOpen ? 'halfOpenTemplates' : 'establishedTemplates'] += 1;
     else if (!halfOpen && (slot.head & EntryHead.protocol) === 17) found.establishedUdp += 1;
+    else if (!halfOpen && (slot.head & EntryHead.secondClass) !== 0) found.secondClass += 1;
     if (halfOpen && !ring.leadsTo(slot.stamp, slot.reference)) unreachable += 1;
     const load = loads.get(slot.destination) ?? [0, 0, 0];
     load[template ? 2 : (slot.head & EntryHead.state) >>> 8 === 1 ? 0 : 1]! += 1;
@@ -294,7 +306,6 @@ export function recount(object: BpfObject): Recount {
 export function counted(object: BpfObject): Pick<Recount, 'totals' | 'loads'> {
   const totals = new MappedArray(object.maps.get('.data.totals')!);
   const loads = new MappedArray(object.maps.get('loads')!);
-  const names = ['halfOpen', 'established', 'halfOpenTemplates', 'establishedTemplates', 'establishedUdp'] as const;
   const lines: string[] = [];
   for (let number = 0; number < loads.length; number += 1) {
     const fields = [LoadLayout.active, LoadLayout.inactive, LoadLayout.templates];
@@ -304,7 +315,7 @@ export function counted(object: BpfObject): Pick<Recount, 'totals' | 'loads'> {
   const read = (name: keyof typeof TotalsLayout): number => totals.readSigned(0, TotalsLayout[name]);
   return {
     totals: {
-      ...Object.fromEntries(names.map((name) => [name, read(name)])),
+      ...Object.fromEntries(totalNames.map((name) => [name, read(name)])),
       entries4: read('entries4'),
       entries6: read('entries6'),
     },

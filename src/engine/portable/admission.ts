@@ -59,8 +59,9 @@ export class Admission {
     const flags = packet.memory[packet.transport + TcpOffset.flags]!;
     const isReset = (flags & TcpFlag.rst) !== 0;
     // A client never sends a SYN with ACK first.
-    if ((flags & (TcpFlag.rst | TcpFlag.syn)) === 0 && service.compiled.selector.shape === 'hash') {
-      // As sysctl sloppy_tcp allows in IPVS, but ESTABLISHED at once: the hash gives the real server it had before.
+    const isMidStream = (flags & (TcpFlag.rst | TcpFlag.syn)) === 0;
+    if (isMidStream && this.#connections.sloppyTcp && service.compiled.selector.shape === 'hash') {
+      // As in IPVS, but ESTABLISHED at once, in the second class: the hash gives the real server that it had before.
       return this.#schedule(packet, service, TcpState.established, nowMs);
     }
     this.#drop('unknownConnection');
@@ -91,7 +92,7 @@ export class Admission {
       this.#drop('noPublisher');
       return absent;
     }
-    if (isTcp && this.#connections.table.establishedFull) {
+    if (isTcp && !this.#connections.makeEstablishedRoom(nowMs)) {
       this.#drop('tableFull');
       return absent;
     }

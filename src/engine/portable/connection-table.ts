@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { timeoutsByState } from '../../connection/timeouts.ts';
+import { timeoutsByClass } from '../../connection/second-class.ts';
 import { finishHash, mixWord } from '../../lib/hash.ts';
 import { defaultTimeouts } from '../../model/timeouts.ts';
 import { protocolNumbers } from '../../model/virtual-service.ts';
@@ -40,8 +40,8 @@ export class ConnectionTable {
   /** Entries by `EntryWord`. The kernel backs its pages as they are touched. */
   readonly words: Int32Array;
   readonly limits: TableLimits;
-  /** Timeouts of TCP connections by state, in milliseconds. */
-  readonly tcpTimeouts = timeoutsByState(defaultTimeouts);
+  /** Timeouts of TCP connections by state and class, in milliseconds. */
+  readonly tcpTimeouts = timeoutsByClass(defaultTimeouts, false);
   /** Entries of either table, templates included. */
   halfOpenCount = 0;
   establishedCount = 0;
@@ -50,6 +50,8 @@ export class ConnectionTable {
   establishedTemplates = 0;
   /** UDP entries in the established table. */
   establishedUdp = 0;
+  /** Entries of the second class in the established table. */
+  secondClassCount = 0;
   /** Every entry that has ever been in use has an index below this. */
   highWater = 0;
 
@@ -209,7 +211,7 @@ export class ConnectionTable {
 
   /**
    * Adds an entry. The caller has made sure that the key and its replies are absent and that its table has room.
-   * `flags`: `EntryFlag.local` or 0, and `EntryFlag.halfOpen` or 0.
+   * `flags`: of `EntryFlag`, those that are not part of the key.
    */
   insert(key: Int32Array, destination: number, state: number, flags: number, now: number, timeout: number): number {
     const entry = this.#allocate();
@@ -260,6 +262,15 @@ export class ConnectionTable {
     words[entry + EntryWord.head] = (head & ~stateMask) | (state << stateShift);
   }
 
+  setClass(entry: number, isSecond: boolean): void {
+    const { words } = this;
+    const former = words[entry + EntryWord.head]!;
+    const head = isSecond ? former | EntryFlag.secondClass : former & ~EntryFlag.secondClass;
+    if (head === former) return;
+    words[entry + EntryWord.head] = head;
+    if ((head & EntryFlag.halfOpen) === 0) this.secondClassCount += isSecond ? 1 : -1;
+  }
+
   /** Moves an entry from the half-open to the established table, which has room. */
   establish(entry: number): void {
     const head = this.words[entry + EntryWord.head]!;
@@ -287,6 +298,7 @@ export class ConnectionTable {
       this.establishedCount += by;
       if (isTemplate) this.establishedTemplates += by;
       else if ((head & 0xff) === protocolNumbers.udp) this.establishedUdp += by;
+      else if ((head & EntryFlag.secondClass) !== 0) this.secondClassCount += by;
     }
   }
 

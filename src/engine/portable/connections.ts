@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { leavesDeadServer, udpLeavesDeadServer } from '../../connection/dead-servers.ts';
 import { completesHandshake, isHalfOpenTcpState } from '../../connection/lifecycle.ts';
+import { isCrowded, timeoutsByClass } from '../../connection/second-class.ts';
 import { stateAfter, TcpDirection } from '../../connection/tcp-transitions.ts';
 import { roundsBetweenTouches } from '../../connection/template-touches.ts';
-import { timeoutsByState } from '../../connection/timeouts.ts';
 import { ConnectionEvent } from '../../model/connection-batch.ts';
 import { type DeadServerPolicy, defaultDeadServerPolicy } from '../../model/dead-servers.ts';
 import { TcpState } from '../../model/tcp-state.ts';
-import type { ProtocolTimeouts } from '../../model/timeouts.ts';
+import { defaultTimeouts, type ProtocolTimeouts } from '../../model/timeouts.ts';
 import { type Persistence, protocolNumbers } from '../../model/virtual-service.ts';
 import type { ConnectionTable } from './connection-table.ts';
 import type { Destinations } from './destinations.ts';
@@ -23,6 +23,7 @@ import {
 } from './entry-layout.ts';
 import type { Packet } from './packet.ts';
 import type { Publisher } from './publisher.ts';
+import { Room } from './room.ts';
 import { hearClient, hearServer } from './sequences.ts';
 import type { Tally } from './tally.ts';
 import { Templates } from './templates.ts';
@@ -41,8 +42,13 @@ export class Connections {
   readonly publisher: Publisher;
   udpMs = 0;
   deadServerPolicy: DeadServerPolicy = defaultDeadServerPolicy;
+  /** See `EngineConfiguration`. */
+  sloppyTcp = true;
   readonly #destinations: Destinations;
   readonly #tally: Tally;
+  readonly #room: Room;
+  #timeouts: ProtocolTimeouts = defaultTimeouts;
+  #isCrowded = false;
   #sweepPosition = 0;
   #sweepRound = 0;
   #sweptAtMs = Number.NaN;
@@ -59,11 +65,13 @@ export class Connections {
     this.templates = new Templates(table, publisher);
     this.#destinations = destinations;
     this.#tally = tally;
+    this.#room = new Room(table);
     this.setTimeouts(timeouts);
   }
 
   setTimeouts(timeouts: ProtocolTimeouts): void {
-    this.table.tcpTimeouts.set(timeoutsByState(timeouts));
+    this.#timeouts = timeouts;
+    this.table.tcpTimeouts.set(timeoutsByClass(timeouts, this.#isCrowded));
     this.udpMs = timeouts.udpMs;
   }
 
@@ -104,10 +112,21 @@ export class Connections {
     this.#tally.halfOpenEvictions += 1;
   }
 
+  /** Whether the established table has room for a TCP connection: if need be an entry of the second class gives way. */
+  makeEstablishedRoom(nowMs: number): boolean {
+    if (!this.table.establishedFull) return true;
+    const entry = this.#room.find(nowMs);
+    if (entry === absent) return false;
+    this.close(entry, nowMs);
+    this.#tally.secondClassEvictions += 1;
+    return true;
+  }
+
   /** Adds a local entry. The caller has checked that an established one has room. */
   open(key: Int32Array, destination: number, state: TcpState, halfOpen: boolean, nowMs: number): number {
     if (halfOpen) this.makeHalfOpenRoom(nowMs);
-    const flags = EntryFlag.local | (halfOpen ? EntryFlag.halfOpen : 0);
+    const isTcp = (key[KeyWord.head]! & 0xff) === protocolNumbers.tcp;
+    const flags = EntryFlag.local | (halfOpen ? EntryFlag.halfOpen : 0) | (isTcp ? EntryFlag.secondClass : 0);
     const timeout = this.timeoutOf(key[KeyWord.head]!, state);
     const entry = this.table.insert(key, destination, state, flags, nowMs | 0, timeout);
     this.#destinations.countConnection(destination);
@@ -138,7 +157,7 @@ export class Connections {
 
   /**
    * Follows a TCP segment that this director forwards. Returns false when the connection would become established and
-   * the established table is full: the entry stays as it was, and the packet is not to be forwarded. A segment that
+   * the established table has no room: the entry stays as it was, and the packet is not to be forwarded. A segment that
    * changes nothing keeps the entry alive only when `keepsAlive`.
    */
   follow(entry: number, direction: TcpDirection, packet: Packet, keepsAlive: boolean, nowMs: number): boolean {
@@ -146,8 +165,8 @@ export class Connections {
     const { words } = table;
     const event =
       direction === TcpDirection.output
-        ? hearServer(words, entry, packet)
-        : hearClient(words, entry, direction, packet, nowMs);
+        ? hearServer(table, entry, packet, nowMs)
+        : hearClient(table, entry, direction, packet, nowMs);
     const head = words[entry + EntryWord.head]!;
     const before = ((head & stateMask) >>> stateShift) as TcpState;
     const after = stateAfter(event, before);
@@ -159,7 +178,7 @@ export class Connections {
       return true;
     }
     const establishes = halfOpen && completesHandshake(before, after);
-    if (establishes && table.establishedFull) return false;
+    if (establishes && !this.makeEstablishedRoom(nowMs)) return false;
     words[entry + EntryWord.lastSeen] = nowMs | 0;
     if (before !== after) table.setState(entry, after);
     // A connection that a peer forwarded until now is this director's own from the first packet on.
@@ -179,6 +198,7 @@ export class Connections {
 
   /** Expires and refreshes entries: a share of the table in proportion to the time since the last call. */
   sweep(nowMs: number): void {
+    this.#followCrowding();
     const elapsedMs = Number.isNaN(this.#sweptAtMs) ? 0 : nowMs - this.#sweptAtMs;
     const { highWater, words } = this.table;
     const share = Math.ceil((highWater * Math.min(elapsedMs, sweepPeriodMs)) / sweepPeriodMs);
@@ -194,6 +214,15 @@ export class Connections {
       if ((words[entry + EntryWord.head]! & EntryFlag.used) !== 0) this.#inspect(entry, nowMs);
     }
     this.#sweepPosition = position;
+  }
+
+  /** While the established table is more than half full, entries of the second class do not last as long. */
+  #followCrowding(): void {
+    const { establishedCount, limits } = this.table;
+    const crowded = isCrowded(establishedCount, limits.establishedMax);
+    if (crowded === this.#isCrowded) return;
+    this.#isCrowded = crowded;
+    this.setTimeouts(this.#timeouts);
   }
 
   #inspect(entry: number, nowMs: number): void {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { secondClassBit } from '../../connection/second-class.ts';
 import { protocolNumbers } from '../../model/virtual-service.ts';
 
 /**
@@ -14,7 +15,7 @@ export const EntryWord = {
   virtualAddress: 4,
   /** Client port << 16 | virtual port. */
   ports: 8,
-  /** Bits 0..7 protocol number, 8..15 state, from 16 `EntryFlag`. */
+  /** Bits 0..7 protocol number, 8..11 state, from 12 `EntryFlag`, 24..31 the mark of `markAfter`. */
   head: 9,
   /** Index into `Destinations`. */
   destination: 10,
@@ -34,6 +35,8 @@ export const entryWords = 16;
 export const entryShift = 4;
 
 export const EntryFlag = {
+  /** A TCP connection that has carried no data. */
+  secondClass: secondClassBit << 8,
   ipv6: 1 << 16,
   /** This director forwards it. */
   local: 1 << 17,
@@ -49,7 +52,10 @@ export const EntryFlag = {
 } as const;
 
 export const stateShift = 8;
-export const stateMask = 0xff00;
+export const stateMask = 0xf00;
+/** The state, and with it whether the entry is of the second class: an index into `timeoutsByClass`. */
+export const classMask = stateMask | EntryFlag.secondClass;
+export const markShift = 24;
 
 /** The part of the head that belongs to the key: protocol, family, and whether it is a template. */
 export const headKeyMask = 0xff | EntryFlag.ipv6 | EntryFlag.template;
@@ -68,7 +74,7 @@ export function isLocalTcp(head: number): boolean {
  */
 export function entryTimeoutMs(words: Int32Array, entry: number, tcpTimeouts: Int32Array): number {
   const head = words[entry + EntryWord.head]!;
-  if (isLocalTcp(head)) return tcpTimeouts[(head & stateMask) >>> stateShift]!;
+  if (isLocalTcp(head)) return tcpTimeouts[(head & classMask) >>> stateShift]!;
   return words[entry + EntryWord.timeout]! >>> 0;
 }
 

@@ -22,7 +22,9 @@ export function writeRecord(
   const flags =
     ((head & EntryFlag.ipv6) === 0 ? 0 : RecordFlag.ipv6) |
     ((head & EntryFlag.local) === 0 ? 0 : RecordFlag.local) |
-    ((head & EntryFlag.template) === 0 ? 0 : RecordFlag.template);
+    ((head & EntryFlag.template) === 0 ? 0 : RecordFlag.template) |
+    // A half-open entry has not had the chance to carry anything.
+    ((head & (EntryFlag.secondClass | EntryFlag.halfOpen)) === EntryFlag.secondClass ? RecordFlag.secondClass : 0);
   records[at + RecordOffset.head] = headWord(
     event,
     head & 0xff,

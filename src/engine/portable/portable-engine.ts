@@ -106,6 +106,7 @@ export class PortableEngine {
   configure(configuration: EngineConfiguration): void {
     this.#connections.setTimeouts(configuration.timeouts);
     this.#connections.deadServerPolicy = configuration.deadServerPolicy ?? defaultDeadServerPolicy;
+    this.#connections.sloppyTcp = configuration.sloppyTcp ?? true;
     this.#services.configure(configuration);
     this.#leases.configure(
       configuration.addresses.map((address) => address.leaseSlot),

@@ -93,11 +93,13 @@ export class Replication {
     }
     if (entry === absent) return this.#learn(key, destination, state, batch, at, nowMs);
     const { words } = table;
+    const isSecond = isSecondClass(key, head, state);
     const establishes = (words[entry + EntryWord.head]! & EntryFlag.halfOpen) !== 0 && !isHalfOpen(key, state);
-    if (establishes && this.#isFull(key, state)) return 'refusedFull';
+    if (establishes && !this.#hasRoom(key, state, isSecond, nowMs)) return 'refusedFull';
     const timeoutMs = entryTimeoutMs(words, entry, table.tcpTimeouts);
     if (establishes) table.establish(entry);
     table.setState(entry, state);
+    table.setClass(entry, isSecond);
     words[entry + EntryWord.head]! &= ~(EntryFlag.local | EntryFlag.published | EntryFlag.sequenced);
     words[entry + EntryWord.timeout] = timeoutMs;
     this.#readTimes(entry, batch, at, nowMs);
@@ -107,12 +109,13 @@ export class Replication {
   #learn(key: Int32Array, destination: number, state: TcpState, batch: Int32Array, at: number, nowMs: number): Verdict {
     const { table } = this.#connections;
     const halfOpen = isHalfOpen(key, state);
-    if (this.#isFull(key, state)) return 'refusedFull';
+    const isSecond = isSecondClass(key, batch[at + RecordOffset.head]!, state);
+    if (!this.#hasRoom(key, state, isSecond, nowMs)) return 'refusedFull';
     const isTemplate = (key[KeyWord.head]! & EntryFlag.template) !== 0;
     const rival = isTemplate ? absent : table.findReplyOf(key, destination);
     if (rival !== absent && this.#connections.publisher.isHeld(rival)) return 'refusedLocal';
     if (rival !== absent) table.remove(rival);
-    const flags = halfOpen ? EntryFlag.halfOpen : 0;
+    const flags = (halfOpen ? EntryFlag.halfOpen : 0) | (isSecond ? EntryFlag.secondClass : 0);
     const timeout = this.#connections.timeoutOf(key[KeyWord.head]!, state);
     const entry = table.insert(key, destination, state, flags, nowMs | 0, timeout);
     this.#readTimes(entry, batch, at, nowMs);
@@ -127,11 +130,14 @@ export class Replication {
     if (timeout > 0 && timeout <= timeoutMsMax) words[entry + EntryWord.timeout] = timeout;
   }
 
-  #isFull(key: Int32Array, state: TcpState): boolean {
+  /** For an entry of the first class one of the second gives way. */
+  #hasRoom(key: Int32Array, state: TcpState, isSecond: boolean, nowMs: number): boolean {
     const { table } = this.#connections;
-    if (isHalfOpen(key, state)) return table.halfOpenFull;
-    const isUdp = (key[KeyWord.head]! & (0xff | EntryFlag.template)) === protocolNumbers.udp;
-    return isUdp ? table.establishedUdpFull : table.establishedFull;
+    if (isHalfOpen(key, state)) return !table.halfOpenFull;
+    const kind = key[KeyWord.head]! & (0xff | EntryFlag.template);
+    if (kind === protocolNumbers.udp) return !table.establishedUdpFull;
+    if (kind !== protocolNumbers.tcp || isSecond) return !table.establishedFull;
+    return this.#connections.makeEstablishedRoom(nowMs);
   }
 
   /** An established entry for which a peer reports a half-open state is another connection with the same flow key. */
@@ -182,6 +188,12 @@ export class Replication {
 /** Peers hear of UDP flows and templates only when they are no longer half-open. `key`: see `KeyWord`. */
 function isHalfOpen(key: Int32Array, state: TcpState): boolean {
   return (key[KeyWord.head]! & (0xff | EntryFlag.template)) === protocolNumbers.tcp && isHalfOpenTcpState(state);
+}
+
+/** Half-open TCP connections are, and established ones of which the peer says so in the record's head. */
+function isSecondClass(key: Int32Array, head: number, state: TcpState): boolean {
+  if ((key[KeyWord.head]! & (0xff | EntryFlag.template)) !== protocolNumbers.tcp) return false;
+  return isHalfOpenTcpState(state) || (head & RecordFlag.secondClass) !== 0;
 }
 
 /** Whether an entry is half-open, but its record would not show that. */

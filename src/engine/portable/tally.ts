@@ -27,6 +27,7 @@ export class Tally {
   unreachablesSent = 0;
   errorsSuppressed = 0;
   halfOpenEvictions = 0;
+  secondClassEvictions = 0;
   eventOverruns = 0;
 }
 
@@ -51,8 +52,10 @@ export function describeCounters(
     drops,
     halfOpenConnections: table.halfOpenCount - table.halfOpenTemplates,
     establishedConnections: table.establishedCount - table.establishedTemplates,
+    secondClassConnections: table.secondClassCount,
     connectionTemplates: table.halfOpenTemplates + table.establishedTemplates,
     halfOpenEvictions: tally.halfOpenEvictions,
+    secondClassEvictions: tally.secondClassEvictions,
     arpReplies: tally.arpReplies,
     neighbourReplies: tally.neighbourReplies,
     echoReplies: tally.echoReplies,

@@ -14,7 +14,7 @@ export function describeCounters(
   destinations: Destinations,
 ): EngineCounters {
   const total = (field: number): number => Math.max(0, totals.readSigned(0, field));
-  const { halfOpen, established, halfOpenTemplates, establishedTemplates } = TotalsLayout;
+  const { halfOpen, established, halfOpenTemplates, establishedTemplates, secondClass } = TotalsLayout;
   const byService = new Map<number, Destination[]>();
   for (const destination of destinations.values()) {
     if (!destination.live) continue;
@@ -29,6 +29,7 @@ export function describeCounters(
     drops: withHeld(sumDrops(tallies), publishing),
     halfOpenConnections: Math.max(0, total(halfOpen) - total(halfOpenTemplates)),
     establishedConnections: Math.max(0, total(established) - total(establishedTemplates)),
+    secondClassConnections: total(secondClass),
     connectionTemplates: total(halfOpenTemplates) + total(establishedTemplates),
     ...sumEvents(tallies),
   };

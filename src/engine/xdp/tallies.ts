@@ -13,6 +13,7 @@ const tallyEvents = [
   'unreachablesSent',
   'errorsSuppressed',
   'eventOverruns',
+  'secondClassEvictions',
 ] as const satisfies readonly (keyof EngineCounters)[];
 export type TallyEvent = (typeof tallyEvents)[number];
 

@@ -7,6 +7,7 @@ import type { BpfObject, BpfRingReader } from './bpf-object.ts';
 import { collect } from './collect.ts';
 import { XdpConnectionPort } from './connection-port.ts';
 import { describeCounters } from './counters.ts';
+import { Crowding } from './crowding.ts';
 import { Destinations } from './destinations.ts';
 import { Endpoints } from './endpoints.ts';
 import { Mailbox, mailboxes } from './mailbox.ts';
@@ -57,6 +58,7 @@ export class XdpEngine implements Engine {
   readonly #nextHops: NextHopSource;
   readonly #missingNeighbours: BpfRingReader | undefined;
   readonly #sweep: Sweep;
+  readonly #crowding: Crowding;
   readonly #connections: XdpConnectionPort;
   #collectAtMs = 0;
   /** All routes and neighbours of the kernel are known: those of a former process no longer count. */
@@ -80,6 +82,7 @@ export class XdpEngine implements Engine {
     const parts = { maps, destinations: this.#destinations, endpoints: this.#endpoints, slots: this.#slots, hopFor };
     this.#services = new Services(parts, running, nowMs);
     this.#addresses = new Addresses(maps);
+    this.#crowding = new Crowding(maps);
     this.#sweep = new Sweep(new Mailbox(object, mailboxes.director), new TableSpan(object));
     const reader = events === undefined ? {} : { events };
     this.#connections = new XdpConnectionPort({ object, mailbox: mailboxes.director, clock, ...reader });
@@ -93,6 +96,7 @@ export class XdpEngine implements Engine {
     this.#addresses.requireRoom(addresses, served);
     this.#services.configure(configuration, this.#clock.nowMs());
     writeSettings(this.#maps.settings, configuration);
+    this.#crowding.configure(configuration.timeouts);
     this.#addresses.configure(addresses, served);
   }
 
@@ -118,6 +122,7 @@ export class XdpEngine implements Engine {
   tick(): void {
     const nowMs = this.#clock.nowMs();
     this.#askForNeighbours();
+    this.#crowding.follow();
     this.#sweep.advance(nowMs);
     if (nowMs < this.#collectAtMs) return;
     this.#collectAtMs = nowMs + collectPeriodMs;

@@ -86,7 +86,9 @@ const pair: DirectorStatus = {
     drops: { ...noDrops, noLease: 4, unknownConnection: 2 },
     halfOpenConnections: 1,
     establishedConnections: 12,
+    secondClassConnections: 0,
     halfOpenEvictions: 0,
+    secondClassEvictions: 0,
     arpReplies: 0,
     echoReplies: 0,
     resetsSent: 0,
@@ -163,6 +165,14 @@ sync: off (no lvs_sync_daemon): a failover breaks established sessions
 connections: 12 established, 1 half-open
 nothing dropped
 `,
+  );
+});
+
+test('connections of the second class are counted apart', () => {
+  const engine = { ...pair.engine, secondClassConnections: 5 };
+  assert.match(
+    describeStatus({ ...pair, engine }),
+    /^connections: 12 established \(5 of the second class\), 1 half-open$/m,
   );
 });
 

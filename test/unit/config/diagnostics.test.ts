@@ -25,6 +25,7 @@ check('baton', (lines) => `global_defs {\nlvs_sync_daemon eth0\n}\nbaton {\n${li
   ['preempt_without_sync never', '1:22: error: preempt_without_sync must be seconds from 0 to 86400, not "never"'],
   ['max_adopted_interval 41', '1:22: error: max_adopted_interval must be seconds from 0.01 to 40.95, not "41"'],
   ['track_routes never', '1:14: error: track_routes must be on or off, not "never"'],
+  ['sloppy_tcp maybe', '1:12: error: sloppy_tcp must be on or off, not "maybe"'],
   ['preempt_delay 1', '1:1: error: preempt_delay does not belong in baton: it belongs in vrrp_instance'],
 ]);
 

@@ -23,7 +23,7 @@ const examples: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     vrrp_check_unicast_src: '',
     v3_checksum_as_v2: 'false',
   },
-  baton: { preempt_without_sync: '30', max_adopted_interval: '5', track_routes: 'off' },
+  baton: { preempt_without_sync: '30', max_adopted_interval: '5', track_routes: 'off', sloppy_tcp: 'on' },
   vrrp_instance: {
     state: 'BACKUP',
     interface: 'eth0',

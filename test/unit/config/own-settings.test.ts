@@ -37,3 +37,12 @@ test('track_routes is on unless it is switched off', () => {
   const tracked = (line: string) => configurationOf(`global_defs {\n}\nbaton {\n${line}\n}`).trackRoutes;
   assert.deepEqual(['', 'track_routes', 'track_routes off'].map(tracked), [undefined, undefined, false]);
 });
+
+test('sloppy_tcp is off unless it is written', () => {
+  assert.deepEqual(
+    ['', 'sloppy_tcp', 'sloppy_tcp off', 'sloppy_tcp on'].map(
+      (line) => configurationOf(`baton {\n${line}\n}`).sloppyTcp,
+    ),
+    [undefined, true, false, true],
+  );
+});

@@ -4,7 +4,7 @@
 #define BATON_ADMISSION_H
 
 #include "egress.h"
-#include "life.h"
+#include "second-class.h"
 #include "selector.h"
 
 /* Real servers at one endpoint that are examined at most: see `next_with_endpoint`. */
@@ -231,7 +231,7 @@ static __always_inline int schedule(struct packet *packet, __u32 service, __u32 
 	int is_tcp = packet->protocol == PROTOCOL_TCP;
 	int half_open = !is_tcp || is_half_open_state(state);
 	__u32 head = (state << ENTRY_STATE_SHIFT) | ENTRY_LOCAL | (half_open ? ENTRY_HALF_OPEN : 0) |
-		     (state == TCP_SYN_RECEIVED ? ENTRY_SEQUENCED : 0);
+		     (state == TCP_SYN_RECEIVED ? ENTRY_SEQUENCED : 0) | (is_tcp ? ENTRY_SECOND_CLASS : 0);
 	/* Of a TCP connection the sequence number behind the SYN, which data may follow. */
 	__u32 timeout = is_tcp ? packet->sequence + packet->data + 1 + (packet->tcp_flags & TCP_FIN) :
 				   READ_ONCE(settings.udp_timeout);
@@ -240,7 +240,7 @@ static __always_inline int schedule(struct packet *packet, __u32 service, __u32 
 
 	if (!publisher_keeps_up())
 		return drop(DROP_NO_PUBLISHER);
-	if (is_tcp && established_full())
+	if (is_tcp && !make_established_room())
 		return drop(DROP_TABLE_FULL);
 	number = CALL(choose, ipv6, packet, service);
 	if (number == NO_DESTINATION || !CALL(make_reply_unique, ipv6, packet, number))
@@ -287,13 +287,16 @@ static __always_inline int admit_tcp(struct packet *packet, struct service *serv
 	if (packet->tcp_flags & TCP_RST)
 		return drop(DROP_UNKNOWN_CONNECTION);
 	/* A client never sends a SYN with ACK first. */
-	if (service->shape == SELECTOR_HASH && !(packet->tcp_flags & TCP_SYN)) {
-		/* As sysctl sloppy_tcp allows in IPVS, but ESTABLISHED at once: the hash gives the real server it had before. */
+	if (service->shape == SELECTOR_HASH && READ_ONCE(settings.sloppy_tcp) && !(packet->tcp_flags & TCP_SYN)) {
+		/*
+		 * As in IPVS, but ESTABLISHED at once, in the second class: the hash gives the real server that it had before.
+		 */
 		decision = schedule(packet, number, TCP_ESTABLISHED, &entry, ipv6);
 		if (decision == FORWARD_IN && entry) {
 			struct destination *destination = destination_of(packet->destination);
 			enum tcp_direction direction = destination ? client_direction(destination) : DIRECTION_INPUT_ONLY;
 
+			WRITE_ONCE(entry->mark, mark_of(bpf_ntohl(packet->acknowledgement)));
 			step_tcp_of(entry, tcp_event(direction, packet->tcp_flags), packet->now, ipv6);
 		}
 		return decision;

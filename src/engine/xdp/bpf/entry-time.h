@@ -20,9 +20,10 @@ static __always_inline __u32 protocol_of(__u32 head)
 	return head & ENTRY_PROTOCOL;
 }
 
-static __always_inline __u32 tcp_timeout(__u32 state)
+/* `class_and_state`: a state, of the first class by itself. */
+static __always_inline __u32 tcp_timeout(__u32 class_and_state)
 {
-	return READ_ONCE(settings.tcp_timeouts[state & 15]);
+	return READ_ONCE(settings.tcp_timeouts[class_and_state & 31]);
 }
 
 /* Whether a head is that of a TCP connection that this director forwards. */
@@ -34,7 +35,7 @@ static __always_inline int is_local_tcp(__u32 head)
 /* How long an entry with this head lasts after its last packet, in milliseconds. */
 static __always_inline __u32 timeout_of(struct entry *entry, __u32 head)
 {
-	return is_local_tcp(head) ? tcp_timeout(state_of(head)) : READ_ONCE(entry->timeout);
+	return is_local_tcp(head) ? tcp_timeout(head >> ENTRY_STATE_SHIFT) : READ_ONCE(entry->timeout);
 }
 
 static __always_inline int has_expired(struct entry *entry, __u32 now)

@@ -24,7 +24,9 @@ static __always_inline int write_record(__u32 *words, struct entry *entry, int i
 			     record_bits(STATE, state_of(head)) | (ipv6 ? record_bits(IPV6, 1) : 0) |
 			     (head & ENTRY_LOCAL ? record_bits(LOCAL, 1) : 0) |
 			     record_bits(FORWARDING_METHOD, (__u32)destination->method) |
-			     (is_template(head) ? record_bits(TEMPLATE, 1) : 0);
+			     (is_template(head) ? record_bits(TEMPLATE, 1) : 0) |
+			     /* A half-open entry has not had the chance to carry anything. */
+			     ((head & (ENTRY_SECOND_CLASS | ENTRY_HALF_OPEN)) == ENTRY_SECOND_CLASS ? record_bits(SECOND_CLASS, 1) : 0);
 	words[RECORD_PORTS] = bpf_ntohl(entry->ports);
 	words[RECORD_REAL_PORT] = bpf_ntohs(destination->port);
 	words[RECORD_IDLE] = age_of(READ_ONCE(entry->last_seen), now);

@@ -36,6 +36,7 @@ enum tally_event {
 	TALLY_UNREACHABLES_SENT,
 	TALLY_ERRORS_SUPPRESSED,
 	TALLY_EVENT_OVERRUNS,
+	TALLY_SECOND_CLASS_EVICTIONS,
 	TALLY_EVENTS,
 };
 
@@ -63,20 +64,24 @@ enum entry_head {
 	ENTRY_PROTOCOL = 0xff,
 	ENTRY_STATE_SHIFT = 8,
 	ENTRY_STATE = 0xf00,
+	/* A TCP connection that has carried no data: see second-class.h. */
+	ENTRY_SECOND_CLASS = 1 << 12,
+	/* Both together are an index into `settings.tcp_timeouts`. */
+	ENTRY_CLASS_AND_STATE = ENTRY_STATE | ENTRY_SECOND_CLASS,
 	/* This director forwards it. */
-	ENTRY_LOCAL = 1 << 12,
+	ENTRY_LOCAL = 1 << 13,
 	/* In the half-open table. */
-	ENTRY_HALF_OPEN = 1 << 13,
+	ENTRY_HALF_OPEN = 1 << 14,
 	/* Peers know of it. */
-	ENTRY_PUBLISHED = 1 << 14,
+	ENTRY_PUBLISHED = 1 << 15,
 	/* A connection template: the client address is a prefix, the client port 0. */
-	ENTRY_TEMPLATE = 1 << 15,
-	ENTRY_USED = 1 << 16,
+	ENTRY_TEMPLATE = 1 << 16,
+	ENTRY_USED = 1 << 17,
 	/* Being written or being removed: no other processor may use the entry until that is done. */
-	ENTRY_BUSY = 1 << 17,
+	ENTRY_BUSY = 1 << 18,
 	/* `next_sequence` is known. */
-	ENTRY_SEQUENCED = 1 << 18,
-	ENTRY_GENERATION_SHIFT = 19,
+	ENTRY_SEQUENCED = 1 << 19,
+	ENTRY_GENERATION_SHIFT = 20,
 	/* The bits that take part in a look-up. */
 	ENTRY_KEY = ENTRY_PROTOCOL | ENTRY_TEMPLATE | ENTRY_USED | ENTRY_BUSY,
 };
@@ -99,7 +104,9 @@ struct entry {
 	__u32 stamp;
 	__u16 destination;
 	/* In a bucket's first entry: an entry that belongs here may stand in the next choice. Never cleared. */
-	__u16 spilled;
+	__u8 spilled;
+	/* Of a TCP connection of the second class: see src/connection/second-class.ts. */
+	__u8 mark;
 };
 
 struct entry4 {
@@ -354,8 +361,8 @@ enum dead_server_policy {
 
 /* Settings that the loader writes and the program reads. */
 struct settings {
-	/* By state, in milliseconds (src/connection/timeouts.ts). */
-	__u32 tcp_timeouts[16];
+	/* By state and class, in milliseconds (src/connection/second-class.ts). */
+	__u32 tcp_timeouts[32];
 	__u32 udp_timeout;
 	/* How long after a takeover an unknown mid-stream segment is dropped silently, in milliseconds. */
 	__u32 grace_period;
@@ -367,6 +374,9 @@ struct settings {
 	__u32 reader_asleep;
 	/* enum dead_server_policy */
 	__u32 dead_servers;
+	/* 1: a service with a hash selector makes an entry for a segment of an unknown connection. */
+	__u32 sloppy_tcp;
+	__u32 reserved;
 	/* A Bloom filter of the served addresses: bit `filter_bit` of each is set. Never lacks one that is in the map. */
 	__u32 served[FILTER_BITS / 32];
 	/* The same for the addresses of masqueraded real servers. */
@@ -387,10 +397,17 @@ struct totals {
 	/* Entries by family: an empty table need not be swept. */
 	__u32 entries4;
 	__u32 entries6;
-	__u32 reserved0[9];
+	/* Entries of the second class in the established table. */
+	__u32 second_class;
+	/* How many entries the established table has room for: the loader is told when the first one is there. */
+	__u32 established_max;
+	__u32 reserved0[7];
 	/* Positions of the ring of half-open entries: the oldest one, and the next to be written. */
 	__u32 ring_head;
-	__u32 reserved1[15];
+	/* The slots at which the search for an entry that gives way goes on: see room.h. */
+	__u32 hand4;
+	__u32 hand6;
+	__u32 reserved1[13];
 	__u32 ring_tail;
 	__u32 reserved2[15];
 	/* Of ICMP errors: see `take_token`. */

@@ -3,6 +3,7 @@
 #ifndef BATON_LIFE_H
 #define BATON_LIFE_H
 
+#include "room.h"
 #include "template.h"
 
 /* src/connection/lifecycle.ts: the handshake is not complete. */
@@ -107,7 +108,7 @@ static __always_inline void follow_udp(struct entry *entry, int ipv6, __u32 now)
 }
 
 enum change {
-	/* It would become established, and the established table is full: the entry stays as it was. */
+	/* It would become established, and the established table has no room: the entry stays as it was. */
 	CHANGE_REFUSED,
 	CHANGED,
 	/* Another processor has changed it since. */
@@ -116,16 +117,20 @@ enum change {
 
 static __always_inline int change_tcp_of(struct entry *entry, __u32 head, __u32 after, __u32 now, int ipv6)
 {
-	__u32 before = state_of(head);
-	__u32 destination = entry->destination;
-	__u32 to = (head & ~ENTRY_STATE) | (after << ENTRY_STATE_SHIFT) | ENTRY_LOCAL;
-	int half_open = (head & ENTRY_HALF_OPEN) != 0;
-	int establishes = half_open && completes_handshake(before, after);
+	__u32 before, destination, to;
+	int half_open, establishes;
 
 	if (!(head & ENTRY_USED))
 		return CHANGED;
-	if (establishes && established_full())
+	if ((head & ENTRY_HALF_OPEN) && completes_handshake(state_of(head), after) && !make_established_room())
 		return CHANGE_REFUSED;
+	/* What follows from it is not kept over the call, for which there is no room on the stack. */
+	opaque(head);
+	before = state_of(head);
+	destination = entry->destination;
+	to = (head & ~ENTRY_STATE) | (after << ENTRY_STATE_SHIFT) | ENTRY_LOCAL;
+	half_open = (head & ENTRY_HALF_OPEN) != 0;
+	establishes = half_open && completes_handshake(before, after);
 	if (establishes) {
 		if (!establish(entry, head, to & ~ENTRY_HALF_OPEN))
 			return CHANGE_LOST;

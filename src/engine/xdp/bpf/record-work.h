@@ -61,12 +61,16 @@ enum import_verdict {
 	IMPORT_REFUSED_FULL,
 };
 
-static __always_inline int is_full(const struct flow *flow, int half_open)
+/* For an entry of the first class, which `second` is 0 for, one of the second gives way. */
+static __always_inline int has_room(const struct flow *flow, int half_open, __u32 second)
 {
 	if (half_open)
-		return half_open_full();
-	return !is_template(flow->key) && protocol_of(flow->key) == PROTOCOL_UDP ? established_udp_full() :
-										   established_full();
+		return !half_open_full();
+	if (!is_template(flow->key) && protocol_of(flow->key) == PROTOCOL_UDP)
+		return !established_udp_full();
+	if (is_template(flow->key) || second)
+		return !established_full();
+	return make_established_room();
 }
 
 /* The peer's timeout holds until a packet passes here: with it the copy lives exactly as long as the original. */
@@ -81,13 +85,13 @@ static __always_inline void read_times(struct entry *entry, const struct record 
 }
 
 static __always_inline int learn(const struct flow *flow, __u32 number, const struct record *record, __u32 state,
-				 int half_open, struct work *work, int ipv6)
+				 int half_open, __u32 second, struct work *work, int ipv6)
 {
 	struct entry *rival, *entry;
-	__u32 head = state << ENTRY_STATE_SHIFT;
+	__u32 head = (state << ENTRY_STATE_SHIFT) | second;
 	__u32 timeout, reference, seen;
 
-	if (is_full(flow, half_open))
+	if (!has_room(flow, half_open, second))
 		return IMPORT_REFUSED_FULL;
 	rival = is_template(flow->key) ? 0 : find_rival(flow, number, ipv6);
 	if (rival) {
@@ -117,7 +121,7 @@ static __always_inline int import_record_of(const struct record *record, struct 
 	struct entry *entry;
 	struct flow flow;
 	int half_open, establishes;
-	__u32 number, before = 0, after;
+	__u32 number, before = 0, after, second = 0;
 
 	for (int i = 0; i < 4; i++) {
 		flow.client[i] = bpf_htonl(record->words[RECORD_CLIENT + i]);
@@ -141,23 +145,26 @@ static __always_inline int import_record_of(const struct record *record, struct 
 		return IMPORT_REFUSED_UNKNOWN;
 	/* Peers hear of UDP flows and templates only when they are no longer half-open. */
 	half_open = !template && protocol_of(flow.key) == PROTOCOL_TCP && is_half_open_state(state);
+	if (half_open || (!template && protocol_of(flow.key) == PROTOCOL_TCP && record_field(head, SECOND_CLASS)))
+		second = ENTRY_SECOND_CLASS;
 	if (!entry || !(before & ENTRY_USED))
-		return learn(&flow, number, record, state, half_open, work, ipv6);
+		return learn(&flow, number, record, state, half_open, second, work, ipv6);
 	/* An established entry for which a peer reports a half-open state is another connection with the same flow. */
 	if (entry->destination != number || (!(before & ENTRY_HALF_OPEN) && half_open)) {
 		remove_entry(entry, before, ipv6);
-		return learn(&flow, number, record, state, half_open, work, ipv6);
+		return learn(&flow, number, record, state, half_open, second, work, ipv6);
 	}
 	establishes = (before & ENTRY_HALF_OPEN) && !half_open;
-	if (establishes && is_full(&flow, 0))
+	if (establishes && !has_room(&flow, 0, second))
 		return IMPORT_REFUSED_FULL;
-	after = (before & ~(ENTRY_STATE | ENTRY_LOCAL | ENTRY_PUBLISHED | ENTRY_SEQUENCED)) | (state << ENTRY_STATE_SHIFT);
+	after = (before & ~(ENTRY_CLASS_AND_STATE | ENTRY_LOCAL | ENTRY_PUBLISHED | ENTRY_SEQUENCED)) |
+		(state << ENTRY_STATE_SHIFT) | second;
 	if (establishes)
 		after &= ~ENTRY_HALF_OPEN;
 	if (__sync_val_compare_and_swap(&entry->head, before, after) != before)
 		return IMPORT_REFUSED_LOCAL;
 	WRITE_ONCE(entry->timeout, timeout_of(entry, before));
-	if (establishes) {
+	if ((before ^ after) & (ENTRY_HALF_OPEN | ENTRY_SECOND_CLASS)) {
 		count_table(before, -1);
 		count_table(after, 1);
 	}

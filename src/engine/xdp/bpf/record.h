@@ -24,7 +24,9 @@ enum record_event {
 
 /* The head word: each field from its shift on, its mask once it is shifted down. */
 #define RECORD_EVENT_SHIFT 0
-#define RECORD_EVENT_MASK 0xff
+#define RECORD_EVENT_MASK 0x7f
+#define RECORD_SECOND_CLASS_SHIFT 7
+#define RECORD_SECOND_CLASS_MASK 0x1
 #define RECORD_PROTOCOL_SHIFT 8
 #define RECORD_PROTOCOL_MASK 0xff
 #define RECORD_STATE_SHIFT 16

@@ -7,7 +7,7 @@
 #define BATON_SEQUENCE_H
 
 #include "dead-server.h"
-#include "life.h"
+#include "second-class.h"
 
 /* As in src/connection/sequence.ts: bytes, and milliseconds. */
 #define SEQUENCE_WINDOW 65536u
@@ -66,9 +66,14 @@ static __always_inline int judge_of(struct entry *entry, const struct packet *pa
 	if (flags & TCP_SYN) {
 		if ((flags & TCP_ACK) || !syn_counts(entry, head, packet->now))
 			return tcp_event(direction, 0);
+		/* The SYN of a connection, which may be another one than the entry's. */
+		set_class(entry, ENTRY_SECOND_CLASS);
+		WRITE_ONCE(entry->mark, 0);
 		learn_sequence(entry, end);
 		return tcp_event(direction, flags);
 	}
+	if (head & ENTRY_SECOND_CLASS)
+		hear_second_class(entry, head, packet, direction, sequence_advances(ahead));
 	if (known && sequence_advances(ahead))
 		WRITE_ONCE(entry->next_sequence, end);
 	if (flags & TCP_FIN)
@@ -81,14 +86,15 @@ static __always_inline int judge_of(struct entry *entry, const struct packet *pa
 /* What a client's segment means to its entry, as an event of `next_states`. */
 FOR_ENTRIES(judge, AND const struct packet *packet AND __u32 direction, packet, direction)
 
-/* The same, without a call for the segments of an established connection. */
+/* The same, without a call for the segments of an established connection of the first class. */
 static __always_inline __u32 hear_client(struct entry *entry, const struct packet *packet, enum tcp_direction direction,
 					 int ipv6)
 {
 	__u32 head = READ_ONCE(entry->head);
 	__u32 end;
 
-	if (unlikely((packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) || state_of(head) != TCP_ESTABLISHED))
+	if (unlikely((packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) ||
+		     (head & ENTRY_CLASS_AND_STATE) != TCP_ESTABLISHED << ENTRY_STATE_SHIFT))
 		return CALL_ENTRY(judge, ipv6, entry, packet, direction);
 	end = packet->sequence + packet->data;
 	if (likely(head & ENTRY_SEQUENCED) && sequence_advances(end - READ_ONCE(entry->next_sequence)))
@@ -96,20 +102,29 @@ static __always_inline __u32 hear_client(struct entry *entry, const struct packe
 	return tcp_event(direction, packet->tcp_flags);
 }
 
-static __always_inline int hear_acknowledgement_of(struct entry *entry, const struct packet *packet, int ipv6)
+static __always_inline int learn_from_server_of(struct entry *entry, const struct packet *packet, int ipv6)
 {
-	if (packet)
+	__u32 head = READ_ONCE(entry->head);
+
+	if (!packet)
+		return 0;
+	if (!(head & ENTRY_SEQUENCED) && (packet->tcp_flags & TCP_ACK))
 		learn_sequence(entry, bpf_ntohl(packet->acknowledgement));
+	if ((head & ENTRY_SECOND_CLASS) && packet->data && !(packet->tcp_flags & (TCP_SYN | TCP_RST)))
+		become_first_class(entry, packet->now);
 	return 0;
 }
 
-/* A real server's acknowledgement says what the client is expected to send next, where that is not known. */
-FOR_ENTRIES(hear_acknowledgement, AND const struct packet *packet, packet)
+/*
+ * A real server's acknowledgement says what the client is expected to send next, where that is not known, and its data
+ * that the connection carries some.
+ */
+FOR_ENTRIES(learn_from_server, AND const struct packet *packet, packet)
 
 static __always_inline __u32 hear_server(struct entry *entry, const struct packet *packet, int ipv6)
 {
-	if (unlikely(!(READ_ONCE(entry->head) & ENTRY_SEQUENCED)) && (packet->tcp_flags & TCP_ACK))
-		CALL_ENTRY(hear_acknowledgement, ipv6, entry, packet);
+	if (unlikely((READ_ONCE(entry->head) & (ENTRY_SEQUENCED | ENTRY_SECOND_CLASS)) != ENTRY_SEQUENCED))
+		CALL_ENTRY(learn_from_server, ipv6, entry, packet);
 	return tcp_event(DIRECTION_OUTPUT, packet->tcp_flags);
 }
 

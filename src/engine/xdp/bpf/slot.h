@@ -100,11 +100,15 @@ static __always_inline void count_table(__u32 head, int by)
 		return;
 	}
 	__sync_fetch_and_add(&totals.established, by);
+	WRITE_ONCE(totals.established_max, established_max);
 	if (is_template(head)) {
 		__sync_fetch_and_add(&totals.established_templates, by);
 		keep_apart();
 	} else if (protocol_of(head) == PROTOCOL_UDP) {
 		__sync_fetch_and_add(&totals.established_udp, by);
+		keep_apart();
+	} else if (head & ENTRY_SECOND_CLASS) {
+		__sync_fetch_and_add(&totals.second_class, by);
 		keep_apart();
 	}
 }

@@ -92,6 +92,7 @@ static __always_inline int insert_entry_of(const struct flow *flow, __u32 destin
 	entry->timeout = timeout;
 	entry->destination = destination;
 	entry->stamp = now;
+	entry->mark = 0;
 	count_table(head, 1);
 	count_family(ipv6, 1);
 	count_entry(destination, head, 1);

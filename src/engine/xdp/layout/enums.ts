@@ -97,15 +97,17 @@ export const EntryHead = {
   protocol: 255,
   stateShift: 8,
   state: 3840,
-  local: 4096,
-  halfOpen: 8192,
-  published: 16384,
-  template: 32768,
-  used: 65536,
-  busy: 131072,
-  sequenced: 262144,
-  generationShift: 19,
-  key: 229631,
+  secondClass: 4096,
+  classAndState: 7936,
+  local: 8192,
+  halfOpen: 16384,
+  published: 32768,
+  template: 65536,
+  used: 131072,
+  busy: 262144,
+  sequenced: 524288,
+  generationShift: 20,
+  key: 459007,
 } as const;
 
 /** `enum extension_header` */
@@ -255,7 +257,8 @@ export const TallyEvent = {
   unreachablesSent: 5,
   errorsSuppressed: 6,
   eventOverruns: 7,
-  events: 8,
+  secondClassEvictions: 8,
+  events: 9,
 } as const;
 
 /** `enum tcp_direction` */

@@ -85,7 +85,8 @@ export const EntryFieldSize = {
   nextSequence: 4,
   stamp: 4,
   destination: 2,
-  spilled: 2,
+  spilled: 1,
+  mark: 1,
 } as const;
 
 /** Bytes of the fields of `struct entry4`. */
@@ -324,13 +325,14 @@ export const ServiceFieldSize = {
 
 /** Bytes of the fields of `struct settings`. */
 export const SettingsFieldSize = {
-  tcpTimeouts: 64,
+  tcpTimeouts: 128,
   udpTimeout: 4,
   gracePeriod: 4,
   testNow: 8,
   recordsExpectedUntil: 8,
   readerAsleep: 4,
   deadServers: 4,
+  sloppyTcp: 4,
   served: 128,
   replying: 128,
   nextStates: 2048,
@@ -345,7 +347,7 @@ export const SlotFieldSize = {
 /** Bytes of the fields of `struct tally`. */
 export const TallyFieldSize = {
   drops: 200,
-  events: 64,
+  events: 72,
 } as const;
 
 /** Bytes of the fields of `struct totals`. */
@@ -357,7 +359,11 @@ export const TotalsFieldSize = {
   establishedUdp: 4,
   entries4: 4,
   entries6: 4,
+  secondClass: 4,
+  establishedMax: 4,
   ringHead: 4,
+  hand4: 4,
+  hand6: 4,
   ringTail: 4,
   errorBudget: 8,
 } as const;

@@ -203,7 +203,7 @@ export const Maps = {
     name: 'tallies',
     kind: 'array',
     keySize: 4,
-    valueSize: 264,
+    valueSize: 272,
     maxEntries: 1,
   },
   traffic: {
@@ -225,7 +225,7 @@ export const Globals = {
   settings: {
     map: '.data.settings',
     offset: 0,
-    size: 2400,
+    size: 2472,
   },
   totals: {
     map: '.data.totals',

@@ -96,6 +96,7 @@ export const EntryLayout = {
   stamp: 16,
   destination: 20,
   spilled: 22,
+  mark: 23,
 } as const;
 
 /** Byte offsets of the fields of `struct entry4`, and its size. */
@@ -358,17 +359,18 @@ export const ServiceLayout = {
 
 /** Byte offsets of the fields of `struct settings`, and its size. */
 export const SettingsLayout = {
-  size: 2400,
+  size: 2472,
   tcpTimeouts: 0,
-  udpTimeout: 64,
-  gracePeriod: 68,
-  testNow: 72,
-  recordsExpectedUntil: 80,
-  readerAsleep: 88,
-  deadServers: 92,
-  served: 96,
-  replying: 224,
-  nextStates: 352,
+  udpTimeout: 128,
+  gracePeriod: 132,
+  testNow: 136,
+  recordsExpectedUntil: 144,
+  readerAsleep: 152,
+  deadServers: 156,
+  sloppyTcp: 160,
+  served: 168,
+  replying: 296,
+  nextStates: 424,
 } as const;
 
 /** Byte offsets of the fields of `struct slot`, and its size. */
@@ -380,7 +382,7 @@ export const SlotLayout = {
 
 /** Byte offsets of the fields of `struct tally`, and its size. */
 export const TallyLayout = {
-  size: 264,
+  size: 272,
   drops: 0,
   events: 200,
 } as const;
@@ -395,7 +397,11 @@ export const TotalsLayout = {
   establishedUdp: 16,
   entries4: 20,
   entries6: 24,
+  secondClass: 28,
+  establishedMax: 32,
   ringHead: 64,
+  hand4: 68,
+  hand6: 72,
   ringTail: 128,
   errorBudget: 192,
 } as const;
