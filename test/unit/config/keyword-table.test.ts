@@ -138,9 +138,9 @@ function fileWith(block: string, keyword: string, value: string): string {
 }
 
 describe('the keyword table', () => {
-  it('knows the 361 keywords of keepalived 2.4.3, the two names of its HTTP checker, and six of its own', () => {
+  it('knows the 361 keywords of keepalived 2.4.3, the two names of its HTTP checker, and seven of its own', () => {
     const names = new Set([...keywordTable.values()].flatMap(({ keywords }) => [...keywords.keys()]));
-    assert.equal(names.size, 369);
+    assert.equal(names.size, 370);
   });
   it('names a block for every keyword that has one', () => {
     for (const { title, keywords } of keywordTable.values()) {
