@@ -33,7 +33,8 @@ export function httpTable(results: ReadonlyMap<string, readonly HttpFigures[]>):
   return render('HTTP: a connection for each request, and connections that stay', head, rows);
 }
 
-function ratio<Figures>(
+/** The median of the ratios within each round; nothing without the other one. */
+export function ratio<Figures>(
   results: ReadonlyMap<string, readonly Figures[]>,
   name: string,
   other: string,
