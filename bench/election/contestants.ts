@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -28,10 +28,14 @@ interface Program {
 
 const mainModule = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const priorities: Readonly<Record<DirectorName, number>> = { better: 150, backup: 100 };
-/** The real-time priority that baton takes for itself; keepalived takes none unless it is told. */
-const realTimePriority = 10;
+/**
+ * The real-time priority that baton takes for itself; keepalived takes none unless it is told. It may then compute for 10 ms
+ * in one go by default, and is killed when it has more to do: it gets a second.
+ */
+const realTime = ['vrrp_rt_priority 10', 'vrrp_rlimit_rttime 1000000'];
 const transitionMsMax = 30_000;
 const endMsMax = 10_000;
+const pollMs = 20;
 const tailLines = 12;
 
 const keepalived: Omit<Program, 'globals'> = {
@@ -55,7 +59,7 @@ const programs: Readonly<Record<ContestantName, Program>> = {
     globals: [],
   },
   keepalived: { ...keepalived, globals: [] },
-  'keepalived-rt': { ...keepalived, globals: [`vrrp_rt_priority ${realTimePriority}`] },
+  'keepalived-rt': { ...keepalived, globals: realTime },
 };
 
 /** Starts one director of a pair, with files of its own below `home`. */
@@ -72,24 +76,28 @@ export function startDirector(
   const file = join(directory, 'keepalived.conf');
   writeFileSync(file, configuration(name, program.globals, options), { mode: 0o600 });
   const [executable, ...args] = program.command(file, directory) as [string, ...string[]];
+  const log = join(directory, 'log');
+  // A file takes what is written at once; the reader of a pipe could hold a contestant up that logs much.
+  const output = openSync(log, 'a', 0o600);
   // A session of its own, as a service has: the scheduler shares the processors out among sessions.
-  const child = ground.spawn(name, executable, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-  const states: string[] = [];
-  const tail: string[] = [];
-  followLines(child, (line) => {
-    const state = enteredState(contestant, line);
-    if (state !== undefined) states.push(state);
-    tail.push(line);
-    if (tail.length > tailLines) tail.shift();
+  const child = ground.spawn(name, executable, args, { stdio: ['ignore', output, output], detached: true });
+  closeSync(output);
+  let problem = '';
+  child.on('error', (error) => {
+    problem = error.message;
   });
+  const lines = (): string[] => readFileSync(log, 'utf8').split('\n');
+  const states = (): string[] => lines().flatMap((line) => program.stateOf(line) ?? []);
   return {
-    changes: () => states.length,
+    changes: () => states().length,
     enters: async (state) => {
       const givenUpMs = performance.now() + transitionMsMax;
-      while (states.at(-1) !== state) {
-        if (performance.now() > givenUpMs || hasEnded(child))
-          throw new Error(`${contestant}, director ${name}, has not become ${state}:\n${tail.join('\n')}`);
-        await delay(20);
+      while (states().at(-1) !== state) {
+        if (performance.now() > givenUpMs || hasEnded(child)) {
+          const tail = lines().slice(-tailLines).join('\n');
+          throw new Error(`${contestant}, director ${name}, has not become ${state}: ${problem}\n${tail}`);
+        }
+        await delay(pollMs);
       }
     },
     end: () => end(child),
@@ -125,18 +133,6 @@ function configuration(
 }
 
 export const virtualRouterId = 51;
-
-function followLines(child: ChildProcess, take: (line: string) => void): void {
-  child.on('error', (error) => take(error.message));
-  for (const stream of [child.stdout!, child.stderr!]) {
-    let rest = '';
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      const lines = (rest + text).split('\n');
-      rest = lines.pop()!;
-      for (const line of lines) take(line);
-    });
-  }
-}
 
 async function end(child: ChildProcess): Promise<void> {
   if (hasEnded(child) || child.pid === undefined) return;

@@ -18,7 +18,7 @@ const rivalPriority = 1;
 /** A pair that has elected is left alone for so long before it is watched. */
 const settleMsMin = 1_000;
 const settleIntervals = 10;
-/** What the directors have written reaches this process late when processors are busy. */
+/** A director's log lines come late when processors are busy. */
 const logDelayMs = 500;
 
 /** One run of one contestant: a pair elects, and then its advertisements are watched while the load is on. */
