@@ -10,4 +10,6 @@ export interface Session {
   establishedMs: number;
   /** Its peers have to be told of it before its client may see it established. */
   safe: boolean;
+  /** An earlier failure has broken it: no director knew of it when the present one began. */
+  lost: boolean;
 }

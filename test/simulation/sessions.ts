@@ -42,6 +42,14 @@ export class Sessions {
     return this.#byKey.get(key)?.phase === 'over';
   }
 
+  /** A failure begins: it does not break what nobody knows. */
+  loseUnknown(isKnown: (key: string) => boolean): void {
+    for (const [key, session] of this.#byKey) {
+      const isEstablished = session.phase === 'established' || session.phase === 'closing';
+      session.lost ||= isEstablished && !isKnown(key);
+    }
+  }
+
   /** Opens and closes no session from here on; the existing ones go on. */
   settle(): void {
     this.#stopped = true;
@@ -115,6 +123,7 @@ export class Sessions {
       phase: 'opening',
       establishedMs: Number.POSITIVE_INFINITY,
       safe: false,
+      lost: false,
     };
     this.#byKey.set(keyOf(record), session);
     return session;

@@ -108,8 +108,7 @@ function fail(world: World, dice: Prng, { cuts, stalls: stallDice }: ExtraDice):
   const cut = mayCut && chance(cuts, syncCutShare) ? pick(cuts, Object.keys(syncCuts)) : usual;
   const fault = isStall ? pick(stallDice, Object.keys(stalls)) : cut;
   world.write(name, `--- ${fault}`);
-  world.rules.failing();
-  world.failure = { sinceMs: world.time.nowMs(), cutsWire: wireCuts.has(fault) };
+  world.beginFailure(wireCuts.has(fault));
   if (isStall) return stalls[fault]!(world, name, stallDice);
   if (fault === usual) faultsInPlace[fault]!(world, name, dice);
   else syncCuts[fault]!(world, name, cuts);

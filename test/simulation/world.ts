@@ -178,6 +178,12 @@ export class World {
     });
   }
 
+  beginFailure(cutsWire: boolean): void {
+    this.rules.failing();
+    this.sessions.loseUnknown((key) => this.directors.some(({ engine }) => engine.hasKey(key)));
+    this.failure = { sinceMs: this.time.nowMs(), cutsWire };
+  }
+
   restartInPlace(name: string, downMs: number): void {
     this.#epoch += 1;
     this.#directors.get(name)?.restartInPlace(downMs, this.#epoch);
@@ -342,7 +348,7 @@ export class World {
 
   #judgeBroken(session: Session, director: string): void {
     this.write(director, `resets session ${session.number} of vr${session.leaseSlot}`);
-    if (this.plan.style !== 'single' || this.failure === undefined) return;
+    if (this.plan.style !== 'single' || this.failure === undefined || session.lost) return;
     const { sinceMs, cutsWire } = this.failure;
     const text = `session ${session.number} of vr${session.leaseSlot} is reset by ${director}`;
     if (session.establishedMs < Math.min(sinceMs, this.time.nowMs()) - replicatedAfterMs) {
