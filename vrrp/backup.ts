@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { IpAddress } from '../src/lib/ip-address.ts';
+import { compareIpAddresses, type IpAddress } from '../src/lib/ip-address.ts';
 import { adoptedIntervalMs, followSeries, leaseOverMs, mayPreempt, silentFromMs } from './adoption.ts';
 import type { BackupState, Heard, RouterEvent, Step } from './state.ts';
 import { activeDownIntervalMs, leaseMs, skewTimeMs } from './timers.ts';
@@ -66,6 +66,7 @@ function hearActive(state: BackupState, event: Received, nowMs: number): Step {
   const next: BackupState = {
     ...followSeries(state, heard),
     heard,
+    heardBefore: isOther(state.heard, event.source) ? state.heard : state.heardBefore,
     otherActiveUntilMs: othersActiveUntilMs(state, event.source),
     preemptDelayUntilMs,
     rechecking: false,
@@ -96,6 +97,12 @@ function hearResignation(state: BackupState, event: Received, nowMs: number): St
   if (heard !== undefined && heard.source !== event.source && isAlive(state, nowMs)) {
     const otherActiveUntilMs = Number.NEGATIVE_INFINITY;
     return { state: { ...state, otherActiveUntilMs }, actions: [{ kind: 'note', note: 'rival-ignored' }] };
+  }
+  const winner = winnerOver(state, event.source, nowMs);
+  if (winner !== undefined) {
+    const activeDownTimerAtMs = Math.min(state.activeDownTimerAtMs, silentFromMs(state, winner));
+    const next: BackupState = { ...state, heard: winner, heardBefore: undefined, activeDownTimerAtMs };
+    return { state: next, actions: [{ kind: 'note', note: 'rival-ignored' }] };
   }
   // A backup that is about to preempt has not adopted the interval of this advertisement, but may use it all the same.
   const skewMs = skewTimeMs(effectivePriority, Math.min(state.activeAdverIntervalMs, event.intervalMs));
@@ -188,10 +195,26 @@ function isInTime({ router, heard }: BackupState, nowMs: number): boolean {
   return nowMs <= heard.atMs + (router.version === 3 ? heard.intervalMs : router.advertIntervalMs) + pauseMs;
 }
 
+/**
+ * A better router that was heard just before the one that resigns, and is active: its first advertisement may overtake the
+ * last one of the router that it preempts, which has made way for it.
+ */
+function winnerOver(state: BackupState, source: IpAddress, nowMs: number): Heard | undefined {
+  const { heard, heardBefore } = state;
+  if (heard === undefined || heard.resigned || heard.source !== source) return undefined;
+  if (heardBefore === undefined || nowMs >= silentFromMs(state, heardBefore)) return undefined;
+  const advantage = heardBefore.priority - heard.priority || compareIpAddresses(heardBefore.source, source);
+  return advantage > 0 ? heardBefore : undefined;
+}
+
+function isOther(heard: Heard | undefined, source: IpAddress): boolean {
+  return heard !== undefined && !heard.resigned && heard.source !== source;
+}
+
 /** Until when routers other than `source` may be active, judged by their advertisements. */
 function othersActiveUntilMs(state: BackupState, source: IpAddress): number {
   const { heard, otherActiveUntilMs } = state;
-  if (heard === undefined || heard.resigned || heard.source === source) return otherActiveUntilMs;
+  if (heard === undefined || !isOther(heard, source)) return otherActiveUntilMs;
   return Math.max(otherActiveUntilMs, leaseOverMs(state, heard));
 }
 

@@ -123,6 +123,7 @@ function continueAsBackup(from: InitializeState, record: BackupHandoverRecord, n
     ),
     activeAdverIntervalMs,
     heard: heard === null ? undefined : { ...heard, atMs: Math.min(heard.atMs, nowMs) },
+    heardBefore: undefined,
     otherActiveUntilMs:
       otherActiveUntilMs === null
         ? Number.NEGATIVE_INFINITY

@@ -61,6 +61,8 @@ export interface BackupState extends Common {
    */
   readonly activeAdverIntervalMs: number;
   readonly heard: Heard | undefined;
+  /** What was heard last from another router than the one in `heard`, which had not resigned then. */
+  readonly heardBefore: Heard | undefined;
   /**
    * Until then a router other than the one in `heard` may be active: it advertises at a longer interval, or was missed
    * while this process stood still. A takeover before that time settles first.

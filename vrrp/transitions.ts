@@ -81,6 +81,7 @@ export function becomeBackup(
     activeDownTimerAtMs: activeDownTimerAtMs ?? nowMs + activeDownIntervalMs(effectivePriority, activeAdverIntervalMs),
     activeAdverIntervalMs,
     heard,
+    heardBefore: undefined,
     otherActiveUntilMs: Number.NEGATIVE_INFINITY,
     preemptDelayUntilMs: undefined,
     preemptDue: false,

@@ -25,5 +25,10 @@ export const namedSeeds: readonly NamedSeed[] = [
     found:
       'a frozen director preempted when it went on, by a gate that its event loop, which hung, had told open before',
   },
+  {
+    seed: 42_407,
+    found:
+      'a router that made way for a better one was replaced, because its last advertisement was read after that of the other',
+  },
   { seed: 10_908, found: 'the gate opened while nothing that the peers said got into the table' },
 ];

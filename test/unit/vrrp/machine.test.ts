@@ -200,6 +200,36 @@ describe('a backup that has heard more than one active router', () => {
     assert.equal(bench.sent().at(-1), '(acquired)');
   });
 
+  test('takes the resignation of the lesser one for what makes way for the better one', () => {
+    const bench = new Bench({ version: 2, priority: 50 });
+    bench.start();
+    bench.at(1000).hear(100);
+    // The better one preempts; an advertisement that the lesser one has sent before is read after that.
+    bench.at(2001).hear(200, { from: greater });
+    bench.at(2002).hear(100);
+    assert.deepEqual(bench.at(2003).hear(0), ['(rival-ignored)']);
+    assert.equal(bench.deadline, 2001 + 3000 + (206 / 256) * 1000);
+    assert.deepEqual(bench.at(2100).hear(0, { from: greater }), []);
+    assert.equal(bench.deadline, 2100 + (206 / 256) * 1000);
+  });
+
+  test('but not when the other one has fallen silent, or is the lesser one', () => {
+    const bench = new Bench({ priority: 50 });
+    bench.start();
+    bench.at(1000).hear(200, { from: greater });
+    for (const atMs of [2000, 3000, 4000, 5000]) bench.at(atMs).hear(100);
+    assert.deepEqual(bench.hear(0), []);
+    assert.equal(bench.deadline, 5000 + (206 / 256) * 1000);
+    const preempted = new Bench({ priority: 50 });
+    preempted.start();
+    preempted.at(1000).hear(100);
+    preempted.at(1100).hear(200, { from: greater });
+    for (const copy of ['first', 'second']) {
+      assert.deepEqual(preempted.at(1200).hear(0, { from: greater }), [], copy);
+      assert.equal(preempted.deadline, 1200 + (206 / 256) * 1000);
+    }
+  });
+
   test('settles when it stood still and its socket was full of old advertisements', () => {
     const bench = new Bench();
     bench.start();
