@@ -30,5 +30,10 @@ export const namedSeeds: readonly NamedSeed[] = [
     found:
       'a router that made way for a better one was replaced, because its last advertisement was read after that of the other',
   },
+  {
+    seed: 33_797,
+    found:
+      'a backup of one virtual router noticed its pause only after the timer of another one, active in it, had run',
+  },
   { seed: 10_908, found: 'the gate opened while nothing that the peers said got into the table' },
 ];

@@ -14,7 +14,7 @@ import { Announcing } from './announcing.ts';
 import type { ElectionFailure, ElectionHandoverRecord, ElectionView } from './election-view.ts';
 import { InstalledAddresses } from './installed-addresses.ts';
 import { noteSentence, shortenedIntervalSentence, transitionSentence } from './log-sentences.ts';
-import { watchPauses } from './pauses.ts';
+import { PauseWatch } from './pauses.ts';
 import { Reception } from './reception.ts';
 import { createRunningRouter, isHolding, type RunningRouter } from './running-router.ts';
 import type { Observation } from './tracking/tracked-object.ts';
@@ -44,7 +44,7 @@ export class Election {
   #gateOpen = false;
   #armedForMs = Number.POSITIVE_INFINITY;
   #disarm: (() => void) | undefined;
-  readonly #endWatch: () => void;
+  readonly #pauses: PauseWatch;
 
   constructor(ports: ElectionPorts, tracking = new Tracking(ports)) {
     this.#ports = ports;
@@ -63,7 +63,7 @@ export class Election {
     this.#boundedLog = new BoundedLog(ports.clock, ports.log);
     this.#reception = new Reception(this.#boundedLog, (key) => this.#routers.get(key));
     ports.transport.onReceive((received) => this.#receive(received));
-    this.#endWatch = watchPauses(ports.clock, (forMs) => this.#goOn(forMs));
+    this.#pauses = new PauseWatch(ports.clock, (forMs) => this.#goOn(forMs));
   }
 
   /**
@@ -130,7 +130,7 @@ export class Election {
     this.configure([]);
     this.#stopped = true;
     this.#disarm?.();
-    this.#endWatch();
+    this.#pauses.end();
     this.#armedForMs = Number.POSITIVE_INFINITY;
     this.#boundedLog.close();
     return this.#advertising.whenIdle();
@@ -148,7 +148,7 @@ export class Election {
   fallSilent(): void {
     this.#stopped = true;
     this.#silent = true;
-    this.#endWatch();
+    this.#pauses.end();
     this.#boundedLog.close();
     this.#routers.clear();
     this.#arm();
@@ -314,6 +314,8 @@ export class Election {
   #timer(): void {
     this.#armedForMs = Number.POSITIVE_INFINITY;
     this.#disarm = undefined;
+    // The timer of one virtual router may have been due before the next look, and another one's is late by then.
+    this.#pauses.look();
     const nowMs = this.#ports.clock.nowMs();
     for (const running of this.#routers.values()) {
       const dueMs = nextDeadline(running.state);

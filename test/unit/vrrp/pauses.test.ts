@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { watchPauses } from '../../../src/director/election/pauses.ts';
+import { PauseWatch } from '../../../src/director/election/pauses.ts';
 import { SimulatedHost } from '../../support/simulated-segment.ts';
 import { SimulatedTime } from '../../support/simulated-time.ts';
 import { Bench, greater } from './routers.ts';
@@ -10,7 +10,7 @@ test('a pause is told before the timers that it has made late, with at most its 
   const time = new SimulatedTime();
   const host = new SimulatedHost('a', time, { latenessMs: () => 0.4 });
   const told: string[] = [];
-  watchPauses(host, (forMs) => told.push(`${Math.round(forMs)} ms`));
+  new PauseWatch(host, (forMs) => told.push(`${Math.round(forMs)} ms`));
   host.callAt(1400, () => told.push('a timer'));
   time.advanceTo(1225);
   host.freeze();
@@ -18,6 +18,23 @@ test('a pause is told before the timers that it has made late, with at most its 
   host.thaw();
   time.advanceTo(3000);
   assert.deepEqual(told, ['290 ms', 'a timer']);
+});
+
+test('a pause is told once, to the first that looks', () => {
+  const time = new SimulatedTime();
+  const host = new SimulatedHost('a', time);
+  const told: string[] = [];
+  const watch = new PauseWatch(host, (forMs) => told.push(`${forMs} ms`));
+  time.advanceTo(1000);
+  host.callAt(1010, () => {
+    watch.look();
+    told.push('a timer that was due before the look');
+  });
+  host.freeze();
+  time.advanceTo(1300);
+  host.thaw();
+  time.advanceTo(2000);
+  assert.deepEqual(told, ['300 ms', 'a timer that was due before the look']);
 });
 
 describe('a backup that goes on after a pause', () => {
