@@ -112,6 +112,26 @@ export function replicationContract(name: string, make: MakeEngine): void {
     assert.deepEqual(await smaller.engine.applyBatch(nonsense), outcome({ refusedUnknown: 3 }));
   });
 
+  test(`${name}: an entry of an earlier term of this director gives way to a peer's record, one in use does not`, async () => {
+    const scene = await Scene.open(make);
+    await scene.handshake({ sourcePort: 1 });
+    await scene.handshake({ sourcePort: 2 });
+    const other = await Scene.open(make);
+    await other.handshake({ sourcePort: 2 });
+    await other.handshake({ sourcePort: 1 });
+    const batch = await other.tableWords();
+    scene.engine.setLease(slot, 0);
+    await scene.engine.advance(1000);
+    scene.engine.setLease(slot, 60_000);
+    await scene.engine.advance(100);
+    await scene.client({ sourcePort: 2, flags: 'A', sequence: 1001, acknowledgement: 500 });
+    assert.deepEqual(await scene.engine.applyBatch(batch), outcome({ applied: 1, refusedLocal: 1 }));
+    assert.deepEqual(await scene.table(), [
+      'ESTABLISHED 198.51.100.7:1 > 10.0.0.2:8080 learnt 900',
+      'ESTABLISHED 198.51.100.7:2 > 10.0.0.2:8080 local 900',
+    ]);
+  });
+
   test(`${name}: a record of a forwarding method that no engine has is refused, whatever it says`, async () => {
     const active = await Scene.open(make);
     await active.handshake();

@@ -61,6 +61,12 @@ export class Leases {
     return slot >= 0 && this.#nowMs - this.#takenOverAtMs[slot]! < this.#gracePeriodMs;
   }
 
+  /** When the lease was taken over, in monotonic milliseconds; undefined: it has been valid from the first. */
+  takenOverAtMs(slot: number): number | undefined {
+    const atMs = slot < 0 ? Number.NEGATIVE_INFINITY : this.#takenOverAtMs[slot]!;
+    return atMs === Number.NEGATIVE_INFINITY ? undefined : atMs;
+  }
+
   /** A frame has been queued on the strength of this lease. */
   use(slot: number): void {
     if (slot >= 0) this.#used[slot] = 1;

@@ -47,6 +47,18 @@ export class Publisher {
     );
   }
 
+  /**
+   * Whether this director's word of an entry counts, and not a peer's record: the entry is held, and has carried a packet since
+   * the lease was taken over. One that is older may be of a connection that is long over: the peer's last records of another
+   * in its place, from just before a handover, come after the lease.
+   */
+  isCurrent(entry: number): boolean {
+    if (!this.isHeld(entry)) return false;
+    const { words } = this.#table;
+    const sinceMs = this.#leases.takenOverAtMs(this.#destinations.leaseSlots[words[entry + EntryWord.destination]!]!);
+    return sinceMs === undefined || ((words[entry + EntryWord.lastSeen]! - sinceMs) | 0) >= 0;
+  }
+
   publish(event: ConnectionEvent, entry: number, nowMs: number): void {
     const { words } = this.#table;
     words[entry + EntryWord.head]! |= EntryFlag.published;

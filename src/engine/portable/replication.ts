@@ -79,7 +79,7 @@ export class Replication {
     const key = this.#readKey(batch, at);
     const { table } = this.#connections;
     let entry = table.find(key);
-    if (entry !== absent && this.#connections.publisher.isHeld(entry)) return 'refusedLocal';
+    if (entry !== absent && this.#connections.publisher.isCurrent(entry)) return 'refusedLocal';
     if (eventOf(head) === ConnectionEvent.remove) {
       if (entry !== absent) table.remove(entry);
       return 'applied';
@@ -113,7 +113,7 @@ export class Replication {
     if (!this.#hasRoom(key, state, isSecond, nowMs)) return 'refusedFull';
     const isTemplate = (key[KeyWord.head]! & EntryFlag.template) !== 0;
     const rival = isTemplate ? absent : table.findReplyOf(key, destination);
-    if (rival !== absent && this.#connections.publisher.isHeld(rival)) return 'refusedLocal';
+    if (rival !== absent && this.#connections.publisher.isCurrent(rival)) return 'refusedLocal';
     if (rival !== absent) table.remove(rival);
     const flags = (halfOpen ? EntryFlag.halfOpen : 0) | (isSecond ? EntryFlag.secondClass : 0);
     const timeout = this.#connections.timeoutOf(key[KeyWord.head]!, state);

@@ -73,6 +73,28 @@ static __always_inline int has_room(const struct flow *flow, int half_open, __u3
 	return make_established_room();
 }
 
+/*
+ * Whether this director's word of an entry counts, and not a peer's record: the entry is held, and has carried a packet since
+ * the lease was taken over. One that is older may be of a connection that is long over: the peer's last records of another
+ * in its place, from just before a handover, come after the lease.
+ */
+static __always_inline int is_current(struct entry *entry, __u64 now_ns)
+{
+	struct destination *destination;
+	__u32 since_slot, since;
+	struct lease *lease;
+
+	if (!is_held(entry, now_ns))
+		return 0;
+	destination = destination_of(entry->destination);
+	if (!destination || destination->lease_slot == LEASE_ENDLESS)
+		return 1;
+	since_slot = LEASE_SLOTS + 1 + destination->lease_slot;
+	lease = element(&leases, since_slot);
+	since = lease ? READ_ONCE(lease->valid_until) / 1000000 : 0;
+	return (__s32)(READ_ONCE(entry->last_seen) - since) >= 0;
+}
+
 /* The peer's timeout holds until a packet passes here: with it the copy lives exactly as long as the original. */
 static __always_inline void read_times(struct entry *entry, const struct record *record, __u32 now)
 {
@@ -97,7 +119,7 @@ static __always_inline int learn(const struct flow *flow, __u32 number, const st
 	if (rival) {
 		/* First: what is held from here on has another head. */
 		seen = READ_ONCE(rival->head);
-		if (is_held(rival, work->now_ns))
+		if (is_current(rival, work->now_ns))
 			return IMPORT_REFUSED_LOCAL;
 		remove_entry(rival, seen, ipv6);
 	}
@@ -133,7 +155,7 @@ static __always_inline int import_record_of(const struct record *record, struct 
 	/* First: what is held, or gone, from here on has another head. */
 	if (entry)
 		before = READ_ONCE(entry->head);
-	if (entry && is_held(entry, work->now_ns))
+	if (entry && is_current(entry, work->now_ns))
 		return IMPORT_REFUSED_LOCAL;
 	if (record_field(head, EVENT) == EVENT_REMOVE) {
 		if (entry)
