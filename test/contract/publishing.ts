@@ -113,5 +113,14 @@ export function publishingContract(name: string, make: MakeEngine): void {
     assert.equal((await datagrams.engine.send('clients', udpFrame(flow))).length, 1, 'a known flow');
     assert.deepEqual(await datagrams.engine.send('clients', udpFrame({ ...flow, sourcePort: 4001 })), []);
     assert.deepEqual(await datagrams.drops(), { noPublisher: 1 });
+    datagrams.engine.setPublisher('late');
+    await datagrams.engine.send('clients', udpFrame(flow));
+    await datagrams.engine.advance(publishLagMaxMs + 1);
+    const another = udpFrame({ ...flow, sourcePort: 4002 });
+    assert.equal(
+      (await datagrams.engine.send('clients', another)).length,
+      1,
+      'a late publisher is no reason to lose one',
+    );
   });
 }

@@ -88,7 +88,9 @@ export class Admission {
   #schedule(packet: Packet, service: RunningService, state: TcpState, nowMs: number): number {
     const { key } = packet;
     const isTcp = packet.protocol === IpProtocol.tcp;
-    if (!this.#connections.publisher.watch.keepsUp(nowMs)) {
+    const { watch } = this.#connections.publisher;
+    // Peers hear of a UDP flow with its second packet, and nobody sends the first one again.
+    if (isTcp ? !watch.keepsUp(nowMs) : !watch.isAlive(nowMs)) {
       this.#drop('noPublisher');
       return absent;
     }

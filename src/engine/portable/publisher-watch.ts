@@ -61,6 +61,10 @@ export class PublisherWatch {
     this.#lostUntil = this.#number;
   }
 
+  isAlive(nowMs: number): boolean {
+    return this.#reader.publisherUntilMs() > nowMs;
+  }
+
   keepsUp(nowMs: number): boolean {
     const untilMs = this.#reader.publisherUntilMs();
     if (untilMs === Number.POSITIVE_INFINITY) return true;

@@ -238,7 +238,8 @@ static __always_inline int schedule(struct packet *packet, __u32 service, __u32 
 	__u32 number, reference;
 	struct entry *entry;
 
-	if (!publisher_keeps_up())
+	/* Peers hear of a UDP flow with its second packet, and nobody sends the first one again. */
+	if (is_tcp ? !publisher_keeps_up() : !publisher_is_alive())
 		return drop(DROP_NO_PUBLISHER);
 	if (is_tcp && !make_established_room())
 		return drop(DROP_TABLE_FULL);

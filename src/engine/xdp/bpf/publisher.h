@@ -75,6 +75,11 @@ standalone int peer_is_heard(void)
 	return signed_until(SIGN_PEER) > exact_time();
 }
 
+standalone int publisher_is_alive(void)
+{
+	return signed_until(SIGN_PUBLISHER) > exact_time();
+}
+
 /* Whether the publisher is alive and not late. The clock of a packet is too coarse for the second. */
 standalone int publisher_keeps_up(void)
 {
