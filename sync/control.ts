@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Acknowledger } from './acknowledger.ts';
 import type { SyncCounters } from './counters.ts';
+import type { Deferral } from './deferral.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { Incarnation } from './messages/fields.ts';
 import type { ControlName, Handlers } from './messages/table.ts';
@@ -17,13 +19,15 @@ export interface ControlParts {
   readonly publisher: Publisher;
   readonly service: SnapshotService;
   readonly heartbeats: Heartbeats;
+  readonly acknowledger: Acknowledger;
+  readonly deferral: Deferral;
   /** The peer's stream is lost below `sequence`: it continues there, and a snapshot fills the hole. */
   readonly giveUp: (peer: Peer, sequence: number, nowMs: number) => void;
 }
 
 /** The handlers of the messages that take no number of a stream. */
 export function controlHandlers(parts: ControlParts): ControlHandlers {
-  const { identity, counters, publisher, service, heartbeats, giveUp } = parts;
+  const { identity, counters, publisher, service, heartbeats, acknowledger, deferral, giveUp } = parts;
   const isMe = (target: Incarnation): boolean => target.sender === identity.senderId && target.epoch === identity.epoch;
   return {
     heartbeat: (message, peer, nowMs) => heartbeats.apply(message, peer, nowMs),
@@ -40,6 +44,10 @@ export function controlHandlers(parts: ControlParts): ControlHandlers {
     },
     bulkCredit: ({ target, transfer, chunkLimit }, peer, nowMs) => {
       if (isMe(target)) service.credit(peer.senderId, transfer, chunkLimit, nowMs);
+    },
+    acknowledgementRequest: (_message, peer, nowMs) => acknowledger.request(peer, nowMs),
+    acknowledgement: ({ target, next }, peer, nowMs) => {
+      if (isMe(target) && !deferral.acknowledge(peer, next, nowMs)) counters.rejected.futureSequence += 1;
     },
   };
 }

@@ -18,6 +18,8 @@ const sessionReasons = [
   'heldFull',
   /** Part of a snapshot that this director has given up or never requested. */
   'staleTransfer',
+  /** Acknowledges a number that this director has not given out. */
+  'futureSequence',
 ] as const;
 
 /** The reasons why a datagram was not applied, as in docs/sync-protocol.md; one counter each. */
@@ -58,6 +60,15 @@ const trafficCounterNames = [
   'fingerprintMismatches',
   /** The number of times that this director was stopped for longer than half the peer timeout. */
   'pauses',
+  'acknowledgementsRequested',
+  'acknowledgementsReceived',
+  'acknowledgementsSent',
+  /** Requests of peers that had to wait, because more of them came than are answered. */
+  'acknowledgementsPostponed',
+  /** Batches of events whose SYNs have waited for acknowledgements. */
+  'deferrals',
+  /** Those that have gone on without, after `deferMaxMs`. */
+  'deferralsOverdue',
 ] as const;
 export type TrafficCounterName = (typeof trafficCounterNames)[number];
 

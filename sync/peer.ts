@@ -5,6 +5,12 @@ import type { IncomingStream } from './incoming-stream.ts';
 import type { SnapshotIntake } from './snapshot-intake.ts';
 import type { SyncTuning } from './tuning.ts';
 
+export interface AcknowledgementRequest {
+  /** The number that it would like to hear. */
+  readonly upTo: number;
+  readonly untilMs: number;
+}
+
 /** Another director, as this one knows it. */
 export interface Peer {
   readonly senderId: number;
@@ -16,6 +22,14 @@ export interface Peer {
   /** The state in its last heartbeat; undefined until the first one. */
   gate: ToldGateState | undefined;
   fingerprint: string | undefined;
+  /** The last number of this director's stream that it has acknowledged. */
+  acknowledged: number;
+  /** How many deferrals in a row it has let run out of time; `deferralsInVainMax` before its first acknowledgement. */
+  deferralsInVain: number;
+  /** Its request to acknowledge, while that is open. */
+  asked: AcknowledgementRequest | undefined;
+  /** The last number of its stream that was acknowledged to it. */
+  told: number;
   readonly stream: IncomingStream;
   readonly intake: SnapshotIntake;
 }
@@ -36,6 +50,8 @@ export interface PeerStatus {
   readonly inSync: boolean;
   readonly gate: ToldGateState | undefined;
   readonly fingerprint: string | undefined;
+  /** Whether it acknowledges what this director publishes: with `defer` new connections wait for it then. */
+  readonly acknowledges: boolean;
 }
 
 /**
@@ -63,5 +79,6 @@ export function describePeer(peer: Peer, settings: SyncTuning, nowMs: number): P
     inSync: isInSync(peer, settings, nowMs),
     gate: peer.gate,
     fingerprint: peer.fingerprint,
+    acknowledges: peer.deferralsInVain < settings.deferralsInVainMax,
   };
 }

@@ -78,6 +78,10 @@ export class Peers implements Iterable<Peer> {
       heardSincePause: this.#isFresh(nowMs),
       gate: undefined,
       fingerprint: known?.fingerprint,
+      acknowledged: 0,
+      deferralsInVain: this.#settings.deferralsInVainMax,
+      asked: undefined,
+      told: 0,
       stream: new IncomingStream(this.#settings, this.#counters, first),
       intake: new SnapshotIntake(this.#settings, this.#counters, () => this.#nextTransfer(), nowMs),
     };

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IpAddress } from '../src/lib/ip-address.ts';
+import { Acknowledger } from './acknowledger.ts';
 import { Applier } from './applier.ts';
 import { type ControlHandlers, controlHandlers } from './control.ts';
 import { createSyncCounters, type RejectionReason } from './counters.ts';
+import { Deferral } from './deferral.ts';
 import { type Frame, parseFrame, readSecondClass, syncIdOffset } from './frame.ts';
 import { Gate, type GateInputs, type GateState } from './gate.ts';
 import { Heartbeats } from './heartbeats.ts';
@@ -37,6 +39,8 @@ export class SyncSession {
   readonly #gate: Gate;
   readonly #silence = new Silence();
   readonly #heartbeats: Heartbeats;
+  readonly #acknowledger: Acknowledger;
+  readonly #deferral: Deferral;
   readonly #control: ControlHandlers;
   #activeDownIntervalMs: number | undefined;
 
@@ -66,12 +70,16 @@ export class SyncSession {
       fingerprint,
       nowMs,
     );
+    this.#acknowledger = new Acknowledger(settings, counters, publisher);
+    this.#deferral = new Deferral({ settings, counters, publisher, peers: this.#peers });
     this.#control = controlHandlers({
       identity,
       counters,
       publisher,
       service: this.#service,
       heartbeats: this.#heartbeats,
+      acknowledger: this.#acknowledger,
+      deferral: this.#deferral,
       giveUp: (peer, sequence, atMs) => this.#giveUp(peer, sequence, atMs),
     });
     this.#heartbeats.send(nowMs, true);
@@ -90,6 +98,15 @@ export class SyncSession {
   publish(batch: Int32Array, nowMs: number): void {
     this.#notePause(nowMs);
     this.#service.published(this.#publisher.publish(batch, nowMs));
+  }
+
+  /**
+   * Calls `release` when every peer has acknowledged what has been published so far, at once when there is nobody to wait for,
+   * and after `deferMaxMs` in any case. It must not call back into the session.
+   */
+  defer(release: () => void, nowMs: number): void {
+    this.#notePause(nowMs);
+    this.#deferral.defer(release, nowMs);
   }
 
   /** A datagram from the network, valid or not. The bytes are not kept. */
@@ -131,7 +148,9 @@ export class SyncSession {
     for (const peer of this.#peers) {
       if (nowMs >= peer.stream.nackAtMs) this.#repair(peer, nowMs);
       this.#tell(peer, peer.intake.advance(nowMs));
+      this.#acknowledger.answer(peer, nowMs);
     }
+    this.#deferral.advance(nowMs);
     this.#service.advance(nowMs);
     if (nowMs >= this.#heartbeats.dueMs()) {
       this.#heartbeats.send(nowMs, this.#gate.state === 'joining' && this.#peers.size === 0);
@@ -147,6 +166,8 @@ export class SyncSession {
         activeDownIntervalMs: this.#activeDownIntervalMs,
       }),
       this.#peers.nextDeadlineMs(),
+      this.#acknowledger.nextDeadlineMs(this.#peers),
+      this.#deferral.nextDeadlineMs(),
     );
   }
 
@@ -166,6 +187,7 @@ export class SyncSession {
 
   /** Tells the peers that this director stops, so that none of them waits for it. */
   leave(): void {
+    this.#deferral.releaseAll();
     this.#publisher.sendControl({ type: DatagramType.leave });
   }
 
@@ -219,6 +241,7 @@ export class SyncSession {
     const { peer, kind } = meeting;
     if (kind === 'restarted') this.#service.forget(peer.senderId);
     this.#tell(peer, peer.intake.advance(nowMs));
+    this.#deferral.advance(nowMs);
     return peer;
   }
 
@@ -227,6 +250,7 @@ export class SyncSession {
     this.#service.forget(sender);
     // The last peer has left: while joining, a director whose time for answers has passed is alone from now on.
     if (this.#peers.size === 0) this.#gate.awaitAnswers(nowMs);
+    this.#deferral.advance(nowMs);
   }
 
   /** Puts the message into the order of the peer's stream. */
@@ -244,6 +268,7 @@ export class SyncSession {
       if (peer.stream.advance(nowMs)) this.#counters.traffic.gapsRepaired += 1;
     }
     this.#tell(peer, this.#applier.advanceIntake(peer, nowMs));
+    this.#acknowledger.answer(peer, nowMs);
   }
 
   #repair(peer: Peer, nowMs: number): void {

@@ -48,6 +48,21 @@ export interface SyncTuning {
   readonly exportRecordsMax: number;
   /** Keys remembered while a page is read or a snapshot comes in. */
   readonly keysMax: number;
+  /** Whether the SYNs of new connections wait for the peers' acknowledgements: `defer`. */
+  readonly defer: boolean;
+  /** How long they wait at most, and how long a peer looks for what is missing when it is asked to acknowledge. */
+  readonly deferMaxMs: number;
+  /** Between repetitions of an unanswered request to acknowledge. */
+  readonly deferSpacingMs: number;
+  /** SYNs that wait at once, counted by batch of events. */
+  readonly deferralsMax: number;
+  /** A peer that has let so many of them in a row run out of time is not waited for until it acknowledges again. */
+  readonly deferralsInVainMax: number;
+  /** Between requests to peers that are not waited for. */
+  readonly inviteSpacingMs: number;
+  /** So many acknowledgements may be sent at once, and then one in each `acknowledgementSpacingMs`, to all peers together. */
+  readonly acknowledgementsBurst: number;
+  readonly acknowledgementSpacingMs: number;
 }
 
 export const defaultSyncTuning: SyncTuning = {
@@ -76,6 +91,14 @@ export const defaultSyncTuning: SyncTuning = {
   bulkStallMs: 500,
   exportRecordsMax: 4096,
   keysMax: 262_144,
+  defer: false,
+  deferMaxMs: 10,
+  deferSpacingMs: 2,
+  deferralsMax: 1024,
+  deferralsInVainMax: 10,
+  inviteSpacingMs: 200,
+  acknowledgementsBurst: 8,
+  acknowledgementSpacingMs: 1,
 };
 
 /** One IPv6 entry must fit. */

@@ -44,6 +44,7 @@ export interface LoadedConfiguration {
 
 const noSyncToWaitFor =
   'preempt_without_sync says nothing without lvs_sync_daemon: a director without synchronisation preempts as in keepalived';
+const noPeerToWaitFor = 'defer says nothing without lvs_sync_daemon: there is no peer to wait for';
 /** keepalived starts with such a file too; what a reload makes of it is the director's to say. */
 const nothingToRun =
   'no statement is in force in this file, so no virtual router and no virtual service runs: write a vrrp_instance or a virtual_server';
@@ -200,7 +201,7 @@ function checkServices(services: readonly PlacedService[], diagnostics: Diagnost
 
 function completeSync(
   globals: GlobalDefinitions,
-  { preemptWithoutSync }: OwnSettings,
+  { preemptWithoutSync, defer }: OwnSettings,
   {
     instances,
     routers,
@@ -209,6 +210,7 @@ function completeSync(
 ): SyncSettings | undefined {
   if (globals.sync === undefined) {
     if (preemptWithoutSync !== undefined) diagnostics.warning(preemptWithoutSync.span, noSyncToWaitFor);
+    if (defer !== undefined) diagnostics.warning(defer, noPeerToWaitFor);
     return undefined;
   }
   const { span: _, instance: named, syncId, maxLength, groupGiven, ...settings } = globals.sync;
@@ -229,6 +231,7 @@ function completeSync(
     instance: named?.text,
     syncId: syncId ?? instance?.vrid ?? 0,
     ...(preemptWithoutSync === undefined ? {} : { preemptWithoutSyncMs: preemptWithoutSync.ms }),
+    ...(defer === undefined ? {} : { defer: true }),
   };
 }
 

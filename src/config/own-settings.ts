@@ -10,6 +10,8 @@ export interface OwnSettings {
   maxAdoptedIntervalMs: number | undefined;
   trackRoutes: boolean;
   sloppyTcp: boolean | undefined;
+  /** Where it is switched on; undefined: nowhere. */
+  defer: Span | undefined;
 }
 
 /** A day. */
@@ -18,7 +20,13 @@ const preemptWithoutSyncRange = { min: 0, max: 86_400 };
 const maxAdoptedIntervalRange = { min: 0.01, max: 40.95 };
 
 export function initialOwnSettings(): OwnSettings {
-  return { preemptWithoutSync: undefined, maxAdoptedIntervalMs: undefined, trackRoutes: true, sloppyTcp: undefined };
+  return {
+    preemptWithoutSync: undefined,
+    maxAdoptedIntervalMs: undefined,
+    trackRoutes: true,
+    sloppyTcp: undefined,
+    defer: undefined,
+  };
 }
 
 /** Reads one `baton` block into `settings`; several blocks add up. */
@@ -30,6 +38,9 @@ export function readOwnSettings(block: Statement, settings: OwnSettings, diagnos
       preempt_without_sync: (statement) => {
         const ms = readSeconds(statement, preemptWithoutSyncRange, diagnostics);
         if (ms !== undefined) settings.preemptWithoutSync = { span: statement.keyword.span, ms };
+      },
+      defer: (statement) => {
+        settings.defer = readSwitch(statement, diagnostics) === true ? statement.keyword.span : undefined;
       },
       max_adopted_interval: (statement) => {
         settings.maxAdoptedIntervalMs = readSeconds(statement, maxAdoptedIntervalRange, diagnostics);

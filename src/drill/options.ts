@@ -27,6 +27,8 @@ export interface DrillOptions {
   readonly offloads?: boolean;
   /** True when the directors replicate their connection tables. */
   readonly sync: boolean;
+  /** True when the SYNs of new connections wait for the peer's acknowledgement. */
+  readonly defer: boolean;
   readonly json: boolean;
 }
 
@@ -54,6 +56,7 @@ nothing of it is left behind. Without root it runs in a user namespace.
   --engine NAME       auto (default: xdp where kernel and privileges allow, else portable), xdp or portable
   --offloads on|off   segmentation and checksum offloads of the lab's interfaces (default on; with xdp they are off)
   --sync on|off       off leaves connection synchronisation out, to see what breaks without it (default on)
+  --defer on|off      on lets the SYN of each new connection wait for the peer's acknowledgement (default off)
   --json              figures as JSON on stdout, progress on stderr
   --help              this text
 
@@ -110,6 +113,7 @@ function readArguments(argv: readonly string[]): ParsedCommand {
       engine: { type: 'string', default: 'auto' },
       offloads: { type: 'string' },
       sync: { type: 'string', default: 'on' },
+      defer: { type: 'string', default: 'off' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -133,6 +137,7 @@ function readArguments(argv: readonly string[]): ParsedCommand {
       ? {}
       : { offloads: oneOf('--offloads', values.offloads, ['on', 'off']) === 'on' }),
     sync: oneOf('--sync', values.sync, ['on', 'off']) === 'on',
+    defer: oneOf('--defer', values.defer, ['on', 'off']) === 'on',
     json: values.json,
   };
   if (options.engine === 'xdp' && options.offloads === true) {

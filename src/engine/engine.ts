@@ -163,6 +163,9 @@ export interface ExportPage {
   readonly next: number | undefined;
 }
 
+/** Calls `release` once, at once or later, in the order of its own calls. */
+export type Defer = (release: () => void) => void;
+
 /**
  * Connections as sync sees them: the engine owns the table, sync reads events and pages and writes records. All calls
  * may be made from another thread than the one that controls the engine.
@@ -171,9 +174,10 @@ export interface ConnectionPort {
   /**
    * `listener` gets each batch of events (upsert, refresh, remove) of local connections, at most 1 ms after the first
    * of them. A slow listener makes the engine lose events, never wait: they are counted as `eventOverruns`, and
-   * `onOverrun` says that the table has to be exported again.
+   * `onOverrun` says that the table has to be exported again. The SYNs that are held for a batch go on when the listener has
+   * returned; with `defer`, which is called then, when it calls `release`.
    */
-  onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void): void;
+  onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void, defer?: Defer): void;
   /** All entries of both tables, local and learnt, in pages of at most `recordsMax` records. `cursor` 0 starts. */
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage>;
   /**
@@ -209,6 +213,8 @@ export interface PublisherReader {
   peerUntilMs(): number;
   /** The number, modulo 2^32 as a signed word, of the last batch of events that has left for the peers. */
   takenBatch(): number;
+  /** The number of the last batch whose SYNs may go on. */
+  releasedBatch(): number;
 }
 
 /** Sends whole frames out of the interfaces of this host. */

@@ -26,6 +26,8 @@ export interface SyncSettings {
    * preempts all the same. Absent: for as long as the active one is heard.
    */
   readonly preemptWithoutSyncMs?: number;
+  /** `defer`: new connections wait, at most 10 ms, until every peer has acknowledged that it knows of them. Absent: false. */
+  readonly defer?: boolean;
   /** Addresses that move from director to director: sync never sends from one of them. */
   readonly virtualAddresses?: ReadonlySet<IpAddress>;
 }

@@ -40,6 +40,10 @@ export const messages = {
   bulkRequest: control(19, { target: incarnation, transfer: u32, chunkLimit: u32 }),
   bulkCredit: control(20, { target: incarnation, transfer: u32, chunkLimit: u32 }),
   leave: control(21, {}),
+  /** Asks all that hear it to acknowledge the sender's stream as soon as they have all of it, up to the header's number. */
+  acknowledgementRequest: control(22, {}),
+  /** Of the target's stream everything below `next` has been applied in order. */
+  acknowledgement: control(23, { target: incarnation, next: sequenceNumber }),
 } as const;
 
 type Messages = typeof messages;

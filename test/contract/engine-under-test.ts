@@ -15,6 +15,8 @@ export interface ArrivalOptions {
   readonly segmentSize?: number;
 }
 
+export type PublisherState = 'none' | 'prompt' | 'late' | 'gone' | 'deferring';
+
 /** How a next hop answers: `reachable` with a MAC address of the suite's choosing. */
 export type Reachability = 'reachable' | 'resolving' | 'unreachable';
 
@@ -38,9 +40,10 @@ export interface EngineUnderTest {
   setLease(slot: number, forMs: number): void;
   /**
    * By default no peer has to hear of anything. `prompt`: a publisher takes every event at once; `late`: it takes none until
-   * it is prompt again, while it says that it is alive; `gone`: its word has run out.
+   * it is prompt again, while it says that it is alive; `gone`: its word has run out; `deferring`: it takes every event at once,
+   * and what it holds back goes on when it is any of the others.
    */
-  setPublisher(publisher: 'none' | 'prompt' | 'late' | 'gone'): void;
+  setPublisher(publisher: PublisherState): void;
   /** By default no peer is heard. */
   setPeer(heard: boolean): void;
   setReachability(address: string, reachability: Reachability): void;

@@ -42,6 +42,31 @@ export function holdingContract(name: string, make: MakeEngine): void {
     assert.deepEqual([await engine.advance(0), await scene.drops()], [[], { noLease: 1, noPublisher: 1 }]);
   });
 
+  test(`${name}: a SYN that is deferred waits on when its connection has been published, and nobody else does`, async () => {
+    const scene = await Scene.open(make);
+    const { engine } = scene;
+    engine.setPeer(true);
+    engine.setPublisher('deferring');
+    assert.deepEqual(await scene.client({ sourcePort: 1, flags: 'S' }), []);
+    assert.equal((await scene.events()).length, 1);
+    assert.deepEqual(await engine.advance(publishLagMaxMs + 1, 1), []);
+    assert.deepEqual(await scene.client({ sourcePort: 2, flags: 'S' }), []);
+    assert.equal((await scene.client({ sourcePort: 2, flags: 'A' })).length, 1, 'no other segment is held');
+    engine.setPublisher('prompt');
+    assert.equal((await engine.advance(0)).length, 2);
+    assert.deepEqual([await engine.advance(1000), await scene.drops()], [[], {}], 'they leave once');
+  });
+
+  test(`${name}: a deferred SYN that is never released is dropped in the end`, async () => {
+    const scene = await Scene.open(make);
+    scene.engine.setPeer(true);
+    scene.engine.setPublisher('deferring');
+    await scene.client({ sourcePort: 1, flags: 'S' });
+    await scene.engine.advance(501);
+    scene.engine.setPublisher('prompt');
+    assert.deepEqual([await scene.engine.advance(0), await scene.drops()], [[], { noPublisher: 1 }]);
+  });
+
   test(`${name}: a SYN is not held beyond the budget, nor when nobody is told`, async () => {
     const limits = { halfOpenMax: 4096, establishedMax: 64 };
     const scene = await Scene.open(make, { limits });

@@ -41,6 +41,8 @@ export const makePortableEngine: MakeEngine = (limits) => {
   let isPrompt = true;
   let handed = 0;
   let taken = 0;
+  let isDeferring = false;
+  let released = 0;
 
   const portTowards = (address: string): MemoryPort =>
     /^(10\.|2001:db8:a:)/.test(address) ? ports.servers : ports.clients;
@@ -73,6 +75,7 @@ export const makePortableEngine: MakeEngine = (limits) => {
       publisherUntilMs: () => publisherUntilMs,
       peerUntilMs: () => (hearsPeer ? Number.MAX_SAFE_INTEGER : 0),
       takenBatch: () => taken,
+      releasedBatch: () => released,
     },
     nowMs,
     limits: { ...limits, hashSeed: 42 },
@@ -82,6 +85,7 @@ export const makePortableEngine: MakeEngine = (limits) => {
     events.push(batch);
     handed = engine.publisherWatch.hand(time);
     if (isPrompt) taken = handed;
+    if (isPrompt && !isDeferring) released = handed;
   });
   const takeFrames = (): FrameOut[] =>
     (['clients', 'servers'] as const).flatMap((port) => ports[port].taken().map((frame) => ({ port, ...frame })));
@@ -134,6 +138,8 @@ export const makePortableEngine: MakeEngine = (limits) => {
       publisherUntilMs = publisher === 'none' ? Number.POSITIVE_INFINITY : publisher === 'gone' ? time : 9e12 - 1;
       engine.flushEvents();
       taken = handed;
+      isDeferring = publisher === 'deferring';
+      if (!isDeferring) released = handed;
       engine.processBatch();
       isPrompt = publisher !== 'late';
     },

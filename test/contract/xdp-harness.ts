@@ -24,6 +24,7 @@ import {
   type FrameOut,
   type MakeEngine,
   neighbourMac,
+  type PublisherState,
   portMac,
   type Reachability,
 } from './engine-under-test.ts';
@@ -165,6 +166,8 @@ export class XdpUnderTest implements EngineUnderTest {
   #released: FrameOut[] = [];
   #leftAlone = false;
   #isPrompt = true;
+  #isDeferring = false;
+  #deferred: (() => void)[] = [];
   #timeMs = 1_000_000;
 
   constructor(limits: EngineLimits) {
@@ -184,7 +187,11 @@ export class XdpUnderTest implements EngineUnderTest {
       leases: { validUntilMs: (slot: number) => Number(this.#leases.loadLong(slot, 0)) / 1e6 },
     };
     this.#port = new XdpConnectionPort({ object, mailbox: mailboxes.sync, clock: this.#clock, events, held });
-    this.#port.onEvents((batch) => this.#events.push(batch));
+    this.#port.onEvents(
+      (batch) => this.#events.push(batch),
+      undefined,
+      (release) => (this.#isDeferring ? this.#deferred.push(release) : release()),
+    );
   }
 
   /** The director dies, the program goes on, and another director takes it over. */
@@ -283,11 +290,13 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#leases.storeLong(slot, 0, forMs === 0 ? 0n : nanoseconds(this.#timeMs + forMs));
   }
 
-  setPublisher(publisher: 'none' | 'prompt' | 'late' | 'gone'): void {
+  setPublisher(publisher: PublisherState): void {
     const until =
       publisher === 'none' ? (1n << 63n) - 1n : publisher === 'gone' ? nanoseconds(this.#timeMs) : 1n << 61n;
     this.#leases.storeLong(publisherWord, 0, until);
     this.#port.drain();
+    this.#isDeferring = publisher === 'deferring';
+    if (!this.#isDeferring) for (const release of this.#deferred.splice(0)) release();
     this.#isPrompt = publisher !== 'late';
   }
 

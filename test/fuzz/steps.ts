@@ -10,7 +10,7 @@ import {
 } from '../../src/model/connection-batch.ts';
 import { type ForwardingMethod, forwardingMethods } from '../../src/model/forwarding-method.ts';
 import { protocolNumbers } from '../../src/model/virtual-service.ts';
-import type { EngineLimits } from '../contract/engine-under-test.ts';
+import type { EngineLimits, PublisherState } from '../contract/engine-under-test.ts';
 import { type ConfigurationPlan, configurationPlans, leaseSlots, rarely } from './configurations.ts';
 import { conversations, flowPlans, framePlans, piecesOfOne } from './frame-plans.ts';
 import { endsOf, type FlowPlan, type FramePlan } from './frames.ts';
@@ -26,7 +26,7 @@ export type Step =
   | { readonly do: 'import'; readonly records: readonly RecordPlan[] }
   | { readonly do: 'reachable'; readonly address: number; readonly host: number; readonly is: boolean }
   | { readonly do: 'mtu'; readonly side: 'clients' | 'servers'; readonly mtu: number }
-  | { readonly do: 'publisher'; readonly is: 'none' | 'prompt' | 'late' | 'gone' }
+  | { readonly do: 'publisher'; readonly is: PublisherState }
   | { readonly do: 'peer'; readonly heard: boolean };
 
 /** A record of a peer in few words. */
@@ -165,7 +165,7 @@ const rareSteps: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       do: fc.constant('publisher' as const),
-      is: fc.constantFrom('none', 'prompt', 'prompt', 'late', 'late', 'gone'),
+      is: fc.constantFrom('none', 'prompt', 'prompt', 'late', 'late', 'gone', 'deferring'),
     }) as fc.Arbitrary<Step>,
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('peer' as const), heard: fc.boolean() }) },

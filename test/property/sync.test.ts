@@ -96,7 +96,8 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     transfer: u32,
     chunkLimit: u32,
   }),
-  shape({ type: fc.constant(DatagramType.leave) }),
+  shape({ type: fc.constantFrom(DatagramType.leave, DatagramType.acknowledgementRequest) }),
+  shape({ type: fc.constant(DatagramType.acknowledgement), target, next: safe }),
 );
 
 const header = shape({ sender: fc.integer({ min: 2, max: 0xffffffff }), epoch: safe, sequence: safe });

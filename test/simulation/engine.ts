@@ -60,6 +60,7 @@ export function publisherReader(leases: LeaseArray): PublisherReader {
     publisherUntilMs: () => leases.signedUntilMs(Sign.publisher),
     peerUntilMs: () => leases.signedUntilMs(Sign.peer),
     takenBatch: () => leases.takenBatch,
+    releasedBatch: () => leases.takenBatch,
   };
 }
 
@@ -264,7 +265,7 @@ export class SimulatedEngine implements ConnectionPort {
     session.safe = this.#leaseArray.signedUntilMs(Sign.peer) > nowMs;
     const batch = this.#watch.hearsPeer(nowMs) ? this.#watch.nextBatch : noBatch;
     this.#emit(this.#present(entry, ConnectionEvent.upsert));
-    return batch === noBatch || this.#watch.hasLeft(batch) ? 'forwarded' : 'held';
+    return batch === noBatch || this.#watch.isReleased(batch) ? 'forwarded' : 'held';
   }
 
   /** The sync thread has sent a batch, or time has passed. */
@@ -272,9 +273,9 @@ export class SimulatedEngine implements ConnectionPort {
     const nowMs = this.#host.nowMs();
     this.#leases.read(nowMs);
     const held = this.#heldSyns;
-    this.#heldSyns = held.filter(({ batch, untilMs }) => !this.#watch.hasLeft(batch) && nowMs < untilMs);
+    this.#heldSyns = held.filter(({ batch, untilMs }) => !this.#watch.isReleased(batch) && nowMs < untilMs);
     for (const { session, batch, answer } of held) {
-      if (!this.#watch.hasLeft(batch)) continue;
+      if (!this.#watch.isReleased(batch)) continue;
       answer(this.#leases.isValid(session.leaseSlot) ? 'forwarded' : 'no lease');
     }
   }

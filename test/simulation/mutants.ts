@@ -139,7 +139,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'every batch counts as sent',
     rule: 'published first',
-    mutation: { publisher: (inner) => ({ ...inner, takenBatch: () => 0x3fff_ffff }) },
+    mutation: { publisher: (inner) => ({ ...inner, takenBatch: () => 0x3fff_ffff, releasedBatch: () => 0x3fff_ffff }) },
   },
   {
     name: 'nothing is learnt of a connection until its first refresh',

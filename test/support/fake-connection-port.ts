@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ApplyOutcome, type ConnectionPort, type ExportPage, nothingApplied } from '../../src/engine/engine.ts';
+import {
+  type ApplyOutcome,
+  type ConnectionPort,
+  type Defer,
+  type ExportPage,
+  nothingApplied,
+} from '../../src/engine/engine.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import {
   ConnectionEvent,
@@ -29,6 +35,9 @@ export class FakeConnectionPort implements ConnectionPort {
   readonly #latencyMs: () => number;
   readonly #entries = new Map<string, Entry>();
   #listener: (batch: Int32Array) => void = () => {};
+  #defer: Defer = (release) => release();
+  /** Called when the SYNs of a batch of events may go on. */
+  onReleased: (batch: Int32Array) => void = () => {};
   #pending: Int32Array[] = [];
   #nextSlot = 0;
   appliedRecords = 0;
@@ -45,8 +54,13 @@ export class FakeConnectionPort implements ConnectionPort {
     return this.#entries.size;
   }
 
-  onEvents(listener: (batch: Int32Array) => void): void {
+  onEvents(
+    listener: (batch: Int32Array) => void,
+    _onOverrun?: () => void,
+    defer: Defer = (release) => release(),
+  ): void {
     this.#listener = listener;
+    this.#defer = defer;
   }
 
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage> {
@@ -180,7 +194,9 @@ export class FakeConnectionPort implements ConnectionPort {
       const batch = new Int32Array(this.#pending.length * recordWords);
       for (const [i, one] of this.#pending.entries()) batch.set(one, i * recordWords);
       this.#pending = [];
-      if (batch.length > 0) this.#listener(batch);
+      if (batch.length === 0) return;
+      this.#listener(batch);
+      this.#defer(() => this.onReleased(batch));
     });
   }
 

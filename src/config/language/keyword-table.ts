@@ -84,7 +84,7 @@ const definitions: Readonly<Record<BlockName, BlockDefinition>> = {
       iproute_etc_dir state_dump_file stats_dump_file json_dump_file`,
   },
   // baton's own settings: keepalived does not know the block, logs that and goes on.
-  baton: { title: 'baton', supported: 'preempt_without_sync max_adopted_interval track_routes sloppy_tcp' },
+  baton: { title: 'baton', supported: 'preempt_without_sync max_adopted_interval track_routes sloppy_tcp defer' },
   vrrp_instance: {
     title: 'vrrp_instance',
     supported: `state interface virtual_router_id priority advert_int version virtual_ipaddress[]* preempt nopreempt

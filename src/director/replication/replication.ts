@@ -74,7 +74,6 @@ export function startReplication(options: ReplicationOptions): Replication {
   const reports = new Reports(options, () => session.status(clock.nowMs()));
   const expectation = new Expectation(connections);
   const timer = new DeadlineTimer(clock, () => drive(() => session.advance(clock.nowMs())));
-
   const queue = new ApplyQueue({
     connections,
     clock,
@@ -110,7 +109,8 @@ export function startReplication(options: ReplicationOptions): Replication {
 
   const publish = (batch: Int32Array): void => drive(() => session.publish(batch, clock.nowMs()));
   const resend = new TableResend({ connections, clock, log, publish });
-  connections.onEvents(publish, () => resend.start());
+  const defer = (release: () => void): void => drive(() => session.defer(release, clock.nowMs()));
+  connections.onEvents(publish, () => resend.start(), tuning.defer ? defer : undefined);
   transport.onReceive((datagram, source) => drive(() => session.receive(datagram, source, clock.nowMs())));
   drive(() => {});
 

@@ -13,6 +13,7 @@ import { type SyncWarning, syncWarning } from './warning.ts';
 export interface ReportsOptions {
   readonly transport: Pick<SyncTransport, 'trouble' | 'impediment' | 'source'>;
   readonly identity: { readonly syncId: number };
+  readonly tuning?: { readonly defer?: boolean };
   readonly log: Log;
   readonly clock: Clock;
   readonly onGate?: (gate: GateState, open: boolean) => void;
@@ -57,12 +58,13 @@ export class Reports {
 
   /** What is wrong at this moment. */
   #warning(): SyncWarning | undefined {
-    const { transport, identity } = this.#options;
+    const { transport, identity, tuning } = this.#options;
     return syncWarning({
       status: this.#status(),
       syncId: identity.syncId,
       heard: this.activeHeard,
       trouble: () => transport.trouble?.(),
+      defer: tuning?.defer === true,
       impediment: transport.impediment?.(),
     });
   }

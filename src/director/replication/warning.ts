@@ -16,11 +16,20 @@ export interface WarningFacts {
   readonly heard: ActiveHeard | undefined;
   /** What this host knows of the reason: a sentence without its full stop. */
   readonly trouble: () => string | undefined;
+  /** Whether new connections are to wait for the peers' acknowledgements. */
+  readonly defer?: boolean;
   /** Why nothing can be sent: a sentence without its full stop. */
   readonly impediment?: string | undefined;
 }
 
-export function syncWarning({ status, syncId, heard, trouble, impediment }: WarningFacts): SyncWarning | undefined {
+export function syncWarning({
+  status,
+  syncId,
+  heard,
+  trouble,
+  defer,
+  impediment,
+}: WarningFacts): SyncWarning | undefined {
   const { gate, open, peers, silence } = status;
   if (gate === 'cutOff' && heard !== undefined) {
     const known = trouble();
@@ -37,12 +46,21 @@ export function syncWarning({ status, syncId, heard, trouble, impediment }: Warn
     return { kind: 'no source', sentence };
   }
   const deaf = peers.filter((peer) => !peer.inSync && peer.gate === 'alone').map(({ address }) => address);
-  if (gate !== 'joining' || deaf.length === 0) return undefined;
+  if (gate === 'joining' && deaf.length > 0) {
+    return {
+      kind: 'one way',
+      sentence:
+        `connection synchronisation hears ${deaf.join(', ')}, which does not hear this director and cannot be asked for its ` +
+        'table: this director does not preempt; look at firewalls and multicast filters on the way there',
+    };
+  }
+  const mute = peers.filter(({ acknowledges }) => !acknowledges).map(({ address }) => address);
+  if (defer !== true || mute.length === 0) return undefined;
   return {
-    kind: 'one way',
+    kind: 'not acknowledged',
     sentence:
-      `connection synchronisation hears ${deaf.join(', ')}, which does not hear this director and cannot be asked for its ` +
-      'table: this director does not preempt; look at firewalls and multicast filters on the way there',
+      `defer says that new connections wait for the peers, but ${mute.join(', ')} does not acknowledge them and is not waited ` +
+      'for: run the same version of baton on both, and look at how busy it and the network are',
   };
 }
 

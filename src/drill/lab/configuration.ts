@@ -25,6 +25,7 @@ export interface ConfigurationOptions {
   /** A multiple of 10. */
   readonly advertIntervalMs: number;
   readonly sync: boolean;
+  readonly defer: boolean;
   /** Without flows there is no UDP service. */
   readonly flows: number;
   /** Virtual addresses of each virtual router; the further ones have no service. */
@@ -76,6 +77,7 @@ export function renderConfiguration(
     '  vrrp_version 3',
     ...(options.sync ? [`  lvs_sync_daemon front ${virtualRouters[families[0]!].name}`] : []),
     '}',
+    ...(options.sync && options.defer ? ['baton {', '  defer', '}'] : []),
     ...families.flatMap((family) => [
       ...renderInstance(topology, director, options, family),
       ...service(family, { port: servicePort, protocol: 'TCP', check: steadyCheck }),

@@ -221,6 +221,7 @@ export class Forwarder {
       return;
     }
     if ((isTcp || isKnown) && !this.#clientPackets.follow(packet, entry, this.#nowMs)) {
+      publisher.takeBegun();
       this.#drop('tableFull');
       return;
     }

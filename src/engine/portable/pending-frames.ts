@@ -32,7 +32,7 @@ export class PendingFrames {
   readonly #lengths: Int32Array;
   readonly #leaseSlots: Int32Array;
   readonly #untilMs: Float64Array;
-  /** The batch that has to leave first; `noBatch`: none. */
+  /** The batch that has to be released first; `noBatch`: none. */
   readonly #batches: Float64Array;
   readonly #hops: (NextHop | undefined)[];
   readonly #leases: Leases;
@@ -60,7 +60,7 @@ export class PendingFrames {
     return this.#length === 0;
   }
 
-  /** Keeps a copy until its next hop is known, and `batch` has left. Returns where it lies, or -1 when there is no room. */
+  /** Keeps a copy until its next hop is known, and `batch` is released. Returns where it lies, or -1 when there is no room. */
   hold(
     bytes: Uint8Array,
     offset: number,
@@ -96,7 +96,7 @@ export class PendingFrames {
       const hop = this.#hops[slot];
       if (hop === undefined) continue;
       const batch = this.#batches[slot]!;
-      if (batch !== noBatch && !this.#watch.hasLeft(batch)) continue;
+      if (batch !== noBatch && !this.#watch.isReleased(batch)) continue;
       const isLate = this.#untilMs[slot]! <= nowMs;
       if (hop.state === 'resolving' && !isLate) continue;
       this.#hops[slot] = undefined;

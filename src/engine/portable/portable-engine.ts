@@ -126,9 +126,9 @@ export class PortableEngine {
     return frames;
   }
 
-  /** Whether SYNs wait for a batch of events to leave. */
+  /** Whether SYNs wait for the batch of events that is being handed over, or for an earlier one. */
   get hasUnpublished(): boolean {
-    return !this.#unpublished.isEmpty;
+    return !this.#unpublished.isEmpty || this.#connections.publisher.isBeginning;
   }
 
   /** Reads the kernel's routes and neighbours, sends what waited for them, sweeps the table. Call at least every `idleMs`. */

@@ -7,6 +7,7 @@ const unwatched: PublisherReader = {
   publisherUntilMs: () => Number.POSITIVE_INFINITY,
   peerUntilMs: () => 0,
   takenBatch: () => 0,
+  releasedBatch: () => 0,
 };
 
 /** Instead of the number of a batch, which is a signed word. */
@@ -45,8 +46,9 @@ export class PublisherWatch {
     return (this.#number + 1) | 0;
   }
 
-  hasLeft(batch: number): boolean {
-    return ((this.#reader.takenBatch() - batch) | 0) >= 0 && !this.#isLost(batch);
+  /** Whether the SYNs may go on that the batch tells the peers of. */
+  isReleased(batch: number): boolean {
+    return ((this.#reader.releasedBatch() - batch) | 0) >= 0 && !this.#isLost(batch);
   }
 
   /** Whether there is a peer that has to be told of a new connection. */
@@ -76,6 +78,6 @@ export class PublisherWatch {
   }
 
   get #isUnderWay(): boolean {
-    return !this.hasLeft(this.#mark);
+    return ((this.#reader.takenBatch() - this.#mark) | 0) < 0;
   }
 }

@@ -97,6 +97,11 @@ export class Publisher {
     return true;
   }
 
+  /** Whether a SYN is being handled whose connection has been published. */
+  get isBeginning(): boolean {
+    return this.#begun !== noBatch;
+  }
+
   /** The batch that tells the peers of the connection that a SYN has just begun or repeated; `noBatch`: they need not know. */
   takeBegun(): number {
     const batch = this.#begun;

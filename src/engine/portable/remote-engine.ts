@@ -4,6 +4,7 @@ import { RequestLine } from '../../lib/request-line.ts';
 import type {
   ApplyOutcome,
   ConnectionPort,
+  Defer,
   Engine,
   EngineConfiguration,
   EngineCounters,
@@ -11,17 +12,27 @@ import type {
 } from '../engine.ts';
 import type { EngineRequests, FromEngine, ToEngine } from './engine-thread.ts';
 
+/** What becomes of the batches of events, by their numbers. */
+export interface BatchProgress {
+  /** The listener has dealt with it. */
+  takeBatch(number: number): void;
+  /** The SYNs that wait for it and for those before it may go on. */
+  releaseBatch(number: number): void;
+}
+
+const unnoticed: BatchProgress = { takeBatch: () => undefined, releaseBatch: () => undefined };
+
 /** The connections of an engine in another thread, as the sync thread sees them. */
 export class RemoteConnectionPort implements ConnectionPort {
   readonly #line: Line;
 
-  /** `wake` interrupts the engine thread's sleep; `onTaken` is called when a batch of events has been dealt with. */
-  constructor(port: MessagePort, wake: () => void, onTaken?: (number: number) => void) {
-    this.#line = new Line(port, wake, onTaken);
+  /** `wake` interrupts the engine thread's sleep. */
+  constructor(port: MessagePort, wake: () => void, progress?: BatchProgress) {
+    this.#line = new Line(port, wake, progress);
   }
 
-  onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void): void {
-    this.#line.listenToEvents(listener, onOverrun);
+  onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void, defer?: Defer): void {
+    this.#line.listenToEvents(listener, onOverrun, defer);
   }
 
   exportPage(cursor: number, recordsMax: number): Promise<ExportPage> {
@@ -99,15 +110,17 @@ class Line {
   readonly requests: RequestLine<EngineRequests>;
   readonly #port: MessagePort;
   readonly #wake: () => void;
-  readonly #onTaken: (number: number) => void;
+  readonly #progress: BatchProgress;
   #onEvents: (batch: Int32Array) => void = () => {};
   #onOverrun: () => void = () => {};
+  #defer: Defer = (release) => release();
+  #deferred = 0;
   #closed = false;
 
-  constructor(port: MessagePort, wake: () => void, onTaken: (number: number) => void = () => {}) {
+  constructor(port: MessagePort, wake: () => void, progress = unnoticed) {
     this.#port = port;
     this.#wake = wake;
-    this.#onTaken = onTaken;
+    this.#progress = progress;
     this.requests = new RequestLine({ otherEnd: 'the engine thread', post: (request) => this.tell(request) });
     port.on('message', (message: FromEngine) => this.#receive(message));
     port.on('close', () => this.close('the engine thread has ended'));
@@ -119,9 +132,10 @@ class Line {
     this.#wake();
   }
 
-  listenToEvents(listener: (batch: Int32Array) => void, onOverrun: () => void = () => {}): void {
+  listenToEvents(listener: (batch: Int32Array) => void, onOverrun = this.#onOverrun, defer: Defer = this.#defer): void {
     this.#onEvents = listener;
     this.#onOverrun = onOverrun;
+    this.#defer = defer;
     this.tell({ tell: 'events' });
   }
 
@@ -142,10 +156,24 @@ class Line {
     if ('events' in message) {
       // Acknowledged only when dealt with, so that the engine sees who cannot keep up.
       this.#onEvents(message.events);
-      this.#onTaken(message.number);
-      if (message.awaited) this.#wake();
+      this.#progress.takeBatch(message.number);
+      this.#releaseLater(message.number, message.awaited);
       this.#port.postMessage({ tell: 'acknowledge' } satisfies ToEngine);
     } else if ('overrun' in message) this.#onOverrun();
     else this.requests.receive(message);
+  }
+
+  /** No SYN waits for a batch that is not awaited, but its release would be that of all before it. */
+  #releaseLater(number: number, awaited: boolean): void {
+    if (!awaited) {
+      if (this.#deferred === 0) this.#progress.releaseBatch(number);
+      return;
+    }
+    this.#deferred += 1;
+    this.#defer(() => {
+      this.#deferred -= 1;
+      this.#progress.releaseBatch(number);
+      this.#wake();
+    });
   }
 }

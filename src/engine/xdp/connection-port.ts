@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from '../../lib/clock.ts';
 import { recordWords } from '../../model/connection-batch.ts';
-import { type ApplyOutcome, addOutcomes, type ConnectionPort, type ExportPage, nothingApplied } from '../engine.ts';
+import {
+  type ApplyOutcome,
+  addOutcomes,
+  type ConnectionPort,
+  type Defer,
+  type ExportPage,
+  nothingApplied,
+} from '../engine.ts';
 import type { BpfObject, BpfRingReader } from './bpf-object.ts';
 import { HeldFrames, type HeldFramesParts } from './held-frames.ts';
 import { PublishingLayout, SettingsLayout } from './layout/structs.ts';
@@ -55,6 +62,7 @@ export class XdpConnectionPort implements ConnectionPort {
   readonly #batch = new Int32Array(batchRecordsMax * recordWords);
   #listener: ((batch: Int32Array) => void) | undefined;
   #onOverrun: (() => void) | undefined;
+  #defer: Defer = (release) => release();
   #overruns: number;
   #cancelLook: (() => void) | undefined;
   #waiting: Promise<void> | undefined;
@@ -72,11 +80,12 @@ export class XdpConnectionPort implements ConnectionPort {
     this.#overruns = eventOverruns(this.#tallies);
   }
 
-  onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void): void {
+  onEvents(listener: (batch: Int32Array) => void, onOverrun?: () => void, defer: Defer = this.#defer): void {
     if (this.#events === undefined) throw new Error('this connection port was made without a reader of events');
     const isFirst = this.#listener === undefined;
     this.#listener = listener;
     this.#onOverrun = onOverrun;
+    this.#defer = defer;
     if (isFirst) this.#look();
   }
 
@@ -131,7 +140,7 @@ export class XdpConnectionPort implements ConnectionPort {
         length += recordWords;
       });
       if (length > 0) this.#listener?.(this.#batch.slice(0, length));
-      this.#held?.release();
+      this.#held?.release(this.#defer);
       // Not before the listener has sent them: the program admits no new connection while events wait for too long.
       this.#publishing.storeLong(0, PublishingLayout.taken, BigInt(reader.position));
       total += count;

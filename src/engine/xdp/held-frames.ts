@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from '../../lib/clock.ts';
-import type { FrameSender, LeaseReader } from '../engine.ts';
+import type { Defer, FrameSender, LeaseReader } from '../engine.ts';
 import { HeldFrameLayout, PublishingLayout } from './layout/structs.ts';
 import { leaseEndless } from './limits.ts';
 import type { MappedArray } from './mapped-array.ts';
@@ -24,6 +24,7 @@ export class HeldFrames {
   readonly #publishing: MappedArray;
   readonly #clock: Clock;
   #waiting: Int32Array[] = [];
+  #closed = false;
 
   constructor({ sender, leases }: HeldFramesParts, publishing: MappedArray, clock: Clock) {
     this.#sender = sender;
@@ -37,16 +38,18 @@ export class HeldFrames {
     this.#waiting.push(words.slice(offset, offset + length));
   }
 
-  /** Sends what waits: to be called when the events before it have left for the peers. */
-  release(): void {
+  /** Sends what waits when `defer` says so: to be called when the events before it have left for the peers. */
+  release(defer: Defer): void {
     if (this.#waiting.length === 0) return;
     const frames = this.#waiting;
     this.#waiting = [];
-    for (const frame of frames) this.#send(frame);
+    defer(() => {
+      if (!this.#closed) for (const frame of frames) this.#send(frame);
+    });
   }
 
   close(): void {
-    this.#waiting = [];
+    this.#closed = true;
     this.#sender.close();
   }
 

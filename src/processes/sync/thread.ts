@@ -99,6 +99,7 @@ export function runSync({ sync, senderId, epoch, services, engine }: SyncThreadS
     },
     tuning: {
       datagramLength: sync.maxLength,
+      defer: sync.defer ?? false,
       ...(sync.preemptWithoutSyncMs === undefined ? {} : { preemptWithoutSyncMs: sync.preemptWithoutSyncMs }),
     },
   });
@@ -162,11 +163,7 @@ function followInterface(
 function openConnections(line: EngineLine, memory: LeaseMemory): ConnectionPort & { close(): unknown } {
   if (line.kind === 'portable') {
     const wake = new Wake(line.wakeFd);
-    return new RemoteConnectionPort(
-      line.port,
-      () => wake.signal(),
-      (number) => memory.takeBatch(number),
-    );
+    return new RemoteConnectionPort(line.port, () => wake.signal(), memory);
   }
   // The descriptors belong to the process, and its main thread closes them.
   const object = openBpfObject(line.descriptors);

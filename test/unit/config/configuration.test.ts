@@ -149,7 +149,7 @@ describe('global_defs', () => {
       group: '239.1.2.3',
     });
   });
-  it('preempt_without_sync is a setting of synchronisation', () => {
+  it('preempt_without_sync and defer are settings of synchronisation', () => {
     const sync = (lines: string) => configurationOf(`${global('lvs_sync_daemon eth1')}${lines}`).sync;
     assert.deepEqual(
       ['', 'baton { }', 'baton {\npreempt_without_sync 0\n}', 'baton {\npreempt_without_sync 2.5\n}'].map(
@@ -157,6 +157,7 @@ describe('global_defs', () => {
       ),
       [undefined, undefined, 0, 2500],
     );
+    assert.deepEqual([sync('')?.defer, sync('baton {\ndefer\n}')?.defer], [undefined, true]);
   });
   it('lvs_sync_daemon over IPv6: datagrams that fit behind its header', () => {
     const { sync } = configurationOf(global('lvs_sync_daemon eth1 group ff02::81'));

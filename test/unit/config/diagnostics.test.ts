@@ -26,6 +26,7 @@ check('baton', (lines) => `global_defs {\nlvs_sync_daemon eth0\n}\nbaton {\n${li
   ['max_adopted_interval 41', '1:22: error: max_adopted_interval must be seconds from 0.01 to 40.95, not "41"'],
   ['track_routes never', '1:14: error: track_routes must be on or off, not "never"'],
   ['sloppy_tcp maybe', '1:12: error: sloppy_tcp must be on or off, not "maybe"'],
+  ['defer maybe', '1:7: error: defer must be on or off, not "maybe"'],
   ['preempt_delay 1', '1:1: error: preempt_delay does not belong in baton: it belongs in vrrp_instance'],
 ]);
 
@@ -34,6 +35,7 @@ check('baton without synchronisation', (lines) => `baton {\n${lines}\n}`, 2, [
     'preempt_without_sync 1',
     '1:1: warning: preempt_without_sync says nothing without lvs_sync_daemon: a director without synchronisation preempts as in keepalived',
   ],
+  ['defer', '1:1: warning: defer says nothing without lvs_sync_daemon: there is no peer to wait for'],
 ]);
 
 check('the top level', (lines) => lines, 1, [

@@ -63,11 +63,17 @@ test('where a real server is to die, two services of their own have it, and one 
   }
 });
 
-function load(forwarding: LabForwarding, director: 'a' | 'b', scenarios: readonly string[] = []) {
+test('the directors defer new connections when they are to', () => {
+  assert.equal(load('masquerade', 'a').sync?.defer, undefined);
+  assert.equal(load('masquerade', 'a', [], true).sync?.defer, true);
+});
+
+function load(forwarding: LabForwarding, director: 'a' | 'b', scenarios: readonly string[] = [], defer = false) {
   const text = renderConfiguration(describeTopology(forwarding, 2), director, {
     family: 'ipv4',
     advertIntervalMs: 50,
     sync: true,
+    defer,
     flows: 1,
     openingRate: 500,
     addresses: 1,

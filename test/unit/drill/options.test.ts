@@ -17,6 +17,7 @@ const defaults = {
   advertIntervalMs: 100,
   engine: 'auto',
   sync: true,
+  defer: false,
   json: false,
 };
 
@@ -30,6 +31,7 @@ for (const [line, changed] of [
   ['--soak 30', { soakMinutes: 30 }],
   ['--forwarding masquerade', { forwardings: ['masquerade'] }],
   ['--sessions 5 --advert-int 0.01 --json', { sessions: 5, advertIntervalMs: 10, json: true }],
+  ['--defer on', { defer: true }],
   ['--sync off --scenario handover', { sync: false, scenarios: ['handover'] }],
   ['--engine portable --offloads on', { engine: 'portable', offloads: true }],
   ['--engine xdp --offloads off --advert-int 1', { engine: 'xdp', offloads: false, advertIntervalMs: 1000 }],

@@ -4,11 +4,12 @@ import { test } from 'node:test';
 import { PublisherWatch } from '../../../src/engine/portable/publisher-watch.ts';
 
 function watchOf(taken = 0) {
-  const state = { taken };
+  const state: { taken: number; released?: number } = { taken };
   const watch = new PublisherWatch({
     publisherUntilMs: () => 1_000,
     peerUntilMs: () => 1_000,
     takenBatch: () => state.taken,
+    releasedBatch: () => state.released ?? state.taken,
   });
   return { state, watch };
 }
@@ -16,11 +17,21 @@ function watchOf(taken = 0) {
 test('a batch has left when it or a later one has been taken', () => {
   const { state, watch } = watchOf();
   const [first, second] = [watch.hand(0), watch.hand(0)];
-  assert.deepEqual([watch.hasLeft(first), watch.hasLeft(second)], [false, false]);
+  assert.deepEqual([watch.isReleased(first), watch.isReleased(second)], [false, false]);
   state.taken = first;
-  assert.deepEqual([watch.hasLeft(first), watch.hasLeft(second)], [true, false]);
+  assert.deepEqual([watch.isReleased(first), watch.isReleased(second)], [true, false]);
   state.taken = second;
-  assert.deepEqual([watch.hasLeft(first), watch.hasLeft(second)], [true, true]);
+  assert.deepEqual([watch.isReleased(first), watch.isReleased(second)], [true, true]);
+});
+
+test('a batch that has been taken may be released later, and is not under way meanwhile', () => {
+  const { state, watch } = watchOf();
+  const batch = watch.hand(0);
+  state.taken = batch;
+  state.released = 0;
+  assert.deepEqual([watch.isReleased(batch), watch.keepsUp(100)], [false, true]);
+  state.released = batch;
+  assert.equal(watch.isReleased(batch), true);
 });
 
 test('a batch that a publisher took to its death never leaves, whatever its successor sends', () => {
@@ -32,7 +43,7 @@ test('a batch that a publisher took to its death never leaves, whatever its succ
   const next = watch.hand(100);
   state.taken = next;
   assert.deepEqual(
-    [sent, lost, next].map((batch) => watch.hasLeft(batch)),
+    [sent, lost, next].map((batch) => watch.isReleased(batch)),
     [true, false, true],
   );
 });

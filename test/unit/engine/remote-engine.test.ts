@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { EngineCounters } from '../../../src/engine/engine.ts';
@@ -129,11 +130,11 @@ test('the sync side is handed events and overruns', async () => {
   const { port1, port2 } = new MessageChannel();
   const events: number[] = [];
   const taken: string[] = [];
-  const sync = new RemoteConnectionPort(
-    port1,
-    () => taken.push('wake'),
-    (number) => taken.push(`${number} after ${events.length}`),
-  );
+  const released: number[] = [];
+  const sync = new RemoteConnectionPort(port1, () => taken.push('wake'), {
+    takeBatch: (number) => taken.push(`${number} after ${events.length}`),
+    releaseBatch: (number) => released.push(number),
+  });
   const overrun = new Promise<void>((resolve) => sync.onEvents((batch) => events.push(batch.length), resolve));
   port2.postMessage({ events: new Int32Array(34), number: 7, awaited: true } satisfies FromEngine);
   port2.postMessage({ events: new Int32Array(17), number: 8, awaited: false } satisfies FromEngine);
@@ -142,9 +143,41 @@ test('the sync side is handed events and overruns', async () => {
   assert.deepEqual(events, [34, 17]);
   const subscribed = 'wake';
   assert.deepEqual(taken, [subscribed, '7 after 1', 'wake', '8 after 2'], 'only when it has been dealt with');
+  assert.deepEqual(released, [7, 8], 'at once, as nobody defers it');
   assert.deepEqual(receiveMessageOnPort(port2)?.message, { tell: 'events' });
   assert.deepEqual(receiveMessageOnPort(port2)?.message, { tell: 'acknowledge' });
   assert.deepEqual(receiveMessageOnPort(port2)?.message, { tell: 'acknowledge' });
+  port1.close();
+});
+
+test('what is deferred is released when it is due, and not by a later batch that nobody waits for', async () => {
+  const { port1, port2 } = new MessageChannel();
+  const story: string[] = [];
+  const releases: (() => void)[] = [];
+  const sync = new RemoteConnectionPort(port1, () => story.push('wake'), {
+    takeBatch: (number) => story.push(`taken ${number}`),
+    releaseBatch: (number) => story.push(`released ${number}`),
+  });
+  const hear = async (number: number, awaited: boolean): Promise<string[]> => {
+    port2.postMessage({ events: new Int32Array(17), number, awaited } satisfies FromEngine);
+    await once(port1, 'message');
+    return story.splice(0);
+  };
+  sync.onEvents(
+    () => undefined,
+    undefined,
+    (release) => releases.push(release),
+  );
+  story.splice(0);
+  assert.deepEqual(await hear(7, true), ['taken 7']);
+  assert.deepEqual(await hear(8, false), ['taken 8']);
+  assert.deepEqual(await hear(9, true), ['taken 9']);
+  releases.shift()!();
+  assert.deepEqual(story.splice(0), ['released 7', 'wake']);
+  assert.deepEqual(await hear(10, false), ['taken 10']);
+  releases.shift()!();
+  assert.deepEqual(story.splice(0), ['released 9', 'wake']);
+  assert.deepEqual(await hear(11, false), ['taken 11', 'released 11'], 'nothing waits: the numbers keep up');
   port1.close();
 });
 

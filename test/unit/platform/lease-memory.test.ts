@@ -111,16 +111,17 @@ describe('the lease memory', () => {
     });
   }
 
-  test('has signs of life of the parts, and the number of the last batch taken', () => {
+  test('has signs of life of the parts, and the numbers of the last batches taken and released', () => {
     const memory = LeaseMemory.create();
     const other = LeaseMemory.attach(memory.fd);
     assert.deepEqual([other.signedUntilMs(Sign.sync), other.publisherUntilMs(), other.takenBatch()], [0, 0, 0]);
     memory.sign(Sign.sync, 1_234.5);
     memory.sign(Sign.publisher, 4_400_000_000.25);
     memory.takeBatch(-7);
+    memory.releaseBatch(-8);
     assert.equal(other.signedUntilMs(Sign.sync), 1_234.5);
     assert.equal(other.publisherUntilMs(), 4_400_000_000.25);
-    assert.equal(other.takenBatch(), -7);
+    assert.deepEqual([other.takenBatch(), other.releasedBatch()], [-7, -8]);
     memory.sign(Sign.publisher, Number.POSITIVE_INFINITY);
     assert.equal(other.publisherUntilMs(), Number.POSITIVE_INFINITY);
     assert.equal(other.signedUntilMs(Sign.publisher), Number.POSITIVE_INFINITY);

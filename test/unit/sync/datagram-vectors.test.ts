@@ -127,6 +127,20 @@ const vectors: Readonly<Record<keyof typeof DatagramType, Vector>> = {
     body: '90',
     says: { type: 21 },
   },
+  acknowledgementRequest: {
+    send: (publisher) => publisher.sendControl({ type: DatagramType.acknowledgementRequest }),
+    type: '16',
+    sequence: '0000000000000000',
+    body: '90',
+    says: { type: 22 },
+  },
+  acknowledgement: {
+    send: (publisher) => publisher.sendControl({ type: DatagramType.acknowledgement, target, next: 2 ** 33 }),
+    type: '17',
+    sequence: '0000000000000000',
+    body: '93 ce c0a80002 c4 08 0010000000000001 c4 08 0000000200000000',
+    says: { type: 23, target, next: 2 ** 33 },
+  },
 };
 
 for (const [name, vector] of Object.entries(vectors)) {

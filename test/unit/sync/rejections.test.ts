@@ -58,6 +58,15 @@ const vectors: Readonly<Record<RejectionReason, Vector>> = {
   staleTransfer: {
     datagrams: [datagram({ type: DatagramType.bulkBegin, sequence: 1, body: '92 01 00' })],
   },
+  // Everything below 2, where nothing has been published.
+  futureSequence: {
+    datagrams: [
+      datagram({
+        type: DatagramType.acknowledgement,
+        body: '93 01 c4 08 0000000000000064 c4 08 0000000000000002',
+      }),
+    ],
+  },
 };
 
 test('every reason has a vector', () => {
@@ -75,8 +84,9 @@ for (const [reason, vector] of Object.entries(vectors)) {
     const expected = Object.fromEntries(rejectionReasons.map((name) => [name, name === reason ? 1 : 0]));
     assert.deepEqual(session.status(1).counters.rejected, expected);
     assert.equal(applied.length, before.applied);
+    const isFromPeer = reason === 'staleTransfer' || reason === 'futureSequence';
     // A well-formed datagram that is out of place still says that its sender is there.
-    assert.equal(session.status(1).peers.length, reason === 'staleTransfer' ? 1 : before.peers);
+    assert.equal(session.status(1).peers.length, isFromPeer ? 1 : before.peers);
   });
 }
 

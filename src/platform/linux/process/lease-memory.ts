@@ -22,9 +22,10 @@ const bytesPerSlot = 8;
 const roundWord = leaseSlots * 2;
 /** After the round word: since when each lease has been held without a break. Only the program in the kernel reads it. */
 const sinceSlot = leaseSlots + 1;
-/** Then the signs of life, and last the number of the event batch that the portable engine's publisher has sent. */
+/** Then the signs of life, and last the numbers of the event batches that the portable engine's publisher has sent and released. */
 const signSlot = sinceSlot + leaseSlots;
 const takenWord = 2 * (signSlot + signs);
+const releasedWord = takenWord + 1;
 const length = (signSlot + signs + 1) * bytesPerSlot;
 
 /** A round takes well under a millisecond; an engine that was descheduled in the middle of one gets this long. */
@@ -161,6 +162,15 @@ export class LeaseMemory implements LeaseWriter, LeaseReader, PublisherReader {
   /** Called by the portable engine's publisher: this batch of events has left for the peers. */
   takeBatch(number: number): void {
     Atomics.store(this.#words, takenWord, number);
+  }
+
+  releasedBatch(): number {
+    return Atomics.load(this.#words, releasedWord);
+  }
+
+  /** Called by the portable engine's publisher: the SYNs of this batch and of those before it may go on. */
+  releaseBatch(number: number): void {
+    Atomics.store(this.#words, releasedWord, number);
   }
 
   /** Closes the descriptor. The mapping stays until the process ends. */
