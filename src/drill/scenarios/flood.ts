@@ -20,10 +20,12 @@ const synCount = 1_000_000;
 /** As many as the machine can send beside everything else that it does, at most these a second. */
 const synRate = 100_000;
 const synOnly = { kinds: ['syn'], count: synCount, rate: synRate } as const;
-/** The portable engine gets fewer, so that the flood is of its content and not of its amount. */
+/** An ACK for the second time completes a handshake. */
+const fillKinds = [...segmentKinds, 'ack'] as const;
+/** The portable engine gets them more slowly, so that the flood is of its content and not of its amount. */
 const fillOf = {
-  xdp: { kinds: segmentKinds, count: 2_000_000, rate: 100_000 },
-  portable: { kinds: segmentKinds, count: 120_000, rate: 6_000 },
+  xdp: { kinds: fillKinds, count: 2_000_000, rate: 100_000 },
+  portable: { kinds: fillKinds, count: 2_000_000, rate: 20_000 },
 } as const;
 const visitsPerSecond = 50;
 const afterwardsMs = 3_000;
@@ -74,13 +76,14 @@ function floodOptions(
   const macAddresses = { sourceMac: link.macAddress, gatewayMac: routerOnClients.macAddress };
   return {
     interface: link.interface,
-    routes: kinds.flatMap((kind) =>
+    routes: kinds.flatMap((kind, i) =>
       pair.families.map((family) => ({
         source: floodNetworks[family].address,
         destination: virtualAddresses[family],
         port: kind === 'udp' ? flowPort : servicePort,
         prefixLength: family === 'ipv4' ? floodNetworks.ipv4.prefixLength : 0,
         kind,
+        completesHandshake: kinds.indexOf(kind) < i,
         ...macAddresses,
       })),
     ),
@@ -107,7 +110,7 @@ export const fill: Scenario = {
     await flood.stop();
     const { engine } = await a.await('active', isActive, readyTimeoutMs);
     stage.tell(
-      `${sent} segments in ${(elapsedMs / 1_000).toFixed(1)} s; director a: ${engine.halfOpenConnections} half-open, ${engine.establishedConnections} established`,
+      `${sent} segments in ${(elapsedMs / 1_000).toFixed(1)} s; director a: ${engine.halfOpenConnections} half-open, ${engine.establishedConnections} established, ${engine.secondClassConnections} of them of the second class`,
     );
     await pair.client.call('startVisits', visitsPerSecond);
     await delay(afterwardsMs);
