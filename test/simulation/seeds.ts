@@ -31,6 +31,11 @@ export const namedSeeds: readonly NamedSeed[] = [
       'a router that made way for a better one was replaced, because its last advertisement was read after that of the other',
   },
   {
+    seed: 35_797,
+    found:
+      'a director whose event loop hung preempted by its open gate, while sync, which was cut, could not have it closed',
+  },
+  {
     seed: 33_797,
     found:
       'a backup of one virtual router noticed its pause only after the timer of another one, active in it, had run',

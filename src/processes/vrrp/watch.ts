@@ -34,7 +34,7 @@ export interface PartsWatchParts {
   readonly stay: () => void;
   /** While something is late the gate counts as closed: a director of which half hangs takes over from a dead one only. */
   readonly onLate: (isLate: boolean) => void;
-  /** This process has stood still, so what the director has told of its gate is old; false: its parts have turned since. */
+  /** This process has stood still, or the director does: what it has told of its gate is old. False: its parts have turned since. */
   readonly onOutdated: (isOutdated: boolean) => void;
   readonly log: Log;
 }
@@ -75,12 +75,16 @@ export class PartsWatch {
     const nowMs = clock.nowMs();
     if (nowMs - this.#lookedAtMs > ownPauseMs) {
       this.#blindUntilMs = nowMs + signMs;
-      if (this.#turn === undefined) this.#parts.onOutdated(true);
-      this.#turn = { of: 'sync', sinceMs: nowMs };
+      this.#distrust(nowMs);
     } else this.#awaitTurns(nowMs);
     this.#lookedAtMs = nowMs;
     if (hasDirector() && nowMs >= this.#blindUntilMs) this.#judge(nowMs);
     clock.callAt(nowMs + lookPeriodMs, () => this.#look());
+  }
+
+  #distrust(nowMs: number): void {
+    if (this.#turn === undefined) this.#parts.onOutdated(true);
+    this.#turn = { of: 'sync', sinceMs: nowMs };
   }
 
   /**
@@ -155,6 +159,8 @@ export class PartsWatch {
     const director = signedUntilMs(Sign.director);
     const silentMs = director === 0 ? 0 : nowMs - director + signMs;
     this.#noteWaiting(silentMs);
+    // It may have a closed gate to tell of.
+    if (silentMs > signMs) this.#distrust(nowMs);
     return silentMs >= directorPatienceMs ? "the director's event loop or its health checks" : undefined;
   }
 

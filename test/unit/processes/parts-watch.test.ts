@@ -167,6 +167,19 @@ test('after a pause of the vrrp process the gate is as it was told only when syn
   assert.deepEqual(bench.outdated, [true, false]);
 });
 
+test('nor while the event loop is late, which may have a closed gate to tell of', () => {
+  const bench = new Bench();
+  bench.after(1_000);
+  bench.stop('director');
+  bench.after(500);
+  assert.deepEqual(bench.outdated, []);
+  bench.after(1_500);
+  assert.deepEqual(bench.outdated, [true]);
+  bench.continue();
+  bench.after(400);
+  assert.deepEqual(bench.outdated, [true, false]);
+});
+
 test('a director that has died is the matter of the grace period', () => {
   const bench = new Bench();
   bench.stop('sync', 'director');
