@@ -61,14 +61,14 @@ enum import_verdict {
 	IMPORT_REFUSED_FULL,
 };
 
-/* For an entry of the first class, which `second` is 0 for, one of the second gives way. */
-static __always_inline int has_room(const struct flow *flow, int half_open, __u32 second)
+/* `head`: as for `learn`. For an entry of the first class one of the second gives way. */
+static __always_inline int has_room(const struct flow *flow, __u32 head)
 {
-	if (half_open)
+	if (head & ENTRY_HALF_OPEN)
 		return !half_open_full();
 	if (!is_template(flow->key) && protocol_of(flow->key) == PROTOCOL_UDP)
 		return !established_udp_full();
-	if (is_template(flow->key) || second)
+	if (is_template(flow->key) || (head & ENTRY_SECOND_CLASS))
 		return !established_full();
 	return make_established_room();
 }
@@ -106,14 +106,15 @@ static __always_inline void read_times(struct entry *entry, const struct record 
 		WRITE_ONCE(entry->timeout, timeout);
 }
 
-static __always_inline int learn(const struct flow *flow, __u32 number, const struct record *record, __u32 state,
-				 int half_open, __u32 second, struct work *work, int ipv6)
+static __always_inline int learn_of(const struct flow *flow, __u32 number, const struct record *record, __u32 head,
+				    struct work *work, int ipv6)
 {
 	struct entry *rival, *entry;
-	__u32 head = (state << ENTRY_STATE_SHIFT) | second;
 	__u32 timeout, reference, seen;
 
-	if (!has_room(flow, half_open, second))
+	if (!record || !work)
+		return IMPORT_REFUSED_UNKNOWN;
+	if (!has_room(flow, head))
 		return IMPORT_REFUSED_FULL;
 	rival = is_template(flow->key) ? 0 : find_rival(flow, number, ipv6);
 	if (rival) {
@@ -123,17 +124,21 @@ static __always_inline int learn(const struct flow *flow, __u32 number, const st
 			return IMPORT_REFUSED_LOCAL;
 		remove_entry(rival, seen, ipv6);
 	}
-	timeout = protocol_of(flow->key) == PROTOCOL_UDP ? READ_ONCE(settings.udp_timeout) : tcp_timeout(state);
-	reference = CALL(insert_entry, ipv6, flow, number, head | (half_open ? ENTRY_HALF_OPEN : 0), work->now, timeout);
+	timeout = protocol_of(flow->key) == PROTOCOL_UDP ? READ_ONCE(settings.udp_timeout) : tcp_timeout(state_of(head));
+	reference = CALL(insert_entry, ipv6, flow, number, head, work->now, timeout);
 	if (reference == NO_SLOT)
 		return IMPORT_REFUSED_FULL;
-	if (half_open)
+	if (head & ENTRY_HALF_OPEN)
 		ring_tidy();
 	entry = ipv6 ? entry6_at(reference) : entry4_at(reference);
 	if (entry)
 		read_times(entry, record, work->now);
 	return IMPORT_APPLIED;
 }
+
+/* Adds an entry that a record tells of. `head`: state, class, and whether it is half-open. Returns a verdict. */
+FOR_FAMILIES(learn, const struct flow, flow, AND __u32 number AND const struct record *record AND __u32 head AND struct work *work,
+	     number, record, head, work)
 
 static __always_inline int import_record_of(const struct record *record, struct work *work, int ipv6)
 {
@@ -142,8 +147,9 @@ static __always_inline int import_record_of(const struct record *record, struct 
 	int template = record_field(head, TEMPLATE);
 	struct entry *entry;
 	struct flow flow;
-	int half_open, establishes;
-	__u32 number, before = 0, after, second = 0;
+	__u32 before = 0, told, after;
+	/* 64 bits: see `element`. */
+	__u64 number;
 
 	for (int i = 0; i < 4; i++) {
 		flow.client[i] = bpf_htonl(record->words[RECORD_CLIENT + i]);
@@ -163,26 +169,28 @@ static __always_inline int import_record_of(const struct record *record, struct 
 		return IMPORT_APPLIED;
 	}
 	number = find_recorded(&flow, record, ipv6);
+	opaque(number);
 	if (number == NO_DESTINATION)
 		return IMPORT_REFUSED_UNKNOWN;
+	told = state << ENTRY_STATE_SHIFT;
 	/* Peers hear of UDP flows and templates only when they are no longer half-open. */
-	half_open = !template && protocol_of(flow.key) == PROTOCOL_TCP && is_half_open_state(state);
-	if (half_open || (!template && protocol_of(flow.key) == PROTOCOL_TCP && record_field(head, SECOND_CLASS)))
-		second = ENTRY_SECOND_CLASS;
-	if (!entry || !(before & ENTRY_USED))
-		return learn(&flow, number, record, state, half_open, second, work, ipv6);
-	/* An established entry for which a peer reports a half-open state is another connection with the same flow. */
-	if (entry->destination != number || (!(before & ENTRY_HALF_OPEN) && half_open)) {
-		remove_entry(entry, before, ipv6);
-		return learn(&flow, number, record, state, half_open, second, work, ipv6);
+	if (!template && protocol_of(flow.key) == PROTOCOL_TCP) {
+		if (is_half_open_state(state))
+			told |= ENTRY_SECOND_CLASS | ENTRY_HALF_OPEN;
+		else if (record_field(head, SECOND_CLASS))
+			told |= ENTRY_SECOND_CLASS;
 	}
-	establishes = (before & ENTRY_HALF_OPEN) && !half_open;
-	if (establishes && !has_room(&flow, 0, second))
+	if (!entry || !(before & ENTRY_USED))
+		return CALL(learn, ipv6, &flow, number, record, told, work);
+	/* An established entry for which a peer reports a half-open state is another connection with the same flow. */
+	if (entry->destination != number || (told & ~before & ENTRY_HALF_OPEN)) {
+		remove_entry(entry, before, ipv6);
+		return CALL(learn, ipv6, &flow, number, record, told, work);
+	}
+	if ((before & ~told & ENTRY_HALF_OPEN) && !has_room(&flow, told))
 		return IMPORT_REFUSED_FULL;
-	after = (before & ~(ENTRY_CLASS_AND_STATE | ENTRY_LOCAL | ENTRY_PUBLISHED | ENTRY_SEQUENCED)) |
-		(state << ENTRY_STATE_SHIFT) | second;
-	if (establishes)
-		after &= ~ENTRY_HALF_OPEN;
+	after = (before & ~(ENTRY_CLASS_AND_STATE | ENTRY_LOCAL | ENTRY_PUBLISHED | ENTRY_SEQUENCED)) | told;
+	after &= told | ~ENTRY_HALF_OPEN;
 	if (__sync_val_compare_and_swap(&entry->head, before, after) != before)
 		return IMPORT_REFUSED_LOCAL;
 	WRITE_ONCE(entry->timeout, timeout_of(entry, before));
