@@ -44,6 +44,8 @@ export interface EngineUnderTest {
    * and what it holds back goes on when it is any of the others.
    */
   setPublisher(publisher: PublisherState): void;
+  /** The held SYNs that have left since the last call, or since frames were last given. */
+  takeReleased(): FrameOut[];
   /** By default no peer is heard. */
   setPeer(heard: boolean): void;
   setReachability(address: string, reachability: Reachability): void;

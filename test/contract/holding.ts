@@ -128,5 +128,10 @@ export function holdingContract(name: string, make: MakeEngine): void {
     engine.setPublisher('prompt');
     assert.equal((await engine.advance(0)).length, 1);
     assert.deepEqual(await scene.events(), [`upsert SYN_RECV ${flow} 60`]);
+    engine.setPublisher('late');
+    assert.deepEqual(await scene.client({ flags: 'S', sequence: 70_000 }), [], 'repeated');
+    engine.setPublisher('prompt');
+    assert.equal((await engine.advance(0)).length, 1);
+    assert.deepEqual(await scene.events(), [`upsert SYN_RECV ${flow} 60`]);
   });
 }

@@ -87,8 +87,11 @@ export const makePortableEngine: MakeEngine = (limits) => {
     if (isPrompt) taken = handed;
     if (isPrompt && !isDeferring) released = handed;
   });
-  const takeFrames = (): FrameOut[] =>
+  const left: FrameOut[] = [];
+  const framesOf = (): FrameOut[] =>
     (['clients', 'servers'] as const).flatMap((port) => ports[port].taken().map((frame) => ({ port, ...frame })));
+  /** Held SYNs that a publisher has released between two steps have left first. */
+  const takeFrames = (): FrameOut[] => [...left.splice(0), ...framesOf()];
 
   /** A late publisher is handed events at once. A prompt one has taken them by now, and held SYNs leave. */
   const settle = (): void => {
@@ -138,11 +141,14 @@ export const makePortableEngine: MakeEngine = (limits) => {
       publisherUntilMs = publisher === 'none' ? Number.POSITIVE_INFINITY : publisher === 'gone' ? time : 9e12 - 1;
       engine.flushEvents();
       taken = handed;
+      const deferred = isDeferring;
       isDeferring = publisher === 'deferring';
-      if (!isDeferring) released = handed;
+      if (!deferred || !isDeferring) released = handed;
       engine.processBatch();
+      left.push(...framesOf());
       isPrompt = publisher !== 'late';
     },
+    takeReleased: () => left.splice(0),
     setPeer: (heard) => {
       hearsPeer = heard;
     },

@@ -300,6 +300,10 @@ export class XdpUnderTest implements EngineUnderTest {
     this.#isPrompt = publisher !== 'late';
   }
 
+  takeReleased(): FrameOut[] {
+    return this.#released.splice(0);
+  }
+
   setPeer(heard: boolean): void {
     this.#leases.storeLong(peerWord, 0, heard ? 1n << 61n : 0n);
   }

@@ -97,7 +97,8 @@ async function follow(
       xdp: await take(xdp, step, world, isSweepDue),
     };
     for (const outcome of Object.values(outcomes)) world.forgetReturned(outcome.counters);
-    if (mayDifferInVictim(before, outcomes)) return undefined;
+    const imported = step.do === 'import' ? step.records.length : 0;
+    if (mayDifferInVictim(before, imported, outcomes)) return undefined;
     const remark =
       step.do === 'frame'
         ? verdictRemark(before, outcomes.portable, xdp.leftAlone, world.isGated(step.plan))
@@ -123,14 +124,15 @@ function mayCompete(counters: EngineCounters | undefined, establishedMax: number
 }
 
 /**
- * Whether an entry of the second class gave way in both engines, and there was a choice: each has an order of its own. A
- * difference in how many gave way is found all the same.
+ * Whether an entry of the second class gave way in both engines, and there was a choice, perhaps among those just `imported`:
+ * each has an order of its own. A difference in how many gave way is found all the same.
  */
 function mayDifferInVictim(
   before: EngineCounters | undefined,
+  imported: number,
   { portable, xdp }: { readonly portable: Outcome; readonly xdp: Outcome },
 ): boolean {
-  if (before === undefined || before.secondClassConnections < 2) return false;
+  if (before === undefined || before.secondClassConnections + imported < 2) return false;
   const [one, other] = [portable.counters.secondClassEvictions, xdp.counters.secondClassEvictions];
   return one === other && one > before.secondClassEvictions;
 }
@@ -280,6 +282,7 @@ async function take(
       break;
     case 'publisher':
       engine.setPublisher(step.is);
+      frames = engine.takeReleased();
       break;
     case 'peer':
       engine.setPeer(step.heard);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { isHalfOpenTcpState } from '../../connection/lifecycle.ts';
 import { synPublicationsBurst, synPublicationsPerMs } from '../../connection/publication.ts';
 import { synCounts } from '../../connection/sequence.ts';
 import { TcpFlag } from '../../connection/tcp-transitions.ts';
@@ -93,7 +95,9 @@ export class Publisher {
     if (!this.watch.keepsUp(nowMs)) return false;
     if (!this.watch.hearsPeer(nowMs) || !this.#synBudget.take(Math.floor(nowMs))) return true;
     this.#begun = this.watch.nextBatch;
+    // The SYN of a connection in a former one's entry may be repeated too: its state does not change again.
     if (isRepeated) this.#append(ConnectionEvent.upsert, entry, nowMs);
+    else if (isHalfOpenTcpState(state)) this.publish(ConnectionEvent.upsert, entry, nowMs);
     return true;
   }
 

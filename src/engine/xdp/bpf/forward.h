@@ -109,6 +109,8 @@ static __always_inline int hear_syn_of(struct entry *entry, __u32 now, int ipv6)
 		return 0;
 	if (repeated)
 		CALL_ENTRY(publish_begun, ipv6, entry, now);
+	else if (is_half_open_state(state_of(head)))
+		CALL_ENTRY(publish, ipv6, entry, EVENT_UPSERT, now);
 	return 1;
 }
 
