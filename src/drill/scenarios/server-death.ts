@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as delay } from 'node:timers/promises';
+import { deadServerSilenceMs } from '../../connection/dead-servers.ts';
 import type { DirectorStatus } from '../../director/status.ts';
 import { monotonicMs } from '../director.ts';
 import { hasAllRealServers, readyTimeoutMs } from '../health.ts';
@@ -17,6 +18,7 @@ import type { Asking, DesertedOptions } from '../traffic/deserted-clients.ts';
 const clientCount = 20;
 /** The time for which a finished connection keeps its client from using the port again (tcp_tw_reuse), and a bit. */
 const silenceMs = 1_200;
+const marginMs = 200;
 const verdictTimeoutMs = 15_000;
 /** The client's kernel repeats a SYN after 1 s, 3 s and 7 s at most: one begun 5 s before the verdict is repeated in it. */
 const answerTimeoutMs = 5_000;
@@ -43,6 +45,7 @@ export const serverDeath: Scenario = {
       deadServer,
     };
     await clients.call('prepare', given);
+    const silentFromMs = monotonicMs();
     await delay(silenceMs);
     stage.say('a real server is cut off');
     const diedMs = monotonicMs();
@@ -52,6 +55,8 @@ export const serverDeath: Scenario = {
       await clients.call('startConnecting');
       const verdicts = await awaitVerdict(stage);
       await clients.call('endConnecting');
+      // A SYN takes a connection from its dead real server only after this silence.
+      await delay(Math.max(0, silentFromMs + deadServerSilenceMs + marginMs - monotonicMs()));
       await clients.call('useAgain');
       const asked = await clients.call<Asking[]>('report', answerTimeoutMs);
       for (const { sentence, failure } of judgeDeserted(asked, verdicts)) {
