@@ -23,9 +23,9 @@ export class PublisherWatch {
   /** The batch that is timed. Batches are numbered modulo 2^32. */
   #mark = 0;
   #markedAtMs = 0;
-  /** The last batch that the present publisher was not handed: those since `#mark` went to a predecessor, and are lost. */
-  #lostUntil = 0;
+  /** The batches behind the one up to the other were handed to the publisher's predecessor, and are lost. */
   #lostAfter = 0;
+  #lostUntil = 0;
 
   constructor(reader = unwatched) {
     this.#reader = reader;

@@ -26,34 +26,30 @@ static __always_inline int gives_way(struct entry *entry, __u32 head, __u64 now_
 	return age_of(READ_ONCE(entry->last_seen), now_ns / 1000000) >= GIVES_WAY_AFTER;
 }
 
-static long look_for_room4(__u32 step, struct room *room)
+/* Looks at the entry under the hand, and moves the hand on; behind the last entry it begins again. Returns 1 to stop. */
+static __always_inline long look_for_room(struct room *room, __u32 *hand, int ipv6)
 {
-	__u32 at = READ_ONCE(totals.hand4);
-	struct entry *entry = entry4_at(at);
+	__u32 at = READ_ONCE(*hand);
+	struct entry *entry = ipv6 ? entry6_at(at) : entry4_at(at);
 	__u32 head;
 
-	WRITE_ONCE(totals.hand4, entry ? at + 1 : 0);
+	WRITE_ONCE(*hand, entry ? at + 1 : 0);
 	if (!entry)
 		return 0;
 	head = READ_ONCE(entry->head);
 	if (gives_way(entry, head, room->now_ns))
-		room->made = close_entry4(outer4(entry), head, room->now_ns / 1000000, room->now_ns);
+		room->made = CALL_ENTRY(close_entry, ipv6, entry, head, room->now_ns / 1000000, room->now_ns);
 	return room->made != 0;
+}
+
+static long look_for_room4(__u32 step, struct room *room)
+{
+	return look_for_room(room, &totals.hand4, 0);
 }
 
 static long look_for_room6(__u32 step, struct room *room)
 {
-	__u32 at = READ_ONCE(totals.hand6);
-	struct entry *entry = entry6_at(at);
-	__u32 head;
-
-	WRITE_ONCE(totals.hand6, entry ? at + 1 : 0);
-	if (!entry)
-		return 0;
-	head = READ_ONCE(entry->head);
-	if (gives_way(entry, head, room->now_ns))
-		room->made = close_entry6(outer6(entry), head, room->now_ns / 1000000, room->now_ns);
-	return room->made != 0;
+	return look_for_room(room, &totals.hand6, 1);
 }
 
 /* Whether the established table has room for a TCP connection: if need be an entry of the second class gives way. */
